@@ -1,0 +1,76 @@
+"""Draw a file of SMPL-X motion as a video with sound: the skeleton, or the shaded body.
+
+python scripts/draw_pose.py --pose motion.npz --audio speech.wav --output results/motion.mp4
+"""
+
+from collections.abc import Iterator
+
+import _checkout  # noqa: F401
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from speech2video.data.clip import motion_and_audio
+from speech2video.data.motion import FPS, Motion
+from speech2video.data.motion_file import read_motion
+from speech2video.options.draw_pose_options import DrawPoseOptions
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.joint_limits import clamp_pose, limit_report
+from speech2video.util.body.pose_vector import vector_to_smplx
+from speech2video.util.camera import Camera
+from speech2video.util.drawing import draw_skeleton
+from speech2video.util.drawing_vid2vid_authors import draw_vid2vid_authors
+from speech2video.util.errors import run_command
+from speech2video.util.openpose import points_to_openpose
+from speech2video.util.render import MeshRenderer
+from speech2video.util.video import write_video
+
+
+def main() -> None:
+    options = DrawPoseOptions.parse()
+    motion_path, clip_audio = motion_and_audio(options.pose)
+    motion = read_motion(motion_path, fps=options.fps)
+    body = Body.load(options.body)
+    for part in motion.foreign_parts(body):
+        print(f"{part}: made for another body than the {body.name} one; left at rest")
+    pose_TP = motion.pose_vector(body)
+    print(limit_report(vector_to_smplx(pose_TP, body.hands).rotations))
+    if options.clamp:
+        pose_TP = clamp_pose(pose_TP, body.hands)
+    frames = tqdm(
+        picture_frames(pose_TP, motion, body, options),
+        total=len(pose_TP),
+        desc=options.output.name,
+        unit="frame",
+        dynamic_ncols=True,
+    )
+    count = write_video(options.output, frames, fps=FPS, audio=options.audio or clip_audio)
+    print(f"{options.output}: {count} frames, {count / FPS:.2f} s")
+
+
+@torch.inference_mode()
+def picture_frames(
+    pose_TP: Tensor, motion: Motion, body: Body, options: DrawPoseOptions
+) -> Iterator[np.ndarray]:
+    """Yield the pictures (3, H, W) uint8 RGB of pose vectors (T, 106)."""
+    points_TK3 = body.points(pose_TP)
+    camera = motion.camera or Camera.framing(points_TK3, width=options.size, height=options.size)
+    scale = options.size / max(camera.width, camera.height)
+    camera = camera.resized(round(camera.width * scale), round(camera.height * scale))
+    size = {"width": camera.width, "height": camera.height}
+    if options.mesh:
+        with MeshRenderer(body.faces.numpy(), camera) as renderer:
+            for pose_1P in pose_TP.split(1):
+                yield renderer.frame(body.vertices(pose_1P)[0].numpy())
+        return
+    points_TK2 = camera.project(points_TK3).numpy()
+    if options.style == "vid2vid_authors":
+        for points_K2 in points_TK2:
+            yield draw_vid2vid_authors(points_to_openpose(points_K2), **size)
+    else:
+        yield from draw_skeleton(points_TK2, **size)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,13 @@
+"""Speech2Video: speech in, video of a speaking person out.
+
+The package's rooms (`options`, `util`, `data`, `models`) lie beside this folder in a checkout and
+below it in an installed wheel; either way they are imported as `speech2video.util` and so on.
+"""
+
+from pathlib import Path
+
+__version__ = "0.1.0"
+
+_checkout = Path(__file__).resolve().parent.parent
+if (_checkout / "setup.py").is_file() and (_checkout / "options").is_dir():
+    __path__.append(str(_checkout))

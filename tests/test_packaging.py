@@ -1,0 +1,44 @@
+"""A wheel, and a plain checkout, hold one import name and nothing else."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def checkout_copy(folder: Path) -> Path:
+    """Copy the tracked tree, so that building leaves nothing in it."""
+    ignore = shutil.ignore_patterns(".git", ".venv", "__pycache__", "*.egg-info", "results", "build")
+    return Path(shutil.copytree(ROOT, folder / "checkout", ignore=ignore))
+
+
+def test_wheel_has_one_top_level_name_and_works(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path)]
+    subprocess.run(build, cwd=checkout_copy(tmp_path), check=True, capture_output=True)
+    wheel = next(tmp_path.glob("*.whl"))
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"speech2video"}
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); import speech2video.util.body.body_model as m;"
+        f"assert m.__file__.startswith({str(site)!r}), m.__file__; m.Body.load();"
+        "import speech2video.options.draw_pose_options, speech2video.data.motion"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+def test_plain_checkout_runs_scripts_without_installing(tmp_path: Path) -> None:
+    # -S would hide the dependencies too; a copy at another place shows which tree is imported
+    copy = checkout_copy(tmp_path)
+    command = [sys.executable, str(copy / "scripts" / "draw_pose.py"), "--help"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "--pose" in result.stdout
+    code = "import _checkout, speech2video.util.errors as m; print(m.__file__)"
+    run = [sys.executable, "-c", code]
+    found = subprocess.run(run, cwd=copy / "scripts", capture_output=True, text=True, check=True)
+    assert found.stdout.startswith(str(copy))

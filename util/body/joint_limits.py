@@ -1,0 +1,246 @@
+"""Anatomical limits of the joints: a penalty to train with, a clamp to run with, a report.
+
+A joint's rotation is split into a twist about its bone and a swing of the bone, R = swing · twist
+(Baerlocher & Boulic, "Parametrization and range of motion of the ball-and-socket joint", 2001). The
+swing's two rotation-vector components and the twist's angle are the joint's three angles, each with
+a range. For a turn about one axis of the T-pose they are just that angle.
+
+Ranges come from goniometry, measured from SMPL-X's T-pose:
+  AAOS    American Academy of Orthopaedic Surgeons, Joint Motion, 1965 (limbs, spine, toes)
+  Soucie  Soucie et al., Haemophilia 17, 2011: normal values in 674 people (hip, knee, ankle, elbow)
+  Panjabi White & Panjabi, Clinical Biomechanics of the Spine, 1990, shared out over SMPL-X's joints
+  Ludewig Ludewig et al., J Bone Joint Surg 91, 2009: clavicle and shoulder during arm motion
+  Hume    Hume et al., J Hand Surg 15A, 1990 (fingers, thumb)
+  Posselt Posselt, Acta Odontol Scand 10, 1952 (jaw)
+  Guitton Guitton et al., 1986 (eyes: oculomotor range)
+and are widened by about 10 degrees, 15 at the foot, because a body model's rest pose and joint
+centres are not the clinic's, and because fits from pictures are noisy.
+"""
+
+import math
+from dataclasses import dataclass
+
+import roma
+import torch
+from torch import Tensor
+
+from speech2video.util.body.pose_vector import POSE_SLICES, HandBasis, vector_to_smplx
+from speech2video.util.body.rotations import axis_angle_to_quaternion, quaternion_to_axis_angle
+from speech2video.util.body.skeleton import (
+    JOINTS,
+    LEFT_HAND_JOINTS,
+    RIGHT_HAND_JOINTS,
+    mirrored,
+)
+from speech2video.util.errors import DataError
+
+TOLERANCE = 1e-4  # radians; less than this over a limit is rounding, not anatomy
+WILD = 100.0  # radians; beyond it the numbers are no angles (degrees, or a broken network)
+SHRINK_STEPS = 20  # halvings when a hand is drawn back towards its rest: 1e-6 of the way
+
+# joint: (bone's axis, x range, y range, z range), degrees; the right side mirrors the left.
+# x to the person's left, y up, z forwards. Positive turns: x nods forwards, y turns to the left,
+# z tilts to the right (raises the left arm).
+_Range = tuple[float, float]
+_LEFT_AND_MIDDLE: dict[str, tuple[str, _Range, _Range, _Range]] = {
+    "left_hip": ("y", (-130, 45), (-55, 55), (-40, 55)),  # AAOS, Soucie
+    "left_knee": ("y", (-15, 155), (-30, 30), (-20, 20)),  # AAOS, Soucie
+    "left_ankle": ("y", (-40, 65), (-35, 35), (-40, 40)),  # AAOS, Soucie
+    "left_foot": ("z", (-80, 50), (-35, 35), (-35, 35)),  # AAOS
+    "spine1": ("y", (-30, 60), (-35, 35), (-35, 35)),  # Panjabi: lumbar
+    "spine2": ("y", (-35, 45), (-35, 35), (-30, 30)),  # Panjabi: lower thoracic
+    "spine3": ("y", (-30, 40), (-35, 35), (-30, 30)),  # Panjabi: upper thoracic
+    "neck": ("y", (-60, 60), (-60, 60), (-45, 45)),  # Panjabi: cervical below C2
+    "head": ("y", (-45, 45), (-55, 55), (-35, 35)),  # Panjabi: C0 to C2
+    "left_collar": ("x", (-35, 35), (-45, 40), (-35, 50)),  # Ludewig
+    "left_shoulder": ("x", (-100, 100), (-145, 60), (-110, 110)),  # AAOS, Ludewig
+    # AAOS, Soucie. SMPL-X's elbow bends about no fixed axis: in motion capture the 150 degrees of a
+    # fully bent arm lean up to 85 degrees from y towards z, the more the upper arm is turned.
+    "left_elbow": ("x", (-100, 100), (-160, 15), (-35, 95)),
+    "left_wrist": ("x", (-90, 70), (-45, 45), (-90, 90)),  # AAOS; forearm's turn included
+    "jaw": ("z", (-8, 40), (-15, 15), (-10, 10)),  # Posselt
+    "left_eye": ("z", (-50, 50), (-50, 50), (-10, 10)),  # Guitton
+}
+_FINGERS: dict[str, tuple[str, _Range, _Range, _Range]] = {
+    "1": ("x", (-35, 35), (-45, 45), (-105, 50)),  # Hume: metacarpophalangeal
+    "2": ("x", (-30, 30), (-30, 30), (-115, 15)),  # Hume: proximal interphalangeal
+    "3": ("x", (-30, 30), (-30, 30), (-95, 25)),  # Hume: distal interphalangeal
+}
+_THUMB: dict[str, tuple[str, _Range, _Range, _Range]] = {
+    "1": ("x", (-45, 75), (-60, 60), (-60, 60)),  # Hume: carpometacarpal saddle
+    "2": ("x", (-50, 50), (-75, 75), (-50, 50)),  # Hume: metacarpophalangeal
+    "3": ("x", (-50, 60), (-100, 60), (-60, 60)),  # Hume: interphalangeal
+}
+FREE_JOINTS = ("pelvis",)  # a person may face and lie any way
+
+
+def _entry(joint: str) -> tuple[str, _Range, _Range, _Range]:
+    if joint in FREE_JOINTS:
+        return ("y", (-360, 360), (-360, 360), (-360, 360))
+    left = mirrored(joint) if joint.startswith("right_") else joint
+    if left in _LEFT_AND_MIDDLE:
+        axis, x, y, z = _LEFT_AND_MIDDLE[left]
+    else:
+        axis, x, y, z = (_THUMB if "thumb" in left else _FINGERS)[left[-1]]
+    if joint.startswith("right_"):
+        y, z = (-y[1], -y[0]), (-z[1], -z[0])
+    return axis, x, y, z
+
+
+_TABLE = [_entry(joint) for joint in JOINTS]
+BONE_AXES = torch.eye(3)[["xyz".index(axis) for axis, *_ in _TABLE]]  # (55, 3)
+LIMITS = torch.deg2rad(torch.tensor([ranges for _, *ranges in _TABLE]))  # (55, 3, 2) radians
+_HANDS = (LEFT_HAND_JOINTS, RIGHT_HAND_JOINTS)
+
+
+def joint_angles(rotations_TJ3: Tensor) -> Tensor:
+    """Return twist and swing angles (T, 55, 3) in radians of axis-angle rotations (T, 55, 3)."""
+    return _angles(rotations_TJ3, BONE_AXES.to(rotations_TJ3))
+
+
+def angles_to_rotations(angles_TJ3: Tensor) -> Tensor:
+    """Return axis-angle rotations (T, 55, 3) of twist and swing angles: `joint_angles` undone."""
+    return _rotations(angles_TJ3, BONE_AXES.to(angles_TJ3))
+
+
+def limit_penalty(rotations_TJ3: Tensor) -> Tensor:
+    """Return the mean squared excess over the limits, radians², of axis-angle (..., 55, 3)."""
+    return excess(rotations_TJ3).square().mean()
+
+
+def excess(rotations_TJ3: Tensor) -> Tensor:
+    """Return how far each joint angle is outside its range, radians ≥ 0, (..., 55, 3)."""
+    limits = LIMITS.to(rotations_TJ3)
+    angles = joint_angles(rotations_TJ3)
+    return (limits[..., 0] - angles).clamp(min=0) + (angles - limits[..., 1]).clamp(min=0)
+
+
+def clamp_rotations(rotations_TJ3: Tensor) -> Tensor:
+    """Return rotations (T, 55, 3) with every joint inside its range; legal joints stay as they are.
+
+    Raises:
+        DataError: NaN, infinity, or angles too wild to be radians.
+    """
+    check_angles(rotations_TJ3)
+    limits = LIMITS.to(rotations_TJ3)
+    angles = joint_angles(rotations_TJ3).clamp(limits[..., 0], limits[..., 1])
+    illegal = _illegal(rotations_TJ3).unsqueeze(-1)
+    return torch.where(illegal, angles_to_rotations(angles), rotations_TJ3)
+
+
+def clamp_pose(pose_TP: Tensor, hands: HandBasis) -> Tensor:
+    """Return pose vectors (T, 106) in which no joint is outside its range.
+
+    Body and jaw are clamped joint by joint. A hand is twelve coefficients that move all its joints,
+    so an illegal hand is drawn back towards the mean hand, just as far as it must be.
+
+    Raises:
+        DataError: NaN, infinity, or angles too wild to be radians.
+    """
+    if not torch.isfinite(pose_TP).all():
+        raise DataError("pose: NaN or infinite numbers; finite ones are needed")
+    legal = clamp_rotations(vector_to_smplx(pose_TP, hands).rotations)
+    clamped = pose_TP.clone()
+    clamped[:, POSE_SLICES["body"]] = legal[:, 1:22].flatten(1)
+    clamped[:, POSE_SLICES["jaw"]] = legal[:, JOINTS.index("jaw")]
+    for side, name in enumerate(("left_hand", "right_hand")):
+        part = POSE_SLICES[name]
+        clamped[:, part] = _shrink_hand(pose_TP[:, part], hands, side)
+    return clamped
+
+
+def check_angles(rotations_TJ3: Tensor) -> None:
+    """Raise `DataError` unless the rotations are finite and can be radians."""
+    if not torch.isfinite(rotations_TJ3).all():
+        raise DataError("pose: NaN or infinite angles; finite radians are needed")
+    worst = rotations_TJ3.abs().max().item() if rotations_TJ3.numel() else 0.0
+    if worst > WILD:
+        raise DataError(f"pose: an angle of {worst:.4g}; radians are needed (are these degrees?)")
+
+
+@dataclass(frozen=True)
+class LimitReport:
+    """How a motion keeps to the limits: share of frames over, each offender's worst degrees."""
+
+    frames: int
+    frames_over: float
+    frames_over_outside_hands: float
+    degrees_over: dict[str, float]  # joint: most degrees outside its range
+    share_over: dict[str, float]  # joint: share of frames outside its range
+
+    def __str__(self) -> str:
+        worst = sorted(self.degrees_over, key=self.degrees_over.__getitem__, reverse=True)[:3]
+        names = ", ".join(f"{name} {self.degrees_over[name]:.0f}°" for name in worst)
+        return (
+            f"joint limits: {100 * self.frames_over:.1f} % of {self.frames} frames over, "
+            f"{100 * self.frames_over_outside_hands:.1f} % outside the hands"
+            + (f"; most: {names}" if names else "")
+        )
+
+
+def limit_report(rotations_TJ3: Tensor) -> LimitReport:
+    """Return the report on axis-angle rotations (T, 55, 3)."""
+    degrees_TJ = torch.rad2deg(excess(rotations_TJ3).amax(-1))
+    illegal_TJ = _illegal(rotations_TJ3)
+    finger = torch.tensor([joint in (*_HANDS[0], *_HANDS[1]) for joint in JOINTS])
+    offenders = [i for i in range(len(JOINTS)) if illegal_TJ[:, i].any()]
+    return LimitReport(
+        frames=len(rotations_TJ3),
+        frames_over=illegal_TJ.any(1).float().mean().item(),
+        frames_over_outside_hands=illegal_TJ[:, ~finger].any(1).float().mean().item(),
+        degrees_over={JOINTS[i]: degrees_TJ[:, i].max().item() for i in offenders},
+        share_over={JOINTS[i]: illegal_TJ[:, i].float().mean().item() for i in offenders},
+    )
+
+
+def _illegal(rotations_TJ3: Tensor) -> Tensor:
+    return (excess(rotations_TJ3) > TOLERANCE).any(-1)
+
+
+def _angles(rotations: Tensor, bones: Tensor) -> Tensor:
+    quaternion = axis_angle_to_quaternion(rotations)
+    vector, scalar = quaternion[..., :3], quaternion[..., 3]
+    along = (vector * bones).sum(-1)
+    # A swing of half a turn leaves the twist undefined (atan2(0, 0)); zero is as good as any.
+    undefined = (along.abs() < 1e-8) & (scalar.abs() < 1e-8)
+    half_twist = torch.atan2(along, torch.where(undefined, torch.ones_like(scalar), scalar))
+    # q and −q are the same rotation: of the two twists, the one within half a turn
+    twist = torch.remainder(2 * half_twist + math.pi, 2 * math.pi) - math.pi
+    twist_vector = bones * twist.unsqueeze(-1)
+    untwist = axis_angle_to_quaternion(-twist_vector)
+    swing = quaternion_to_axis_angle(roma.quat_product(quaternion, untwist))
+    swing = swing - bones * (swing * bones).sum(-1, keepdim=True)  # rounding only
+    return swing + twist_vector
+
+
+def _rotations(angles: Tensor, bones: Tensor) -> Tensor:
+    twist_vector = bones * (angles * bones).sum(-1, keepdim=True)
+    swing = axis_angle_to_quaternion(angles - twist_vector)
+    return quaternion_to_axis_angle(
+        roma.quat_product(swing, axis_angle_to_quaternion(twist_vector))
+    )
+
+
+def _shrink_hand(coefficients: Tensor, hands: HandBasis, side: int) -> Tensor:
+    """Return coefficients (T, 12) scaled down, where illegal, to the edge of what is legal."""
+    start = JOINTS.index(_HANDS[side][0])
+    joints = slice(start, start + 15)
+    bones, limits = BONE_AXES[joints].to(coefficients), LIMITS[joints].to(coefficients)
+
+    def legal(candidate: Tensor) -> Tensor:
+        angles = _angles(hands.decode(candidate, side), bones)
+        over = torch.maximum(limits[..., 0] - angles, angles - limits[..., 1])
+        return (over <= TOLERANCE).flatten(1).all(1)
+
+    ok = legal(coefficients)
+    if ok.all():
+        return coefficients
+    bad = coefficients[~ok]
+    low, high = bad.new_zeros(len(bad)), bad.new_ones(len(bad))
+    for _ in range(SHRINK_STEPS):
+        middle = (low + high) / 2
+        fits = legal(bad * middle.unsqueeze(1))
+        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    result = coefficients.clone()
+    result[~ok] = bad * low.unsqueeze(1)
+    return result

@@ -1,0 +1,124 @@
+"""THE table of the body: joints, parents, parts and drawn points, in SMPL-X's order.
+
+Names and order are those of SMPL-X (Pavlakos et al., CVPR 2019) and of the `smplx` package: 55
+joints, then 21 points on the skin, 51 inner face landmarks and the 17 of the face's contour.
+"""
+
+BODY_JOINTS = (
+    "pelvis",
+    "left_hip",
+    "right_hip",
+    "spine1",
+    "left_knee",
+    "right_knee",
+    "spine2",
+    "left_ankle",
+    "right_ankle",
+    "spine3",
+    "left_foot",
+    "right_foot",
+    "neck",
+    "left_collar",
+    "right_collar",
+    "head",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+)
+FACE_JOINTS = ("jaw", "left_eye", "right_eye")
+FINGERS = ("index", "middle", "pinky", "ring", "thumb")  # SMPL-X's order: alphabetical
+FINGER_JOINTS = tuple(f"{finger}{knuckle}" for finger in FINGERS for knuckle in (1, 2, 3))
+LEFT_HAND_JOINTS = tuple(f"left_{joint}" for joint in FINGER_JOINTS)
+RIGHT_HAND_JOINTS = tuple(f"right_{joint}" for joint in FINGER_JOINTS)
+JOINTS = BODY_JOINTS + FACE_JOINTS + LEFT_HAND_JOINTS + RIGHT_HAND_JOINTS
+
+_BODY_PARENTS = {
+    "left_hip": "pelvis",
+    "right_hip": "pelvis",
+    "spine1": "pelvis",
+    "left_knee": "left_hip",
+    "right_knee": "right_hip",
+    "spine2": "spine1",
+    "left_ankle": "left_knee",
+    "right_ankle": "right_knee",
+    "spine3": "spine2",
+    "left_foot": "left_ankle",
+    "right_foot": "right_ankle",
+    "neck": "spine3",
+    "left_collar": "spine3",
+    "right_collar": "spine3",
+    "head": "neck",
+    "left_shoulder": "left_collar",
+    "right_shoulder": "right_collar",
+    "left_elbow": "left_shoulder",
+    "right_elbow": "right_shoulder",
+    "left_wrist": "left_elbow",
+    "right_wrist": "right_elbow",
+    "jaw": "head",
+    "left_eye": "head",
+    "right_eye": "head",
+}
+
+
+def _finger_parent(joint: str) -> str:
+    """Return the knuckle before this one; a finger's first knuckle hangs on the wrist."""
+    knuckle = int(joint[-1])
+    return f"{joint[:-1]}{knuckle - 1}" if knuckle > 1 else joint.split("_")[0] + "_wrist"
+
+
+PARENT_NAMES = _BODY_PARENTS | {
+    joint: _finger_parent(joint) for joint in LEFT_HAND_JOINTS + RIGHT_HAND_JOINTS
+}
+PARENTS = (-1, *(JOINTS.index(PARENT_NAMES[joint]) for joint in JOINTS[1:]))
+
+# Points on the skin that `smplx` appends to the joints.
+FINGER_TIPS = ("thumb", "index", "middle", "ring", "pinky")
+_FACE_SKIN = ("nose", "right_eye_point", "left_eye_point", "right_ear", "left_ear")
+_FOOT = ("big_toe", "small_toe", "heel")
+_FEET_SKIN = tuple(f"{side}_{point}" for side in ("left", "right") for point in _FOOT)
+LEFT_TIPS = tuple(f"left_{finger}_tip" for finger in FINGER_TIPS)
+RIGHT_TIPS = tuple(f"right_{finger}_tip" for finger in FINGER_TIPS)
+SKIN_POINTS = _FACE_SKIN + _FEET_SKIN + LEFT_TIPS + RIGHT_TIPS
+
+# The 68 landmarks of iBUG 300-W (Sagonas et al. 2013); `smplx` gives the inner 51 first, then the
+# contour's 17, while detectors count the contour first.
+FACE_LANDMARKS = tuple(f"face_{i}" for i in (*range(17, 68), *range(17)))
+
+POINTS = JOINTS + SKIN_POINTS + FACE_LANDMARKS  # 144, as `smplx` returns them
+POINT_INDEX = {name: index for index, name in enumerate(POINTS)}
+IBUG68 = tuple(POINT_INDEX[f"face_{i}"] for i in range(68))  # indices into POINTS, iBUG's order
+
+# Runs of iBUG landmarks that belong together, as (indices, closed).
+FACE_LINES = {
+    "contour": (range(17), False),
+    "right_brow": (range(17, 22), False),
+    "left_brow": (range(22, 27), False),
+    "nose_bridge": (range(27, 31), False),
+    "nose_base": (range(31, 36), False),
+    "right_eye": (range(36, 42), True),
+    "left_eye": (range(42, 48), True),
+    "outer_lips": (range(48, 60), True),
+    "inner_lips": (range(60, 68), True),
+}
+
+
+def indices(names: tuple[str, ...]) -> list[int]:
+    """Return the indices of named points (joints have the same index in `JOINTS` and `POINTS`)."""
+    return [POINT_INDEX[name] for name in names]
+
+
+def finger_chain(side: str, finger: str) -> tuple[str, ...]:
+    """Return the points of one finger from wrist to tip; side is "left" or "right"."""
+    knuckles = tuple(f"{side}_{finger}{knuckle}" for knuckle in (1, 2, 3))
+    return (f"{side}_wrist", *knuckles, f"{side}_{finger}_tip")
+
+
+def mirrored(name: str) -> str:
+    """Return the name of the same point on the other side."""
+    for side, other in (("left_", "right_"), ("right_", "left_")):
+        if name.startswith(side):
+            return other + name.removeprefix(side)
+    return name

@@ -1,0 +1,102 @@
+"""A pinhole camera: metres in the world (y up) to pixels in the picture (y down)."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from speech2video.util.body.skeleton import POINT_INDEX, POINTS, indices
+
+# World axes (x to the person's left, y up, z towards the viewer) to camera axes (x right, y down,
+# z forward), for a camera that looks straight at a person who faces it.
+FACING = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+NEAR = 0.05  # metres; what is nearer than this, or behind the camera, is missing
+FOCAL_RATIO = 1.4  # focal length / larger side: a webcam's or phone's 40 degrees
+MARGIN = 1.12  # picture / what must be in it
+
+# From the hips up: what a framing must hold.
+_LOWER = ("knee", "ankle", "foot", "toe", "heel")
+_UPPER_POINTS = tuple(name for name in POINTS if not name.endswith(_LOWER))
+_CROWN = 0.15  # metres of skull and hair above the highest landmark
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera without distortion.
+
+    Attributes:
+        focal: focal length in pixels.
+        center: principal point (x, y) in pixels.
+        width, height: picture size in pixels.
+        rotation: (3, 3) rows, world axes to camera axes.
+        translation: (3,) metres, in camera axes, added after the rotation.
+    """
+
+    focal: float
+    center: tuple[float, float]
+    width: int
+    height: int
+    rotation: tuple[tuple[float, float, float], ...] = FACING
+    translation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def framing(cls, points_TK3: Tensor, *, width: int, height: int) -> "Camera":
+        """Return a still camera that faces the person and holds them, from the hips up.
+
+        `points_TK3` (T, 144, 3) are the body's points in metres.
+        """
+        yaw = _facing_yaw(points_TK3)
+        cos, sin = math.cos(yaw), math.sin(yaw)
+        rotation = torch.tensor(FACING) @ torch.tensor([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
+        seen = points_TK3[:, indices(_UPPER_POINTS)] @ rotation.T.to(points_TK3)
+        low, high = seen.flatten(0, 1).amin(0).tolist(), seen.flatten(0, 1).amax(0).tolist()
+        low[1] -= _CROWN  # camera axes: up is negative
+        focal = FOCAL_RATIO * max(width, height)
+        reach = max((high[0] - low[0]) / width, (high[1] - low[1]) / height)
+        # The nearest point is magnified most: measure the distance from there.
+        distance = MARGIN * focal * reach - low[2]
+        middle = [-(low[i] + high[i]) / 2 for i in (0, 1)]
+        return cls(
+            focal=focal,
+            center=(width / 2, height / 2),
+            width=width,
+            height=height,
+            rotation=tuple(map(tuple, rotation.tolist())),
+            translation=(middle[0], middle[1], distance),
+        )
+
+    def to_camera(self, points_TK3: Tensor) -> Tensor:
+        """Return points (..., 3) in camera axes (x right, y down, z forward), metres."""
+        rotation = torch.tensor(self.rotation).to(points_TK3)
+        return points_TK3 @ rotation.T + torch.tensor(self.translation).to(points_TK3)
+
+    def project(self, points_TK3: Tensor) -> Tensor:
+        """Return pixels (..., 2) of world points (..., 3) in metres; NaN behind the camera."""
+        x, y, depth = self.to_camera(points_TK3).unbind(-1)
+        depth = torch.where(depth > NEAR, depth, torch.full_like(depth, math.nan))
+        pixels = torch.stack((x / depth, y / depth), -1) * self.focal
+        return pixels + torch.tensor(self.center).to(pixels)
+
+    def resized(self, width: int, height: int) -> "Camera":
+        """Return the camera of the same view in a picture of another size, centred, aspect kept."""
+        scale = min(width / self.width, height / self.height)
+        x, y = self.center
+        return replace(
+            self,
+            focal=self.focal * scale,
+            center=(
+                (x - self.width / 2) * scale + width / 2,
+                (y - self.height / 2) * scale + height / 2,
+            ),
+            width=width,
+            height=height,
+        )
+
+
+def _facing_yaw(points_TK3: Tensor) -> float:
+    """Return the angle about y, radians, from +z to where the shoulders face on average."""
+    left = points_TK3[:, POINT_INDEX["left_shoulder"]]
+    right = points_TK3[:, POINT_INDEX["right_shoulder"]]
+    across = (left - right).mean(0)
+    return math.atan2(-across[2].item(), across[0].item())
