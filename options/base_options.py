@@ -30,6 +30,7 @@ def option(
     choices: Sequence[Any] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
+    positional: bool = False,
 ) -> Any:
     """Return a dataclass field with help, group and range; `REQUIRED` means no default."""
     metadata = {
@@ -38,6 +39,7 @@ def option(
         "choices": choices,
         "minimum": minimum,
         "maximum": maximum,
+        "positional": positional,
     }
     return dataclasses.field(default=default, metadata=metadata, kw_only=True)
 
@@ -70,7 +72,8 @@ class Options:
             name = field.metadata["group"]
             group = groups.setdefault(name, None) or parser.add_argument_group(name)
             groups[name] = group
-            group.add_argument("--" + field.name, **_argument(field, hints[field.name]))
+            dashes = "" if field.metadata["positional"] else "--"
+            group.add_argument(dashes + field.name, **_argument(field, hints[field.name]))
         return parser
 
     def save(self, path: Path) -> None:
@@ -102,10 +105,10 @@ def _argument(field: dataclasses.Field, hint: Any) -> dict[str, Any]:
     required = field.default is REQUIRED
     if not required and field.default is not None:
         help_text += f" (default: {field.default})"
-    argument: dict[str, Any] = {"help": help_text.replace("%", "%%"), "dest": field.name}
-    if required:
+    argument: dict[str, Any] = {"help": help_text.replace("%", "%%")}
+    if required and not field.metadata["positional"]:
         argument["required"] = True
-    else:
+    elif not required:
         argument["default"] = field.default
     if hint is bool:
         return argument | {"action": argparse.BooleanOptionalAction}

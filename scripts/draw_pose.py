@@ -9,7 +9,6 @@ import _checkout  # noqa: F401
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from speech2video.data.clip import motion_and_audio
 from speech2video.data.motion import FPS, Motion
@@ -22,6 +21,7 @@ from speech2video.util.camera import Camera
 from speech2video.util.drawing import draw_skeleton
 from speech2video.util.drawing_vid2vid_authors import draw_vid2vid_authors
 from speech2video.util.errors import run_command
+from speech2video.util.log import progress
 from speech2video.util.openpose import points_to_openpose
 from speech2video.util.render import MeshRenderer
 from speech2video.util.video import write_video
@@ -38,13 +38,8 @@ def main() -> None:
     print(limit_report(vector_to_smplx(pose_TP, body.hands).rotations))
     if options.clamp:
         pose_TP = clamp_pose(pose_TP, body.hands)
-    frames = tqdm(
-        picture_frames(pose_TP, motion, body, options),
-        total=len(pose_TP),
-        desc=options.output.name,
-        unit="frame",
-        dynamic_ncols=True,
-    )
+    pictures = picture_frames(pose_TP, motion, body, options)
+    frames = progress(pictures, total=len(pose_TP), name=options.output.name)
     count = write_video(options.output, frames, fps=FPS, audio=options.audio or clip_audio)
     print(f"{options.output}: {count} frames, {count / FPS:.2f} s")
 

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parent.parent
 
 def checkout_copy(folder: Path) -> Path:
     """Copy the tracked tree, so that building leaves nothing in it."""
-    ignore = shutil.ignore_patterns(".git", ".venv", "__pycache__", "*.egg-info", "results", "build")
+    ignore = shutil.ignore_patterns(
+        ".git", ".venv", "__pycache__", "*.egg-info", "results", "build"
+    )
     return Path(shutil.copytree(ROOT, folder / "checkout", ignore=ignore))
 
 
@@ -25,7 +27,8 @@ def test_wheel_has_one_top_level_name_and_works(tmp_path: Path) -> None:
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     code = (
-        f"import sys; sys.path.insert(0, {str(site)!r}); import speech2video.util.body.body_model as m;"
+        f"import sys; sys.path.insert(0, {str(site)!r});"
+        "import speech2video.util.body.body_model as m;"
         f"assert m.__file__.startswith({str(site)!r}), m.__file__; m.Body.load();"
         "import speech2video.options.draw_pose_options, speech2video.data.motion"
     )

@@ -5,6 +5,7 @@ SMPLX_NEUTRAL.npz. Joints and landmarks need some hundred vertices, so only thos
 """
 
 import contextlib
+import copy
 import io
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import numpy as np
 import smplx
 import torch
 from smplx import lbs
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import pad
 
 from speech2video.util.body.pose_vector import (
     EXPRESSIONS,
@@ -32,8 +34,10 @@ CHUNK = 2000  # frames skinned at a time: bounds memory to some hundred MB
 SHAPES = 10
 
 
-class Body(nn.Module):
-    """A body of fixed shape that takes pose vectors (T, 106).
+class Body:
+    """A body of fixed shape that takes pose vectors (T, 106); differentiable.
+
+    Not an `nn.Module`, so that a user's licence-bound body cannot slip into a checkpoint.
 
     Attributes:
         hands: what the 12 coefficients of a hand mean in this body.
@@ -43,16 +47,15 @@ class Body(nn.Module):
     """
 
     def __init__(self, model: smplx.SMPLX, *, name: str, betas: Tensor | None = None) -> None:
-        super().__init__()
         self.name = name
         self.model = model.requires_grad_(False)
         shape = torch.zeros(SHAPES) if betas is None else betas.float()[:SHAPES]
-        self.register_buffer("betas", nn.functional.pad(shape, (0, SHAPES - len(shape))))
+        self.betas = pad(shape, (0, SHAPES - len(shape)))
         self.faces = model.faces_tensor
         means = torch.stack((model.left_hand_mean, model.right_hand_mean))
         components = torch.stack((model.left_hand_components, model.right_hand_components))
         self.hands = HandBasis(means.float(), components.float())
-        self._collect_point_vertices()
+        self._small = self._collect_point_vertices()
 
     @classmethod
     def load(cls, path: Path | None = None, *, betas: Tensor | None = None) -> "Body":
@@ -75,9 +78,22 @@ class Body(nn.Module):
         name = str(arrays["body_name"]) if "body_name" in arrays else "smplx"
         return cls(_build(path, arrays), name=name, betas=betas)
 
-    def points(self, pose_TP: Tensor) -> Tensor:
-        """Return the 144 points (T, 144, 3) of `skeleton.POINTS` in metres."""
-        chunks = [self._points(chunk) for chunk in pose_TP.split(CHUNK)]
+    def to(self, device: torch.device | str) -> "Body":
+        """Return this body on another device."""
+        moved = copy.copy(self)
+        moved.model = copy.deepcopy(self.model).to(device)
+        moved.betas = self.betas.to(device)
+        moved.hands = HandBasis(self.hands.mean.to(device), self.hands.components.to(device))
+        moved._small = {key: value.to(device) for key, value in self._small.items()}
+        return moved
+
+    def points(self, pose_TP: Tensor, *, betas: Tensor | None = None) -> Tensor:
+        """Return the 144 points (T, 144, 3) of `skeleton.POINTS` in metres.
+
+        `betas` (10,) are used in place of the body's own; a fit gets its gradients through them.
+        """
+        betas = self.betas if betas is None else betas
+        chunks = [self._points(chunk, betas) for chunk in pose_TP.split(CHUNK)]
         return torch.cat(chunks) if len(chunks) != 1 else chunks[0]
 
     def joints(self, pose_TP: Tensor) -> Tensor:
@@ -103,8 +119,8 @@ class Body(nn.Module):
         )
         return output.vertices
 
-    def _collect_point_vertices(self) -> None:
-        """Keep, of the whole mesh, what the points need: a small body with the same skeleton.
+    def _collect_point_vertices(self) -> dict[str, Tensor]:
+        """Return, of the whole mesh, what the points need: a small body with the same skeleton.
 
         The joints are appended as vertices of their own, so that `lbs` finds them by a regressor
         of ones and zeros.
@@ -121,43 +137,41 @@ class Body(nn.Module):
         joint_directions = torch.einsum("jv,vcd->jcd", regressor, directions)
         corners = where[len(skin) :].view(-1, 3)
         inner = len(model.lmk_faces_idx)
-        buffers = {
+        return {
             "template": torch.cat((model.v_template[used], regressor @ model.v_template)),
             "directions": torch.cat((directions[used], joint_directions)),
-            "regressor": nn.functional.pad(torch.eye(joints), (count, 0)),
+            "regressor": pad(torch.eye(joints), (count, 0)),
             "weights": torch.cat((model.lbs_weights[used], torch.eye(joints))),
             "correctives": self._corrective_rows(used),
             "skin": where[: len(skin)],
             "inner_corners": corners[:inner],
             "contour_corners": corners[inner:].view(*model.dynamic_lmk_faces_idx.shape, 3),
         }
-        for key, value in buffers.items():
-            self.register_buffer(f"_{key}", value, persistent=False)
 
     def _corrective_rows(self, used: Tensor) -> Tensor:
         """Return the pose-corrective directions (486, 3·(used + joints)) of the vertices kept."""
         directions = self.model.posedirs.view(len(self.model.posedirs), -1, 3)[:, used]
-        return nn.functional.pad(directions, (0, 0, 0, len(JOINTS))).flatten(1)
+        return pad(directions, (0, 0, 0, len(JOINTS))).flatten(1)
 
-    def _points(self, pose_TP: Tensor) -> Tensor:
+    def _points(self, pose_TP: Tensor, betas: Tensor) -> Tensor:
         full = vector_to_smplx(pose_TP, self.hands)
-        betas = self.betas.expand(len(pose_TP), -1)
+        betas = betas.expand(len(pose_TP), -1)
         vertices, joints = lbs.lbs(
             torch.cat((betas, full.expression), -1),
             full.rotations.flatten(1),
-            self._template,
-            self._directions,
-            self._correctives,
-            self._regressor,
+            self._small["template"],
+            self._small["directions"],
+            self._small["correctives"],
+            self._small["regressor"],
             self.model.parents,
-            self._weights,
+            self._small["weights"],
         )
         landmarks = self._landmarks(vertices, full.rotations)
-        points = torch.cat((joints, vertices[:, self._skin], landmarks), 1)
+        points = torch.cat((joints, vertices[:, self._small["skin"]], landmarks), 1)
         return points + full.translation.unsqueeze(1)
 
     def _landmarks(self, vertices: Tensor, rotations: Tensor) -> Tensor:
-        inner = _barycentric(vertices[:, self._inner_corners], self.model.lmk_bary_coords)
+        inner = _barycentric(vertices[:, self._small["inner_corners"]], self.model.lmk_bary_coords)
         rows, weights = lbs.find_dynamic_lmk_idx_and_bcoords(
             vertices,
             rotations.flatten(1),
@@ -166,14 +180,16 @@ class Body(nn.Module):
             self.model.neck_kin_chain,
         )
         frames = torch.arange(len(vertices), device=vertices.device)
-        corners = self._contour_corners[rows[:, 0]]
+        corners = self._small["contour_corners"][rows[:, 0]]
         contour = _barycentric(vertices[frames.view(-1, 1, 1), corners], weights)
         return torch.cat((inner, contour), 1)
 
     def _contour_row_numbers(self) -> Tensor:
         """Return a table of its own row numbers, for smplx to look the head's turn up in."""
-        rows = torch.arange(len(self._contour_corners), device=self._template.device)
-        return rows.unsqueeze(1).expand(-1, self._contour_corners.shape[1])
+        rows = torch.arange(
+            len(self._small["contour_corners"]), device=self._small["template"].device
+        )
+        return rows.unsqueeze(1).expand(-1, self._small["contour_corners"].shape[1])
 
 
 def _barycentric(corners: Tensor, weights: Tensor) -> Tensor:

@@ -57,8 +57,8 @@ _LEFT_AND_MIDDLE: dict[str, tuple[str, _Range, _Range, _Range]] = {
     # AAOS, Soucie. SMPL-X's elbow bends about no fixed axis: in motion capture the 150 degrees of a
     # fully bent arm lean up to 85 degrees from y towards z, the more the upper arm is turned.
     "left_elbow": ("x", (-100, 100), (-160, 15), (-35, 95)),
-    "left_wrist": ("x", (-90, 70), (-45, 45), (-90, 90)),  # AAOS; forearm's turn included
-    "jaw": ("z", (-8, 40), (-15, 15), (-10, 10)),  # Posselt
+    "left_wrist": ("x", (-110, 85), (-45, 45), (-95, 95)),  # AAOS; forearm's turn included
+    "jaw": ("z", (-8, 40), (-18, 18), (-12, 12)),  # Posselt
     "left_eye": ("z", (-50, 50), (-50, 50), (-10, 10)),  # Guitton
 }
 _FINGERS: dict[str, tuple[str, _Range, _Range, _Range]] = {

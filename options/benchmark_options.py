@@ -1,0 +1,17 @@
+"""What a person may choose for `scripts/benchmark.py`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from speech2video.options.base_options import REQUIRED, Options, option
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions(Options):
+    """Measure one part of the project on this machine."""
+
+    kind: str = option(
+        REQUIRED, "what to measure", group="benchmark", choices=("body",), positional=True
+    )
+    threads: int = option(1, "processor cores to use", group="benchmark", minimum=1)
+    json: Path | None = option(None, "also write the figures to this file", group="benchmark")

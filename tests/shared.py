@@ -1,0 +1,20 @@
+"""Recordings and fixtures that do not ship: where tests find them, and what they do without."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(os.environ.get("S2V_DATA", ROOT / "../shared/data"))
+FIXTURES = Path(os.environ.get("S2V_FIXTURES", ROOT / "../shared/fixtures"))
+
+
+def cases(folder: Path, *patterns: str) -> list[Any]:
+    """Return every path below a folder that fits a pattern, or one case that is skipped."""
+    found = sorted(path for pattern in patterns for path in folder.glob(pattern))
+    if found:
+        return [pytest.param(path, id=str(path.relative_to(folder))) for path in found]
+    reason = f"no {' or '.join(patterns)} in {folder.name}: set S2V_DATA and S2V_FIXTURES"
+    return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import POSE_SIZE
+from speech2video.util.body.skeleton import LEFT_HAND_JOINTS, LEFT_TIPS, POINT_INDEX, indices
+from speech2video.util.camera import Camera
+from speech2video.util.drawing import FINGER_COLOURS, draw_frame, draw_skeleton
+
+
+@pytest.fixture(scope="module")
+def points_K2(body: Body) -> np.ndarray:
+    import torch
+
+    points = body.points(torch.zeros(1, POSE_SIZE))
+    return Camera.framing(points, width=512, height=512).project(points)[0].numpy()
+
+
+def test_maps_stream_one_by_one_with_channels_first(points_K2: np.ndarray) -> None:
+    drawn = draw_skeleton((points_K2 for _ in range(10**9)), width=512, height=384)
+    first = next(drawn)
+    assert first.shape == (3, 384, 512) and first.dtype == np.uint8 and first.any()
+
+
+def test_the_two_hands_and_their_fingers_are_told_apart() -> None:
+    colours = [*FINGER_COLOURS["left"], *FINGER_COLOURS["right"]]
+    assert len(set(colours)) == 10
+
+
+def test_drawing_moves_with_the_points(points_K2: np.ndarray) -> None:
+    moved = draw_frame(points_K2 + np.array((20, 10)), width=512, height=512)
+    assert np.array_equal(moved[10:, 20:], draw_frame(points_K2, width=512, height=512)[:-10, :-20])
+
+
+def test_half_a_pixel_changes_the_map(points_K2: np.ndarray) -> None:
+    lips = points_K2.copy()
+    lips[POINT_INDEX["face_66"], 1] += 0.5
+    draw = {"width": 512, "height": 512}
+    assert (draw_frame(lips, **draw) != draw_frame(points_K2, **draw)).any()
+
+
+def test_line_width_follows_the_picture(points_K2: np.ndarray) -> None:
+    share = [
+        (draw_frame(points_K2 * scale, width=size, height=size).any(2)).mean()
+        for scale, size in ((0.5, 256), (1, 512), (2, 1024))
+    ]
+    assert max(share) < 2.2 * min(share)
+
+
+def test_missing_points_leave_their_lines_out(points_K2: np.ndarray) -> None:
+    gone = points_K2.copy()
+    gone[indices((*LEFT_HAND_JOINTS, *LEFT_TIPS))] = np.nan
+    picture = draw_frame(gone, width=512, height=512)
+    whole = draw_frame(points_K2, width=512, height=512)
+    for colour in FINGER_COLOURS["left"]:
+        assert (whole == colour).all(2).any() and not (picture == colour).all(2).any()
+    assert not picture[:8, :8].any(), "nothing is drawn at (0, 0)"
+    one = points_K2.copy()
+    one[POINT_INDEX["face_50"]] = np.nan
+    assert draw_frame(one, width=512, height=512).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e9, -1e9, np.inf])
+def test_no_points_and_points_far_away_draw_nothing(value: float) -> None:
+    assert not draw_frame(np.full((144, 2), value), width=64, height=64).any()
+
+
+def test_wrong_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="144"):
+        draw_frame(np.zeros((68, 2)), width=64, height=64)
