@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,8 @@ from speech2video.util.body.skeleton import POINT_INDEX, POINTS, indices
 FACING = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
 NEAR = 0.05  # metres; what is nearer than this, or behind the camera, is missing
 FOCAL_RATIO = 1.4  # focal length / larger side: a webcam's or phone's 40 degrees
-MARGIN = 1.12  # picture / what must be in it
+MARGIN = 1.1  # picture / what must be in it
+HELD = 0.998  # share of the points that must be: one wild frame does not make a person tiny
 
 # From the hips up: what a framing must hold.
 _LOWER = ("knee", "ankle", "foot", "toe", "heel")
@@ -49,21 +51,21 @@ class Camera:
         yaw = _facing_yaw(points_TK3)
         cos, sin = math.cos(yaw), math.sin(yaw)
         rotation = torch.tensor(FACING) @ torch.tensor([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
-        seen = points_TK3[:, indices(_UPPER_POINTS)] @ rotation.T.to(points_TK3)
-        low, high = seen.flatten(0, 1).amin(0).tolist(), seen.flatten(0, 1).amax(0).tolist()
-        low[1] -= _CROWN  # camera axes: up is negative
+        seen = points_TK3[:, indices(_UPPER_POINTS)].flatten(0, 1) @ rotation.T.to(points_TK3)
+        seen[:, 1] -= _CROWN * (seen[:, 1] <= seen[:, 1].amin() + _CROWN)  # up is negative
+        middle = (seen.amin(0) + seen.amax(0)) / 2
         focal = FOCAL_RATIO * max(width, height)
-        reach = max((high[0] - low[0]) / width, (high[1] - low[1]) / height)
-        # The nearest point is magnified most: measure the distance from there.
-        distance = MARGIN * focal * reach - low[2]
-        middle = [-(low[i] + high[i]) / 2 for i in (0, 1)]
+        half = torch.tensor((width, height)).to(seen) / 2 / MARGIN
+        # A point at depth z + distance falls on the margin at |x| · focal / half = z + distance.
+        reach = (seen[:, :2] - middle[:2]).abs() * focal / half - seen[:, 2:]
+        distance = float(np.quantile(reach.amax(1).numpy(), HELD))
         return cls(
             focal=focal,
             center=(width / 2, height / 2),
             width=width,
             height=height,
             rotation=tuple(map(tuple, rotation.tolist())),
-            translation=(middle[0], middle[1], distance),
+            translation=(-middle[0].item(), -middle[1].item(), distance),
         )
 
     def to_camera(self, points_TK3: Tensor) -> Tensor:

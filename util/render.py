@@ -1,7 +1,6 @@
 """The shaded body: triangles to pictures, off-screen, by PyVista (the extra `render`)."""
 
 import math
-import os
 from types import TracebackType
 from typing import Any
 
@@ -29,7 +28,8 @@ class MeshRenderer:
         self._plotter.enable_anti_aliasing("ssaa")
         faces = np.pad(faces_F3, ((0, 0), (1, 0)), constant_values=3)
         self._mesh = pyvista.PolyData(np.zeros((int(faces_F3.max()) + 1, 3)), faces)
-        self._actor: Any = None
+        self._faces_F3 = faces_F3
+        self._aimed = False
 
     def __enter__(self) -> "MeshRenderer":
         return self
@@ -44,13 +44,16 @@ class MeshRenderer:
 
     def frame(self, vertices_V3: np.ndarray) -> np.ndarray:
         """Return the picture (3, H, W) uint8 RGB of vertices (V, 3) in world metres."""
-        self._mesh.points = vertices_V3[: self._mesh.n_points]
-        self._mesh.compute_normals(inplace=True, split_vertices=False, consistent_normals=False)
-        if self._actor is None:
-            self._actor = self._plotter.add_mesh(
-                self._mesh, color=SKIN, smooth_shading=True, specular=0.15, specular_power=12
-            )
+        vertices_V3 = vertices_V3[: self._mesh.n_points]
+        self._mesh.points = vertices_V3
+        self._mesh.point_data["Normals"] = vertex_normals(vertices_V3, self._faces_F3)
+        if not self._aimed:
+            # PyVista's own smooth shading would keep a copy of the first frame's normals
+            self._mesh.point_data.active_normals_name = "Normals"
+            actor = self._plotter.add_mesh(self._mesh, color=SKIN, specular=0.15, specular_power=12)
+            actor.prop.interpolation = "phong"
             self._aim()
+        self._plotter.renderer.ResetCameraClippingRange()
         self._plotter.render()
         picture = self._plotter.screenshot(return_img=True)
         return np.ascontiguousarray(picture[..., :3].transpose(2, 0, 1))
@@ -66,15 +69,31 @@ class MeshRenderer:
         theirs.view_angle = math.degrees(2 * math.atan(ours.height / 2 / ours.focal))
         x, y = ours.center
         theirs.SetWindowCenter(1 - 2 * x / ours.width, 2 * y / ours.height - 1)
-        self._plotter.reset_camera_clipping_range()
+        self._aimed = True
+
+
+def vertex_normals(vertices_V3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:
+    """Return unit normals (V, 3), each the mean of its triangles' by area."""
+    a, b, c = vertices_V3[faces_F3].transpose(1, 0, 2)
+    face_normals = np.cross(b - a, c - a)
+    normals = np.stack(
+        [
+            sum(np.bincount(faces_F3[:, k], face_normals[:, i], len(vertices_V3)) for k in range(3))
+            for i in range(3)
+        ],
+        1,
+    )
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    return (normals / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
 def _pyvista() -> Any:
-    os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkOSOpenGLRenderWindow")
     try:
         import pyvista
+        from vtkmodules.vtkCommonCore import vtkLogger
     except ImportError:
         raise UserError(
             "rendering a mesh needs PyVista: pip install 'speech2video[render]'"
         ) from None
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)  # it warns that there is no display
     return pyvista
