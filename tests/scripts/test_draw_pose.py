@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import av
+import draw_pose as draw_pose_script
 import numpy as np
 import pytest
 import torch
@@ -14,14 +15,27 @@ from speech2video.data.motion_file import write_motion
 from speech2video.util.audio import write_wave
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE
+from speech2video.util.errors import run_command
 from tests.shared import DATA, ROOT, cases
 
 FRAMES = 20
+SMALL = ("--size", 128)
 
 
 def draw_pose(*arguments: object) -> subprocess.CompletedProcess:
+    """Run the command as a user does."""
     command = [sys.executable, str(ROOT / "scripts" / "draw_pose.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
+
+
+def draw_pose_here(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run the command in this process, which saves the seconds of starting; return its status."""
+    monkeypatch.setattr(sys, "argv", ["draw_pose.py", *map(str, arguments)])
+    try:
+        run_command(draw_pose_script.main)
+    except SystemExit as stop:
+        return stop.code
+    return 0
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +63,13 @@ def read(path: Path) -> tuple[np.ndarray, float]:
 @pytest.mark.parametrize(
     "extra", [(), ("--style", "vid2vid_authors"), ("--clamp",), ("--mesh",)], ids=str
 )
-def test_a_clip_becomes_a_video_with_its_sound(clip: Path, tmp_path: Path, extra: tuple) -> None:
+def test_a_clip_becomes_a_video_with_its_sound(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: tuple
+) -> None:
     if "--mesh" in extra:
         pytest.importorskip("pyvista", reason="the extra `render` is not installed")
     output = tmp_path / "new" / "out.mp4"
-    result = draw_pose("--pose", clip, "--output", output, "--size", 128, *extra)
-    assert result.returncode == 0, result.stderr
+    assert draw_pose_here(monkeypatch, "--pose", clip, "--output", output, *SMALL, *extra) == 0
     frames, seconds = read(output)
     assert frames.shape == (FRAMES, 128, 128, 3)
     assert seconds == pytest.approx(FRAMES / FPS, abs=1e-3)
@@ -77,23 +92,38 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_one_clear_line_and_leaves_nothing(
-    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     extra, words = BAD[name]
-    result = draw_pose("--pose", clip, "--output", tmp_path / "out.mp4", "--size", 128, *extra)
-    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert result.returncode == 2 and len(errors) == 1 and words in errors[0], result.stderr
-    assert "Traceback" not in result.stderr
+    arguments = ["--pose", clip, "--output", tmp_path / "out.mp4", *SMALL, *extra]
+    assert draw_pose_here(monkeypatch, *arguments) == 2
+    text = capsys.readouterr().err
+    errors = [line for line in text.splitlines() if "error: " in line]
+    assert len(errors) == 1 and words in errors[0], text
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("path", cases(DATA, "beat2_*/*.npz", "show/*.npz"))
-def test_real_motion_becomes_a_video_of_its_length(path: Path, tmp_path: Path) -> None:
+def test_the_command_itself_gives_status_and_line(clip: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
-    sound = path.with_suffix(".wav")
-    result = draw_pose("--pose", path, "--audio", sound, "--output", output, "--size", 128)
-    assert result.returncode == 0, result.stderr
+    assert draw_pose("--pose", clip, "--output", output, *SMALL).returncode == 0
+    assert output.is_file()
+    failed = draw_pose("--pose", tmp_path / "none.npz", "--output", output)
+    assert failed.returncode == 2 and "Traceback" not in failed.stderr
+    assert "none.npz: no such file" in failed.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("path", cases(DATA, "beat2_*/*.npz", "show/*.npz"))
+def test_real_motion_becomes_a_video_of_its_length(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.mp4"
+    arguments = ["--pose", path, "--audio", path.with_suffix(".wav"), "--output", output, *SMALL]
+    assert draw_pose_here(monkeypatch, *arguments) == 0
     with np.load(path) as motion:
         frames = len(motion["poses"] if "poses" in motion else motion["global_orient"])
     video, seconds = read(output)

@@ -119,6 +119,22 @@ class Body:
         )
         return output.vertices
 
+    def point_skinning(self) -> tuple[Tensor, Tensor]:
+        """Return what the points hang on: weights (144, 55), shape directions (144, 3, 20).
+
+        Joints have weight one on themselves. The contour is that of a face seen from the front.
+        """
+        small, model = self._small, self.model
+        corners = torch.cat((small["inner_corners"], small["contour_corners"][0]))
+        mix = torch.cat((model.lmk_bary_coords, model.dynamic_lmk_bary_coords[0])).unsqueeze(-1)
+        joints, skin = slice(-len(JOINTS), None), small["skin"]
+        weights, directions = small["weights"], small["directions"].flatten(1)
+        mixed = [
+            torch.cat((values[joints], values[skin], (values[corners] * mix).sum(1)))
+            for values in (weights, directions)
+        ]
+        return mixed[0], mixed[1].unflatten(1, (3, -1))
+
     def _collect_point_vertices(self) -> dict[str, Tensor]:
         """Return, of the whole mesh, what the points need: a small body with the same skeleton.
 
