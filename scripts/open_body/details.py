@@ -1,0 +1,189 @@
+"""What MakeHuman's mesh needs before it can speak on screen: lips that meet, a flatter tongue,
+short lashes, round eyes, eyebrows, and regions by which a renderer colours it.
+
+A field (N, 3, C) holds the template and every direction it can move in, so that one weighted mean
+of rows makes a vertex that follows shape, expression and jaw.
+"""
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+from scipy.spatial import cKDTree
+
+from open_body.landmarks import Surface
+from open_body.mesh import Mesh
+
+# Shares of expressions that close the two millimetres MakeHuman leaves between resting lips.
+LIPS_AT_REST = {"mouth_close": 0.06, "upper_lip_up": -0.06, "lower_lip_down": -0.05}
+
+TONGUE_HEIGHT = 0.5  # share kept: it would fill the open mouth
+TONGUE_DROP = 0.006  # metres
+
+TEETH_DROP = 0.0025  # metres: upper teeth peep out below the lip of an open mouth
+TEETH_WIDTH = 0.93  # share kept: else they show at the corners of the mouth
+
+LASH_LENGTH = 0.3  # share kept: the cards are drawn for a transparent texture
+LASH_ROOT = 0.0012  # metres from the lid
+LASH_LIFT = 0.0005  # metres ahead
+
+# FaceMesh points along the upper and lower edge of the left eyebrow, from the nose outwards.
+BROW_UPPER = (336, 296, 334, 293, 300)
+BROW_LOWER = (285, 295, 282, 283, 276)
+BROW_COLUMNS = 15
+BROW_LIFT = 0.0007  # metres above the skin
+BROW_THICKNESS = (0.45, 0.8, 0.75, 0.55, 0.15)  # share of the distance between the edges kept
+
+COVER_DEPTH = 0.03  # metres of cloth from the skin it hides
+COVER_MARGIN = 0.03  # metres of skin that go on under the cloth's edge
+
+# Rings of the eyeball, degrees from its axis: close pairs where a colour ends.
+EYE_RINGS = (5, 10, 11.5, 17, 23, 24.5, 32, 45, 60, 80, 105, 130, 155)
+EYE_SECTORS = 24
+IRIS, PUPIL = 24.0, 11.0
+
+
+def flatten_tongue(template_N3: np.ndarray, tongue_N: np.ndarray) -> np.ndarray:
+    """Return the template with the tongue flatter, lying lower."""
+    result = template_N3.copy()
+    height = template_N3[tongue_N, 1]
+    result[tongue_N, 1] = height.min() + TONGUE_HEIGHT * (height - height.min()) - TONGUE_DROP
+    return result
+
+
+def place_teeth(template_N3: np.ndarray, mesh: Mesh) -> np.ndarray:
+    """Return the template with a narrower row of teeth, the upper ones lower."""
+    result = template_N3.copy()
+    teeth = mesh.part("upper_teeth", "lower_teeth")
+    result[teeth, 0] *= TEETH_WIDTH
+    result[mesh.part("upper_teeth"), 1] -= TEETH_DROP
+    return result
+
+
+def shorten_lashes(
+    field_N3C: np.ndarray, weights_NJ: np.ndarray, mesh: Mesh
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return field and weights with each lash drawn in towards its root on the lid."""
+    lashes, skin = mesh.part("lashes"), mesh.part("skin")
+    points = field_N3C[..., 0]
+    gap_N = np.full(len(points), np.inf)
+    gap_N[lashes] = cKDTree(points[skin]).query(points[lashes])[0]
+    roots = np.flatnonzero(lashes & (gap_N < LASH_ROOT))
+    ends = np.flatnonzero(lashes)
+    root_of = roots[cKDTree(points[roots]).query(points[ends])[1]]
+    field_N3C, weights_NJ = field_N3C.copy(), weights_NJ.copy()
+    for array in (field_N3C, weights_NJ):
+        array[ends] = LASH_LENGTH * array[ends] + (1 - LASH_LENGTH) * array[root_of]
+    field_N3C[ends, 2, 0] += LASH_LIFT
+    return field_N3C, weights_NJ
+
+
+def vertex_normals(points_N3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:
+    """Return unit normals (N, 3), weighted by the areas of the triangles."""
+    a, b, c = (points_N3[faces_F3[:, corner]] for corner in range(3))
+    normals = np.zeros_like(points_N3)
+    for corner in range(3):
+        np.add.at(normals, faces_F3[:, corner], np.cross(b - a, c - a))
+    return normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
+
+
+def left_brow(
+    surface: Surface, points_N3: np.ndarray, facemesh_K: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the samples (3 · columns,) under the left eyebrow's grid, and its triangles.
+
+    The grid has three rows, lower edge first, and runs from the nose outwards.
+    """
+    samples_S3 = surface.positions(points_N3)
+    lower, upper = (samples_S3[facemesh_K[list(row)]] for row in (BROW_LOWER, BROW_UPPER))
+    middle, half = (lower + upper) / 2, (upper - lower) / 2
+    half = half * np.array(BROW_THICKNESS)[:, None]
+    columns = np.linspace(0, len(BROW_UPPER) - 1, BROW_COLUMNS)
+    rows = [_along(edge, columns) for edge in (middle - half, middle, middle + half)]
+    samples = cKDTree(samples_S3).query(np.concatenate(rows))[1]
+    faces = []
+    for row in range(2):
+        for column in range(BROW_COLUMNS - 1):
+            a = row * BROW_COLUMNS + column
+            b, c, d = a + 1, a + 1 + BROW_COLUMNS, a + BROW_COLUMNS
+            faces += [(a, b, c), (a, c, d)]
+    return samples, np.array(faces)
+
+
+def _along(points_K3: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return a smooth curve through points at fractional indices."""
+    return CubicSpline(np.arange(len(points_K3)), points_K3)(places)
+
+
+def rows_at(array_N: np.ndarray, surface: Surface, samples_R: np.ndarray) -> np.ndarray:
+    """Return what a per-vertex array (N, ...) holds at samples of the surface (R, ...)."""
+    corners_R3 = surface.faces_F3[surface.face_S[samples_R]]
+    return np.einsum("rc,rc...->r...", surface.bary_S3[samples_R], array_N[corners_R3])
+
+
+def eyeball(field_E3C: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Return a rounder eyeball: its field, triangles, and the regions of iris and pupil.
+
+    MakeHuman's eye has eight sectors. Its directions are carried over by the affine map of space
+    that fits them best; the eye looks straight ahead.
+    """
+    old_E3 = field_E3C[..., 0]
+    centre = (old_E3.min(0) + old_E3.max(0)) / 2
+    radius = np.linalg.norm(old_E3 - centre, axis=1).mean()
+    polar = np.radians([0, *np.repeat(EYE_RINGS, EYE_SECTORS), 180])
+    turn = 2 * np.pi * np.tile(np.arange(EYE_SECTORS) / EYE_SECTORS, len(EYE_RINGS))
+    turn = np.concatenate([[0], turn, [0]])
+    unit_M3 = np.stack(
+        [np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar)], 1
+    )
+    points_M3 = centre + radius * unit_M3
+    old, new = (np.insert(points - centre, 3, 1, axis=1) for points in (old_E3, points_M3))
+    flat = np.linalg.lstsq(old, field_E3C.reshape(len(old), -1), rcond=None)[0]
+    field_M3C = (new @ flat).reshape(len(new), *field_E3C.shape[1:])
+    field_M3C[..., 0] = points_M3
+    angle = np.degrees(polar)
+    regions = {"iris": (angle < IRIS).astype(float), "pupil": (angle < PUPIL).astype(float)}
+    return field_M3C, _sphere_faces(len(EYE_RINGS), EYE_SECTORS), regions
+
+
+def _sphere_faces(rings: int, sectors: int) -> np.ndarray:
+    """Return triangles of a sphere whose poles are the first and the last vertex."""
+    faces, last = [], rings * sectors + 1
+    for sector in range(sectors):
+        beside = (sector + 1) % sectors
+        faces += [
+            (0, 1 + sector, 1 + beside),
+            (last, last - sectors + beside, last - sectors + sector),
+        ]
+        for ring in range(rings - 1):
+            start = 1 + ring * sectors
+            a, b, c, d = (
+                start + sector,
+                start + sector + sectors,
+                start + beside + sectors,
+                start + beside,
+            )
+            faces += [(a, b, c), (a, c, d)]
+    return np.array(faces)
+
+
+def scalp_region(
+    template_N3: np.ndarray, head_N: np.ndarray, regions: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Return where hair grows (N,), 0 to 1: the head less face and ears, above the nape."""
+    ears = regions["ears"] > 0.5
+    ear_bottom, ear_top = template_N3[ears & head_N, 1].min(), template_N3[ears & head_N, 1].max()
+    nape = ear_bottom - 0.3 * (ear_top - ear_bottom)
+    above = ((template_N3[:, 1] - nape) / 0.015).clip(0, 1)
+    behind_N = template_N3[:, 2] < template_N3[ears, 2].mean() + 0.03
+    high_N = template_N3[:, 1] > ear_top - 0.02
+    inside = 1 - np.maximum(regions["face"], regions["ears"]).clip(0, 1)
+    return inside * above * (head_N & (behind_N | high_N))
+
+
+def covered_region(template_N3: np.ndarray, mesh: Mesh, edge_N: np.ndarray) -> np.ndarray:
+    """Return the skin (N,) that cloth hides, 0 or 1, but for a strip along the cloth's edge."""
+    cloth, skin = template_N3[mesh.part("cloth")], mesh.part("skin")
+    result = np.zeros(len(template_N3))
+    to_cloth = cKDTree(cloth).query(template_N3[skin])[0]
+    to_edge = cKDTree(template_N3[edge_N]).query(template_N3[skin])[0]
+    result[skin] = (to_cloth < COVER_DEPTH) & (to_edge > COVER_MARGIN)
+    return result

@@ -1,0 +1,184 @@
+"""Face landmarks: where MediaPipe's FaceMesh sees them on the drawn head, put onto its triangles.
+
+The head is drawn from a few sides; each landmark becomes a triangle and barycentric coordinates.
+F triangles, S samples of the surface, K = 468 FaceMesh points.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial import cKDTree
+
+# FaceMesh vertices at the places of iBUG 68.
+FACEMESH_IBUG68 = (
+    (162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389)  # contour
+    + (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)  # brows
+    + (168, 197, 5, 4, 98, 97, 2, 326, 327)  # nose
+    + (33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380)  # eyes
+    + (61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181)  # outer lips
+    + (78, 82, 13, 312, 308, 317, 14, 87)  # inner lips
+)
+CONTOUR = slice(0, 17)
+NOSE_BASE = 33
+
+FACEMESH_POINTS = 468
+IMAGE = 720  # pixels
+EXTENT = 0.36  # metres of head that the image shows
+VIEWS = ((0, 0), (-12, 0), (12, 0), (0, -10), (0, 10))  # yaw, pitch in degrees
+STEPS = 10  # samples along a triangle's edge, less than half a millimetre apart
+SLICE = 0.003  # half the thickness of a slice through the head, metres
+MIDDLE = 1e-4  # metres from the plane between left and right
+NEAR_MIDDLE = 0.0015  # a detector's point this near is meant to lie on it
+HIDDEN = 0.004  # metres behind the nearest surface of its pixel
+YAWS = (*range(0, -40, -1), *range(1, 40))  # degrees, in the order of smplx's table of 79 rows
+
+COLOURS = {
+    "skin": (224, 176, 150),
+    "lips": (190, 95, 95),
+    "brows": (70, 50, 40),
+    "eye": (235, 235, 235),
+    "iris": (70, 50, 35),
+    "mouth": (90, 30, 30),
+    "teeth": (240, 235, 220),
+    "lashes": (50, 40, 35),
+}
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Points spread densely over triangles, by which a place on the skin is found and kept."""
+
+    faces_F3: np.ndarray
+    face_S: np.ndarray  # index of the triangle of each sample
+    bary_S3: np.ndarray
+
+    def positions(self, vertices_N3: np.ndarray) -> np.ndarray:
+        """Return where the samples (S, 3) lie on a mesh."""
+        corners_S33 = vertices_N3[self.faces_F3[self.face_S]]
+        return np.einsum("sc,scx->sx", self.bary_S3, corners_S33)
+
+
+def spread(faces_F3: np.ndarray, chosen_F: np.ndarray) -> Surface:
+    """Return samples on the chosen triangles, corners and edges included."""
+    grid = [(i, j, STEPS - i - j) for i in range(STEPS + 1) for j in range(STEPS + 1 - i)]
+    bary_G3 = np.array(grid) / STEPS
+    face_S = np.repeat(np.flatnonzero(chosen_F), len(bary_G3))
+    return Surface(faces_F3, face_S, np.tile(bary_G3, (int(chosen_F.sum()), 1)))
+
+
+def yaw_pitch(yaw: float, pitch: float) -> np.ndarray:
+    """Return a rotation (3, 3) about y and then x, degrees."""
+    a, b = np.radians(yaw), np.radians(pitch)
+    turn_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+    turn_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    return turn_x @ turn_y
+
+
+def detect(image: np.ndarray) -> np.ndarray:
+    """Return FaceMesh's points (468, 2) in pixels of an RGB image."""
+    import mediapipe
+
+    with mediapipe.solutions.face_mesh.FaceMesh(
+        static_image_mode=True, refine_landmarks=True
+    ) as net:
+        found = net.process(image).multi_face_landmarks
+    if not found:
+        raise RuntimeError("MediaPipe finds no face in the rendered head")
+    points = [(point.x, point.y) for point in found[0].landmark[:FACEMESH_POINTS]]
+    return np.array(points) * image.shape[1::-1]
+
+
+def draw_head(
+    vertices_N3: np.ndarray, meshes: list[tuple[np.ndarray, np.ndarray]], centre_3: np.ndarray
+) -> np.ndarray:
+    """Return an RGB image of triangles with colours (N, 3) of vertices, seen from the front."""
+    import pyvista
+
+    plotter = pyvista.Plotter(off_screen=True, window_size=(IMAGE, IMAGE))
+    plotter.set_background("#b8c4cf")
+    for faces_F3, colours_N3 in meshes:
+        cells = np.insert(faces_F3, 0, 3, axis=1).ravel()
+        part = pyvista.PolyData(vertices_N3, cells)
+        part.point_data["colour"] = colours_N3.astype(np.uint8)
+        plotter.add_mesh(part, scalars="colour", rgb=True, smooth_shading=True)
+    plotter.enable_parallel_projection()
+    plotter.camera.focal_point = centre_3
+    plotter.camera.position = centre_3 + np.array([0.0, 0.0, 2.0])
+    plotter.camera.up = (0, 1, 0)
+    plotter.camera.parallel_scale = EXTENT / 2
+    plotter.camera.clipping_range = (0.5, 5.0)
+    image = plotter.screenshot(return_img=True)
+    plotter.close()
+    return image
+
+
+def to_pixels(points_K3: np.ndarray, centre_3: np.ndarray) -> np.ndarray:
+    """Return the pixels (K, 2) of points in `draw_head`'s image."""
+    return IMAGE / 2 + (points_K3 - centre_3)[:, :2] * (1, -1) * IMAGE / EXTENT
+
+
+def visible(points_S3: np.ndarray, centre_3: np.ndarray) -> np.ndarray:
+    """Return which samples (S,) nothing hides from a viewer in front."""
+    cell_S2 = (to_pixels(points_S3, centre_3) / 2).astype(int).clip(0, IMAGE // 2 - 1)
+    cell_S = cell_S2 @ (1, IMAGE // 2)
+    nearest = np.full((IMAGE // 2) ** 2, -np.inf)
+    np.maximum.at(nearest, cell_S, points_S3[:, 2])
+    return points_S3[:, 2] > nearest[cell_S] - HIDDEN
+
+
+def locate(
+    surface: Surface,
+    vertices_N3: np.ndarray,
+    meshes: list[tuple[np.ndarray, np.ndarray]],
+    centre_3: np.ndarray,
+) -> np.ndarray:
+    """Return the 468 FaceMesh points as samples of the surface (468,), the same on both sides."""
+    samples_S3 = surface.positions(vertices_N3)
+    places = []
+    for yaw, pitch in VIEWS:
+        turn = yaw_pitch(yaw, pitch)
+        posed_N3 = (vertices_N3 - centre_3) @ turn.T + centre_3
+        turned_S3 = (samples_S3 - centre_3) @ turn.T + centre_3
+        seen = np.flatnonzero(visible(turned_S3, centre_3))
+        tree = cKDTree(to_pixels(turned_S3[seen], centre_3))
+        _, nearest = tree.query(detect(draw_head(posed_N3, meshes, centre_3)))
+        places.append(samples_S3[seen[nearest]])
+    points_K3 = np.median(places, axis=0)
+    mirror_image = points_K3 * (-1, 1, 1)
+    distances = np.linalg.norm(points_K3[:, None] - mirror_image[None], axis=-1)
+    partner_K = linear_sum_assignment(distances**2)[1]
+    middle_K = np.abs(points_K3[:, 0]) < NEAR_MIDDLE
+    partner_K[middle_K] = np.flatnonzero(middle_K)
+    points_K3 = (points_K3 + mirror_image[partner_K]) / 2
+    middle_S = np.flatnonzero(np.abs(samples_S3[:, 0]) < MIDDLE)
+    result = cKDTree(samples_S3).query(points_K3)[1]
+    nearest = cKDTree(samples_S3[middle_S]).query(points_K3[middle_K])[1]
+    result[middle_K] = middle_S[nearest]
+    return result
+
+
+def contour_table(surface: Surface, vertices_N3: np.ndarray, ibug_68: np.ndarray) -> np.ndarray:
+    """Return the samples (79, 17) of the face's contour for each turn of the head.
+
+    On the side that turns away the contour wanders forward to where the cheek ends against the
+    background; each of its points moves in a slice through the head, between its place in the
+    frontal view and the nose.
+    """
+    samples_S3 = surface.positions(vertices_N3)
+    nose_3 = samples_S3[ibug_68[NOSE_BASE]]
+    table = np.empty((len(YAWS), 17), int)
+    for column, start in enumerate(ibug_68[CONTOUR]):
+        outward = (samples_S3[start] - nose_3) * (1, 1, 0)
+        length = np.linalg.norm(outward)
+        outward /= length
+        offset_S3 = samples_S3 - nose_3
+        along_S = offset_S3 @ outward
+        across_S = offset_S3[:, 0] * outward[1] - offset_S3[:, 1] * outward[0]
+        near = (np.abs(across_S) < SLICE) & (along_S > 0.35 * length) & (along_S < length)
+        near &= samples_S3[:, 2] > samples_S3[start, 2] - SLICE
+        slice_I = np.append(np.flatnonzero(near), start)
+        for row, yaw in enumerate(YAWS):
+            reach = (samples_S3[slice_I] - nose_3) @ yaw_pitch(yaw, 0).T @ outward
+            table[row, column] = slice_I[reach.argmax()]
+    return table

@@ -1,0 +1,160 @@
+"""The finished body as the arrays of SMPL-X's npz file, which the `smplx` package reads."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from smplx.vertex_ids import vertex_ids
+
+from open_body import details, face, hands, mesh
+from open_body.body import SHAPES, OpenBody
+from open_body.marks import FaceMarks
+from speech2video.util.body.skeleton import JOINTS, PARENTS
+
+LEAST_WEIGHT = 0.004  # smaller skinning weights are noise that costs bytes
+POSE_FEATURES = 9 * (len(JOINTS) - 1)  # rotation matrices less the identity, pelvis left out
+SINE_OF_X_TURN = 7  # entry [2, 1] of a rotation matrix about the x axis
+FINGER_TIP_NAMES = ("thumb", "index", "middle", "ring", "pinky")
+SHAPE_NAMES = tuple(f"body_{i}" for i in range(1, 7)) + tuple(f"face_{i}" for i in range(1, 5))
+
+
+def arrays(body: OpenBody, marks: FaceMarks) -> dict[str, np.ndarray]:
+    """Return the file's arrays by name: SMPL-X's own, and a few that `smplx` does not look at."""
+    count = len(body.parts_N) + len(JOINTS)
+    order = mesh.order_vertices(count, skin_points(body))
+    place = np.argsort(order)  # old index -> new index
+    return (
+        _moving(body, order)
+        | _joints(place[len(body.parts_N) :], count)
+        | _hands(body)
+        | _marks(marks)
+        | _ours(body, order)
+        | {
+            "f": place[body.faces_F3].astype(np.int32),
+            "vt": body.uv_U2.astype(np.float32),
+            "ft": body.uv_faces_F3.astype(np.int32),
+        }
+    )
+
+
+def save(path: Path, content: dict[str, np.ndarray]) -> None:
+    """Write the file beside and then rename it, so that a reader never sees half of it."""
+    unfinished = path.with_name(path.stem + ".unfinished.npz")
+    np.savez_compressed(unfinished, **content)
+    os.replace(unfinished, path)
+
+
+def _moving(body: OpenBody, order: np.ndarray) -> dict[str, np.ndarray]:
+    field = np.concatenate([body.field_N3C, body.joints_J3C])[order]
+    weights = np.concatenate([body.weights_NJ, np.eye(len(JOINTS))])[order]
+    weights = np.where(weights < LEAST_WEIGHT, 0, weights)
+    weights = (weights / weights.sum(1, keepdims=True)).astype(np.float16).astype(np.float32)
+    posedirs = np.zeros((len(order), 3, POSE_FEATURES), np.float16)
+    posedirs[..., 9 * (JOINTS.index("jaw") - 1) + SINE_OF_X_TURN] = _rounded(field[..., -1])
+    return {
+        "v_template": field[..., 0].astype(np.float32),
+        "shapedirs": _rounded(field[..., 1:-1]).astype(np.float16),
+        "posedirs": posedirs,
+        "weights": weights / weights.sum(1, keepdims=True),
+    }
+
+
+def _rounded(directions: np.ndarray) -> np.ndarray:
+    """Return directions to the nearest 10 micrometres, which compress."""
+    return np.round(directions, 5)
+
+
+def _joints(rows_J: np.ndarray, count: int) -> dict[str, np.ndarray]:
+    regressor = np.zeros((len(JOINTS), count), np.float32)
+    regressor[np.arange(len(JOINTS)), rows_J] = 1
+    parents = np.array(PARENTS)
+    return {
+        "J_regressor": regressor,
+        "kintree_table": np.stack([parents, np.arange(len(JOINTS))]).astype(np.int64),
+    }
+
+
+def _hands(body: OpenBody) -> dict[str, np.ndarray]:
+    synergies = hands.left_synergies(thumb_axis(body))
+    left = hands.orthonormal(np.stack(list(synergies.values())))
+    mean = hands.relaxed_left()
+    return {
+        "hands_componentsl": left,
+        "hands_componentsr": left * hands.MIRROR,
+        "hands_meanl": mean,
+        "hands_meanr": mean * hands.MIRROR,
+        "hand_component_names": np.array(list(synergies)),
+    }
+
+
+def _marks(marks: FaceMarks) -> dict[str, np.ndarray]:
+    surface, inner = marks.surface, marks.ibug_68[17:]
+    result = {}
+    for name, samples in (
+        ("lmk", inner),
+        ("dynamic_lmk", marks.contour_table),
+        ("facemesh", marks.facemesh_K),
+    ):
+        result[f"{name}_faces_idx"] = surface.face_S[samples].astype(np.int32)
+        result[f"{name}_bary_coords"] = surface.bary_S3[samples].astype(np.float32)
+    return result
+
+
+def _ours(body: OpenBody, order: np.ndarray) -> dict[str, np.ndarray]:
+    joints = np.full(len(JOINTS), len(body.part_names))
+    regions = np.stack([np.append(inside, 0 * joints) for inside in body.regions.values()])
+    return {
+        "body_name": np.array("open"),
+        "shape_names": np.array(SHAPE_NAMES[:SHAPES]),
+        "expression_names": np.array(list(face.EXPRESSIONS)),
+        "part_names": np.array([*body.part_names, "joints"]),
+        "vertex_parts": np.append(body.parts_N, joints)[order].astype(np.uint8),
+        "region_names": np.array(list(body.regions)),
+        "vertex_regions": np.round(255 * regions[:, order]).astype(np.uint8),
+    }
+
+
+def thumb_axis(body: OpenBody) -> np.ndarray:
+    """Return the axis about which the left thumb bends: across it, in the plane of its nail."""
+    template, nails = body.template_N3, body.regions["nails"] > 0.5
+    normals = details.vertex_normals(template, body.part_faces("skin"))
+    thumb = body.weights_NJ[:, JOINTS.index("left_thumb3")] > 0.5
+    joints = body.joints_J3C[..., 0]
+    along = joints[JOINTS.index("left_thumb3")] - joints[JOINTS.index("left_thumb2")]
+    axis = np.cross(normals[nails & thumb].mean(0), along)
+    return axis / np.linalg.norm(axis)
+
+
+def skin_points(body: OpenBody) -> dict[str, int]:
+    """Return the vertex for each of smplx's 21 skin points, by smplx's names for them."""
+    points, skin = body.template_N3, body.part("skin")
+    owner = body.weights_NJ.argmax(1)
+    joints = body.joints_J3C[..., 0]
+
+    def farthest(chosen: np.ndarray, direction: tuple[float, float, float] | np.ndarray) -> int:
+        rows = np.flatnonzero(chosen)
+        return int(rows[(points[rows] @ np.asarray(direction)).argmax()])
+
+    def moved_by(joint: str) -> np.ndarray:
+        return skin & (owner == JOINTS.index(joint))
+
+    middle = np.abs(points[:, 0]) < 1e-4
+    places = {
+        "nose": farthest(moved_by("head") & middle & (body.regions["face"] > 0.5), (0, 0, 1)),
+        "leye": farthest(body.part("left_eye"), (0, 0, 1)),
+        "lear": farthest(skin & (body.regions["ears"] > 0.5), (1, 0, 0)),
+        "LBigToe": farthest(moved_by("left_foot"), (-1, 0, 1)),
+        "LSmallToe": farthest(moved_by("left_foot"), (1.5, 0, 1)),
+        "LHeel": farthest(moved_by("left_ankle"), (0, -0.3, -1)),
+    }
+    for finger in FINGER_TIP_NAMES:
+        last, before = (joints[JOINTS.index(f"left_{finger}{knuckle}")] for knuckle in (3, 2))
+        places[f"l{finger}"] = farthest(moved_by(f"left_{finger}3"), last - before)
+    for name, vertex in list(places.items()):
+        if name[0] in "lL":
+            other = {"l": "r", "L": "R"}[name[0]] + name[1:]
+            places[other] = int(
+                np.linalg.norm(points - points[vertex] * (-1, 1, 1), axis=1).argmin()
+            )
+    assert places.keys() == vertex_ids["smplx"].keys()
+    return places
