@@ -27,7 +27,6 @@ _FAR = 8.0  # points further out than this many pictures are left out: they woul
 BODY_LINES: tuple[tuple[tuple[str, ...], Colour], ...] = (
     (("left_hip", "pelvis", "right_hip"), (90, 90, 90)),
     (("pelvis", "spine1", "spine2", "spine3", "neck"), (120, 120, 120)),
-    (("neck", "head"), (150, 150, 150)),
     (("neck", "left_collar", "left_shoulder"), (200, 120, 0)),
     (("left_shoulder", "left_elbow"), (230, 80, 0)),
     (("left_elbow", "left_wrist"), (200, 0, 40)),

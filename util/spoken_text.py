@@ -5,11 +5,12 @@ import unicodedata
 
 from speech2video.util.errors import DataError
 
-_UNITS = (
+_UNIT_NAMES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
+_TEN_NAMES = "zero ten twenty thirty forty fifty sixty seventy eighty ninety"
+_UNITS, _TENS = _UNIT_NAMES.split(), _TEN_NAMES.split()
 _SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"))
 _LARGEST = 10**15 - 1  # longer runs of digits are read digit by digit
 _ORDINALS = {
@@ -44,7 +45,8 @@ _YEAR = re.compile(r"(?<![\d.,])(1[1-9]|20)(\d{2})(s)?\b(?![.,]\d)")
 _DECIMAL = re.compile(rf"(?<!\w)(-)?({_NUMBER})(?:\.(\d+)|(s)\b)?")
 _LETTER_BESIDE_DIGIT = re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z]{2}|[A-RT-Za-rt-z])")
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}")
-_WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*'?|'[A-Za-z]+")
+_CLIPPED = r"'(?:bout|cause|em|n|round|til|tis|twas)\b"  # words that begin with an apostrophe
+_WORD = re.compile(rf"(?<![A-Za-z])(?i:{_CLIPPED})|[A-Za-z]+(?:'[A-Za-z]+)*")
 
 
 def speakable(text: str) -> str:
@@ -71,7 +73,7 @@ def speakable(text: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """Return the words of `speakable` text, bare of punctuation, in the case they were written."""
-    return [match[0].rstrip("'") for match in _WORD.finditer(text)]
+    return [match[0] for match in _WORD.finditer(text)]
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
