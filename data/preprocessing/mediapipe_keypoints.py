@@ -1,0 +1,207 @@
+"""Keypoints from frames, by MediaPipe: body, face mesh with pupils, and both hands."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from speech2video.data.keypoints import FACE_MESH_POINTS, Keypoints
+from speech2video.data.preprocessing.hand_boxes import HAND_LENGTH, NEAR, Hand
+from speech2video.data.preprocessing.hand_search import HandSearch
+from speech2video.data.preprocessing.mediapipe_graphs import BodyFound, BodyNetwork
+from speech2video.data.preprocessing.mediapipe_tables import (
+    FACE_SOURCE,
+    FACE_TARGET,
+    HAND_TARGETS,
+    POSE_ELBOWS,
+    POSE_SOURCE,
+    POSE_TARGET,
+    POSE_WRISTS,
+)
+from speech2video.data.preprocessing.onlookers import Onlookers
+from speech2video.data.preprocessing.tracks import fleeting, jumped, smoothed
+from speech2video.util.body.skeleton import POINTS
+from speech2video.util.errors import DataError
+
+FACE_CONFIDENCE = 1.0  # MediaPipe gives none for faces and hands
+HAND_CONFIDENCE = (0.6, 1.0)  # from a hand of doubtful side to one of a sure side
+OUTSIDE_SHARE = 0.1  # of a pose's own visibility where the point is beyond the border
+WITHOUT_HAND_SHARE = 0.4  # of it for a wrist in the picture where no hand can be found
+CONTRADICTED_SHARE = 0.3  # of it for an elbow whose wrist is not where the hand is
+LEAST_CONFIDENCE = 1e-3  # a point with a place has some
+_UPPER_BODY = [0, 2, 5, 7, 8, 11, 12]  # nose, eyes, ears, shoulders: what is nearly always seen
+
+
+def detect_keypoints(
+    frames: Iterable[np.ndarray], *, width: int, height: int, fps: float
+) -> Keypoints:
+    """Return the keypoints of one person, the largest who is steadily in the picture.
+
+    Frames stream through; only points are kept, and one second of pictures, in which a hand is
+    followed back from where it was found. Gaps are not filled, see `keypoints.fill_gaps`.
+
+    Args:
+        frames: RGB uint8, (3, height, width) or (height, width, 3).
+        width: pixels.
+        height: pixels.
+        fps: frames a second.
+
+    Raises:
+        DataError: a frame of another size, no frames, or nobody in them.
+        UserError: MediaPipe is not installed.
+    """
+    body, hands, onlookers = BodyNetwork(), HandSearch(), Onlookers(round(fps))
+    found: list[BodyFound | None] = []
+    for frame in frames:
+        image_HW3 = _image(frame, width, height)
+        person = body(image_HW3)
+        others_hidden_HW3 = onlookers.look(image_HW3, person)
+        if others_hidden_HW3 is not None:  # somebody larger is there: turn to them
+            body.start()
+            body(others_hidden_HW3)
+            person = body(image_HW3)
+            hands.forget()
+        found.append(person)
+        if person is None:
+            hands.skip()
+        else:
+            hands.see(image_HW3, person.pose_333[:, :2], pixels_per_metre(person))
+    main_T = onlookers.main_person()
+    found = [person if main else None for person, main in zip(found, main_T, strict=True)]
+    if not any(found):
+        raise DataError(f"no person found in {len(found)} frames; one, from the hips up, is needed")
+    return _Collected(found, hands.hands, width, height).keypoints(fps, onlookers.people)
+
+
+def pixels_per_metre(person: BodyFound) -> float:
+    """Return the scale at a person's distance, from head and shoulders in pixels and in metres."""
+    pixels_K2 = person.pose_333[_UPPER_BODY, :2]
+    metres_K2 = person.world_333[_UPPER_BODY, :2]
+    spread = [np.linalg.norm(points - points.mean(0)) for points in (pixels_K2, metres_K2)]
+    return float(spread[0] / max(spread[1], 1e-6))
+
+
+class _Collected:
+    """What was seen in all frames, as arrays with NaN where it was not."""
+
+    def __init__(
+        self,
+        found: list[BodyFound | None],
+        hands: list[list[Hand | None]],
+        width: int,
+        height: int,
+    ) -> None:
+        count = len(found)
+        self.size = width, height
+        self.pose_TK3 = np.full((count, 33, 3), np.nan)
+        self.world_TK3 = np.full((count, 33, 3), np.nan)
+        self.face_TK2 = np.full((count, FACE_MESH_POINTS + 10, 2), np.nan)
+        self.hands = [_HandTrack(count), _HandTrack(count)]
+        self.scale_T = np.full(count, np.nan)
+        for t, person in enumerate(found):
+            if person is None:
+                continue
+            self.pose_TK3[t], self.world_TK3[t] = person.pose_333, person.world_333
+            self.scale_T[t] = pixels_per_metre(person)
+            if person.face_K2 is not None:
+                self.face_TK2[t] = person.face_K2
+            for track, hand in zip(self.hands, hands[t], strict=True):
+                track.put(t, hand)
+
+    def keypoints(self, fps: float, people: int) -> Keypoints:
+        """Return it in the body's own table."""
+        self.face_TK2[jumped(self.face_TK2)] = np.nan
+        self.pose_TK3[..., :2] = smoothed(self.pose_TK3[..., :2])
+        self.world_TK3 = smoothed(self.world_TK3)
+        points = np.full((len(self.pose_TK3), len(POINTS), 3), np.nan)
+        world = np.full_like(points, np.nan)
+        for side, track in enumerate(self.hands):
+            track.drop(jumped(track.points_TK2))
+            track.drop(fleeting(track.seen_T))
+            self._weigh_arm(side, track)
+        self._weigh_border()
+        points[:, POSE_TARGET] = self.pose_TK3[:, POSE_SOURCE]
+        world[:, POSE_TARGET] = self.world_TK3[:, POSE_SOURCE]
+        points[:, FACE_TARGET, :2] = self.face_TK2[:, FACE_SOURCE]
+        points[:, FACE_TARGET, 2] = FACE_CONFIDENCE
+        for side, track in enumerate(self.hands):
+            target, wrist = HAND_TARGETS[side], POSE_WRISTS[side]
+            seen = track.seen_T[:, None, None]
+            points[:, target] = np.where(seen, track.points_and_confidence(), points[:, target])
+            on_wrist = self.world_TK3[:, wrist, None] + track.world_TK3
+            world[:, target] = np.where(seen, on_wrist, world[:, target])
+        return Keypoints(
+            points_TK3=_with_missing(points),
+            world_TK3=world.astype(np.float32),
+            width=self.size[0],
+            height=self.size[1],
+            fps=fps,
+            source="mediapipe",
+            people=people,
+            face_mesh_TM2=self.face_TK2[:, :FACE_MESH_POINTS].astype(np.float32),
+        )
+
+    def _weigh_arm(self, side: int, track: "_HandTrack") -> None:
+        """Trust an arm less where its hand is not found, and least where it is found elsewhere."""
+        wrist, elbow = POSE_WRISTS[side], POSE_ELBOWS[side]
+        self.pose_TK3[~track.seen_T, wrist, 2] *= WITHOUT_HAND_SHARE
+        apart_T = np.linalg.norm(track.points_TK2[:, 0] - self.pose_TK3[:, wrist, :2], axis=1)
+        contradicted_T = apart_T > NEAR * HAND_LENGTH * self.scale_T  # false for NaN
+        self.pose_TK3[contradicted_T, elbow, 2] *= CONTRADICTED_SHARE
+        self.world_TK3[contradicted_T, elbow] = np.nan
+
+    def _weigh_border(self) -> None:
+        outside = ((self.pose_TK3[..., :2] < 0) | (self.pose_TK3[..., :2] > self.size)).any(2)
+        self.pose_TK3[..., 2] *= np.where(outside, OUTSIDE_SHARE, 1.0)
+
+
+class _HandTrack:
+    """One hand in all frames."""
+
+    def __init__(self, count: int) -> None:
+        self.points_TK2 = np.full((count, 21, 2), np.nan)
+        self.world_TK3 = np.full((count, 21, 3), np.nan)
+        self.score_T = np.zeros(count)
+
+    def put(self, t: int, hand: Hand | None) -> None:
+        """Note a frame's hand."""
+        if hand is not None:
+            self.points_TK2[t], self.world_TK3[t] = hand.points_212, hand.world_213
+            self.score_T[t] = hand.side_score
+
+    def drop(self, frames_T: np.ndarray) -> None:
+        """Take it for not seen in some frames."""
+        self.points_TK2[frames_T] = self.world_TK3[frames_T] = np.nan
+
+    @property
+    def seen_T(self) -> np.ndarray:
+        """In which frames (T,) it is seen."""
+        return np.isfinite(self.points_TK2).all((1, 2))
+
+    def points_and_confidence(self) -> np.ndarray:
+        """Return (T, 21, 3)."""
+        low, high = HAND_CONFIDENCE
+        confidence_TK1 = np.broadcast_to(
+            (low + (high - low) * self.score_T)[:, None, None], (*self.points_TK2.shape[:2], 1)
+        )
+        return np.concatenate([self.points_TK2, confidence_TK1], 2)
+
+
+def _with_missing(points_TK3: np.ndarray) -> np.ndarray:
+    """Return float32 points whose confidence is 0 exactly where they have no place."""
+    placed = np.isfinite(points_TK3[..., :2]).all(2)
+    confidence = np.clip(np.nan_to_num(points_TK3[..., 2]), LEAST_CONFIDENCE, 1.0)
+    result = points_TK3.astype(np.float32)
+    result[..., 2] = np.where(placed, confidence, 0.0)
+    result[~placed, :2] = np.nan
+    return result
+
+
+def _image(frame: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return a frame as contiguous (height, width, 3)."""
+    if frame.shape == (3, height, width):
+        frame = frame.transpose(1, 2, 0)
+    if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
+        raise DataError(
+            f"a frame is {frame.dtype} {frame.shape}; uint8 RGB of {width} × {height} is needed"
+        )
+    return np.ascontiguousarray(frame)

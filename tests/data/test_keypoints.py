@@ -1,0 +1,123 @@
+"""Keypoints: what is saved is loaded, short gaps are filled by lines, what is wrong is one line."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from speech2video.data.keypoints import FILLED_CONFIDENCE, Keypoints, fill_gaps
+from speech2video.util.body.skeleton import POINT_INDEX, POINTS
+from speech2video.util.errors import DataError
+
+FRAMES = 40
+
+
+def random_keypoints(frames: int = FRAMES, *, missing: float = 0.2, mesh: bool = True) -> Keypoints:
+    random = np.random.default_rng(0)
+    points = random.uniform(0.05, 1, (frames, len(POINTS), 3)) * (640, 480, 1)
+    points[random.random(points.shape[:2]) < missing] = (np.nan, np.nan, 0)
+    world = random.normal(size=points.shape)
+    world[random.random(points.shape[:2]) < missing] = np.nan
+    return Keypoints(
+        points_TK3=points.astype(np.float32),
+        world_TK3=world.astype(np.float32),
+        width=640,
+        height=480,
+        fps=25.0,
+        source="mediapipe",
+        people=2,
+        face_mesh_TM2=random.random((frames, 468, 2)).astype(np.float32) if mesh else None,
+    )
+
+
+def straight(gap: slice) -> Keypoints:
+    """Return points that all move along straight lines, with one gap in the left wrist's."""
+    keypoints = random_keypoints(missing=0, mesh=False)
+    line = np.arange(FRAMES, dtype=np.float32)[:, None, None]
+    points = (keypoints.points_TK3[:1] + line * (3, -2, 0)).astype(np.float32)
+    points[gap, POINT_INDEX["left_wrist"]] = (np.nan, np.nan, 0)
+    return replace(keypoints, points_TK3=points, world_TK3=(line * 0 + points / 999))
+
+
+@pytest.mark.parametrize("mesh", [True, False])
+def test_what_is_saved_is_loaded(tmp_path: Path, mesh: bool) -> None:
+    keypoints = random_keypoints(mesh=mesh)
+    keypoints.save(tmp_path / "keypoints.npz")
+    loaded = Keypoints.load(tmp_path / "keypoints.npz")
+    for name, value in vars(keypoints).items():
+        np.testing.assert_array_equal(getattr(loaded, name), value)
+    assert [path.name for path in tmp_path.iterdir()] == ["keypoints.npz"]
+
+
+@pytest.mark.parametrize("length", [1, 3, 5])
+def test_a_short_gap_in_a_straight_line_is_filled_exactly(length: int) -> None:
+    gap = slice(10, 10 + length)
+    holed, whole = straight(gap), straight(slice(0))
+    filled, wrist = fill_gaps(holed, max_gap=5), POINT_INDEX["left_wrist"]
+    places, confidence = filled.points_TK3[..., :2], filled.points_TK3[..., 2]
+    np.testing.assert_allclose(places, whole.points_TK3[..., :2], rtol=1e-6)
+    np.testing.assert_allclose(
+        confidence[gap, wrist], FILLED_CONFIDENCE * whole.points_TK3[gap, wrist, 2], rtol=1e-6
+    )
+    np.testing.assert_array_equal(confidence[:10], whole.points_TK3[:10, :, 2])
+
+
+@pytest.mark.parametrize("gap", [slice(10, 16), slice(0, 3), slice(FRAMES - 2, FRAMES)])
+def test_long_gaps_and_open_ends_stay_missing(gap: slice) -> None:
+    holed = straight(gap)
+    filled = fill_gaps(holed, max_gap=5)
+    np.testing.assert_array_equal(filled.points_TK3, holed.points_TK3)
+
+
+def test_filling_moves_no_point_that_was_seen() -> None:
+    keypoints = random_keypoints()
+    filled, seen = fill_gaps(keypoints), keypoints.points_TK3[..., 2] > 0
+    np.testing.assert_array_equal(filled.points_TK3[seen], keypoints.points_TK3[seen])
+    assert (filled.points_TK3[..., 2] > 0).sum() > seen.sum()
+
+
+def test_the_share_found_counts_frames() -> None:
+    points = random_keypoints(missing=0).points_TK3.copy()
+    points[..., 2] = 1
+    points[:10, POINT_INDEX["right_thumb2"]] = (np.nan, np.nan, 0)
+    points[:20, POINT_INDEX["left_index_tip"], 2] = 0.1
+    share = replace(random_keypoints(missing=0), points_TK3=points).found_share()
+    assert share == {"body": 1, "face": 1, "left_hand": 0.5, "right_hand": 0.75}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"points_TK3": np.zeros((3, 143, 3), np.float32)}, "points_TK3"),
+        ({"points_TK3": np.zeros((3, 144, 3), np.float32)}, "never both"),
+        ({"points_TK3": np.full((3, 144, 3), 2, np.float32)}, "confidence"),
+        ({"world_TK3": np.zeros((4, 144, 3), np.float32)}, "world_TK3"),
+        ({"world_TK3": np.zeros((3, 144, 3))}, "float32"),
+        ({"face_mesh_TM2": np.zeros((3, 478, 2), np.float32)}, "face_mesh"),
+        ({"width": 0}, "positive"),
+        ({"fps": float("nan")}, "positive"),
+    ],
+)
+def test_wrong_arrays_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        replace(random_keypoints(3), **change)
+
+
+def test_a_wrong_file_is_named_in_one_line(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.npz"
+    random_keypoints(3).save(whole)
+    arrays = dict(np.load(whole))
+    cut, text, pickled, absent, other = (tmp_path / name for name in "abcde")
+    cut.write_bytes(whole.read_bytes()[:500])
+    text.write_text("no numbers")
+    with open(pickled, "wb") as stream:
+        np.savez(stream, **(arrays | {"points": np.array([{}], dtype=object)}))
+    with open(other, "wb") as stream:
+        np.savez(stream, **(arrays | {"point_names": arrays["point_names"][::-1]}))
+    for path in (cut, text, pickled, absent, other):
+        with pytest.raises(DataError) as error:
+            Keypoints.load(path)
+        assert str(error.value).count(str(path)) == 1
+        assert "\n" not in str(error.value)
