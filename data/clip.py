@@ -1,9 +1,39 @@
-"""One recording on disk: what every clip folder holds, and under which names."""
+"""One recording on disk: what every clip folder holds, and under which names.
 
-from dataclasses import dataclass
+A clip's folder appears whole or not at all: it is made beside, and renamed when complete.
+"""
+
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from speech2video.util.errors import DataError
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What clip.json says.
+
+    Attributes:
+        source: file name of the recording.
+        frames: how many, at 25 a second; the sound has 640 samples for each.
+        width, height: of the picture, pixels.
+        keypoints: the detector ("mediapipe", "openpose"), or "" where there are none.
+        body: the body the pose is for ("open", "smplx").
+        people: how many were steadily in the picture, 0 where nobody counted.
+        words: where the words are from ("given", "aligned", "recognised"), "" where there are none.
+        notes: what a person should know: damage, several people, sound cut or padded.
+    """
+
+    source: str
+    frames: int
+    width: int
+    height: int
+    keypoints: str
+    body: str
+    people: int = 0
+    words: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -13,14 +43,56 @@ class Clip:
     folder: Path
 
     @property
-    def pose(self) -> Path:
-        """SMPL-X motion, as `data.motion_file` writes it."""
-        return self.folder / "pose.npz"
+    def json(self) -> Path:
+        """What the clip is: `ClipInfo`."""
+        return self.folder / "clip.json"
+
+    @property
+    def video(self) -> Path:
+        """The picture at 25 frames a second, H.264."""
+        return self.folder / "video.mp4"
 
     @property
     def audio(self) -> Path:
-        """The sound: 16 kHz mono PCM."""
+        """The sound: 16 kHz mono PCM, 640 samples a frame."""
         return self.folder / "audio.wav"
+
+    @property
+    def keypoints(self) -> Path:
+        """Observed points, as `data.keypoints` writes them."""
+        return self.folder / "keypoints.npz"
+
+    @property
+    def pose(self) -> Path:
+        """SMPL-X motion and the camera, as `data.motion_file` writes it."""
+        return self.folder / "pose.npz"
+
+    @property
+    def words(self) -> Path:
+        """Words with their times, csv; absent where they are not known."""
+        return self.folder / "words.csv"
+
+    def info(self) -> ClipInfo:
+        """Return what clip.json says; raises `DataError` if it is missing or broken."""
+        try:
+            values = json.loads(self.json.read_text())
+            return ClipInfo(**values | {"notes": tuple(values["notes"])})
+        except OSError as error:
+            raise DataError(f"{self.json}: {error.strerror}; a clip's folder is needed") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{self.json}: not what a clip says of itself ({error})") from None
+
+    def write_info(self, info: ClipInfo) -> None:
+        """Write clip.json."""
+        self.json.write_text(json.dumps(asdict(info), indent=2) + "\n")
+
+
+def clips_of(dataset: Path) -> list[Clip]:
+    """Return a data set's clips in name order; raises `DataError` where there are none."""
+    found = [Clip(path.parent) for path in sorted(dataset.glob("*/clip.json"))]
+    if not found:
+        raise DataError(f"{dataset}: no clips; scripts/preprocess.py makes them of recordings")
+    return [clip for clip in found if not clip.folder.name.startswith(".")]
 
 
 def motion_and_audio(path: Path) -> tuple[Path, Path | None]:

@@ -33,15 +33,17 @@ def write_video(
     audio: Path | None = None,
     metadata: Mapping[str, str] | None = None,
     quality: int = 18,
+    synthetic: bool = True,
 ) -> int:
     """Write frames (3, H, W) uint8 RGB as an mp4 (H.264, AAC) and return their number.
 
     Frames are taken one at a time; an hour takes the memory of a minute. The sound is that of any
     file PyAV reads, cut or padded with silence to the picture's length, at 48 kHz. Odd sizes grow
     by a repeated last row or column, since 4:2:0 pictures are even. `quality` is x264's constant
-    rate factor, 0 to 51, less is better. The comment always says that the video is synthetic; mp4
-    keeps title, artist, comment, description, date and the like, and drops other keys. The same
-    input gives the same bytes. The file is written beside and renamed when complete; a failure or
+    rate factor, 0 to 51, less is better. The comment says that the video is synthetic, unless
+    `synthetic` is False, which is for cut and scaled recordings of a camera; mp4 keeps title,
+    artist, comment, description, date and the like, and drops other keys. The same input gives the
+    same bytes. The file is written beside and renamed when complete; a failure or
     an interrupt leaves nothing behind.
 
     Raises `DataError` if there are no frames, if one is of another shape or type, if the sound
@@ -50,7 +52,7 @@ def write_video(
     path = Path(path)
     sound = None if audio is None else _Sound(Path(audio))
     with replacing(path) as partial, _output(path, partial) as container:
-        container.metadata.update(_metadata(metadata or {}))
+        container.metadata.update(_metadata(metadata or {}, synthetic))
         return _encode(path, container, frames, fps, quality, sound)
 
 
@@ -152,9 +154,9 @@ class _Sound:
         return self.stream.encode(frame)
 
 
-def _metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+def _metadata(metadata: Mapping[str, str], synthetic: bool) -> dict[str, str]:
     comment = metadata.get("comment", "")
-    if not comment.startswith("synthetic"):
+    if synthetic and not comment.startswith("synthetic"):
         comment = f"{SYNTHETIC}; {comment}" if comment else SYNTHETIC
     return {**metadata, "comment": comment}
 

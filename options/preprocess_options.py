@@ -1,0 +1,37 @@
+"""What a person may choose for `scripts/preprocess.py`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from speech2video.options.base_options import REQUIRED, Options, option
+
+
+@dataclass(frozen=True)
+class PreprocessOptions(Options):
+    """Make recordings of one person into clips that can be trained on."""
+
+    input: Path = option(REQUIRED, "a recording, or a folder of them", group="files")
+    output: Path = option(REQUIRED, "the data set's folder: datasets/NAME", group="files")
+    transcripts: Path | None = option(
+        None,
+        "words: TextGrid, csv or text to align; a file, or a folder of files named as recordings",
+        group="files",
+    )
+    keypoints: str = option(
+        "mediapipe", "mediapipe, or openpose:FOLDER with a folder for each recording", group="fit"
+    )
+    motion: Path | None = option(
+        None,
+        "motion fitted elsewhere: npz, or a folder of npz named as the recordings",
+        group="fit",
+    )
+    body: Path | None = option(
+        None, "SMPLX_NEUTRAL.npz of your own; the open body if left out", group="fit"
+    )
+    size: int = option(
+        1024, "larger side of the clips' pictures at most", group="picture", minimum=64
+    )
+    recognise: bool = option(
+        False, "recognise the words of recordings without a transcript", group="words"
+    )
+    jobs: int = option(1, "recordings to work on side by side", group="machine", minimum=1)
