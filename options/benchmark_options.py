@@ -11,7 +11,11 @@ class BenchmarkOptions(Options):
     """Measure one part of the project on this machine."""
 
     kind: str = option(
-        REQUIRED, "what to measure", group="benchmark", choices=("body",), positional=True
+        REQUIRED,
+        "what to measure",
+        group="benchmark",
+        choices=("body", "preprocess"),
+        positional=True,
     )
     threads: int = option(1, "processor cores to use", group="benchmark", minimum=1)
     json: Path | None = option(None, "also write the figures to this file", group="benchmark")

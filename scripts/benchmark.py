@@ -1,6 +1,7 @@
 """Measure this machine: throughput and peak memory of one part, printed and, if asked, as json.
 
 python scripts/benchmark.py body [--json results/benchmark_body.json]
+python scripts/benchmark.py preprocess --threads 2
 """
 
 import json
@@ -13,17 +14,23 @@ from typing import Any
 import _checkout  # noqa: F401
 import torch
 
+from speech2video.data.motion import FPS
+from speech2video.data.preprocessing.fit import fit_body
+from speech2video.data.preprocessing.mediapipe_keypoints import detect_keypoints
 from speech2video.options.benchmark_options import BenchmarkOptions
 from speech2video.util.body.body_model import Body
-from speech2video.util.body.pose_vector import POSE_SIZE
+from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
+from speech2video.util.body.skeleton import JOINTS
 from speech2video.util.camera import Camera
 from speech2video.util.drawing import draw_skeleton
 from speech2video.util.errors import run_command
 from speech2video.util.files import replacing
+from speech2video.util.render import MeshRenderer
 
 BODY_FRAMES = 10_000
 MAP_FRAMES = 1_000
 MAP_SIZE = 512
+SPEAKER_FRAMES, SPEAKER_WIDTH, SPEAKER_HEIGHT = 250, 512, 384
 
 
 def main() -> None:
@@ -63,6 +70,49 @@ def benchmark_body() -> dict[str, Any]:
     }
 
 
+def benchmark_preprocess() -> dict[str, Any]:
+    """Return how fast a recording of a speaker becomes keypoints, and keypoints a fitted body."""
+    body = Body.load()
+    pose_TP = _talking_pose(SPEAKER_FRAMES)
+    camera = Camera(700.0, (SPEAKER_WIDTH / 2, SPEAKER_HEIGHT / 2), SPEAKER_WIDTH, SPEAKER_HEIGHT,
+                    translation=(0.0, 0.1, 1.6))  # fmt: skip
+    with MeshRenderer(body, camera) as renderer:
+        frames = list(renderer.frames(pose_TP))
+    size = {"width": SPEAKER_WIDTH, "height": SPEAKER_HEIGHT, "fps": FPS}
+    detect_keypoints(frames[:5], **size)  # the first call pays for libraries that load lazily
+    start = time.perf_counter()
+    keypoints = detect_keypoints(frames, **size)
+    seen = time.perf_counter()
+    for _ in fit_body(keypoints, body):
+        pass
+    done = time.perf_counter()
+    return {
+        "size": f"{SPEAKER_WIDTH}x{SPEAKER_HEIGHT}",
+        "frames": SPEAKER_FRAMES,
+        "hands_found": (
+            keypoints.found_share()["left_hand"] + keypoints.found_share()["right_hand"]
+        )
+        / 2,
+        "keypoints_ms_per_frame": 1000 * (seen - start) / SPEAKER_FRAMES,
+        "fit_ms_per_frame": 1000 * (done - seen) / SPEAKER_FRAMES,
+        "frames_per_second": SPEAKER_FRAMES / (done - start),
+    }
+
+
+def _talking_pose(frames: int) -> torch.Tensor:
+    """Return poses (T, 106) of somebody whose forearms beat, head turns and mouth moves."""
+    seconds = torch.arange(frames) / FPS
+    pose_TP = torch.zeros(frames, POSE_SIZE)
+    body = pose_TP[:, POSE_SLICES["body"]].unflatten(1, (-1, 3))
+    for side, sign in (("left", -1.0), ("right", 1.0)):
+        body[:, JOINTS.index(f"{side}_shoulder") - 1, 2] = sign * 1.1
+        beat = 1.9 + 0.3 * torch.sin(5 * seconds + sign)
+        body[:, JOINTS.index(f"{side}_elbow") - 1, 1] = sign * beat
+    body[:, JOINTS.index("head") - 1, 1] = 0.15 * torch.sin(2 * seconds)
+    pose_TP[:, POSE_SLICES["jaw"].start] = 0.12 * (1 + torch.sin(11 * seconds))
+    return pose_TP
+
+
 def _best_of(times: int, work: Callable[[], Any]) -> float:
     """Return the seconds of the fastest run: other users of the machine only ever slow one down."""
     seconds = []
@@ -79,7 +129,10 @@ def _peak_memory_mb() -> float:
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {"body": benchmark_body}
+BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
+    "body": benchmark_body,
+    "preprocess": benchmark_preprocess,
+}
 
 if __name__ == "__main__":
     run_command(main)

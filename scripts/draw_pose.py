@@ -55,9 +55,8 @@ def picture_frames(
     camera = camera.resized(round(camera.width * scale), round(camera.height * scale))
     size = {"width": camera.width, "height": camera.height}
     if options.mesh:
-        with MeshRenderer(body.faces.numpy(), camera) as renderer:
-            for pose_1P in pose_TP.split(1):
-                yield renderer.frame(body.vertices(pose_1P)[0].numpy())
+        with MeshRenderer(body, camera) as renderer:
+            yield from renderer.frames(pose_TP)
         return
     points_TK2 = camera.project(points_TK3).numpy()
     if options.style == "vid2vid_authors":

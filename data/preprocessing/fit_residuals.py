@@ -40,7 +40,7 @@ STRAY: dict[str, tuple[float, float, float]] = {
     "spine3": (0.1, 0.15, 0.08),
     "neck": (0.25, 0.3, 0.15),
     "head": (0.3, 0.4, 0.2),
-    "collar": (0.1, 0.12, 0.12),
+    "collar": (0.1, 0.2, 0.2),
     "shoulder": (0.6, 0.8, 0.8),
     "elbow": (0.5, 1.0, 0.5),
     "wrist": (0.5, 0.25, 0.5),

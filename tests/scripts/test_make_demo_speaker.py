@@ -1,0 +1,168 @@
+"""`scripts/make_demo_speaker.py` as a user runs it, in miniature."""
+
+import csv
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import av
+import make_demo_speaker as script
+import numpy as np
+import pytest
+
+from speech2video.data.demo_speaker.rendering import demo_camera
+from speech2video.data.motion import FPS
+from speech2video.data.motion_file import read_motion
+from speech2video.util.audio import load_wave
+from speech2video.util.body.body_model import Body
+from speech2video.util.errors import run_command
+from speech2video.util.transcript import read_words
+
+SIZE, COUNT = 128, 2
+TINY = ("--minutes", 0.04, "--seconds", 1.2, "--size", SIZE, "--seed", 3)
+TRUTH = {"pose.npz", "words.csv", "phones.csv", "gestures.json", "plan.json"}
+NEEDED = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, script.EXTRAS)), reason="the extra `demo` is missing"
+)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run the command in this process and return its status."""
+    monkeypatch.setattr(sys, "argv", ["make_demo_speaker.py", *map(str, arguments)])
+    try:
+        run_command(script.main)
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of two recordings of one sentence each."""
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert run(monkeypatch, "--output", folder, *TINY, "--jobs", 2) == 0
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return all files below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@NEEDED
+def test_there_are_recordings_and_truth_and_nothing_else(folder: Path):
+    names = [f"{number:03d}" for number in range(COUNT)]
+    expected = {f"recordings/{name}{kind}" for name in names for kind in (".mp4", ".txt")}
+    expected |= {f"truth/{name}/{file}" for name in names for file in TRUTH}
+    assert set(contents(folder)) == expected
+
+
+@NEEDED
+@pytest.mark.parametrize("number", range(COUNT))
+def test_the_truth_is_as_long_as_the_video(folder: Path, body: Body, number: int):
+    truth = folder / "truth" / f"{number:03d}"
+    video = folder / "recordings" / f"{number:03d}.mp4"
+    with av.open(str(video)) as file:
+        assert "synthetic" in file.metadata["comment"]
+        frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    motion = read_motion(truth / "pose.npz")
+    assert len(frames) == len(motion) and motion.fps == FPS
+    assert motion.camera == demo_camera(SIZE) and motion.body == body.name
+    assert {frame.shape for frame in frames} == {(SIZE, SIZE, 3)}
+    wave_S = load_wave(video)
+    assert len(wave_S) / 16_000 == pytest.approx(len(frames) / FPS, abs=0.06)
+    assert np.abs(wave_S).max() > 0.05
+
+
+@NEEDED
+@pytest.mark.parametrize("number", range(COUNT))
+def test_words_phones_and_gestures_tell_of_the_same_speech(folder: Path, number: int):
+    truth = folder / "truth" / f"{number:03d}"
+    text = (folder / "recordings" / f"{number:03d}.txt").read_text()
+    words = read_words(truth / "words.csv")
+    end = len(read_motion(truth / "pose.npz")) / FPS
+    assert words and all(0 <= word.start <= word.end <= end for word in words)
+    assert all(word.text.lower() in text.lower() for word in words)
+    with open(truth / "phones.csv", encoding="utf-8", newline="") as file:
+        phones = list(csv.DictReader(file))
+    for phone in phones:
+        word = words[int(phone["word"])]
+        start, stop = float(phone["start"]), float(phone["end"])
+        assert word.start - 1e-3 <= start <= stop <= word.end + 1e-3
+    made = json.loads((truth / "gestures.json").read_text())
+    assert set(made) == {"gestures", "beats"}
+    spoken = {(word.text, round(word.start, 3)) for word in words}
+    for use in made["gestures"]:
+        assert (use["word"]["text"], round(use["word"]["start"], 3)) in spoken
+        assert use["start"] <= use["apex"] <= use["end"]
+
+
+@NEEDED
+def test_what_is_missing_is_made_again_and_is_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    before = contents(folder)
+    kept = folder / "recordings" / "000.mp4"
+    time = kept.stat().st_mtime_ns
+    (folder / "recordings" / "001.mp4").unlink()
+    (folder / "truth" / "001" / "words.csv").unlink()
+    assert run(monkeypatch, "--output", folder, *TINY) == 0
+    assert "1 of 2 recordings are there" in capsys.readouterr().out
+    after = contents(folder)
+    assert set(after) == set(before)
+    assert [name for name in before if before[name] != after[name]] == []
+    assert kept.stat().st_mtime_ns == time
+
+
+@NEEDED
+def test_another_seed_does_not_mix_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    before = contents(folder)
+    assert run(monkeypatch, "--output", folder, *TINY[:-1], 4) == 2
+    assert "seed 3, not seed 4" in capsys.readouterr().err
+    assert contents(folder) == before
+
+
+BAD = {
+    "size": (["--size", "5"], "--size 5"),
+    "no time": (["--minutes", "0"], "--minutes 0"),
+    "no jobs": (["--jobs", "0"], "--jobs 0"),
+    "output cannot be": (["--output", "/proc/nowhere"], "/proc/nowhere"),
+}
+
+
+@NEEDED
+@pytest.mark.parametrize("name", BAD)
+def test_bad_options_are_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+):
+    extra, words = BAD[name]
+    assert run(monkeypatch, "--output", tmp_path / "demo", *TINY, *extra) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+    assert len(errors) == 1 and words in errors[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_extras_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert run(monkeypatch, "--output", tmp_path / "demo", *TINY) == 2
+    assert "pip install 'speech2video[demo]'" in capsys.readouterr().err
+
+
+def test_more_minutes_add_recordings(tmp_path: Path):
+    def plans(*arguments: object) -> list:
+        words = ["--output", str(tmp_path), *map(str, arguments)]
+        return script.plan_recordings(script.MakeDemoSpeakerOptions.parse(words))
+
+    short, long = plans("--minutes", 2), plans("--minutes", 4)
+    assert long[: len(short)] == short and len(long) == 2 * len(short)
+    assert sum(plan.seconds for plan in plans("--minutes", 0.05)) == pytest.approx(3)
