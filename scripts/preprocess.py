@@ -105,7 +105,7 @@ def _in_processes(tasks: list[Task], jobs: int, bar: tqdm) -> dict[Path, str]:
 
 
 def _advance(bar: tqdm, place: float) -> None:
-    bar.update(round(min(place, bar.total) - bar.n, 3))
+    bar.update(min(place, bar.total) - bar.n)
 
 
 def _make_shared(recording: Path, folder: Path, how: Recipe, shares: Any) -> str:

@@ -1,10 +1,14 @@
 """Recordings and fixtures that do not ship: where tests find them, and what they do without."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from speech2video.util.errors import run_command
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("S2V_DATA", ROOT / "../shared/data"))
@@ -18,3 +22,13 @@ def cases(folder: Path, *patterns: str) -> list[Any]:
         return [pytest.param(path, id=str(path.relative_to(folder))) for path in found]
     reason = f"no {' or '.join(patterns)} in {folder.name}: set S2V_DATA and S2V_FIXTURES"
     return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
+
+
+def run_here(monkeypatch: pytest.MonkeyPatch, main: Callable[[], None], *arguments: object) -> int:
+    """Run a command's `main` in this process, which starts at once; return its status."""
+    monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+    try:
+        run_command(main)
+    except SystemExit as stop:
+        return stop.code
+    return 0

@@ -8,36 +8,30 @@ the body's shape and the person's own face (a constant offset of the landmarks).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from speech2video.data.keypoints import Keypoints
 from speech2video.data.preprocessing import fit_residuals as residuals
-from speech2video.data.preprocessing.detector_offsets import detector_offsets
 from speech2video.data.preprocessing.fit_jacobian import (
     COLUMNS,
     POSE_STARTS,
     UNKNOWNS,
     Hanging,
-    global_rotations,
     jacobian,
     moved,
     turn_column,
 )
 from speech2video.data.preprocessing.fit_observations import Observations, observe
+from speech2video.data.preprocessing.fit_state import Fit, at_rest, head_axes, seen_points
 from speech2video.util.body.body_model import SHAPES, Body
 from speech2video.util.body.joint_limits import clamp_pose
-from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES, vector_to_smplx
-from speech2video.util.body.rotations import axis_angle_to_matrix
-from speech2video.util.body.skeleton import IBUG68, POINT_INDEX, indices
-from speech2video.util.camera import FOCAL_RATIO, Camera
-from speech2video.util.errors import DataError
+from speech2video.util.body.pose_vector import POSE_SLICES
+from speech2video.util.body.skeleton import IBUG68
 
 CHUNK = 100  # frames solved side by side; bounds memory to some hundred MB
-EYE_DISTANCE = 0.09  # metres between the outer corners of the eyes
-DEPTH_RANGE = (0.3, 8.0)  # metres from the camera at which a face is believed
 SHAPE_SIGMA = 0.7
 SHAPE_FRAMES = 60  # frames, spread over the clip, that the shape is read from
 SHAPE_STEP = 0.05
@@ -76,28 +70,6 @@ STAGES = (
 )
 
 
-@dataclass
-class Fit:
-    """A clip's fitted body.
-
-    Attributes:
-        pose: (T, 106), every joint inside its range.
-        betas: (10,) shape.
-        camera: the picture's camera.
-        face_offset: (68, 3) metres, the person's landmarks less the body's, in the head's axes.
-        offsets, offset_joints: (144, 3) metres, (144,): the detector's points less the body's.
-        pixels: (T, 144, 2) where the body's points fall, as the detector sees them.
-    """
-
-    pose: Tensor
-    betas: Tensor
-    camera: Camera
-    face_offset: Tensor
-    offsets: Tensor
-    offset_joints: Tensor
-    pixels: Tensor = field(default_factory=lambda: torch.empty(0))
-
-
 def fit_body(keypoints: Keypoints, body: Body) -> Iterator[float | Fit]:
     """Fit a body to a clip's keypoints: yields the share done after each step, last the `Fit`.
 
@@ -105,7 +77,7 @@ def fit_body(keypoints: Keypoints, body: Body) -> Iterator[float | Fit]:
         DataError: no face in any frame to measure the distance by.
     """
     seen = observe(keypoints)
-    fit = _start(seen, body, keypoints.source)
+    fit = at_rest(seen, body, keypoints.source)
     hanging = Hanging.of(body)
     done, total = 0, sum(stage.steps for stage in STAGES)
     for stage in STAGES:
@@ -118,7 +90,7 @@ def fit_body(keypoints: Keypoints, body: Body) -> Iterator[float | Fit]:
             _step(fit, damping, seen, body, hanging, stage)
             done += 1
             yield done / total
-    _, fit.pixels, _ = _points(fit.pose, fit, body)
+    _, fit.pixels, _ = seen_points(fit.pose, fit, body)
     yield fit
 
 
@@ -185,7 +157,7 @@ def _rows(
     """Return all rows but smoothness of some frames; without `hanging` only their errors count."""
     pose, now = fit.pose[frames], seen.frames(frames)
     plain = body.points(pose, betas=fit.betas)
-    points, pixels, depth = _points(pose, fit, body, plain)
+    points, pixels, depth = seen_points(pose, fit, body, plain)
     change = _no_change(points) if hanging is None else jacobian(pose, points, body, hanging)
     rows = [
         residuals.reprojection(pixels, depth, change, now, fit.camera, stage.scale),
@@ -199,22 +171,6 @@ def _rows(
 
 def _no_change(points: Tensor) -> Tensor:
     return points.new_zeros(len(points), points.shape[1], 3, 0)
-
-
-def _points(
-    pose: Tensor, fit: Fit, body: Body, plain: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return points (T, 144, 3), pixels (T, 144, 2) and depths (T, 144) as the detector sees them.
-
-    `plain` are the body's own points, where they are at hand.
-    """
-    points = (body.points(pose, betas=fit.betas) if plain is None else plain).clone()
-    turned = global_rotations(axis_angle_to_matrix(vector_to_smplx(pose, body.hands).rotations))
-    points += torch.einsum("tkij,kj->tki", turned[:, fit.offset_joints], fit.offsets)
-    face = list(IBUG68)
-    points[:, face] += fit.face_offset @ _head_axes(points)
-    depth = fit.camera.to_camera(points)[..., 2].clamp(min=0.1)
-    return points, torch.nan_to_num(fit.camera.project(points)), depth
 
 
 def _find_shape(fit: Fit, seen: Observations, body: Body, hanging: Hanging, stage: Stage) -> None:
@@ -255,8 +211,8 @@ def _find_face(fit: Fit, seen: Observations, body: Body) -> None:
     others. What none shows stays zero.
     """
     face = list(IBUG68)
-    points, pixels, depth = _points(fit.pose, fit, body)
-    axes = _head_axes(points)
+    points, pixels, depth = seen_points(fit.pose, fit, body)
+    axes = head_axes(points)
     metres = (seen.pixels - pixels)[:, face] * (depth[:, face] / fit.camera.focal).unsqueeze(-1)
     across = torch.tensor([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]) @ axes.transpose(1, 2)  # (T, 2, 3)
     target = metres + torch.einsum("tij,kj->tki", across, fit.face_offset)
@@ -266,15 +222,6 @@ def _find_face(fit: Fit, seen: Observations, body: Body) -> None:
     normal = normal + torch.eye(3) / FACE_OFFSET_SIGMA**2
     slope = torch.einsum("tk,tij,tki->kj", weight, across, target)
     fit.face_offset = torch.linalg.solve(normal, slope)
-
-
-def _head_axes(points: Tensor) -> Tensor:
-    """Return the head's axes (T, 3, 3) as rows, from landmarks that no expression moves."""
-    names = ("face_36", "face_45", "face_27", "face_33")
-    right, left, bridge, base = points[:, indices(names)].unbind(1)
-    x = torch.nn.functional.normalize(left - right, dim=-1)
-    z = torch.nn.functional.normalize(torch.linalg.cross(x, bridge - base), dim=-1)
-    return torch.stack((x, torch.linalg.cross(z, x), z), 1)
 
 
 def _free(stage: Stage) -> Tensor:
@@ -297,46 +244,3 @@ def _reach(stage: Stage) -> Tensor:
     for name in ("left_hand", "right_hand"):
         reach[COLUMNS[name]] = 3 * stage.smooth
     return reach
-
-
-def _start(seen: Observations, body: Body, source: str) -> Fit:
-    """Return the body at rest, its nose where it was seen."""
-    camera = _camera(seen)
-    pose = torch.zeros(len(seen), POSE_SIZE)
-    for joint, angles in residuals.REST.items():
-        pose[:, POSE_STARTS[joint] : POSE_STARTS[joint] + 3] = torch.tensor(angles)
-    nose = POINT_INDEX["face_30"]
-    place = body.points(pose[:1])[0, nose]
-    center = torch.tensor(camera.center)
-    metres = (seen.pixels[:, nose] - center) * camera.translation[2] / camera.focal
-    metres = _held(metres * metres.new_tensor([1.0, -1.0]), seen.weight[:, nose] > 0)
-    pose[:, :2] = metres - place[:2]
-    pose[:, 2] = -place[2]
-    return Fit(pose, torch.zeros(SHAPES), camera, torch.zeros(68, 3), *detector_offsets(source))
-
-
-def _camera(seen: Observations) -> Camera:
-    """Return a plain camera at the distance at which the face has its seen size."""
-    focal = FOCAL_RATIO * max(seen.width, seen.height)
-    corners = [IBUG68[36], IBUG68[45]]
-    found = (seen.weight[:, corners] > 0).all(1)
-    if not found.any():
-        raise DataError(f"no face in any of {len(seen)} frames; the fit needs one")
-    right, left = seen.pixels[found][:, corners].unbind(1)
-    # A turned head looks narrow: the widest tenth are those that look into the camera.
-    width = (left - right).norm(dim=1).quantile(0.9).item()
-    distance = min(max(focal * EYE_DISTANCE / max(width, 1e-3), DEPTH_RANGE[0]), DEPTH_RANGE[1])
-    return Camera(
-        focal=focal,
-        center=(seen.width / 2, seen.height / 2),
-        width=seen.width,
-        height=seen.height,
-        translation=(0.0, 0.0, distance),
-    )
-
-
-def _held(values: Tensor, known: Tensor) -> Tensor:
-    """Return values (T, D), unknown frames as the last known one before them, or the first."""
-    index = torch.where(known, torch.arange(len(known)), -1).cummax(0).values
-    first = int(known.nonzero()[0]) if known.any() else 0
-    return values[torch.where(index >= 0, index, torch.tensor(first))]

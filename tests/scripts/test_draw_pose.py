@@ -15,8 +15,7 @@ from speech2video.data.motion_file import write_motion
 from speech2video.util.audio import write_wave
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE
-from speech2video.util.errors import run_command
-from tests.shared import DATA, ROOT, cases
+from tests.shared import DATA, ROOT, cases, run_here
 
 FRAMES = 20
 SMALL = ("--size", 128)
@@ -29,13 +28,7 @@ def draw_pose(*arguments: object) -> subprocess.CompletedProcess:
 
 
 def draw_pose_here(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the command in this process, which saves the seconds of starting; return its status."""
-    monkeypatch.setattr(sys, "argv", ["draw_pose.py", *map(str, arguments)])
-    try:
-        run_command(draw_pose_script.main)
-    except SystemExit as stop:
-        return stop.code
-    return 0
+    return run_here(monkeypatch, draw_pose_script.main, *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import csv
 import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import av
@@ -16,8 +15,8 @@ from speech2video.data.motion import FPS
 from speech2video.data.motion_file import read_motion
 from speech2video.util.audio import load_wave
 from speech2video.util.body.body_model import Body
-from speech2video.util.errors import run_command
 from speech2video.util.transcript import read_words
+from tests.shared import run_here
 
 SIZE, COUNT = 128, 2
 TINY = ("--minutes", 0.04, "--seconds", 1.2, "--size", SIZE, "--seed", 3)
@@ -28,13 +27,7 @@ NEEDED = pytest.mark.skipif(
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the command in this process and return its status."""
-    monkeypatch.setattr(sys, "argv", ["make_demo_speaker.py", *map(str, arguments)])
-    try:
-        run_command(script.main)
-    except SystemExit as stop:
-        return stop.code
-    return 0
+    return run_here(monkeypatch, script.main, *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """`scripts/preprocess.py` on a rendered speaker, and on what is no recording of a speaker."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,9 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE
 from speech2video.util.body.skeleton import IBUG68
 from speech2video.util.camera import Camera
-from speech2video.util.errors import run_command
 from speech2video.util.render import MeshRenderer
 from speech2video.util.video import write_video
+from tests.shared import run_here
 
 pytest.importorskip("mediapipe", reason="the extra `preprocess` is not installed")
 pytest.importorskip("pyvista", reason="the extra `render` is not installed")
@@ -28,13 +27,7 @@ CAMERA = Camera(500.0, (128.0, 128.0), SIZE, SIZE, translation=(0.0, 0.25, 1.3))
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the command in this process and return its status."""
-    monkeypatch.setattr(sys, "argv", ["preprocess.py", *map(str, arguments)])
-    try:
-        run_command(preprocess_script.main)
-    except SystemExit as stop:
-        return stop.code
-    return 0
+    return run_here(monkeypatch, preprocess_script.main, *arguments)
 
 
 @pytest.fixture(scope="module")
