@@ -13,7 +13,8 @@ Ranges come from goniometry, measured from SMPL-X's T-pose:
   Hume    Hume et al., J Hand Surg 15A, 1990 (fingers, thumb)
   Posselt Posselt, Acta Odontol Scand 10, 1952 (jaw)
   Guitton Guitton et al., 1986 (eyes: oculomotor range)
-and are widened by about 10 degrees, 15 at the foot, because a body model's rest pose and joint
+and are widened by about 10 degrees, more where motion capture itself strays (legs and feet, whose
+sideways turns it hardly sees; the elbow, see there), because a body model's rest pose and joint
 centres are not the clinic's, and because fits from pictures are noisy.
 """
 
@@ -44,9 +45,9 @@ SHRINK_STEPS = 20  # halvings when a hand is drawn back towards its rest: 1e-6 o
 _Range = tuple[float, float]
 _LEFT_AND_MIDDLE: dict[str, tuple[str, _Range, _Range, _Range]] = {
     "left_hip": ("y", (-130, 45), (-55, 55), (-40, 55)),  # AAOS, Soucie
-    "left_knee": ("y", (-15, 155), (-30, 30), (-20, 20)),  # AAOS, Soucie
-    "left_ankle": ("y", (-40, 65), (-35, 35), (-40, 40)),  # AAOS, Soucie
-    "left_foot": ("z", (-80, 50), (-35, 35), (-35, 35)),  # AAOS
+    "left_knee": ("y", (-15, 155), (-40, 40), (-30, 30)),  # AAOS, Soucie
+    "left_ankle": ("y", (-45, 65), (-45, 45), (-45, 45)),  # AAOS, Soucie
+    "left_foot": ("z", (-80, 50), (-40, 40), (-40, 40)),  # AAOS
     "spine1": ("y", (-30, 60), (-35, 35), (-35, 35)),  # Panjabi: lumbar
     "spine2": ("y", (-35, 45), (-35, 35), (-30, 30)),  # Panjabi: lower thoracic
     "spine3": ("y", (-30, 40), (-35, 35), (-30, 30)),  # Panjabi: upper thoracic
@@ -56,7 +57,7 @@ _LEFT_AND_MIDDLE: dict[str, tuple[str, _Range, _Range, _Range]] = {
     "left_shoulder": ("x", (-100, 100), (-145, 60), (-110, 110)),  # AAOS, Ludewig
     # AAOS, Soucie. SMPL-X's elbow bends about no fixed axis: in motion capture the 150 degrees of a
     # fully bent arm lean up to 85 degrees from y towards z, the more the upper arm is turned.
-    "left_elbow": ("x", (-100, 100), (-160, 15), (-35, 95)),
+    "left_elbow": ("x", (-110, 110), (-160, 15), (-40, 110)),
     "left_wrist": ("x", (-110, 85), (-45, 45), (-95, 95)),  # AAOS; forearm's turn included
     "jaw": ("z", (-8, 40), (-18, 18), (-12, 12)),  # Posselt
     "left_eye": ("z", (-50, 50), (-50, 50), (-10, 10)),  # Guitton
