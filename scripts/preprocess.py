@@ -14,8 +14,10 @@ import torch
 from tqdm import tqdm
 
 from speech2video.data.preprocessing.recording import Recipe, make_clip
+from speech2video.data.preprocessing.report import write_report
 from speech2video.data.preprocessing.words import Words
 from speech2video.options.preprocess_options import PreprocessOptions
+from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError, OptionError, UserError, run_command
 
 RECORDINGS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".ts")
@@ -36,6 +38,7 @@ def main() -> None:
         print(f"error: {reason}", file=sys.stderr)
     if len(failed) < len(tasks):
         print(f"{len(tasks) - len(failed)} of {len(tasks)} recordings in {options.output}")
+        print(f"report: {write_report(options.output, body=Body.load(options.body))}")
     if failed:
         sys.exit(2)
 

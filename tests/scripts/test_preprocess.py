@@ -54,6 +54,8 @@ def clip(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Clip:
     output = tmp_path_factory.mktemp("dataset")
     with pytest.MonkeyPatch.context() as monkeypatch:
         assert run(monkeypatch, "--input", recording, "--output", output) == 0
+    assert "talk" in (output / "report.html").read_text()
+    assert (output / "report.json").is_file()
     return clips_of(output)[0]
 
 

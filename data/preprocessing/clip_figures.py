@@ -1,0 +1,183 @@
+"""How good one clip is, in numbers: what was found, how well the fit follows it, sound in step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from speech2video.data.clip import Clip
+from speech2video.data.keypoints import PARTS
+from speech2video.data.motion import FPS
+from speech2video.data.preprocessing.clip_series import MEASURED, ClipSeries, lip_opening
+from speech2video.util.body.body_model import Body
+
+MAX_LAG = 12  # frames, about half a second
+MIN_OVERLAP = 25  # frames; a correlation over fewer says nothing
+WILD = 3.0  # times the clip's median error: a frame the fit has lost
+WILD_LEAST = 0.05  # eye distances; errors up to here are never wild
+
+
+@dataclass(frozen=True)
+class PartError:
+    """Distance between seen and fitted points; None where nothing was seen.
+
+    Attributes:
+        median, p90: pixels.
+        of_eye_distance: the median, as a share of the eye distance.
+    """
+
+    median: float | None
+    p90: float | None
+    of_eye_distance: float | None
+
+
+@dataclass(frozen=True)
+class ThrowAway:
+    """Frames from `first` to `last`, both among them, that are better not trained on."""
+
+    first: int
+    last: int
+    why: str
+
+
+@dataclass(frozen=True)
+class ClipFigures:
+    """What a clip is worth; None is what could not be told.
+
+    Attributes:
+        name: of the clip's folder.
+        seconds: `frames` at 25 a second.
+        found: share of frames with body (both shoulders), face and each hand; empty where no
+            detector looked.
+        eye_distance: median distance of the eyes' outer corners, pixels.
+        errors: reprojection error of "body" (shoulders, elbows, wrists), "face" and "hands".
+        lips_correlation: of the seen and the fitted lip opening.
+        lag: frames by which the sound is later than the lips, where both go together best.
+        lag_correlation: of lip opening and loudness at that lag.
+        throw_away: runs of frames without a face or that the fit has lost.
+        notes: those of clip.json.
+    """
+
+    name: str
+    frames: int
+    seconds: float
+    found: dict[str, float]
+    eye_distance: float | None
+    errors: dict[str, PartError]
+    lips_correlation: float | None
+    lag: int | None
+    lag_correlation: float | None
+    throw_away: tuple[ThrowAway, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def frames_thrown_away(self) -> int:
+        """How many frames `throw_away` holds."""
+        return sum(run.last + 1 - run.first for run in self.throw_away)
+
+
+def clip_figures(clip: Clip, body: Body, *, pixels_TK2: np.ndarray | None = None) -> ClipFigures:
+    """Return the figures of a clip's folder.
+
+    Args:
+        clip: with keypoints or, where the motion was fitted elsewhere, without.
+        body: the body the motion is for.
+        pixels_TK2: (T, 144, 2) the fitted points as the detector should see them; by default those
+            of projected.npz in the clip's folder and, without it, the body's own in the picture.
+
+    Raises:
+        DataError: a part of the clip is missing or broken, or they are not of one length.
+    """
+    return figures_of(clip, ClipSeries.read(clip, body, pixels_TK2=pixels_TK2))
+
+
+def figures_of(clip: Clip, series: ClipSeries) -> ClipFigures:
+    """Return a clip's figures from series already read."""
+    eyes, seen_TK3 = _median(series.eyes_T), series.seen_TK3
+    seen_lips_T = lip_opening(seen_TK3[..., :2])
+    fitted_lips_T = lip_opening(series.fitted_TK2)
+    lag, lag_correlation = sound_lag(
+        seen_lips_T if series.detected else fitted_lips_T, series.loudness_T
+    )
+    found_TK = np.isfinite(seen_TK3).all(2)
+    found = {part: float(found_TK[:, which].all(1).mean()) for part, which in PARTS.items()}
+    return ClipFigures(
+        name=clip.folder.name,
+        frames=len(seen_TK3),
+        seconds=len(seen_TK3) / FPS,
+        found=found if series.detected else {},
+        eye_distance=eyes,
+        errors={part: _part_error(series.errors_TN(part), eyes) for part in MEASURED},
+        lips_correlation=correlation(seen_lips_T, fitted_lips_T),
+        lag=lag,
+        lag_correlation=lag_correlation,
+        throw_away=_throw_away(series, eyes) if series.detected else (),
+        notes=clip.info().notes,
+    )
+
+
+def sound_lag(opening_T: np.ndarray, loudness_T: np.ndarray) -> tuple[int | None, float | None]:
+    """Return the lag in frames, positive where the sound is late, and the correlation there.
+
+    Both are None where no lag up to `MAX_LAG` has `MIN_OVERLAP` frames to compare.
+    """
+    count, best = len(opening_T), (None, None)
+    for lag in sorted(range(-MAX_LAG, MAX_LAG + 1), key=abs):
+        begin, end = max(0, -lag), min(count, count - lag)
+        if end > begin:
+            at_lag = correlation(opening_T[begin:end], loudness_T[begin + lag : end + lag])
+            if at_lag is not None and (best[1] is None or at_lag > best[1]):
+                best = lag, at_lag
+    return best
+
+
+def correlation(a_T: np.ndarray, b_T: np.ndarray) -> float | None:
+    """Return Pearson's correlation where both are known; None if too few are or one is constant."""
+    known = np.isfinite(a_T) & np.isfinite(b_T)
+    if known.sum() < MIN_OVERLAP or not (np.ptp(a_T[known]) and np.ptp(b_T[known])):
+        return None
+    return float(np.corrcoef(a_T[known], b_T[known])[0, 1])
+
+
+def _throw_away(series: ClipSeries, eyes: float | None) -> tuple[ThrowAway, ...]:
+    """Return the runs of frames without a face, or whose mean error is wild, in order."""
+    reasons = {"no face": ~np.isfinite(series.seen_TK3[:, MEASURED["face"]]).all((1, 2))}
+    for part in MEASURED:
+        error_T = _row_means(series.errors_TN(part))
+        usual = _median(error_T)
+        if usual is not None and eyes is not None:
+            reasons[f"{part} far off"] = error_T > max(WILD * usual, WILD_LEAST * eyes)
+    runs = [ThrowAway(*run, why) for run, why in _runs(reasons)]
+    return tuple(sorted(runs, key=lambda run: run.first))
+
+
+def _runs(reasons: dict[str, np.ndarray]) -> list[tuple[tuple[int, int], str]]:
+    """Return ((first, last), why) of each run of frames; a frame counts for its first reason."""
+    free_T = np.ones_like(next(iter(reasons.values())))
+    found = []
+    for why, bad_T in reasons.items():
+        edges = np.diff(np.concatenate(([0], bad_T & free_T, [0])).astype(int))
+        ends = zip(np.flatnonzero(edges > 0), np.flatnonzero(edges < 0) - 1, strict=True)
+        found += [((int(first), int(last)), why) for first, last in ends]
+        free_T &= ~bad_T
+    return found
+
+
+def _part_error(errors_TN: np.ndarray, eyes: float | None) -> PartError:
+    known = errors_TN[np.isfinite(errors_TN)]
+    if not len(known):
+        return PartError(None, None, None)
+    median, p90 = (float(value) for value in np.percentile(known, (50, 90)))
+    return PartError(median, p90, median / eyes if eyes else None)
+
+
+def _row_means(values_TN: np.ndarray) -> np.ndarray:
+    """Return the mean (T,) of what is known in each row, NaN where nothing is."""
+    known_TN = np.isfinite(values_TN)
+    count_T = known_TN.sum(1)
+    sums_T = np.where(known_TN, values_TN, 0).sum(1)
+    return np.where(count_T > 0, sums_T / np.maximum(count_T, 1), np.nan)
+
+
+def _median(values: np.ndarray) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else None
