@@ -11,9 +11,10 @@ from speech2video.data.preprocessing.clip_series import MEASURED, ClipSeries, li
 from speech2video.util.body.body_model import Body
 
 MAX_LAG = 12  # frames, about half a second
+LAGS = range(-MAX_LAG, MAX_LAG + 1)
 MIN_OVERLAP = 25  # frames; a correlation over fewer says nothing
 WILD = 3.0  # times the clip's median error: a frame the fit has lost
-WILD_LEAST = 0.05  # eye distances; errors up to here are never wild
+WILD_LEAST = {"body": 0.15, "face": 0.05, "hands": 0.15}  # eye distances; less is never wild
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class ClipFigures:
         errors: reprojection error of "body" (shoulders, elbows, wrists), "face" and "hands".
         lips_correlation: of the seen and the fitted lip opening.
         lag: frames by which the sound is later than the lips, where both go together best.
-        lag_correlation: of lip opening and loudness at that lag.
+        lag_correlation: of the lips' movement and loudness at that lag.
+        lag_correlations: the same at every lag from −12 to 12 frames.
         throw_away: runs of frames without a face or that the fit has lost.
         notes: those of clip.json.
     """
@@ -66,6 +68,7 @@ class ClipFigures:
     lips_correlation: float | None
     lag: int | None
     lag_correlation: float | None
+    lag_correlations: tuple[float | None, ...]
     throw_away: tuple[ThrowAway, ...]
     notes: tuple[str, ...]
 
@@ -95,9 +98,9 @@ def figures_of(clip: Clip, series: ClipSeries) -> ClipFigures:
     eyes, seen_TK3 = _median(series.eyes_T), series.seen_TK3
     seen_lips_T = lip_opening(seen_TK3[..., :2])
     fitted_lips_T = lip_opening(series.fitted_TK2)
-    lag, lag_correlation = sound_lag(
-        seen_lips_T if series.detected else fitted_lips_T, series.loudness_T
-    )
+    lips_T = seen_lips_T if series.detected else fitted_lips_T
+    correlations_L = sound_correlations(lips_T, series.loudness_T)
+    lag, lag_correlation = best_lag(correlations_L)
     found_TK = np.isfinite(seen_TK3).all(2)
     found = {part: float(found_TK[:, which].all(1).mean()) for part, which in PARTS.items()}
     return ClipFigures(
@@ -110,24 +113,36 @@ def figures_of(clip: Clip, series: ClipSeries) -> ClipFigures:
         lips_correlation=correlation(seen_lips_T, fitted_lips_T),
         lag=lag,
         lag_correlation=lag_correlation,
+        lag_correlations=tuple(None if np.isnan(c) else float(c) for c in correlations_L),
         throw_away=_throw_away(series, eyes) if series.detected else (),
         notes=clip.info().notes,
     )
 
 
-def sound_lag(opening_T: np.ndarray, loudness_T: np.ndarray) -> tuple[int | None, float | None]:
-    """Return the lag in frames, positive where the sound is late, and the correlation there.
+def sound_correlations(opening_T: np.ndarray, loudness_T: np.ndarray) -> np.ndarray:
+    """Return the correlation of the lips' movement and loudness at each of `LAGS`, NaN if unknown.
 
-    Both are None where no lag up to `MAX_LAG` has `MIN_OVERLAP` frames to compare.
+    Lips move while a person speaks and may rest open while they do not, so that how fast the
+    opening changes says when they speak, where the opening itself does not.
     """
-    count, best = len(opening_T), (None, None)
-    for lag in sorted(range(-MAX_LAG, MAX_LAG + 1), key=abs):
-        begin, end = max(0, -lag), min(count, count - lag)
-        if end > begin:
-            at_lag = correlation(opening_T[begin:end], loudness_T[begin + lag : end + lag])
-            if at_lag is not None and (best[1] is None or at_lag > best[1]):
-                best = lag, at_lag
-    return best
+    count = len(opening_T)
+    if count < MIN_OVERLAP:
+        return np.full(len(LAGS), np.nan)
+    moving_T = np.abs(np.gradient(opening_T))
+    found = []
+    for lag in LAGS:
+        begin, end = max(0, -lag), max(0, min(count, count - lag))
+        at_lag = correlation(moving_T[begin:end], loudness_T[begin + lag : end + lag])
+        found.append(np.nan if at_lag is None else at_lag)
+    return np.array(found)
+
+
+def best_lag(correlations_L: np.ndarray) -> tuple[int | None, float | None]:
+    """Return the lag of `LAGS` with the highest correlation, and that; None if none is known."""
+    if not np.isfinite(correlations_L).any():
+        return None, None
+    best = int(np.nanargmax(correlations_L))
+    return LAGS[best], float(correlations_L[best])
 
 
 def correlation(a_T: np.ndarray, b_T: np.ndarray) -> float | None:
@@ -145,7 +160,7 @@ def _throw_away(series: ClipSeries, eyes: float | None) -> tuple[ThrowAway, ...]
         error_T = _row_means(series.errors_TN(part))
         usual = _median(error_T)
         if usual is not None and eyes is not None:
-            reasons[f"{part} far off"] = error_T > max(WILD * usual, WILD_LEAST * eyes)
+            reasons[f"{part} far off"] = error_T > max(WILD * usual, WILD_LEAST[part] * eyes)
     runs = [ThrowAway(*run, why) for run, why in _runs(reasons)]
     return tuple(sorted(runs, key=lambda run: run.first))
 

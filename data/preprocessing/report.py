@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from dominate import document, tags
+from dominate.util import raw
 
 from speech2video.data.clip import clips_of
 from speech2video.data.motion import FPS
-from speech2video.data.preprocessing.clip_figures import ClipFigures, figures_of
+from speech2video.data.preprocessing.clip_figures import LAGS, ClipFigures, best_lag, figures_of
 from speech2video.data.preprocessing.clip_series import ClipSeries
 from speech2video.data.preprocessing.report_pictures import jaw_plot, overlays
 from speech2video.util.body.body_model import Body
@@ -20,7 +21,8 @@ ENOUGH_MINUTES = 3.0
 HAND_SEEN = 0.3  # share of the frames from which a hand can be learned
 FACE_PIXELS = 40.0  # distance of the eyes' outer corners
 STEP_FRAMES = 2  # the sound may lie this far off
-LAG_TRUSTED = 0.3  # correlation from which a lag is believed
+LAG_TRUSTED = 0.2  # correlation from which a lag of all clips together is believed
+LAG_CLEAR = 0.25  # more correlation than in step, from which a single clip is out of step
 LAG_FRAMES = 250  # ten seconds: in less, loudness and lips agree at any lag by chance
 
 _STYLE = """
@@ -122,22 +124,39 @@ def _face(clips: list[ClipFigures]) -> Verdict:
 
 
 def _sound(clips: list[ClipFigures]) -> Verdict:
-    long = [clip for clip in clips if clip.frames >= LAG_FRAMES]
-    lags = {clip.name: clip.lag for clip in long if (clip.lag_correlation or 0) >= LAG_TRUSTED}
-    if not lags:
-        why = "they hardly go together" if long else f"no clip has {LAG_FRAMES / FPS:.0f} s"
-        return Verdict(None, f"Whether sound and lips are in step cannot be told: {why}.")
-    off = [name for name, lag in lags.items() if abs(lag) > STEP_FRAMES]
-    middle = float(np.median(list(lags.values())))
-    usual = (
-        f"the sound is {abs(middle):.0f} frames {'early' if middle < 0 else 'late'} at the median"
-    )
-    if not off:
-        return Verdict(True, f"Sound and lips are in step: {usual}.")
-    where = _named(off, len(clips))
-    return Verdict(
-        False, f"Sound and lips are out of step {where}: {usual}; up to {STEP_FRAMES} are good."
-    )
+    """Judge all clips' sound together: one of a few seconds tells little."""
+    curves_CL = np.array([clip.lag_correlations for clip in clips], float)
+    known = np.isfinite(curves_CL).all(1)
+    lag = correlation = None
+    if known.any():
+        weights = np.array([clip.frames for clip in clips])[known]
+        lag, correlation = best_lag(np.average(curves_CL[known], axis=0, weights=weights))
+    if correlation is None or correlation < LAG_TRUSTED:
+        unsure = "cannot be told: they hardly go together"
+        return Verdict(None, f"Whether sound and lips are in step {unsure}.")
+    frames = "1 frame" if abs(lag) == 1 else f"{abs(lag)} frames"
+    usual = f"the sound is {frames} {'early' if lag < 0 else 'late'}"
+    usual = usual if lag else "neither is late"
+    off = [clip.name for clip in clips if _clearly_off(clip)]
+    if abs(lag) > STEP_FRAMES:
+        needed = f"up to {STEP_FRAMES} are good"
+        return Verdict(False, f"Sound and lips are out of step: {usual}; {needed}.")
+    if off:
+        where = _named(off, len(clips))
+        return Verdict(False, f"Sound and lips seem out of step {where}; in all, {usual}.")
+    return Verdict(True, f"Sound and lips are in step: {usual}.")
+
+
+def _clearly_off(clip: ClipFigures) -> bool:
+    """Return whether a clip's sound fits its lips far better out of step than in step."""
+    if clip.lag_correlation is None or abs(clip.lag) <= STEP_FRAMES:
+        return False
+    in_step = [
+        value
+        for lag, value in zip(LAGS, clip.lag_correlations, strict=True)
+        if abs(lag) <= STEP_FRAMES and value is not None
+    ]
+    return clip.lag_correlation > max(in_step, default=0) + LAG_CLEAR
 
 
 def _named(names: list[str], count: int) -> str:
@@ -159,7 +178,7 @@ _COLUMNS: tuple[tuple[str, Callable[[ClipFigures], str]], ...] = (
     ("hand error", lambda clip: _error(clip, "hands")),
     ("lips seen ~ fitted", lambda clip: _number(clip.lips_correlation, 3)),
     ("sound late, frames", lambda clip: _number(clip.lag, 0)),
-    ("lips ~ loudness", lambda clip: _number(clip.lag_correlation, 2)),
+    ("lips move ~ loudness", lambda clip: _number(clip.lag_correlation, 2)),
     ("frames to throw away", lambda clip: str(clip.frames_thrown_away)),
 )
 
@@ -168,7 +187,7 @@ def _page(
     name: str, verdicts: list[Verdict], clips: list[ClipFigures], sections: list[tags.section]
 ) -> document:
     page = document(title=f"{name}: report")
-    page.head.add(tags.meta(charset="utf-8"), tags.style(_STYLE))
+    page.head.add(tags.meta(charset="utf-8"), tags.style(raw(_STYLE)))
     classes = {True: "good", False: "poor", None: "unknown"}
     sentences = [tags.li(one.sentence, cls=classes[one.good]) for one in verdicts]
     heads = tags.tr(tags.th(title) for title, _ in _COLUMNS)

@@ -1,7 +1,6 @@
-"""The report finds what was put into a clip: noise, missing parts, a late sound."""
-
 import json
-from dataclasses import replace
+from dataclasses import asdict
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -12,77 +11,173 @@ from speech2video.data.clip import Clip, ClipInfo
 from speech2video.data.keypoints import Keypoints
 from speech2video.data.motion import from_pose_vector
 from speech2video.data.motion_file import write_motion
-from speech2video.data.preprocessing.clip_figures import clip_figures, sound_lag
+from speech2video.data.preprocessing.clip_figures import MEASURED, ClipFigures, clip_figures
 from speech2video.data.preprocessing.report import verdict, write_report
 from speech2video.util.audio import write_wave
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
-from speech2video.util.body.skeleton import IBUG68, LEFT_HAND_JOINTS, indices
+from speech2video.util.body.skeleton import IBUG68
 from speech2video.util.camera import Camera
+from speech2video.util.errors import DataError
 from speech2video.util.video import write_video
 
-FRAMES, SIZE, NOISE, LATE = 60, 128, 1.5, 2
+FRAMES, SIZE = 120, 96
+LAG = 5  # frames that the sound is late
+NOISE = 3.0  # pixels that every seen point lies off
+NO_FACE = slice(40, 50)
+NO_LEFT_HAND = slice(0, 30)
+LOST = slice(80, 83)  # where the body is far off
+
+
+def make_clip(folder: Path, body: Body, *, lag: int = LAG) -> Clip:
+    """Write a clip whose noise, gaps and lag are known."""
+    clip, rng = Clip(folder), np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    opening_T = np.abs(np.convolve(rng.normal(size=FRAMES), np.hanning(7), "same")) * 0.15
+    pose = torch.zeros(FRAMES, POSE_SIZE)
+    pose[:, POSE_SLICES["jaw"].start] = torch.from_numpy(opening_T).float()
+    camera = Camera.framing(body.points(pose), width=SIZE * 10, height=SIZE * 10)
+    write_motion(clip.pose, from_pose_vector(pose, body, camera=camera))
+    pixels_TK2 = camera.project(body.points(pose)).numpy()
+    seen(pixels_TK2).save(clip.keypoints)
+    moving_T = np.abs(np.gradient(opening_T))
+    loudness_T = np.roll(moving_T / moving_T.max(), lag)
+    tone_S = np.sin(np.arange(FRAMES * 640) * (2 * np.pi * 200 / 16_000))
+    write_wave(clip.audio, (np.repeat(loudness_T, 640) * tone_S * 0.5).astype(np.float32))
+    write_video(clip.video, (np.full((3, SIZE, SIZE), 90, np.uint8) for _ in range(FRAMES)))
+    clip.write_info(ClipInfo("a.mp4", FRAMES, SIZE, SIZE, "mediapipe", "open", notes=("a <note>",)))
+    return clip
+
+
+def seen(pixels_TK2: np.ndarray) -> Keypoints:
+    """Return what a detector with known faults sees: all lies `NOISE` to the right."""
+    points_TK3 = np.ones((*pixels_TK2.shape[:2], 3), np.float32)
+    points_TK3[..., :2] = pixels_TK2 + (NOISE, 0)
+    points_TK3[LOST, MEASURED["body"], 0] += 200
+    gone_TK = np.zeros(points_TK3.shape[:2], bool)
+    gone_TK[NO_FACE, list(IBUG68)] = True
+    gone_TK[NO_LEFT_HAND, MEASURED["hands"][0]] = True
+    points_TK3[gone_TK] = np.nan, np.nan, 0
+    world_TK3 = np.full_like(points_TK3, np.nan)
+    return Keypoints(points_TK3, world_TK3, SIZE * 10, SIZE * 10, 25, "mediapipe")
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Clip:
-    """A clip whose detector is off by some noise, loses the left hand, and whose sound is late."""
-    clip = Clip(tmp_path_factory.mktemp("dataset") / "talk")
-    clip.folder.mkdir()
-    random = np.random.default_rng(0)
-    opening = np.convolve(random.random(FRAMES + LATE), np.ones(3) / 3, "same")[:FRAMES]
-    pose = torch.zeros(FRAMES, POSE_SIZE)
-    pose[:, POSE_SLICES["jaw"].start] = torch.from_numpy(0.35 * opening).float()
-    camera = Camera(1200.0, (64.0, 64.0), SIZE, SIZE, translation=(0.0, 0.27, 0.8))
-    write_motion(clip.pose, from_pose_vector(pose, body, camera=camera))
-    points = body.points(pose)
-    pixels = camera.project(points).numpy() + random.normal(0, NOISE, (FRAMES, 144, 2))
-    seen = np.concatenate((pixels, np.ones((FRAMES, 144, 1))), 2).astype(np.float32)
-    seen[:, indices(LEFT_HAND_JOINTS)] = (np.nan, np.nan, 0)
-    world = points.numpy().astype(np.float32)
-    Keypoints(seen, world, SIZE, SIZE, 25.0, "mediapipe", people=1).save(clip.keypoints)
-    loud = np.repeat(np.roll(opening, LATE), 640) * np.sin(np.arange(FRAMES * 640) / 3)
-    write_wave(clip.audio, loud.astype(np.float32) * 0.9)
-    write_video(clip.video, (np.full((3, SIZE, SIZE), 99, np.uint8) for _ in range(FRAMES)))
-    clip.write_info(ClipInfo("talk.mp4", FRAMES, SIZE, SIZE, "mediapipe", "open", notes=("cut",)))
-    return clip
+    return make_clip(tmp_path_factory.mktemp("report") / "demo" / "one & only", body)
 
 
-def test_known_noise_is_the_error_found(clip: Clip, body: Body) -> None:
+@pytest.fixture(scope="module")
+def figures(clip: Clip, body: Body) -> ClipFigures:
+    return clip_figures(clip, body)
+
+
+def test_known_noise_is_the_error(figures: ClipFigures) -> None:
+    for error in figures.errors.values():
+        assert error.median == pytest.approx(NOISE, abs=1e-2)
+        assert error.of_eye_distance == pytest.approx(error.median / figures.eye_distance)
+
+
+def test_what_was_found_is_counted(figures: ClipFigures) -> None:
+    assert figures.found == pytest.approx(
+        {"body": 1, "face": 1 - 10 / FRAMES, "left_hand": 1 - 30 / FRAMES, "right_hand": 1}
+    )
+    assert figures.frames == FRAMES and figures.seconds == FRAMES / 25
+
+
+def test_bad_frames_are_named(figures: ClipFigures) -> None:
+    runs = [(run.first, run.last, run.why) for run in figures.throw_away]
+    assert runs == [(40, 49, "no face"), (80, 82, "body far off")]
+    assert figures.frames_thrown_away == 13
+
+
+@pytest.mark.parametrize("lag", [-7, 0])
+def test_known_lag_is_found(lag: int, tmp_path: Path, body: Body) -> None:
+    assert clip_figures(make_clip(tmp_path / "clip", body, lag=lag), body).lag == lag
+
+
+def test_late_sound_and_little_of_it_are_said(figures: ClipFigures) -> None:
+    assert figures.lag == LAG and figures.lag_correlation > 0.9
+    assert figures.lips_correlation == pytest.approx(1, abs=1e-3)
+    minutes, hands, face, sound = verdict([figures])
+    assert minutes.good is False and "0.1 minutes" in minutes.sentence
+    assert hands.good and face.good is (figures.eye_distance >= 40)
+    assert sound.good is False and f"{LAG} frames late" in sound.sentence
+
+
+def test_points_as_the_detector_sees_them_are_taken(clip: Clip, body: Body) -> None:
+    pixels_TK2 = Keypoints.load(clip.keypoints).points_TK3[..., :2]
+    exact = clip_figures(clip, body, pixels_TK2=pixels_TK2)
+    assert all(error.median == 0 for error in exact.errors.values())
+    with pytest.raises(DataError, match="119 frames of fitted points"):
+        clip_figures(clip, body, pixels_TK2=pixels_TK2[1:])
+
+
+def test_projected_points_of_the_folder_are_taken(tmp_path: Path, body: Body) -> None:
+    clip = make_clip(tmp_path / "clip", body)
+    pixels_TK2 = Keypoints.load(clip.keypoints).points_TK3[..., :2]
+    np.savez(clip.folder / "projected.npz", projected=pixels_TK2)
+    assert clip_figures(clip, body).errors["face"].median == 0
+    (clip.folder / "projected.npz").write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(DataError, match="projected"):
+        clip_figures(clip, body)
+
+
+def test_a_clip_nobody_looked_at_has_no_shares(tmp_path: Path, body: Body) -> None:
+    clip = make_clip(tmp_path / "clip", body)
+    clip.keypoints.unlink()
     figures = clip_figures(clip, body)
-    # the length of two normal errors has its median at 1.18 standard deviations
-    assert figures.errors["face"].median == pytest.approx(1.18 * NOISE, rel=0.1)
-    assert figures.found["left_hand"] == 0 and figures.found["face"] == 1
-    assert figures.frames == FRAMES
+    assert figures.found == {} and figures.throw_away == () and figures.eye_distance is None
+    assert figures.errors["body"].median is None and figures.lag == LAG
+    assert [one.good for one in verdict([figures])][1:3] == [None, None]
 
 
-def test_given_points_take_the_place_of_the_projected_ones(clip: Clip, body: Body) -> None:
-    exact = Keypoints.load(clip.keypoints).points_TK3[..., :2]
-    figures = clip_figures(clip, body, pixels_TK2=exact)
-    assert figures.errors["face"].median == pytest.approx(0, abs=1e-4)
+def test_the_page_parses_and_the_json_has_the_same_figures(
+    clip: Clip, figures: ClipFigures, body: Body
+) -> None:
+    dataset = clip.folder.parent
+    path = write_report(dataset, body=body)
+    assert path == dataset / "report.html"
+    page = Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    assert not page.open and page.count["img"] == 4 and page.count["polyline"] == 1
+    assert {"one & only", "a <note>"} <= set(page.texts)
+    assert "&quot;" not in page.style
+    values = json.loads((dataset / "report.json").read_text())
+    assert values["clips"] == json.loads(json.dumps([asdict(figures)]))
+    sentences = [one["sentence"] for one in values["verdict"]]
+    assert sentences == [one.sentence for one in verdict([figures])]
+    assert set(sentences) <= set(page.texts)
+    assert sorted(file.name for file in dataset.iterdir() if file.is_file()) == [
+        "report.html",
+        "report.json",
+    ]
 
 
-def test_a_known_lag_is_found(clip: Clip, body: Body) -> None:
-    random = np.random.default_rng(1)
-    for lag in (-5, 0, 3):
-        opening = random.random(200)
-        assert sound_lag(opening, np.roll(opening, lag))[0] == lag
-    assert len(IBUG68) == 68 and clip_figures(clip, body).lag in (LATE - 1, LATE, LATE + 1)
+def test_no_clips_are_one_clear_line(tmp_path: Path, body: Body) -> None:
+    with pytest.raises(DataError, match="no clips"):
+        write_report(tmp_path, body=body)
 
 
-def test_the_verdict_says_what_is_the_matter(clip: Clip, body: Body) -> None:
-    figures = clip_figures(clip, body)
-    minutes, hands, _, sound = verdict([figures])
-    assert minutes.good is False and "Too little" in minutes.sentence
-    assert hands.good is False and "left hand in 0%" in hands.sentence
-    assert sound.good is None, "two seconds cannot tell"
-    late = replace(figures, frames=5000, lag=9, lag_correlation=0.8)
-    assert verdict([late])[3].good is False and verdict([late])[0].good is True
+class Page(HTMLParser):
+    """A page's texts and tags; `open` holds tags that were not closed in order."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.count: dict[str, int] = {}
+        self.texts: list[str] = []
+        self.style = ""
 
-def test_page_and_json_hold_the_figures(clip: Clip, body: Body) -> None:
-    page = write_report(clip.folder.parent, body=body).read_text()
-    assert "talk" in page and "cut" in page and "<svg" in page and "data:image" in page
-    report = json.loads(Path(clip.folder.parent / "report.json").read_text())
-    assert report["clips"][0]["frames"] == FRAMES
-    assert report["clips"][0]["errors"]["face"]["median"] > 0
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.count[tag] = self.count.get(tag, 0) + 1
+        if tag not in ("img", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data.strip())
+        if self.open and self.open[-1] == "style":
+            self.style += data
