@@ -16,8 +16,8 @@ RAISE_CHANCE = 0.3  # of the stressed words
 RAISE_SIZE = (0.3, 0.75)
 RAISE_RISE, RAISE_FALL = 0.16, 0.3  # seconds
 RAISE_HOLD = (0.1, 0.35)  # seconds
-BROW_IDLE = 0.05
-SMILE, SMILE_IDLE = 0.07, 0.035
+BROW_REST, BROW_IDLE = 0.08, 0.05
+SMILE, SMILE_IDLE = 0.2, 0.035  # without it the face at rest looks stern
 IDLE_HERTZ = (0.04, 0.3)
 
 
@@ -44,7 +44,7 @@ def face_curves(
         shut_until = time + BLINK_SHUT
         blink_T = np.maximum(blink_T, plateau(times_T, time, shut_until, BLINK_CLOSES, BLINK_OPENS))
     noise_TN = smooth_noise(times_T, random, low=IDLE_HERTZ[0], high=IDLE_HERTZ[1], count=2)
-    brows_T = BROW_IDLE * noise_TN[:, 0]
+    brows_T = BROW_REST + BROW_IDLE * noise_TN[:, 0]
     for time in stresses:
         size, hold, made = random.uniform(*RAISE_SIZE), random.uniform(*RAISE_HOLD), random.random()
         if made < RAISE_CHANCE:

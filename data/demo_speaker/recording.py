@@ -4,7 +4,7 @@ import csv
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,16 @@ from speech2video.data.demo_speaker.rendering import demo_camera, render_speaker
 from speech2video.data.demo_speaker.sentences import script, spoken_seconds
 from speech2video.data.motion import FPS, from_pose_vector
 from speech2video.data.motion_file import write_motion
-from speech2video.util.audio import write_wave
+from speech2video.util.audio import SPEECH_RATE, write_wave
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
 from speech2video.util.files import replacing
-from speech2video.util.speech_synthesis import PITCHES, VOICES, Voice, synthesise
+from speech2video.util.speech_synthesis import PITCHES, VOICES, Speech, Voice, synthesise
 from speech2video.util.transcript import Phone, write_words
 from speech2video.util.video import write_video
 
 PACE, TONE = 0.08, 7  # how far a voice's rate (a share) and pitch stray from recording to recording
+QUIET = (0.5, 1.0)  # seconds before the first word and after the last: mouths must learn silence
 USUAL_RATE = 160  # words a minute that `spoken_seconds` reckons with
 PHONES_HEADER = ("phone", "start", "end", "word", "stress")
 
@@ -101,7 +102,8 @@ def cast(plan: RecordingPlan) -> tuple[list[str], Voice]:
 def expected_frames(plan: RecordingPlan) -> int:
     """Return about how many frames a recording will have."""
     sentences, voice = cast(plan)
-    return round(FPS * sum(map(spoken_seconds, sentences)) * USUAL_RATE / voice.rate_wpm)
+    spoken = sum(map(spoken_seconds, sentences)) * USUAL_RATE / voice.rate_wpm
+    return round(FPS * (spoken + sum(QUIET)))
 
 
 def make_recording(
@@ -118,7 +120,7 @@ def make_recording(
     """
     files = RecordingFiles.of(folder, plan.name)
     sentences, voice = cast(plan)
-    speech = synthesise(" ".join(sentences), **voice._asdict())
+    speech = _within_silence(synthesise(" ".join(sentences), **voice._asdict()), plan)
     performance = perform(speech, seed=plan.seed * 10_007 + plan.number, body=body)
     camera = demo_camera(plan.size)
     write_motion(
@@ -139,6 +141,18 @@ def make_recording(
             audio=sound,
             metadata={"title": f"speech2video demo speaker {plan.name}, seed {plan.seed}"},
         )
+
+
+def _within_silence(speech: Speech, plan: RecordingPlan) -> Speech:
+    """Return the speech with some silence before and after it."""
+    before, after = np.random.default_rng((plan.seed, plan.number, 1)).uniform(*QUIET, size=2)
+    samples = [round(seconds * SPEECH_RATE) for seconds in (before, after)]
+    late = samples[0] / SPEECH_RATE
+    words, phones = (
+        [replace(item, start=item.start + late, end=item.end + late) for item in items]
+        for items in (speech.words, speech.phones)
+    )
+    return Speech(np.pad(speech.wave_S, samples), words, phones)
 
 
 def write_phones(path: Path, phones: Iterable[Phone]) -> None:

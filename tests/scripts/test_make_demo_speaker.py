@@ -10,6 +10,7 @@ import make_demo_speaker as script
 import numpy as np
 import pytest
 
+from speech2video.data.demo_speaker.recording import QUIET
 from speech2video.data.demo_speaker.rendering import demo_camera
 from speech2video.data.motion import FPS
 from speech2video.data.motion_file import read_motion
@@ -79,6 +80,7 @@ def test_words_phones_and_gestures_tell_of_the_same_speech(folder: Path, number:
     end = len(read_motion(truth / "pose.npz")) / FPS
     assert words and all(0 <= word.start <= word.end <= end for word in words)
     assert all(word.text.lower() in text.lower() for word in words)
+    assert words[0].start >= QUIET[0] and words[-1].end <= end - QUIET[0]
     with open(truth / "phones.csv", encoding="utf-8", newline="") as file:
         phones = list(csv.DictReader(file))
     for phone in phones:
