@@ -8,14 +8,10 @@ import numpy as np
 
 from speech2video.util.errors import DataError
 from speech2video.util.files import replacing, writing
+from speech2video.util.loudness import loudness_gain
 from speech2video.util.sound_stream import read_sound
 
 SPEECH_RATE = 16_000  # Hz, what all features are computed from
-
-LEVEL = -23.0  # dB below full scale, the loudness `normalise` gives (EBU R 128 asks it in LUFS)
-GATE_WINDOW = 0.4  # seconds, ITU-R BS.1770-4
-GATE_FLOOR = -70.0  # dB below full scale; anything less is silence
-GATE_BELOW = 10.0  # dB below the mean; anything less is a pause
 
 
 def read_audio(
@@ -47,22 +43,12 @@ def load_wave(path: Path, *, rate: int = SPEECH_RATE, normalise: bool = False) -
 
 
 def normalise_loudness(wave_S: np.ndarray, *, rate: int = SPEECH_RATE) -> np.ndarray:
-    """Return the wave (S,) scaled so that what is spoken, pauses left out, has `LEVEL` dB RMS.
+    """Return the wave (S,) scaled so that what is spoken, pauses left out, is as loud as `LEVEL`.
 
-    Gated as ITU-R BS.1770-4 does, but without its frequency weighting and overlap of windows.
-    Peaks never pass 1: where they would, the gain stays below what `LEVEL` asks. Silence stays.
+    By `loudness.loudness_gain`, so peaks never pass 1. Silence stays.
     """
-    window = min(len(wave_S), round(GATE_WINDOW * rate))
-    if not window:
-        return wave_S
-    windows = wave_S[: len(wave_S) // window * window].reshape(-1, window)
-    power = np.square(windows, dtype=np.float64).mean(axis=1)
-    power = power[power > 10 ** (GATE_FLOOR / 10)]
-    if not len(power):
-        return wave_S
-    spoken = power[power > power.mean() * 10 ** (-GATE_BELOW / 10)].mean()
-    gain = min(10 ** (LEVEL / 20) / np.sqrt(spoken), 1 / np.abs(wave_S).max())
-    return (wave_S * gain).astype(np.float32)
+    gain = loudness_gain([wave_S], rate=rate)
+    return np.multiply(wave_S, gain, dtype=np.float64).astype(np.float32)
 
 
 def write_wave(path: Path, wave_S: np.ndarray, rate: int = SPEECH_RATE) -> None:

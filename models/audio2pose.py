@@ -1,0 +1,138 @@
+"""Speech to pose, trained: features in, legal pose vectors out, as they come."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speech2video.models.networks.speech_lstm import SpeechToPose
+from speech2video.models.saving import load_networks
+from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.joint_limits import clamp_pose
+from speech2video.util.body.pose_vector import POSE_SLICES
+from speech2video.util.checkpoint_folder import OPTIONS, for_use
+from speech2video.util.smooth_noise import NoiseStream
+from speech2video.util.speech_features import feature_size, speech_features
+from speech2video.util.voice_normalisation import voice_mean
+
+NETWORK = "speech_to_pose"  # its name in a checkpoint
+CHUNK = 1000  # frames computed at once: bounds memory
+BRANCHES = {
+    "face": ("expression", "jaw"),
+    "body": ("translation", "root_orientation", "body", "left_hand", "right_hand"),
+}
+NOISY = ("body",)
+
+
+class Audio2Pose:
+    """One speaker's motion to any speech.
+
+    Attributes:
+        network: the LSTMs with the training data's statistics.
+        body: the body that the pose vectors are for.
+        features: the set of `speech_features` it was trained on.
+    """
+
+    def __init__(self, network: SpeechToPose, body: Body, *, features: str) -> None:
+        self.network, self.body, self.features = network, body, features
+
+    def of_wave(self, wave_S: np.ndarray, *, seed: int = 0) -> Tensor:
+        """Return pose vectors (T, 106), T = ceil(S / 640), of loudness-normalised speech."""
+        features_TF = speech_features(wave_S, kind=self.features)
+        return self.predict(features_TF, seed=seed)
+
+    def predict(self, features_TF: np.ndarray, *, seed: int = 0) -> Tensor:
+        """Return pose vectors (T, 106) of a recording's features (T, F). Joint limits hold."""
+        voice_F = voice_mean(features_TF, self.features, self.network.voice_mean.cpu().numpy())
+        chunks = (features_TF[i : i + CHUNK] for i in range(0, len(features_TF), CHUNK))
+        poses = list(self.stream(chunks, voice_F, seed=seed))
+        return torch.cat(poses) if poses else torch.zeros(0, self.network.size)
+
+    def stream(
+        self, chunks: Iterable[np.ndarray], voice_F: np.ndarray, *, seed: int = 0
+    ) -> Iterator[Tensor]:
+        """Yield pose vectors (n, 106) as features (n, F) come; together as many as came in.
+
+        How the features are cut into chunks does not matter. `voice_F` is taken from all of them.
+        """
+        network = self.network
+        noise = NoiseStream(max(network.noise, 1), seed=seed)
+        state, late, last = None, network.look_ahead, None
+        for features_TF in chunks:
+            if len(features_TF):
+                last = features_TF[-1:]
+                pose_TP, state = self._step(features_TF - voice_F, noise, state)
+                yield self._legal(pose_TP[late:])
+                late = max(late - len(pose_TP), 0)
+        if last is not None and network.look_ahead:  # beyond the end the last moment lasts
+            beyond = last.repeat(network.look_ahead, axis=0) - voice_F
+            pose_TP, _ = self._step(beyond, noise, state)
+            yield self._legal(pose_TP[late:])
+
+    @torch.no_grad()
+    def _step(
+        self, features_TF: np.ndarray, noise: NoiseStream, state: object
+    ) -> tuple[Tensor, object]:
+        device = self.network.pose_mean.device
+        speech_NTF = torch.from_numpy(features_TF).float().unsqueeze(0).to(device)
+        noise_NTZ = torch.from_numpy(noise.next(len(features_TF))).unsqueeze(0).to(device)
+        pose_NTP, state = self.network(speech_NTF, noise_NTZ, state)
+        return self.network.in_units(pose_NTP)[0].cpu(), state
+
+    def _legal(self, pose_TP: Tensor) -> Tensor:
+        return clamp_pose(pose_TP, self.body.hands) if len(pose_TP) else pose_TP
+
+
+def build(options: TrainAudio2PoseOptions, body: Body) -> Audio2Pose:
+    """Return an untrained network of an architecture."""
+    network = SpeechToPose(
+        feature_size(options.features),
+        branches(),
+        hidden=dict.fromkeys(BRANCHES, options.hidden_size),
+        noisy=NOISY if options.noise else (),
+        noise=options.noise,
+        layers=options.layers,
+        look_ahead=options.look_ahead,
+        dropout=options.dropout,
+        bidirectional=options.bidirectional,
+    )
+    return Audio2Pose(network, body, features=options.features)
+
+
+def load(folder: Path, *, body: Path | None = None) -> Audio2Pose:
+    """Return what a run's folder or a shipped checkpoint holds, ready to use.
+
+    Args:
+        folder: checkpoints/NAME/audio2pose, or one of its step_N.
+        body: the body's file, where it was trained with another than the open body.
+
+    Raises:
+        DataError: no checkpoint there, broken, of another version or of another network.
+    """
+    checkpoint = for_use(folder)
+    options = TrainAudio2PoseOptions.load(checkpoint / OPTIONS)
+    predictor = build(options, Body.load(body or options.body))
+    load_networks(nn.ModuleDict({NETWORK: predictor.network}), checkpoint)
+    predictor.network.eval()
+    return predictor
+
+
+def begin_with(predictor: Audio2Pose, folder: Path) -> None:
+    """Take another run's weights to begin with; the statistics of the poses stay the new ones.
+
+    Raises:
+        DataError: no checkpoint there, or of another architecture.
+    """
+    network = predictor.network
+    own = network.pose_mean.clone(), network.pose_std.clone()
+    load_networks(nn.ModuleDict({NETWORK: network}), folder)
+    network.pose_mean.copy_(own[0])
+    network.pose_std.copy_(own[1])
+
+
+def branches() -> dict[str, dict[str, slice]]:
+    """Return which numbers of the pose vector each branch gives."""
+    return {name: {part: POSE_SLICES[part] for part in parts} for name, parts in BRANCHES.items()}

@@ -1,0 +1,235 @@
+"""Speech to pose: how it is trained."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speech2video.data.speech_motion import SAMPLES_A_FRAME, SpeechMotion
+from speech2video.models.audio2pose import NETWORK, Audio2Pose
+from speech2video.models.base_model import BaseModel
+from speech2video.models.losses.adversary import Adversary
+from speech2video.models.losses.pose import (
+    energy_error,
+    joint_error,
+    levers,
+    lip_error,
+    part_weights,
+    velocity_error,
+    weighted_error,
+)
+from speech2video.models.motion_video import write_motion_video
+from speech2video.models.networks.motion_discriminator import MotionDiscriminator
+from speech2video.util.body.joint_limits import limit_penalty
+from speech2video.util.body.pose_vector import POSE_SLICES, vector_to_smplx
+from speech2video.util.body.skeleton import BODY_JOINTS
+from speech2video.util.metrics.lips import best_lag, correlation, lip_opening
+from speech2video.util.training_log import TrainingLog
+
+FACE = ("expression", "jaw")
+ARMS = ("collar", "shoulder", "elbow", "wrist")
+LEAST_STD = 0.01  # radians, metres: a number that moves less in all recordings is held still
+JUDGED_NOISE = 0.1  # standard deviations, of what is judged: else tremor too fine to see decides
+LAST_RATE = 0.02  # share of the learning rate that is left at the end
+SHOWN_FRAMES = 300  # of a validation's video
+LONGEST_LAG = 5  # frames that lips are looked for off the truth
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """What each loss counts. All are about 1 for a mean pose that does not move."""
+
+    face: float = 2.0
+    face_velocity: float = 4.0
+    body: float = (
+        0.5  # low: what hands do is the speaker's choice, and the mean of choices is stiff
+    )
+    hands: float = 0.25
+    body_velocity: float = 0.2
+    energy: float = 0.2
+    joints: float = 1.0  # a metre
+    lips: float = 150.0  # a metre: a millimetre of lips counts as much as 15 cm of arm
+    limits: float = 10.0
+    adversary: float = 0.1
+
+
+class Audio2PoseModel(BaseModel):
+    """LSTM, losses and the discriminator of its motion.
+
+    Args:
+        predictor: what is trained, with the body whose joints the losses look at.
+        learning_rate: of Adam, to begin with.
+        adversary: learning rate of the motion discriminator; 0 for none.
+        steps: over which the learning rate falls, as half a cosine; None: it stays.
+    """
+
+    def __init__(
+        self,
+        predictor: Audio2Pose,
+        *,
+        learning_rate: float,
+        adversary: float = 0.0,
+        steps: int | None = None,
+        ema: float | None = 0.999,
+        clip: float | None = 1.0,
+        weights: LossWeights | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(device=device, clip=clip)
+        self.learning_rate, self.steps = learning_rate, steps
+        network = self.add_network(NETWORK, predictor.network, ema_decay=ema)
+        self.predictor, self.weights = predictor, weights or LossWeights()
+        self.body = predictor.body.to(self.device)
+        self.optimizers[NETWORK] = torch.optim.Adam(
+            network.parameters(), lr=learning_rate, betas=(0.9, 0.99)
+        )
+        if adversary:
+            judge = MotionDiscriminator(len(GESTURING), network.feature_mean.numel())
+            judge.to(self.device)
+            optimizer = torch.optim.Adam(judge.parameters(), lr=adversary, betas=(0.5, 0.99))
+            self.add_adversary("motion", Adversary(judge, optimizer, kind="hinge"))
+        pose_std = predictor.network.pose_std.cpu()
+        moving = pose_std > LEAST_STD
+        tables = {
+            "levers": levers() * pose_std,
+            "face": part_weights(dict.fromkeys(FACE, 1.0)),
+            "body": part_weights({"translation": 0.1, "root_orientation": 0.1, "body": 1.0}),
+            "hands": part_weights({"left_hand": 1.0, "right_hand": 1.0}),
+        }
+        self._tables = {name: (table * moving).to(self.device) for name, table in tables.items()}
+
+    def training_step(self, batch: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
+        """Do one step on a batch of `Audio2PoseDataset`; return its losses."""
+        network = self.predictor.network
+        late = network.look_ahead
+        truth_NTP = (batch["pose"] - network.pose_mean) / network.pose_std
+        outputs_NTP, _ = self.net(NETWORK)(batch["features"], batch["noise"])
+        pose_NTP = outputs_NTP[:, late:]
+        losses = self._motion_losses(pose_NTP, truth_NTP, batch)
+        losses |= self._posed_losses(pose_NTP, batch)
+        judged = self._adversary_losses(pose_NTP, truth_NTP, batch)
+        losses |= {name: loss for name, loss in judged.items() if not name.startswith("d_")}
+        weights = asdict(self.weights)
+        total = sum(weights[name] * loss for name, loss in losses.items())
+        self._set_learning_rate()
+        self.descend(NETWORK, total)
+        return {"loss": total, **losses, **judged}
+
+    def _set_learning_rate(self) -> None:
+        """Set the rate by the step's number alone, so that a resumed run has the same."""
+        done = min(self.step / self.steps, 1.0) if self.steps else 0.0
+        share = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
+        for group in self.optimizers[NETWORK].param_groups:
+            group["lr"] = self.learning_rate * share
+
+    def _motion_losses(
+        self, pose_NTP: Tensor, truth_NTP: Tensor, batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        error_NTP = pose_NTP - truth_NTP
+        weight_NT1 = batch["weight"].unsqueeze(-1)
+        face_NTP = self._tables["face"] * weight_NT1
+        # Gestures of the dictionary are put in afterwards, so they are masked here: the network
+        # learns what the person does when she makes none, and they are not averaged away.
+        free_NT1 = weight_NT1 * (1 - batch["gesture"].unsqueeze(-1))
+        body_NTP, hands_NTP = (self._tables[name] * free_NT1 for name in ("body", "hands"))
+        gesturing_NTP = body_NTP + hands_NTP
+        return {
+            "face": weighted_error(error_NTP, face_NTP),
+            "face_velocity": velocity_error(error_NTP, face_NTP),
+            "body": weighted_error(error_NTP, body_NTP),
+            "hands": weighted_error(error_NTP, hands_NTP),
+            "body_velocity": velocity_error(error_NTP, gesturing_NTP),
+            "energy": energy_error(pose_NTP, truth_NTP, self._tables["levers"] * free_NT1)
+            + energy_error(pose_NTP, truth_NTP, hands_NTP),
+        }
+
+    def _posed_losses(self, pose_NTP: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what the body says of some frames: joints, lips and limits."""
+        rows = torch.arange(len(pose_NTP), device=pose_NTP.device).unsqueeze(1)
+        pose_MP = self.predictor.network.in_units(pose_NTP[rows, batch["posed"]]).flatten(0, 1)
+        truth_MP = batch["pose"][rows, batch["posed"]].flatten(0, 1)
+        points_MK3 = self.body.points(pose_MP)
+        with torch.no_grad():
+            truth_MK3 = self.body.points(truth_MP)
+        rotations_MJ3 = vector_to_smplx(pose_MP, self.body.hands).rotations
+        return {
+            "joints": joint_error(points_MK3, truth_MK3),
+            "lips": lip_error(points_MK3, truth_MK3),
+            "limits": limit_penalty(rotations_MJ3),
+        }
+
+    def _adversary_losses(
+        self, pose_NTP: Tensor, truth_NTP: Tensor, batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        judge = self.adversaries.get("motion")
+        if judge is None:
+            return {}
+        network, window = self.predictor.network, pose_NTP.shape[1]
+        speech_NTF = (batch["features"][:, :window] - network.feature_mean) / network.feature_std
+        blur = JUDGED_NOISE * torch.randn_like(truth_NTP[..., GESTURING])
+        real, fake = (motion[..., GESTURING] + blur for motion in (truth_NTP, pose_NTP))
+        given = {"condition": (speech_NTF,), "present_N": batch["weight"].amin(1)}
+        return {
+            "d_motion": judge.update(real, fake, **given),
+            "adversary": judge.generator_loss(fake, **given),
+        }
+
+    def validate(
+        self, batches: Iterable[SpeechMotion], page: TrainingLog | None
+    ) -> dict[str, float]:
+        """Return how well held-out speech is moved to; show the first: truth, then ours."""
+        figures, shown = [], False
+        for recording in batches:
+            pose_TP = self.predictor.of_wave(recording.wave_S)[: len(recording)]
+            figures.append(self._judge(recording, pose_TP))
+            if page is not None and not shown:
+                self._show(recording, pose_TP, page)
+                shown = True
+        return {name: float(np.nanmean([f[name] for f in figures])) for name in figures[0]}
+
+    def _show(self, recording: SpeechMotion, pose_TP: Tensor, page: TrainingLog) -> None:
+        frames = min(len(pose_TP), SHOWN_FRAMES)
+        path = page.video_path(self.step, "truth_and_ours")
+        poses = [recording.pose_TP[:frames], pose_TP[:frames]]
+        write_motion_video(
+            path,
+            poses,
+            recording.wave_S[: frames * SAMPLES_A_FRAME],
+            self.predictor.body,
+            recording.camera,
+        )
+        page.video(self.step, "truth_and_ours", path)
+
+    def _judge(self, recording: SpeechMotion, pose_TP: Tensor) -> dict[str, float]:
+        points, truth = (
+            self.predictor.body.points(pose).numpy() for pose in (pose_TP, recording.pose_TP)
+        )
+        gaps = lip_opening(truth), lip_opening(points)
+        lag, best = best_lag(*gaps, LONGEST_LAG)
+        speeds = [np.abs(np.diff(p[:, _HANDS], axis=0)).mean() for p in (points, truth)]
+        return {
+            "lip_correlation": correlation(*gaps),
+            "lip_best_correlation": best,
+            "lip_lag": float("nan") if lag is None else float(lag),
+            "lip_gap_mm": 1000 * float(np.abs(gaps[0] - gaps[1]).mean()),
+            "hand_energy": float(speeds[0] / max(speeds[1], 1e-9)),
+            "joints_mm": 1000 * float(np.linalg.norm(points - truth, axis=-1)[:, :25].mean()),
+        }
+
+
+def _gesturing() -> list[int]:
+    """Return the pose numbers that gesturing moves: all but the face and the legs."""
+    wanted = [*range(POSE_SLICES["translation"].start, POSE_SLICES["root_orientation"].stop)]
+    for joint, name in enumerate(BODY_JOINTS[1:]):
+        if not any(leg in name for leg in ("hip", "knee", "ankle", "foot")):
+            start = POSE_SLICES["body"].start + 3 * joint
+            wanted += range(start, start + 3)
+    wanted += range(POSE_SLICES["left_hand"].start, POSE_SLICES["right_hand"].stop)
+    return wanted
+
+
+GESTURING = _gesturing()
+_HANDS = [i for i, name in enumerate(BODY_JOINTS) if name.endswith(("wrist", "elbow"))]

@@ -1,0 +1,96 @@
+"""How far poses are from the truth, part by part. All rebuilt: the paper's abstract gives none.
+
+Body, hands and face are weighed apart, because fingers and lips move less in numbers and matter
+more to the eye.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import huber_loss
+
+from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
+from speech2video.util.body.skeleton import BODY_JOINTS, POINT_INDEX, POINTS, indices
+
+LIP_PAIRS = tuple((f"face_{i}", f"face_{j}") for i, j in ((61, 67), (62, 66), (63, 65)))  # iBUG 68
+LEAST_SPEED = 1e-4  # metres (or standard deviations) a frame: less is standing still
+LEVERS = {"spine": 0.6, "collar": 0.6, "shoulder": 0.55, "elbow": 0.3, "wrist": 0.1}  # metres
+
+
+def part_weights(weights: Mapping[str, float]) -> Tensor:
+    """Return (106,) of part -> weight, each shared by its numbers; all sum to 1."""
+    table = torch.zeros(POSE_SIZE)
+    for name, weight in weights.items():
+        where = POSE_SLICES[name]
+        table[where] = weight / (where.stop - where.start)
+    return table / table.sum()
+
+
+def weighted_error(error_NTP: Tensor, weight_NTP: Tensor) -> Tensor:
+    """Return the weighted Huber loss of errors (N, T, P), per frame and summed over P."""
+    zero = torch.zeros_like(error_NTP)
+    loss_NTP = huber_loss(error_NTP, zero, reduction="none", delta=1.0)
+    return (loss_NTP * weight_NTP).sum(-1).mean()
+
+
+def velocity_error(error_NTP: Tensor, weight_NTP: Tensor) -> Tensor:
+    """Return the weighted Huber loss of the errors' change from frame to frame."""
+    both = torch.minimum(weight_NTP[:, 1:], weight_NTP[:, :-1])
+    return weighted_error(error_NTP.diff(dim=1), both)
+
+
+def energy_error(pose_NTP: Tensor, truth_NTP: Tensor, weight_NTP: Tensor) -> Tensor:
+    """Return by how much a window's motion is too lively or too stiff, as squared log of speeds.
+
+    A regression that does not know when a hand will move holds it still. This asks each window for
+    the truth's mean speed, whichever way it goes.
+    """
+    both = torch.minimum(weight_NTP[:, 1:], weight_NTP[:, :-1])
+    share = both / both.sum(dim=(1, 2), keepdim=True).clamp(min=1e-8)
+    speeds = [
+        (motion.diff(dim=1).abs() * share).sum(dim=(1, 2)).clamp(min=LEAST_SPEED).log()
+        for motion in (pose_NTP, truth_NTP)
+    ]
+    return (speeds[0] - speeds[1]).square().mean()
+
+
+def levers() -> Tensor:
+    """Return (106,) about how far a radian of each number carries the hands, metres; legs: 0."""
+    table = torch.zeros(POSE_SIZE)
+    table[POSE_SLICES["translation"]] = 1.0
+    table[POSE_SLICES["root_orientation"]] = LEVERS["spine"]
+    for joint, name in enumerate(BODY_JOINTS[1:]):
+        start = POSE_SLICES["body"].start + 3 * joint
+        lever = next((metres for part, metres in LEVERS.items() if part in name), 0.0)
+        table[start : start + 3] = lever
+    return table
+
+
+def joint_error(points_MK3: Tensor, truth_MK3: Tensor) -> Tensor:
+    """Return the mean distance in metres of upper-body joints and finger tips."""
+    return (points_MK3[:, _JOINTS] - truth_MK3[:, _JOINTS]).norm(dim=-1).mean()
+
+
+def lip_error(points_MK3: Tensor, truth_MK3: Tensor) -> Tensor:
+    """Return the mean error in metres of the lips' shape about their middle, and of their gap.
+
+    The gap counts once more by itself: whether lips close on p, b and m is seen at once.
+    """
+    shapes, gaps = [], []
+    for points in (points_MK3, truth_MK3):
+        lips_ML3 = points[:, _LIPS]
+        shapes.append(lips_ML3 - points[:, _NOSE : _NOSE + 1])
+        gaps.append((points[:, _UPPER] - points[:, _LOWER]).norm(dim=-1))
+    return (shapes[0] - shapes[1]).norm(dim=-1).mean() + (gaps[0] - gaps[1]).abs().mean()
+
+
+def _used(name: str) -> bool:
+    legs = ("knee", "ankle", "foot", "toe", "heel", "hip", "eye", "ear", "face_")
+    return not any(word in name for word in legs)
+
+
+_JOINTS = [i for i, name in enumerate(POINTS) if _used(name)]
+_LIPS = indices(tuple(f"face_{i}" for i in range(48, 68)))
+_NOSE = POINT_INDEX["face_30"]
+_UPPER, _LOWER = (indices(tuple(pair[side] for pair in LIP_PAIRS)) for side in (0, 1))

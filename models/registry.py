@@ -1,0 +1,21 @@
+"""Names of networks and models, and the classes behind them; importing this imports no torch.
+
+A new generator is one line here: its options then offer it, and `find` gives its class.
+"""
+
+import importlib
+
+from speech2video.util.errors import OptionError
+
+GENERATORS: dict[str, str] = {}  # pose2video's
+
+MODELS: dict[str, str] = {}
+
+
+def find(table: dict[str, str], name: str) -> type:
+    """Return the class behind a name; raises `OptionError` that lists the known names."""
+    if name not in table:
+        known = ", ".join(sorted(table)) or "none yet"
+        raise OptionError(f"{name}: no such name; known are {known}")
+    module, _, attribute = table[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

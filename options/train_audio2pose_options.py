@@ -1,0 +1,98 @@
+"""What a person may choose for `train_audio2pose.py`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from speech2video.options.base_options import option
+from speech2video.options.training_options import ARCHITECTURE, TrainingOptions
+from speech2video.util.errors import OptionError
+
+
+@dataclass(frozen=True)
+class TrainAudio2PoseOptions(TrainingOptions):
+    """Train speech to pose: one person's motion, from clips of them."""
+
+    KIND: ClassVar[str] = "audio2pose"
+
+    steps: int | None = option(4000, "stop after so many steps", group="training", minimum=1)
+    learning_rate: float = option(2e-3, "size of a step", group="training", minimum=0)
+    ema: float = option(
+        0.995,
+        "decay of the averaged weights, which are those that are used; 0: no average",
+        group="training",
+        minimum=0,
+        maximum=0.999999,
+    )
+    watch: str | None = option(
+        None,
+        "figure of the validation that says which checkpoint is best: NAME where less is better, "
+        "+NAME where more is",
+        group="checkpoints",
+    )
+
+    body: Path | None = option(
+        None, "SMPLX_NEUTRAL.npz of your own; the open body if left out", group="files"
+    )
+    gestures: Path | None = option(
+        None,
+        "the person's gesture dictionary: what it holds is not learned, it is put in afterwards",
+        group="files",
+    )
+    pretrained: str | None = option(
+        None,
+        "begin with the weights of the run of this name, of the same architecture",
+        group="files",
+    )
+
+    held_out: tuple[str, ...] = option((), "clips to validate on, not to train on", group="data")
+    held_out_seconds: float = option(
+        8.0,
+        "without --held_out: so many seconds at each clip's end are validated on",
+        group="data",
+        minimum=0.4,
+    )
+    window: int = option(100, "frames of an item", group="data", minimum=8, maximum=10000)
+    versions: int = option(
+        16,
+        "ways each clip is heard: other pitch, room, noise, speed; 1: as it is",
+        group="data",
+        minimum=1,
+        maximum=1000,
+    )
+
+    features: str = option(
+        "mfcc", "what the network hears", group=ARCHITECTURE, choices=("mfcc", "logmel")
+    )
+    hidden_size: int = option(
+        256, "width of the LSTMs", group=ARCHITECTURE, minimum=1, maximum=8192
+    )
+    layers: int = option(2, "LSTMs on top of each other", group=ARCHITECTURE, minimum=1, maximum=16)
+    look_ahead: int = option(
+        6,
+        "frames of 0.04 s that are heard before a pose is given",
+        group=ARCHITECTURE,
+        minimum=0,
+        maximum=250,
+    )
+    bidirectional: bool = option(
+        False, "hear the whole file before the first pose; not for live sound", group=ARCHITECTURE
+    )
+    noise: int = option(
+        12,
+        "random numbers a frame, from which gesturing varies",
+        group=ARCHITECTURE,
+        minimum=0,
+        maximum=1000,
+    )
+    dropout: float = option(
+        0.15, "share of the LSTMs' numbers left out", group="training", minimum=0, maximum=0.9
+    )
+    adversary_rate: float = option(
+        1e-4, "learning rate of the motion's discriminator; 0: none", group="training", minimum=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bidirectional and self.look_ahead:
+            raise OptionError("--bidirectional hears the whole file: --look_ahead 0 is needed")

@@ -1,0 +1,69 @@
+"""Losses of poses: nothing for the truth, and what each of them is blind to."""
+
+import pytest
+import torch
+
+from speech2video.models.losses import pose as losses
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
+
+
+@pytest.fixture
+def motion() -> torch.Tensor:
+    torch.manual_seed(1)
+    return 0.1 * torch.randn(3, 20, POSE_SIZE).cumsum(1)
+
+
+WEIGHT = torch.full((3, 20, POSE_SIZE), 1 / POSE_SIZE)
+
+
+def test_weights_sum_to_one_and_spare_the_rest():
+    weights = losses.part_weights({"jaw": 1.0, "expression": 3.0})
+    assert weights.sum() == pytest.approx(1)
+    assert weights[POSE_SLICES["expression"]].sum() == pytest.approx(0.75)
+    assert not weights[POSE_SLICES["body"]].any()
+
+
+def test_the_truth_costs_nothing(motion: torch.Tensor, body: Body):
+    zero = torch.zeros_like(motion)
+    points = body.points(motion[0])
+    for loss in (
+        losses.weighted_error(zero, WEIGHT),
+        losses.velocity_error(zero, WEIGHT),
+        losses.energy_error(motion, motion, WEIGHT),
+        losses.joint_error(points, points),
+        losses.lip_error(points, points),
+    ):
+        assert loss == 0
+
+
+def test_a_constant_error_has_no_velocity(motion: torch.Tensor):
+    assert losses.velocity_error(torch.ones_like(motion), WEIGHT) == 0
+    assert losses.weighted_error(torch.ones_like(motion), WEIGHT) == pytest.approx(0.5)
+
+
+def test_what_has_no_weight_does_not_count(motion: torch.Tensor):
+    weight = WEIGHT.clone()
+    weight[:, 10:] = 0
+    error = torch.zeros_like(motion)
+    error[:, 10:] = 5.0
+    assert losses.weighted_error(error, weight) == 0
+    assert losses.velocity_error(error, weight) == 0
+
+
+def test_energy_is_blind_to_direction_and_sees_stiffness(motion: torch.Tensor):
+    assert losses.energy_error(-motion, motion, WEIGHT) == pytest.approx(0, abs=1e-6)
+    half = losses.energy_error(motion / 2, motion, WEIGHT)
+    assert half == pytest.approx(torch.log(torch.tensor(2.0)).item() ** 2, rel=1e-3)
+    assert losses.energy_error(motion * 0, motion, WEIGHT) > 1
+
+
+def test_lips_see_the_jaw_and_not_where_the_head_is(body: Body):
+    pose = torch.zeros(2, POSE_SIZE)
+    still = body.points(pose)
+    moved = still + torch.tensor([0.3, 0.0, 0.1])
+    assert losses.lip_error(moved, still) == pytest.approx(0, abs=1e-6)
+    pose[:, POSE_SLICES["jaw"].start] = 0.2
+    opened = body.points(pose)
+    assert losses.lip_error(opened, still) > 0.005
+    assert losses.joint_error(opened, still) == pytest.approx(0, abs=1e-3)

@@ -1,0 +1,78 @@
+"""Speech to pose in use: legal poses, as many as the sound has frames, however they are asked for."""
+
+import numpy as np
+import pytest
+import torch
+
+from speech2video.models.audio2pose import Audio2Pose, build
+from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.joint_limits import limit_report
+from speech2video.util.body.pose_vector import vector_to_smplx
+from speech2video.util.speech_features import speech_features
+from speech2video.util.voice_normalisation import voice_mean
+
+
+def predictor(body: Body, *arguments: str, wild: float = 3.0) -> Audio2Pose:
+    """A network that moves as wildly as no person can."""
+    options = TrainAudio2PoseOptions.parse(
+        ["--name", "x", "--dataset", "x", "--hidden_size", "8", "--resume", "never", *arguments]
+    )
+    torch.manual_seed(0)
+    made = build(options, body)
+    for branch in made.network.branches.values():
+        for head in branch.heads.values():
+            torch.nn.init.normal_(head.weight, std=wild)
+    made.network.eval()
+    return made
+
+
+def wave(samples: int) -> np.ndarray:
+    return 0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32)
+
+
+@pytest.mark.parametrize("samples", [1, 640, 641, 16_000, 70_000])
+def test_there_are_as_many_poses_as_frames(body: Body, samples: int):
+    pose_TP = predictor(body).of_wave(wave(samples))
+    assert pose_TP.shape == (-(-samples // 640), 106)
+
+
+def test_no_sound_no_pose(body: Body):
+    assert predictor(body).of_wave(wave(0)).shape == (0, 106)
+
+
+def test_no_frame_breaks_a_limit(body: Body):
+    made = predictor(body)
+    pose_TP = made.of_wave(wave(64_000))
+    report = limit_report(vector_to_smplx(pose_TP, body.hands).rotations)
+    assert report.frames_over == 0
+    with torch.no_grad():
+        speech = torch.from_numpy(speech_features(wave(64_000)))[None]
+        raw = made.network(speech, torch.zeros(1, speech.shape[1], made.network.noise))[0][0]
+    assert limit_report(vector_to_smplx(raw, body.hands).rotations).frames_over > 0.5
+
+
+@pytest.mark.parametrize("arguments", [(), ("--look_ahead", "0"), ("--features", "logmel")])
+def test_a_stream_gives_what_the_whole_gives(body: Body, arguments: tuple[str, ...]):
+    made = predictor(body, *arguments, wild=0.3)
+    features_TF = speech_features(wave(50_000), kind=made.features)
+    voice_F = voice_mean(features_TF, made.features, made.network.voice_mean.numpy())
+    cuts = [0, 1, 3, 40, 40, len(features_TF)]
+    chunks = [features_TF[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    streamed = torch.cat(list(made.stream(chunks, voice_F, seed=4)))
+    torch.testing.assert_close(streamed, made.predict(features_TF, seed=4), rtol=1e-4, atol=1e-4)
+
+
+def test_poses_come_as_soon_as_they_can(body: Body):
+    made = predictor(body)
+    features_TF = speech_features(wave(640 * 50))
+    stream = made.stream(iter([features_TF[:20], features_TF[20:]]), np.zeros(112, np.float32))
+    assert len(next(stream)) == 20 - made.network.look_ahead
+
+
+def test_seeds_change_hands_and_not_lips(body: Body):
+    made = predictor(body, wild=0.3)
+    one, same, other = (made.of_wave(wave(32_000), seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert torch.equal(one[:, -13:], other[:, -13:])
+    assert not torch.equal(one[:, :93], other[:, :93])

@@ -1,0 +1,34 @@
+"""Clips of speech and motion without pictures: the synthetic speaker performs, nothing is drawn."""
+
+from pathlib import Path
+
+import numpy as np
+
+from speech2video.data.clip import Clip, ClipInfo
+from speech2video.data.demo_speaker.motion import perform
+from speech2video.data.demo_speaker.rendering import demo_camera
+from speech2video.data.motion import from_pose_vector
+from speech2video.data.motion_file import write_motion
+from speech2video.util.audio import write_wave
+from speech2video.util.body.body_model import Body
+from speech2video.util.speech_synthesis import VOICES, synthesise
+from speech2video.util.transcript import write_words
+
+TEXTS = ("Maybe you put up a big pump.", "We bought two small boats.")
+SAMPLES_A_FRAME = 640
+
+
+def write_speech_clips(folder: Path, body: Body, texts: tuple[str, ...] = TEXTS) -> Path:
+    """Write a clip for each text, with another voice each; return the data set's folder."""
+    for number, text in enumerate(texts):
+        clip = Clip(folder / f"{number:03d}")
+        clip.folder.mkdir(parents=True)
+        speech = synthesise(text, **VOICES[number % len(VOICES)]._asdict())
+        motion = perform(speech, seed=number, body=body)
+        frames = len(motion.pose_TP)
+        wave_S = np.pad(speech.wave_S, (0, frames * SAMPLES_A_FRAME - len(speech.wave_S)))
+        write_wave(clip.audio, wave_S)
+        write_words(clip.words, speech.words)
+        write_motion(clip.pose, from_pose_vector(motion.pose_TP, body, camera=demo_camera(128)))
+        clip.write_info(ClipInfo(f"{number:03d}.wav", frames, 128, 128, "", body.name))
+    return folder

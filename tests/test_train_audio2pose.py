@@ -1,0 +1,113 @@
+"""`train_audio2pose.py` as a user runs it: killed and resumed, alone and by two processes."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from speech2video.data.speech_motion import load_dataset
+from speech2video.models import audio2pose
+from speech2video.util.body.body_model import Body
+from speech2video.util.checkpoint import read_tensors
+from speech2video.util.checkpoint_folder import newest
+from tests.shared import ROOT
+from tests.speech_clips import write_speech_clips
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("espeakng_loader") is None, reason="the extra `demo` is not installed"
+)
+SMALL = (
+    "--hidden_size 8 --layers 1 --window 16 --batch_size 4 --versions 2 --device cpu"
+    " --held_out 001 --validate_every 6 --save_every 2 --keep 50"
+).split()
+LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
+    return write_speech_clips(tmp_path_factory.mktemp("speech") / "dataset", body)
+
+
+def start(dataset: Path, runs: Path, *arguments: object, launcher: tuple = ()) -> subprocess.Popen:
+    command = [sys.executable, *launcher, "train_audio2pose.py", "--dataset", str(dataset)]
+    command += ["--checkpoints", str(runs), *SMALL, *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen) -> None:
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, said
+
+
+def weights(runs: Path, name: str) -> dict[str, torch.Tensor]:
+    checkpoint = newest(runs / name / "audio2pose")
+    return read_tensors(checkpoint / "model.safetensors") | read_tensors(
+        checkpoint / "ema.safetensors"
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a straight run."""
+    runs = tmp_path_factory.mktemp("checkpoints")
+    finish(start(dataset, runs, "--name", "straight", "--steps", 12))
+    return runs
+
+
+def test_a_run_killed_and_resumed_equals_a_straight_one(dataset: Path, runs: Path):
+    killed = start(dataset, runs, "--name", "killed", "--steps", 12)
+    while newest(runs / "killed" / "audio2pose") is None and killed.poll() is None:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    finish(start(dataset, runs, "--name", "killed", "--steps", 12))
+    straight, resumed = weights(runs, "straight"), weights(runs, "killed")
+    assert straight.keys() == resumed.keys()
+    assert [key for key in straight if not torch.equal(straight[key], resumed[key])] == []
+
+
+def test_two_processes_equal_one(dataset: Path, runs: Path):
+    # Dropout and what the discriminator is blurred by are drawn by each process for itself.
+    same = ("--steps", 4, "--dropout", 0, "--adversary_rate", 0)
+    finish(start(dataset, runs, "--name", "one", *same))
+    finish(start(dataset, runs, "--name", "two", *same, launcher=LAUNCHER))
+    one, two = weights(runs, "one"), weights(runs, "two")
+    assert one.keys() == two.keys()
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], rtol=1e-4, atol=1e-5, msg=key)
+
+
+def test_what_was_trained_moves_a_body_to_speech(dataset: Path, runs: Path, body: Body):
+    predictor = audio2pose.load(runs / "straight" / "audio2pose")
+    recording = load_dataset(dataset, body)[1]
+    pose_TP = predictor.of_wave(recording.wave_S)
+    assert len(pose_TP) == len(recording) and torch.isfinite(pose_TP).all()
+    assert pose_TP.std(0).sum() > 0
+
+
+def test_a_page_shows_how_it_went(runs: Path):
+    folder = runs / "straight" / "audio2pose"
+    page = (folder / "index.html").read_text()
+    assert "lip_correlation" in page and list((folder / "videos").glob("*.mp4"))
+
+
+def test_bad_input_is_one_line(tmp_path: Path, dataset: Path):
+    cases = {
+        "no clips": (tmp_path, "held_out 001", "no clips"),
+        "no such clip": (dataset, "held_out 007", "no such clip"),
+        "both ears": (dataset, "bidirectional", "look_ahead"),
+    }
+    for folder, option, words in cases.values():
+        arguments = ["--name", "bad", "--steps", 2, *f"--{option}".split()]
+        process = start(folder, tmp_path / "runs", *arguments)
+        said = process.communicate(timeout=120)[1]
+        assert process.returncode == 2 and words in said and "Traceback" not in said
+        assert len([line for line in said.splitlines() if "error: " in line]) == 1
+    assert not (tmp_path / "runs").exists()

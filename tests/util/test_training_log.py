@@ -1,0 +1,104 @@
+"""The page of a run: complete, bounded, and taken up by a run that goes on."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from speech2video.util.errors import DataError
+from speech2video.util.training_log import CURVE_POINTS, ROWS, SHOWS, TrainingLog
+
+
+def log_of(folder: Path, step: int = 0) -> TrainingLog:
+    return TrainingLog(folder, title="a <run>", step=step, tensorboard=False)
+
+
+def test_page_shows_curves_pictures_and_videos(tmp_path: Path) -> None:
+    log = log_of(tmp_path)
+    for step in range(1, 6):
+        log.scalars(step, {"train/loss": 1 / step, "validation/loss": 2 / step})
+    (tmp_path / "elsewhere.mp4").write_bytes(b"video")
+    log.pictures(5, {"map": torch.rand(2, 3, 700, 350), "real": np.zeros((3, 8, 8), np.uint8)})
+    log.pictures(5, {"grey": torch.rand(1, 8, 8).bfloat16()}, title="mouths")
+    log.video(5, "spoken", tmp_path / "elsewhere.mp4")
+    log.close()
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("<polyline") == 2 and "a &lt;run&gt;" in page and "mouths" in page
+    sources = re.findall('src="([^"]+)"', page)
+    assert len(sources) == 5 and all((tmp_path / source).is_file() for source in sources)
+
+
+def test_curves_and_pictures_are_bounded(tmp_path: Path) -> None:
+    log = log_of(tmp_path)
+    for step in range(1, 5 * CURVE_POINTS):
+        log.scalars(step, {"train/loss": float(step)})
+    curve = np.array(log.curves["train/loss"])
+    assert len(curve) <= CURVE_POINTS and curve[-1].tolist() == [5 * CURVE_POINTS - 1] * 2
+    assert (np.diff(curve[:, 0]) > 0).all() and np.abs(curve[:, 0] - curve[:, 1]).max() < 4
+    for step in range(2 * SHOWS):
+        log.pictures(step, {"a": np.zeros((20, 3, 4, 4), np.uint8)})
+        log.video_path(step, "v").parent.mkdir(exist_ok=True)
+        log.video_path(step, "v").write_bytes(b"")
+        log.video(step, "v", log.video_path(step, "v"))
+    steps = [show["step"] for show in log.shows]
+    assert steps == [0, *range(SHOWS + 1, 2 * SHOWS)]
+    assert len(list((tmp_path / "pictures").iterdir())) == SHOWS * ROWS
+    assert len(list((tmp_path / "videos").iterdir())) == SHOWS
+
+
+def test_resumed_run_goes_on_with_the_log(tmp_path: Path) -> None:
+    log = log_of(tmp_path)
+    for step in range(1, 11):
+        log.scalars(step, {"train/loss": float(step)})
+    log.pictures(4, {"a": np.zeros((3, 4, 4), np.uint8)})
+    log.pictures(9, {"a": np.zeros((3, 4, 4), np.uint8)})
+    log.close()
+    resumed = log_of(tmp_path, step=6)  # killed after step 10; the checkpoint was of step 6
+    assert resumed.curves == {"train/loss": [[step, float(step)] for step in range(1, 7)]}
+    assert [show["step"] for show in resumed.shows] == [4]
+    assert log_of(tmp_path).curves == {}  # a run that begins has no past
+
+
+def test_broken_log_begins_anew_with_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log.json").write_text('{"curves": 3}')
+    assert log_of(tmp_path, step=6).curves == {}
+    assert "curves begin anew" in capsys.readouterr().err
+
+
+def test_picture_of_another_form_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"picture map: \(8, 8, 3\)"):
+        log_of(tmp_path).pictures(1, {"map": np.zeros((8, 8, 3), np.uint8)})
+
+
+def test_pictures_keep_their_colours(tmp_path: Path) -> None:
+    import cv2
+
+    red = torch.tensor([0.9, 0.2, 0.1]).view(3, 1, 1).expand(3, 16, 16)
+    log_of(tmp_path).pictures(1, {"red": red})
+    seen_HWC = cv2.imread(str(next((tmp_path / "pictures").iterdir())))[..., ::-1]
+    np.testing.assert_allclose(seen_HWC.mean((0, 1)), np.array([0.9, 0.2, 0.1]) * 255, atol=4)
+
+
+def test_tensorboard_is_written(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    log = TrainingLog(tmp_path)
+    log.scalars(1, {"train/loss": 1.0})
+    log.close()
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_without_tensorboard_there_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    log = TrainingLog(tmp_path)
+    log.scalars(1, {"train/loss": 1.0})
+    log.close()
+    assert capsys.readouterr().err.count("\n") == 1
+    assert json.loads((tmp_path / "log.json").read_text())["curves"] == {"train/loss": [[1, 1.0]]}

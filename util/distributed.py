@@ -1,0 +1,145 @@
+"""Several processes as one: torchrun's environment, DistributedDataParallel, agreement.
+
+Without torchrun every function works for the one process there is. Under it, NCCL carries what is
+on GPUs and gloo what is on the CPU.
+"""
+
+import contextlib
+import datetime
+import inspect
+import os
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from speech2video.util.errors import OptionError
+
+TIMEOUT = datetime.timedelta(hours=2)  # others wait so long while the main process validates
+_ENVIRONMENT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+Value = TypeVar("Value")
+
+
+def is_launched() -> bool:
+    """Return whether torchrun started this process."""
+    return all(name in os.environ for name in _ENVIRONMENT)
+
+
+def start(device: str = "auto") -> torch.device:
+    """Join torchrun's other processes, if there are any; return this one's device.
+
+    Args:
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+
+    Raises:
+        OptionError: "cuda" without a GPU for each process of this machine.
+    """
+    chosen = _device(device)
+    if is_launched() and not dist.is_initialized():
+        backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=TIMEOUT)
+    return chosen
+
+
+def stop() -> None:
+    """Leave the other processes; may be called without `start`."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted != "cuda":
+        return torch.device(wanted)
+    local = int(os.environ["LOCAL_RANK"]) if is_launched() else 0
+    count = torch.cuda.device_count()
+    if local >= count:
+        raise OptionError(f"--device cuda: GPU number {local} is needed, this machine has {count}")
+    torch.cuda.set_device(local)
+    return torch.device("cuda", local)
+
+
+def rank() -> int:
+    """Return this process's number; 0 is the main one."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Return how many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Return whether this process is the one that prints and writes."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait until every process is here."""
+    if world_size() > 1:
+        dist.barrier()
+
+
+def wrap(network: nn.Module, *, unused_parameters: bool = False) -> nn.Module:
+    """Return what to call in training: gradients are then means over the processes.
+
+    Every process must call it, for the same networks in the same order. A network without
+    anything to learn, and any network of a single process, is returned as it is. The network's own
+    `state_dict` stays free of the wrapper's names.
+
+    Args:
+        unused_parameters: whether a step may leave parameters without a gradient.
+    """
+    if world_size() == 1 or not any(p.requires_grad for p in network.parameters()):
+        return network
+    # Buffers sent around at each forward pass would break several passes before one backward.
+    known = inspect.signature(DistributedDataParallel).parameters
+    new_name, old_name = "forward_sync_buffers", "broadcast_buffers"  # older torch has the old
+    buffers = {new_name if new_name in known else old_name: False}
+    return DistributedDataParallel(network, find_unused_parameters=unused_parameters, **buffers)
+
+
+def mean_over_ranks(figures: Mapping[str, float]) -> dict[str, float]:
+    """Return each figure's mean over the processes, which must have the same names."""
+    if world_size() == 1 or not figures:
+        return dict(figures)
+    names = sorted(figures)
+    values = torch.tensor([figures[name] for name in names], dtype=torch.float64)
+    dist.all_reduce(values)
+    means = dict(zip(names, (values / world_size()).tolist(), strict=True))
+    return {name: means[name] for name in figures}
+
+
+def largest(value: int) -> int:
+    """Return the largest of the processes' values."""
+    if world_size() == 1:
+        return value
+    found = torch.tensor(value, dtype=torch.int64)
+    dist.all_reduce(found, op=dist.ReduceOp.MAX)
+    return int(found)
+
+
+def from_main(value: Value) -> Value:
+    """Return the main process's value."""
+    if world_size() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+@contextlib.contextmanager
+def main_process_first() -> Iterator[None]:
+    """Let the main process go through alone, then the others: one makes a cache, all read it."""
+    if not is_main():
+        barrier()
+    try:
+        yield
+    finally:
+        if is_main():
+            barrier()

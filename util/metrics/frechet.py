@@ -1,0 +1,84 @@
+"""Fréchet distance of two clouds of feature vectors, and what it is at best and at worst.
+
+The squared 2-Wasserstein distance of two Gaussians (Dowson & Landau, J. Multivariate Analysis 12,
+1982), with an autoencoder's features the Fréchet gesture distance (Yoon et al., SIGGRAPH Asia
+2020). It grows as samples get fewer: compare only clouds of one size, beside their own floor.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.linalg import eigh
+
+from speech2video.util.errors import DataError
+from speech2video.util.metrics.arrays import checked
+
+SPLITS = 20  # ways to halve the recordings for the floor
+
+
+def frechet_distance(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
+    """Return |μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½) of clouds (N, D) and (M, D).
+
+    Raises:
+        DataError: fewer than two vectors, NaN, or vectors of different lengths.
+    """
+    a_ND = checked("features", a_ND, axes=2, frames=2)
+    b_MD = checked("features", b_MD, axes=2, frames=2)
+    if a_ND.shape[1] != b_MD.shape[1]:
+        raise DataError(f"features of {a_ND.shape[1]} and {b_MD.shape[1]} numbers; one is needed")
+    shift = a_ND.mean(0) - b_MD.mean(0)
+    covariances = [np.atleast_2d(np.cov(cloud, rowvar=False)) for cloud in (a_ND, b_MD)]
+    # (Σa Σb)^½ has the eigenvalues of (√Σa Σb √Σa)^½, which is symmetric and so never complex.
+    root = _square_root(covariances[0])
+    product = np.linalg.eigvalsh(root @ covariances[1] @ root)
+    cross = np.sqrt(product.clip(min=0)).sum()
+    distance = shift @ shift + sum(np.trace(c) for c in covariances) - 2 * cross
+    return max(0.0, float(distance))  # rounding can take it below
+
+
+def halved_distance(
+    a: Sequence[np.ndarray], b: Sequence[np.ndarray], *, splits: int = SPLITS, seed: int = 0
+) -> float:
+    """Return the mean distance of half the recordings of `a` to the other half of `b`.
+
+    With `a` the real motion too this is the floor, with `a` noise the ceiling, and all three
+    compare: the clouds are of one size, and no speech is in both.
+
+    Args:
+        a: features (N, D) of each recording.
+        b: features (N, D) of the same recordings, in the same order.
+        splits: how often the recordings are halved; a single one is cut in the middle, its windows
+            in order.
+        seed: draws the halves.
+
+    Raises:
+        DataError: no recordings, or not the same number.
+    """
+    if not a or len(a) != len(b):
+        raise DataError(f"{len(a)} and {len(b)} recordings; the same ones, at least one, needed")
+    if len(a) == 1:
+        middle = min(len(a[0]), len(b[0])) // 2
+        return frechet_distance(a[0][:middle], b[0][middle : 2 * middle])
+    chance = np.random.default_rng(seed)
+    found = []
+    for _ in range(splits):
+        order = chance.permutation(len(a))
+        here, there = order[: len(a) // 2], order[len(a) // 2 :]
+        clouds = (np.concatenate([a[i] for i in here]), np.concatenate([b[i] for i in there]))
+        found.append(frechet_distance(*clouds))
+    return float(np.mean(found))
+
+
+def noise_like(values_TD: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Return white noise (T, D) with each value's own mean and deviation.
+
+    Right in every frame's statistics and without any motion: its distance is the ceiling.
+    """
+    values_TD = checked("motion", values_TD, axes=2)
+    noise_TD = np.random.default_rng(seed).normal(size=values_TD.shape)
+    return values_TD.mean(0) + noise_TD * values_TD.std(0)
+
+
+def _square_root(covariance: np.ndarray) -> np.ndarray:
+    values, vectors = eigh(covariance)
+    return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
