@@ -18,6 +18,7 @@ from speech2video.models.losses.pose import (
     levers,
     lip_error,
     part_weights,
+    usual_speed,
     velocity_error,
     weighted_error,
 )
@@ -27,10 +28,10 @@ from speech2video.util.body.joint_limits import limit_penalty
 from speech2video.util.body.pose_vector import POSE_SLICES, vector_to_smplx
 from speech2video.util.body.skeleton import BODY_JOINTS
 from speech2video.util.metrics.lips import best_lag, correlation, lip_opening
+from speech2video.util.metrics.motion import hand_energy_ratio
 from speech2video.util.training_log import TrainingLog
 
 FACE = ("expression", "jaw")
-ARMS = ("collar", "shoulder", "elbow", "wrist")
 LEAST_STD = 0.01  # radians, metres: a number that moves less in all recordings is held still
 JUDGED_NOISE = 0.1  # standard deviations, of what is judged: else tremor too fine to see decides
 LAST_RATE = 0.02  # share of the learning rate that is left at the end
@@ -49,7 +50,7 @@ class LossWeights:
     )
     hands: float = 0.25
     body_velocity: float = 0.2
-    energy: float = 0.2
+    energy: float = 1.0
     joints: float = 1.0  # a metre
     lips: float = 150.0  # a metre: a millimetre of lips counts as much as 15 cm of arm
     limits: float = 10.0
@@ -61,6 +62,7 @@ class Audio2PoseModel(BaseModel):
 
     Args:
         predictor: what is trained, with the body whose joints the losses look at.
+        step_P: (106,) RMS change of each pose number from frame to frame, in the training data.
         learning_rate: of Adam, to begin with.
         adversary: learning rate of the motion discriminator; 0 for none.
         steps: over which the learning rate falls, as half a cosine; None: it stays.
@@ -70,6 +72,7 @@ class Audio2PoseModel(BaseModel):
         self,
         predictor: Audio2Pose,
         *,
+        step_P: Tensor,
         learning_rate: float,
         adversary: float = 0.0,
         steps: int | None = None,
@@ -94,12 +97,16 @@ class Audio2PoseModel(BaseModel):
         pose_std = predictor.network.pose_std.cpu()
         moving = pose_std > LEAST_STD
         tables = {
-            "levers": levers() * pose_std,
+            "levers": (levers() * pose_std).square(),
             "face": part_weights(dict.fromkeys(FACE, 1.0)),
             "body": part_weights({"translation": 0.1, "root_orientation": 0.1, "body": 1.0}),
             "hands": part_weights({"left_hand": 1.0, "right_hand": 1.0}),
         }
         self._tables = {name: (table * moving).to(self.device) for name, table in tables.items()}
+        step_P = step_P / pose_std
+        self._usual = {
+            name: usual_speed(step_P, tables[name] * moving) for name in ("levers", "hands")
+        }
 
     def training_step(self, batch: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
         """Do one step on a batch of `Audio2PoseDataset`; return its losses."""
@@ -142,8 +149,10 @@ class Audio2PoseModel(BaseModel):
             "body": weighted_error(error_NTP, body_NTP),
             "hands": weighted_error(error_NTP, hands_NTP),
             "body_velocity": velocity_error(error_NTP, gesturing_NTP),
-            "energy": energy_error(pose_NTP, truth_NTP, self._tables["levers"] * free_NT1)
-            + energy_error(pose_NTP, truth_NTP, hands_NTP),
+            "energy": sum(
+                energy_error(pose_NTP, truth_NTP, self._tables[name] * free_NT1, usual=usual)
+                for name, usual in self._usual.items()
+            ),
         }
 
     def _posed_losses(self, pose_NTP: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -209,13 +218,12 @@ class Audio2PoseModel(BaseModel):
         )
         gaps = lip_opening(truth), lip_opening(points)
         lag, best = best_lag(*gaps, LONGEST_LAG)
-        speeds = [np.abs(np.diff(p[:, _HANDS], axis=0)).mean() for p in (points, truth)]
         return {
             "lip_correlation": correlation(*gaps),
             "lip_best_correlation": best,
             "lip_lag": float("nan") if lag is None else float(lag),
             "lip_gap_mm": 1000 * float(np.abs(gaps[0] - gaps[1]).mean()),
-            "hand_energy": float(speeds[0] / max(speeds[1], 1e-9)),
+            "hand_energy": hand_energy_ratio(points, truth),
             "joints_mm": 1000 * float(np.linalg.norm(points - truth, axis=-1)[:, :25].mean()),
         }
 
@@ -232,4 +240,3 @@ def _gesturing() -> list[int]:
 
 
 GESTURING = _gesturing()
-_HANDS = [i for i, name in enumerate(BODY_JOINTS) if name.endswith(("wrist", "elbow"))]

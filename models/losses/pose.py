@@ -14,7 +14,7 @@ from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import BODY_JOINTS, POINT_INDEX, POINTS, indices
 
 LIP_PAIRS = tuple((f"face_{i}", f"face_{j}") for i, j in ((61, 67), (62, 66), (63, 65)))  # iBUG 68
-LEAST_SPEED = 1e-4  # metres (or standard deviations) a frame: less is standing still
+LEAST_SPEED = 1e-3  # standard deviations a frame: what moves less in all the data stands still
 LEVERS = {"spine": 0.6, "collar": 0.6, "shoulder": 0.55, "elbow": 0.3, "wrist": 0.1}  # metres
 
 
@@ -40,19 +40,27 @@ def velocity_error(error_NTP: Tensor, weight_NTP: Tensor) -> Tensor:
     return weighted_error(error_NTP.diff(dim=1), both)
 
 
-def energy_error(pose_NTP: Tensor, truth_NTP: Tensor, weight_NTP: Tensor) -> Tensor:
-    """Return by how much a window's motion is too lively or too stiff, as squared log of speeds.
+def energy_error(
+    pose_NTP: Tensor, truth_NTP: Tensor, weight_NTP: Tensor, *, usual: float
+) -> Tensor:
+    """Return by how much windows are too lively or too stiff: squared difference of RMS speeds.
 
     A regression that does not know when a hand will move holds it still. This asks each window for
-    the truth's mean speed, whichever way it goes.
+    the truth's speed, whichever way it goes. `usual` is the data's RMS speed, which counts 1.
     """
     both = torch.minimum(weight_NTP[:, 1:], weight_NTP[:, :-1])
     share = both / both.sum(dim=(1, 2), keepdim=True).clamp(min=1e-8)
     speeds = [
-        (motion.diff(dim=1).abs() * share).sum(dim=(1, 2)).clamp(min=LEAST_SPEED).log()
+        ((motion.diff(dim=1) / usual).square() * share).sum(dim=(1, 2)).clamp(min=1e-4).sqrt()
         for motion in (pose_NTP, truth_NTP)
     ]
     return (speeds[0] - speeds[1]).square().mean()
+
+
+def usual_speed(step_P: Tensor, weight_P: Tensor) -> float:
+    """Return the weighted RMS of speeds, of the RMS of each number's steps (106,)."""
+    mean = (weight_P * step_P.square()).sum() / weight_P.sum().clamp(min=1e-8)
+    return max(float(mean.sqrt()), LEAST_SPEED)
 
 
 def levers() -> Tensor:

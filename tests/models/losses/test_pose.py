@@ -30,7 +30,7 @@ def test_the_truth_costs_nothing(motion: torch.Tensor, body: Body):
     for loss in (
         losses.weighted_error(zero, WEIGHT),
         losses.velocity_error(zero, WEIGHT),
-        losses.energy_error(motion, motion, WEIGHT),
+        losses.energy_error(motion, motion, WEIGHT, usual=1.0),
         losses.joint_error(points, points),
         losses.lip_error(points, points),
     ):
@@ -52,10 +52,16 @@ def test_what_has_no_weight_does_not_count(motion: torch.Tensor):
 
 
 def test_energy_is_blind_to_direction_and_sees_stiffness(motion: torch.Tensor):
-    assert losses.energy_error(-motion, motion, WEIGHT) == pytest.approx(0, abs=1e-6)
-    half = losses.energy_error(motion / 2, motion, WEIGHT)
-    assert half == pytest.approx(torch.log(torch.tensor(2.0)).item() ** 2, rel=1e-3)
-    assert losses.energy_error(motion * 0, motion, WEIGHT) > 1
+    step = motion.diff(dim=1).square().mean((0, 1)).sqrt()
+    usual = losses.usual_speed(step, WEIGHT[0, 0])
+
+    def error(moved: torch.Tensor) -> float:
+        return losses.energy_error(moved, motion, WEIGHT, usual=usual).item()
+
+    assert error(-motion) == pytest.approx(0, abs=1e-6)
+    assert error(motion / 2) == pytest.approx(0.25, rel=0.05)
+    assert error(motion * 0) == pytest.approx(1, rel=0.05)
+    assert error(motion * 2) == pytest.approx(1, rel=0.05)
 
 
 def test_lips_see_the_jaw_and_not_where_the_head_is(body: Body):

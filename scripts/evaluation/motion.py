@@ -1,0 +1,313 @@
+"""Speech to pose on held-out clips, from free rollout, beside baselines and the truth itself."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evaluation import motion_baselines
+from evaluation.page import Figures
+from speech2video.data.gesture_insertion import GestureInserter
+from speech2video.data.gesture_timeline import Timeline
+from speech2video.data.motion import FPS
+from speech2video.data.motion_file import read_motion
+from speech2video.data.speech_motion import SpeechMotion, divide, load_dataset
+from speech2video.models import audio2pose
+from speech2video.models.audio2pose import Audio2Pose
+from speech2video.models.gesture_distance import GestureDistance
+from speech2video.options.evaluate_motion_options import EvaluateMotionOptions
+from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import vector_to_smplx
+from speech2video.util.body.skeleton import POINT_INDEX, indices
+from speech2video.util.checkpoint_folder import OPTIONS, for_use
+from speech2video.util.errors import DataError
+from speech2video.util.metrics import gesture_hits as hits
+from speech2video.util.metrics import motion as metrics
+from speech2video.util.metrics.beats import beat_constancy, joint_speeds, speech_onsets
+from speech2video.util.metrics.bootstrap import bootstrap_interval
+from speech2video.util.metrics.lips import (
+    LIPS,
+    align_heads,
+    best_lag,
+    correlation,
+    lip_opening,
+    lip_vertex_error,
+)
+
+LONGEST_LAG = 5  # frames
+BLOCK = 25  # frames that the bootstrap draws together
+JOINTS = 55
+KEY_TOLERANCE = 0.06  # metres, RMS over hands, within which a gesture's key pose is made
+HAND_POINTS = indices(
+    tuple(f"{side}_{at}" for side in ("left", "right") for at in ("wrist", "middle1", "index_tip"))
+)
+CHEST = POINT_INDEX["spine3"]
+
+Motions = dict[str, list[Tensor]]  # poses of each held-out clip, by who made them
+
+
+def evaluate(options: EvaluateMotionOptions) -> Figures:
+    """Return one table of all systems, what is beaten for sure, and how the dictionary did.
+
+    Raises:
+        DataError: no such run or data set, or nothing held out.
+    """
+    folder = options.checkpoints / options.name / TrainAudio2PoseOptions.KIND
+    predictor = audio2pose.load(folder, body=options.body)
+    train, test = _recordings(options, predictor.body)
+    motions: Motions = {"truth": [recording.pose_TP for recording in test]}
+    plain = [
+        predictor.of_wave(recording.wave_S, seed=options.seed)[: len(recording)]
+        for recording in test
+    ]
+    figures: Figures = {}
+    if options.gestures is None:
+        motions["ours"] = plain
+    else:
+        inserter = GestureInserter.load(options.gestures, predictor.body)
+        timelines = [inserter.plan(r.words, frames=len(r), seed=options.seed) for r in test]
+        motions["ours"] = [
+            inserter.apply(pose_TP, timeline)
+            for pose_TP, timeline in zip(plain, timelines, strict=True)
+        ]
+        motions["ours_without_gestures"] = plain
+        figures["gestures"] = gesture_figures(inserter, timelines, motions["ours"], predictor.body)
+    motions |= _baselines(train, test, predictor)
+    table = {name: judge(poses, test, predictor.body) for name, poses in motions.items()}
+    distances = gesture_distances(motions, test, predictor.body)
+    for name, distance in distances.items():
+        table[name] |= distance
+    return {
+        "held_out": {r.name: {"seconds": len(r) / FPS, "words": len(r.words)} for r in test},
+        "systems": table,
+        "ours_less_baseline": compare(motions, test, predictor.body, options),
+        **figures,
+    }
+
+
+def judge(poses: Sequence[Tensor], test: Sequence[SpeechMotion], body: Body) -> Figures:
+    """Return the means over clips, weighted by their lengths, of all that is measured on each."""
+    rows = [_judge_one(pose, recording, body) for pose, recording in zip(poses, test, strict=True)]
+    weights = np.array([len(recording) for recording in test], float)
+    return {name: _weighted([row[name] for row in rows], weights) for name in rows[0]}
+
+
+def _judge_one(pose_TP: Tensor, recording: SpeechMotion, body: Body) -> dict[str, float]:
+    points, truth = (_points(pose, body) for pose in (pose_TP, recording.pose_TP))
+    gap_T, true_gap_T = lip_opening(points), lip_opening(truth)
+    lag, best = best_lag(true_gap_T, gap_T, LONGEST_LAG)
+    rotations, true_rotations = (
+        vector_to_smplx(pose, body.hands).rotations.double().numpy()
+        for pose in (pose_TP, recording.pose_TP)
+    )
+    error = metrics.joint_position_error(points, truth)
+    faces = [align_heads(points, truth)[:, LIPS], truth[:, LIPS]]
+    return {
+        "lip_correlation": correlation(true_gap_T, gap_T),
+        "lip_best_correlation": best,
+        "lip_lag_frames": np.nan if lag is None else float(lag),
+        "lip_gap_error_mm": 1000 * float(np.abs(gap_T - true_gap_T).mean()),
+        "lip_vertex_error_mm": 1000 * lip_vertex_error(*faces),
+        **{f"{part}_mm": 1000 * value for part, value in error.items()},
+        "lvd_talkshow_mm": 1000 * metrics.lvd_talkshow(*faces),
+        "lvd_emage": metrics.lvd_emage(*(face.reshape(len(face), -1) for face in faces)),
+        "beat_constancy": _beats(rotations, true_rotations, recording),
+        "l1_diversity": metrics.l1_diversity(rotations.reshape(len(rotations), -1)),
+        "srgr": metrics.srgr(rotations, true_rotations),
+        "hand_energy": metrics.hand_energy_ratio(points, truth),
+        "acceleration": metrics.derivative_ratio(points, truth, order=2),
+        "jerk": metrics.derivative_ratio(points, truth, order=3),
+        "frames_over_limits": metrics.limit_violations(rotations),
+    }
+
+
+def gesture_distances(
+    motions: Motions, test: Sequence[SpeechMotion], body: Body
+) -> dict[str, Figures]:
+    """Return each system's Fréchet gesture distance, with its floor and ceiling beside it."""
+    try:
+        distance = GestureDistance.load(body.hands)
+        truth = motions["truth"]
+        found = {name: distance.compare(poses, truth) for name, poses in motions.items()}
+    except DataError:  # clips shorter than its windows
+        return {}
+    return {
+        name: {"fgd": one.distance, "fgd_floor": one.floor, "fgd_ceiling": one.ceiling}
+        for name, one in found.items()
+    }
+
+
+def compare(
+    motions: Motions, test: Sequence[SpeechMotion], body: Body, options: EvaluateMotionOptions
+) -> Figures:
+    """Return by how much ours is better than each baseline, with 95 % bootstrap intervals.
+
+    Frames are drawn in blocks of a second, the same for both. Of beats it is how near they come to
+    the truth's own constancy, over pieces of four seconds.
+    """
+    truth = np.concatenate([lip_opening(_points(r.pose_TP, body)) for r in test])
+    gaps = {
+        name: np.concatenate([lip_opening(_points(pose, body)) for pose in poses])
+        for name, poses in motions.items()
+    }
+    beats = {name: _beat_pieces(poses, test, body) for name, poses in motions.items()}
+    measures: dict[str, tuple[Callable[..., float], dict[str, np.ndarray], int]] = {
+        "lip_correlation": (_correlation_gain, gaps, BLOCK),
+        "lip_error_mm": (_error_gain, gaps, BLOCK),
+        "beat_constancy": (_beat_gain, beats, 1),
+    }
+    rows: Figures = {}
+    for baseline in ("mean_pose", "ridge", "shuffled"):
+        rows[baseline] = {}
+        for name, (gain, values, block) in measures.items():
+            true = truth if values is gaps else beats["truth"]
+            samples = (true, values["ours"], values[baseline])
+            found = bootstrap_interval(
+                gain, *samples, block=min(block, len(true)), draws=options.draws
+            )
+            rows[baseline] |= {
+                f"{name}_better_by": found.value,
+                f"{name}_low": found.low,
+                f"{name}_high": found.high,
+            }
+    return _finite(rows)
+
+
+def gesture_figures(
+    inserter: GestureInserter,
+    timelines: Sequence[Timeline],
+    poses: Sequence[Tensor],
+    body: Body,
+) -> Figures:
+    """Return how many of the dictionary's gestures are seen in the motion, and how far off."""
+    entries = {entry.name: entry for entry in inserter.dictionary.entries}
+    keys = {
+        name: _hands(_points(entry.motion_NP[entry.key : entry.key + 1], body))[0]
+        for name, entry in entries.items()
+    }
+    words, made, errors, seen = 0, 0, [], 0
+    expected = 0.0
+    for timeline, pose_TP in zip(timelines, poses, strict=True):
+        planned = [
+            hits.PlannedGesture(one.entry, one.key, one.probability) for one in timeline.insertions
+        ]
+        wanted = [p for p, one in zip(planned, timeline.insertions, strict=True) if not one.skipped]
+        found = hits.find_in_motion(
+            _hands(_points(pose_TP, body)), wanted, keys, fps=FPS, tolerance=KEY_TOLERANCE
+        )
+        result = hits.gesture_hits(planned, found)
+        words += result.words
+        expected += result.expected
+        made += len(wanted)
+        seen += result.hits
+        errors += result.errors
+    return {
+        "words": words,
+        "asked_for": expected / max(words, 1),
+        "planned": made / max(words, 1),
+        "seen_in_the_motion": seen / max(words, 1),
+        "timing_error_frames": FPS * float(np.mean(np.abs(errors))) if errors else None,
+    }
+
+
+def _recordings(
+    options: EvaluateMotionOptions, body: Body
+) -> tuple[list[SpeechMotion], list[SpeechMotion]]:
+    """Return what the run trained on and what it held out; the latter with its truth if given."""
+    folder = options.checkpoints / options.name / TrainAudio2PoseOptions.KIND
+    trained = TrainAudio2PoseOptions.load(for_use(folder) / OPTIONS)
+    recordings = load_dataset(options.dataset or trained.dataset, body)
+    how = {
+        "held_out": options.held_out or trained.held_out,
+        "seconds": trained.held_out_seconds,
+    }
+    train, test = divide(recordings, **how)
+    if options.truth is not None:
+        true = [
+            replace(r, pose_TP=_truth(options.truth / r.name, len(r), body)) for r in recordings
+        ]
+        _, test = divide(true, **how)
+    return train, test
+
+
+def _truth(folder: Path, frames: int, body: Body) -> Tensor:
+    pose_TP = read_motion(folder / "pose.npz").resampled().pose_vector(body)
+    if abs(len(pose_TP) - frames) > 1:
+        raise DataError(f"{folder}: {len(pose_TP)} frames of truth; the clip has {frames}")
+    return torch.cat((pose_TP, pose_TP[-1:]))[:frames]
+
+
+def _baselines(
+    train: Sequence[SpeechMotion], test: Sequence[SpeechMotion], predictor: Audio2Pose
+) -> Motions:
+    return {
+        "mean_pose": motion_baselines.mean_pose(train, test),
+        "ridge": motion_baselines.ridge(train, test, predictor),
+        "shuffled": motion_baselines.shuffled(train, test),
+    }
+
+
+def _points(pose_TP: Tensor, body: Body) -> np.ndarray:
+    with torch.inference_mode():
+        return body.points(pose_TP).double().numpy()
+
+
+def _hands(points_TK3: np.ndarray) -> np.ndarray:
+    return (points_TK3[:, HAND_POINTS] - points_TK3[:, CHEST : CHEST + 1]).reshape(
+        len(points_TK3), -1
+    )
+
+
+def _beats(rotations: np.ndarray, truth: np.ndarray, recording: SpeechMotion) -> float:
+    onsets = speech_onsets(recording.wave_S)
+    if not len(onsets):
+        return float("nan")
+    usual_J = joint_speeds(truth, fps=FPS).mean(0)
+    return beat_constancy(rotations, onsets, fps=FPS, mean_speed_J=usual_J)
+
+
+def _beat_pieces(poses: Sequence[Tensor], test: Sequence[SpeechMotion], body: Body) -> np.ndarray:
+    """Return the beat constancy of each four seconds."""
+    pieces, long = [], 4 * FPS
+    for pose_TP, recording in zip(poses, test, strict=True):
+        for begin in range(0, max(len(recording) - long // 2, 1), long):
+            end = min(begin + long, len(recording))
+            part = recording.part(begin, end)
+            rotations = [
+                vector_to_smplx(p, body.hands).rotations.double().numpy()
+                for p in (pose_TP[begin:end], part.pose_TP)
+            ]
+            pieces.append(_beats(*rotations, part))
+    return np.array(pieces)
+
+
+def _correlation_gain(truth: np.ndarray, ours: np.ndarray, other: np.ndarray) -> float:
+    own, others = correlation(truth, ours), correlation(truth, other)
+    return own - (others if np.isfinite(others) else 0.0)  # what does not move correlates with 0
+
+
+def _error_gain(truth: np.ndarray, ours: np.ndarray, other: np.ndarray) -> float:
+    return 1000 * float(np.abs(truth - other).mean() - np.abs(truth - ours).mean())
+
+
+def _beat_gain(truth: np.ndarray, ours: np.ndarray, other: np.ndarray) -> float:
+    own, others = (abs(np.nanmean(values) - np.nanmean(truth)) for values in (ours, other))
+    return float(others - own)
+
+
+def _weighted(values: list[float], weights: np.ndarray) -> float | None:
+    known = np.isfinite(values)
+    if not known.any():
+        return None
+    return float(np.average(np.array(values)[known], weights=weights[known]))
+
+
+def _finite(rows: Figures) -> Figures:
+    return {
+        row: {name: value if np.isfinite(value) else None for name, value in values.items()}
+        for row, values in rows.items()
+    }
