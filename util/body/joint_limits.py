@@ -123,10 +123,15 @@ def clamp_rotations(rotations_TJ3: Tensor) -> Tensor:
         DataError: NaN, infinity, or angles too wild to be radians.
     """
     check_angles(rotations_TJ3)
-    limits = LIMITS.to(rotations_TJ3)
-    angles = joint_angles(rotations_TJ3).clamp(limits[..., 0], limits[..., 1])
-    illegal = _illegal(rotations_TJ3).unsqueeze(-1)
-    return torch.where(illegal, angles_to_rotations(angles), rotations_TJ3)
+    limits, bones = LIMITS.to(rotations_TJ3), BONE_AXES.to(rotations_TJ3)
+    angles = joint_angles(rotations_TJ3)
+    legal = angles.clamp(limits[..., 0], limits[..., 1])
+    illegal = ((angles - legal).abs() > TOLERANCE).any(-1)
+    if not illegal.any():  # nearly always: the way back is left out
+        return rotations_TJ3
+    clamped = rotations_TJ3.clone()
+    clamped[illegal] = _rotations(legal[illegal], bones.expand_as(angles)[illegal])
+    return clamped
 
 
 def clamp_pose(pose_TP: Tensor, hands: HandBasis) -> Tensor:

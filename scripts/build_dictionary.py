@@ -1,0 +1,77 @@
+"""Make the gesture dictionary of one person, with a contact sheet to judge it by.
+
+python scripts/build_dictionary.py --dataset datasets/NAME --output gestures/
+python scripts/build_dictionary.py --dataset datasets/NAME --output gestures/ --list mine.csv
+python scripts/build_dictionary.py --dataset datasets/NAME --output gestures/ --name NAME
+"""
+
+import _checkout  # noqa: F401
+from torch import Tensor
+
+from speech2video.data.clip import Clip, clips_of
+from speech2video.data.gesture_dictionary import JSON_NAME, GestureDictionary
+from speech2video.data.gesture_hands import Finding
+from speech2video.data.gesture_proposals import Predict, joined, propose, read_list, read_takes
+from speech2video.data.gesture_sheet import write_sheet
+from speech2video.models import audio2pose
+from speech2video.options.build_dictionary_options import BuildDictionaryOptions
+from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
+from speech2video.util.audio import load_wave
+from speech2video.util.body.body_model import Body
+from speech2video.util.errors import DataError, OptionError, run_command
+
+SHEET_NAME = "sheet.html"
+
+
+def main() -> None:
+    options = BuildDictionaryOptions.parse()
+    build(options, expected_by(options))
+
+
+def expected_by(options: BuildDictionaryOptions) -> Predict | None:
+    """Return what gives the pose expected in a clip: a trained run's, None where none is named."""
+    if options.name is None:
+        return None
+    predictor = audio2pose.load(
+        options.checkpoints / options.name / TrainAudio2PoseOptions.KIND, body=options.body
+    )
+
+    def predict(clip: Clip) -> Tensor:
+        return predictor.of_wave(load_wave(clip.audio, normalise=True))
+
+    return predict
+
+
+def build(options: BuildDictionaryOptions, predict: Predict | None = None) -> None:
+    """Write the dictionary and its sheet; `predict` says what pose is expected in a clip."""
+    if not options.propose and options.list is None:
+        raise OptionError("--no-propose needs --list: there is nothing else to take gestures from")
+    if (options.output / JSON_NAME).exists() and not options.overwrite:
+        raise DataError(
+            f"{options.output / JSON_NAME}: there already, perhaps edited; give --overwrite or "
+            "another --output"
+        )
+    body = Body.load(options.body)
+    clips = clips_of(options.dataset)
+    takes = read_takes(clips, body, predict)
+    listed = read_list(options.list, takes, body) if options.list else ()
+    dictionary, found = GestureDictionary((), body.name), list[Finding]()
+    if options.propose:
+        dictionary, found = propose(
+            takes,
+            body,
+            least=options.least,
+            most=options.most,
+            false_share=options.false_share,
+            seed=options.seed,
+        )
+    dictionary = joined(listed, dictionary)
+    dictionary.save(options.output)
+    write_sheet(options.output / SHEET_NAME, dictionary, clips, body, found)
+    for entry in dictionary.entries:
+        print(f"{entry.name:16} {entry.probability:.2f}  {entry.made} of {entry.seen}")
+    print(f"{len(dictionary.entries)} gestures in {options.output}, to judge: {SHEET_NAME}")
+
+
+if __name__ == "__main__":
+    run_command(main)

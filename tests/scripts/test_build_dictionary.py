@@ -1,0 +1,103 @@
+"""`scripts/build_dictionary.py`: gestures found, listed by hand, and drawn."""
+
+from pathlib import Path
+
+import build_dictionary as build_dictionary_script
+import pytest
+
+from speech2video.data.clip import clips_of
+from speech2video.data.gesture_dictionary import GestureDictionary
+from speech2video.data.gesture_proposals import propose, read_takes
+from speech2video.data.motion_file import read_motion
+from speech2video.util.body.body_model import Body
+from speech2video.util.transcript import Word
+from tests.data.gesture_examples import gesturing_clips
+from tests.shared import run_here
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    return run_here(monkeypatch, build_dictionary_script.main, *arguments)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Word]]:
+    folder = tmp_path_factory.mktemp("dataset")
+    return folder, gesturing_clips(folder, Body.load())
+
+
+def test_the_gesture_is_found(
+    dataset: tuple[Path, list[Word]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, made = dataset
+    assert run(monkeypatch, "--dataset", folder, "--output", tmp_path) == 0
+    best = GestureDictionary.load(tmp_path).entries[0]
+    assert best.words == ("up",) and set(best.parts) == {"right_arm", "right_hand"}
+    assert abs(best.made - len(made)) <= 2
+    assert best.probability == pytest.approx(len(made) / 36, abs=0.08)
+    assert abs(best.key_in_word - 0.4) * 0.35 * 25 < 2  # frames
+    sheet = (tmp_path / "sheet.html").read_text()
+    assert sheet.count("<section>") == len(GestureDictionary.load(tmp_path).entries)
+    assert "data:image/png" in sheet
+
+
+def test_what_was_predicted_is_no_gesture(dataset: tuple[Path, list[Word]], body: Body) -> None:
+    clips = clips_of(dataset[0])
+    takes = read_takes(clips, body, lambda clip: read_motion(clip.pose).pose_vector(body))
+    dictionary, _ = propose(takes, body)
+    assert not dictionary.entries
+
+
+def test_a_list_by_hand_goes_first(
+    dataset: tuple[Path, list[Word]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(
+        "word,clip,start,end,probability\nUp|upwards,01,1.0,2.0,0.4\nup|upwards,01,1.2,1.2,.5\n"
+    )
+    arguments = ("--dataset", dataset[0], "--output", tmp_path / "out", "--list", path)
+    assert run(monkeypatch, *arguments) == 0
+    entries = GestureDictionary.load(tmp_path / "out").entries
+    assert entries[0].words == ("Up", "upwards") and entries[0].probability == 0.4
+    assert len(entries[0].motion_NP) == 26 and len(entries[1].motion_NP) == 1
+    assert not any("up" in entry.words for entry in entries[2:])
+
+
+def test_an_edited_dictionary_is_not_overwritten_by_chance(
+    dataset: tuple[Path, list[Word]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "dictionary.json").write_text("mine")
+    assert run(monkeypatch, "--dataset", dataset[0], "--output", tmp_path) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "dictionary.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("up,99,1,2,0.5", "no clip '99'"),
+        ("up,01,2,1,0.5", "start <= end"),
+        ("up,01,1,2,2", "probability 2"),
+        ("up,01,1,nan,1", "end is 'nan'"),
+        (",01,1,2,1", "must not be empty"),
+        ("up,01,1", "a number is needed"),
+        ("up,01,1,40,1", "hold"),
+    ],
+)
+def test_nonsense_in_a_list_is_one_line(
+    dataset: tuple[Path, list[Word]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    row: str,
+    words: str,
+) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("word,clip,start,end,probability\n" + row + "\n")
+    arguments = ("--dataset", dataset[0], "--output", tmp_path / "out", "--list", path)
+    assert run(monkeypatch, *arguments, "--no-propose") == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and words in lines[0] and "line 2" in lines[0]
+    assert not (tmp_path / "out").exists()
