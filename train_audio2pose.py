@@ -18,7 +18,6 @@ from speech2video.data.speech_motion import (
     load_dataset,
     mark_gestures,
     pose_statistics,
-    pose_steps,
 )
 from speech2video.data.training_loader import training_loader
 from speech2video.models import audio2pose
@@ -53,7 +52,7 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
         audio2pose.begin_with(predictor, options.checkpoints / options.pretrained / options.KIND)
     model = Audio2PoseModel(
         predictor,
-        step_P=pose_steps(training),
+        motions=[recording.pose_TP for recording in training],
         learning_rate=options.learning_rate,
         adversary=options.adversary_rate,
         steps=options.steps,

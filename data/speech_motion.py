@@ -157,11 +157,5 @@ def pose_statistics(recordings: Sequence[SpeechMotion]) -> tuple[Tensor, Tensor]
     return pose_NP.mean(0), pose_NP.std(0, unbiased=False)
 
 
-def pose_steps(recordings: Sequence[SpeechMotion]) -> Tensor:
-    """Return the RMS change (106,) of each pose number from frame to frame."""
-    step_NP = torch.cat([recording.pose_TP.diff(dim=0) for recording in recordings])
-    return step_NP.square().mean(0).sqrt()
-
-
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -1,7 +1,7 @@
 """Speech to pose: how it is trained."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -33,6 +33,7 @@ from speech2video.util.training_log import TrainingLog
 
 FACE = ("expression", "jaw")
 LEAST_STD = 0.01  # radians, metres: a number that moves less in all recordings is held still
+SPEED, JERK = 1, 3  # orders of differences
 JUDGED_NOISE = 0.1  # standard deviations, of what is judged: else tremor too fine to see decides
 LAST_RATE = 0.02  # share of the learning rate that is left at the end
 SHOWN_FRAMES = 300  # of a validation's video
@@ -51,6 +52,7 @@ class LossWeights:
     hands: float = 0.25
     body_velocity: float = 0.2
     energy: float = 1.0
+    tremor: float = 0.3
     joints: float = 1.0  # a metre
     lips: float = 150.0  # a metre: a millimetre of lips counts as much as 15 cm of arm
     limits: float = 10.0
@@ -62,7 +64,7 @@ class Audio2PoseModel(BaseModel):
 
     Args:
         predictor: what is trained, with the body whose joints the losses look at.
-        step_P: (106,) RMS change of each pose number from frame to frame, in the training data.
+        motions: pose vectors (T, 106) of the training clips, for their usual speed.
         learning_rate: of Adam, to begin with.
         adversary: learning rate of the motion discriminator; 0 for none.
         steps: over which the learning rate falls, as half a cosine; None: it stays.
@@ -72,7 +74,7 @@ class Audio2PoseModel(BaseModel):
         self,
         predictor: Audio2Pose,
         *,
-        step_P: Tensor,
+        motions: Sequence[Tensor],
         learning_rate: float,
         adversary: float = 0.0,
         steps: int | None = None,
@@ -103,9 +105,11 @@ class Audio2PoseModel(BaseModel):
             "hands": part_weights({"left_hand": 1.0, "right_hand": 1.0}),
         }
         self._tables = {name: (table * moving).to(self.device) for name, table in tables.items()}
-        step_P = step_P / pose_std
+        standard = [motion / pose_std for motion in motions]
         self._usual = {
-            name: usual_speed(step_P, tables[name] * moving) for name in ("levers", "hands")
+            (name, order): usual_speed(standard, tables[name] * moving, order=order)
+            for name in ("levers", "hands")
+            for order in (SPEED, JERK)
         }
 
     def training_step(self, batch: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
@@ -149,11 +153,21 @@ class Audio2PoseModel(BaseModel):
             "body": weighted_error(error_NTP, body_NTP),
             "hands": weighted_error(error_NTP, hands_NTP),
             "body_velocity": velocity_error(error_NTP, gesturing_NTP),
-            "energy": sum(
-                energy_error(pose_NTP, truth_NTP, self._tables[name] * free_NT1, usual=usual)
-                for name, usual in self._usual.items()
-            ),
+            "energy": self._energy_error(pose_NTP, truth_NTP, free_NT1, SPEED),
+            "tremor": self._energy_error(pose_NTP, truth_NTP, free_NT1, JERK),
         }
+
+    def _energy_error(
+        self, pose_NTP: Tensor, truth_NTP: Tensor, free_NT1: Tensor, order: int
+    ) -> Tensor:
+        """Return how much livelier or stiffer than the truth arms and fingers are, added up."""
+        return sum(
+            energy_error(
+                pose_NTP, truth_NTP, self._tables[name] * free_NT1, usual=usual, order=order
+            )
+            for (name, of_order), usual in self._usual.items()
+            if of_order == order
+        )
 
     def _posed_losses(self, pose_NTP: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what the body says of some frames: joints, lips and limits."""

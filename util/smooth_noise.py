@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.signal import lfilter
 
-SECONDS = (0.3, 0.8, 2.0)  # time constants, dealt to the numbers in turn
+SECONDS = (0.5, 1.0, 2.0)  # time constants, dealt to the numbers in turn
 FPS = 25
 
 

@@ -4,7 +4,7 @@ Body, hands and face are weighed apart, because fingers and lips move less in nu
 more to the eye.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -41,26 +41,31 @@ def velocity_error(error_NTP: Tensor, weight_NTP: Tensor) -> Tensor:
 
 
 def energy_error(
-    pose_NTP: Tensor, truth_NTP: Tensor, weight_NTP: Tensor, *, usual: float
+    pose_NTP: Tensor, truth_NTP: Tensor, weight_NTP: Tensor, *, usual: float, order: int = 1
 ) -> Tensor:
     """Return by how much windows are too lively or too stiff: squared difference of RMS speeds.
 
     A regression that does not know when a hand will move holds it still. This asks each window for
-    the truth's speed, whichever way it goes. `usual` is the data's RMS speed, which counts 1.
+    the truth's speed, whichever way it goes. `usual` is the data's RMS speed, which counts 1. Order
+    1 is speed; 3 is jerk, which tells trembling from moving.
     """
-    both = torch.minimum(weight_NTP[:, 1:], weight_NTP[:, :-1])
-    share = both / both.sum(dim=(1, 2), keepdim=True).clamp(min=1e-8)
-    speeds = [
-        ((motion.diff(dim=1) / usual).square() * share).sum(dim=(1, 2)).clamp(min=1e-4).sqrt()
-        for motion in (pose_NTP, truth_NTP)
-    ]
+    counts = weight_NTP.unfold(1, order + 1, 1).amin(-1)  # of the frames it takes
+    share = counts / counts.sum(dim=(1, 2), keepdim=True).clamp(min=1e-8)
+    rates = [(_differences(motion, order) / usual).square() for motion in (pose_NTP, truth_NTP)]
+    speeds = [(rate * share).sum(dim=(1, 2)).clamp(min=1e-4).sqrt() for rate in rates]
     return (speeds[0] - speeds[1]).square().mean()
 
 
-def usual_speed(step_P: Tensor, weight_P: Tensor) -> float:
-    """Return the weighted RMS of speeds, of the RMS of each number's steps (106,)."""
-    mean = (weight_P * step_P.square()).sum() / weight_P.sum().clamp(min=1e-8)
+def usual_speed(motions: Sequence[Tensor], weight_P: Tensor, *, order: int = 1) -> float:
+    """Return the weighted RMS of the differences of an order in motions (T, 106)."""
+    rates = [_differences(motion, order).square() for motion in motions if len(motion) > order]
+    mean_P = torch.cat(rates).mean(0)
+    mean = (weight_P * mean_P).sum() / weight_P.sum().clamp(min=1e-8)
     return max(float(mean.sqrt()), LEAST_SPEED)
+
+
+def _differences(motion: Tensor, order: int) -> Tensor:
+    return motion.diff(n=order, dim=-2)
 
 
 def levers() -> Tensor:

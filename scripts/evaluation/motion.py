@@ -11,7 +11,7 @@ from torch import Tensor
 from evaluation import motion_baselines
 from evaluation.page import Figures
 from speech2video.data.gesture_insertion import GestureInserter
-from speech2video.data.gesture_timeline import Timeline
+from speech2video.data.gesture_timeline import CHANCE, Timeline
 from speech2video.data.motion import FPS
 from speech2video.data.motion_file import read_motion
 from speech2video.data.speech_motion import SpeechMotion, divide, load_dataset
@@ -192,10 +192,10 @@ def gesture_figures(
     words, made, errors, seen = 0, 0, [], 0
     expected = 0.0
     for timeline, pose_TP in zip(timelines, poses, strict=True):
-        planned = [
-            hits.PlannedGesture(one.entry, one.key, one.probability) for one in timeline.insertions
-        ]
-        wanted = [p for p, one in zip(planned, timeline.insertions, strict=True) if not one.skipped]
+        # Where two would collide, the earlier one has the hands: such words are not counted.
+        possible = [one for one in timeline.insertions if one.skipped in ("", CHANCE)]
+        planned = [hits.PlannedGesture(one.entry, one.key, one.probability) for one in possible]
+        wanted = [p for p, one in zip(planned, possible, strict=True) if not one.skipped]
         found = hits.find_in_motion(
             _hands(_points(pose_TP, body)), wanted, keys, fps=FPS, tolerance=KEY_TOLERANCE
         )

@@ -72,7 +72,8 @@ def halved_distance(
 def noise_like(values_TD: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Return white noise (T, D) with each value's own mean and deviation.
 
-    Right in every frame's statistics and without any motion: its distance is the ceiling.
+    Right in every number's statistics and without any gesture: its distance is the ceiling of what
+    moves at all. A still pose can be further off.
     """
     values_TD = checked("motion", values_TD, axes=2)
     noise_TD = np.random.default_rng(seed).normal(size=values_TD.shape)

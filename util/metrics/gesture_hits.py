@@ -7,6 +7,7 @@ import numpy as np
 
 from speech2video.util.metrics.arrays import checked
 
+HELD = 0.05  # of the tolerance, within which two moments show the same pose
 REACH = 0.6  # seconds from a word within which its gesture counts as made
 
 
@@ -117,7 +118,10 @@ def find_in_motion(
         if plan.name not in key_poses or not len(near):
             continue
         distance = np.sqrt(np.square(values_TD[near] - key_poses[plan.name]).mean(1))
-        best = int(distance.argmin())
-        if distance[best] <= tolerance:
-            found.append(FoundGesture(plan.name, float(times_T[near[best]])))
+        if distance.min() <= tolerance:
+            # A pose that is held is nearest at any moment of its hold: of those as good as the
+            # best, the one nearest to the plan.
+            held = near[distance <= distance.min() + HELD * tolerance]
+            best = held[np.abs(times_T[held] - plan.time).argmin()]
+            found.append(FoundGesture(plan.name, float(times_T[best])))
     return found

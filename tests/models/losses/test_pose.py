@@ -52,16 +52,18 @@ def test_what_has_no_weight_does_not_count(motion: torch.Tensor):
 
 
 def test_energy_is_blind_to_direction_and_sees_stiffness(motion: torch.Tensor):
-    step = motion.diff(dim=1).square().mean((0, 1)).sqrt()
-    usual = losses.usual_speed(step, WEIGHT[0, 0])
+    usual = {n: losses.usual_speed(list(motion), WEIGHT[0, 0], order=n) for n in (1, 3)}
 
-    def error(moved: torch.Tensor) -> float:
-        return losses.energy_error(moved, motion, WEIGHT, usual=usual).item()
+    def error(moved: torch.Tensor, order: int = 1) -> float:
+        return losses.energy_error(moved, motion, WEIGHT, usual=usual[order], order=order).item()
 
     assert error(-motion) == pytest.approx(0, abs=1e-6)
     assert error(motion / 2) == pytest.approx(0.25, rel=0.05)
     assert error(motion * 0) == pytest.approx(1, rel=0.05)
     assert error(motion * 2) == pytest.approx(1, rel=0.05)
+    assert error(motion / 2, order=3) == pytest.approx(0.25, rel=0.05)
+    drift = torch.linspace(0, 3, 20).view(1, 20, 1).expand_as(motion)  # speed, but no jerk
+    assert error(drift, order=3) == pytest.approx(error(motion * 0, order=3), rel=0.01)
 
 
 def test_lips_see_the_jaw_and_not_where_the_head_is(body: Body):

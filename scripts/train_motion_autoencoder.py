@@ -1,0 +1,125 @@
+"""Train the autoencoder of the Fréchet gesture distance on the synthetic speaker's motion.
+
+python scripts/train_motion_autoencoder.py
+
+Nothing is rendered and nobody recorded: text to speech, rules, windows of rotations. Some minutes
+on two cores. Writes model.safetensors, options.json and figures.json.
+"""
+
+import json
+from collections.abc import Iterator
+
+import _checkout  # noqa: F401
+import torch
+from torch import Tensor
+
+from speech2video.data.demo_speaker.motion import perform
+from speech2video.data.demo_speaker.recording import RecordingPlan, cast
+from speech2video.data.motion_windows import GESTURE_FEATURES, gesture_features, varied, windows
+from speech2video.models.gesture_distance import GestureDistance
+from speech2video.models.networks.motion_autoencoder import MotionAutoencoder, reconstruction_loss
+from speech2video.options.train_motion_autoencoder_options import TrainMotionAutoencoderOptions
+from speech2video.util.body.body_model import Body
+from speech2video.util.errors import run_command
+from speech2video.util.files import replacing
+from speech2video.util.log import progress
+from speech2video.util.speech_synthesis import synthesise
+
+HELD_OUT = 10  # every tenth recording is measured on, not trained on
+VARIANTS = 2  # of each recording, by people of other habits
+STRIDE = 4  # frames from window to window
+MIN_SPREAD = 0.1  # of a 6D number; what the synthetic speaker hardly moves is no louder than that
+WEIGHT_DECAY = 1e-4
+
+
+def main() -> None:
+    options = TrainMotionAutoencoderOptions.parse()
+    torch.manual_seed(options.seed)
+    body = Body.load()
+    poses = list(performances(options, body))
+    held_out = poses[::HELD_OUT]
+    seen = [pose_TP for number, pose_TP in enumerate(poses) if number % HELD_OUT]
+    others = [
+        varied(pose_TP, seed=options.seed + VARIANTS * number + variant)
+        for number, pose_TP in enumerate(seen)
+        for variant in range(VARIANTS)
+    ]
+    features = [gesture_features(pose_TP, body.hands) for pose_TP in seen + others]
+    model = new_autoencoder(options, features)
+    train(model, features, options)
+    model.save(options.output)
+    figures = measure(model, held_out, body)
+    with replacing(options.output / "options.json") as partial:
+        options.save(partial)
+    with replacing(options.output / "figures.json") as partial:
+        partial.write_text(json.dumps(figures, indent=2) + "\n")
+    print(f"{options.output}: " + ", ".join(f"{k} {v:.3g}" for k, v in figures.items()))
+
+
+def performances(options: TrainMotionAutoencoderOptions, body: Body) -> Iterator[Tensor]:
+    """Yield the synthetic speaker's pose vectors (T, 106), a recording at a time."""
+    for number in progress(range(options.recordings), name="performing", unit="recording"):
+        sentences, voice = cast(RecordingPlan(number, options.seed, options.seconds, 0))
+        speech = synthesise(" ".join(sentences), **voice._asdict())
+        yield perform(speech, seed=options.seed * 10_007 + number, body=body).pose_TP
+
+
+def new_autoencoder(
+    options: TrainMotionAutoencoderOptions, features: list[Tensor]
+) -> MotionAutoencoder:
+    """Return an autoencoder that knows the features' mean and spread and nothing else."""
+    model = MotionAutoencoder(
+        features=GESTURE_FEATURES,
+        frames=options.frames,
+        width=options.width,
+        code=options.code,
+        depth=options.depth,
+    )
+    features_TF = torch.cat(features)
+    model.mean.copy_(features_TF.mean(0))
+    model.spread.copy_(features_TF.std(0).clamp(min=MIN_SPREAD))
+    return model
+
+
+def train(
+    model: MotionAutoencoder, features: list[Tensor], options: TrainMotionAutoencoderOptions
+) -> None:
+    """Train in place: AdamW, one cycle of the learning rate (Smith & Topin, 2019)."""
+    rate, steps = options.learning_rate, options.steps
+    optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
+    features_TF, starts = torch.cat(features), window_starts(features, options.frames)
+    window = torch.arange(options.frames)
+    for _ in progress(range(steps), name="training", unit="step"):
+        begin = starts[torch.randint(len(starts), (options.batch, 1))]
+        loss = reconstruction_loss(model, features_TF[begin + window])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+
+
+def window_starts(features: list[Tensor], frames: int) -> Tensor:
+    """Return where windows begin (N,) in the recordings laid end to end, none across a seam."""
+    lengths = torch.tensor([len(features_TF) for features_TF in features])
+    begins = lengths.cumsum(0) - lengths
+    starts = [
+        begin + torch.arange(0, length - frames + 1, STRIDE)
+        for begin, length in zip(begins, lengths, strict=True)
+    ]
+    return torch.cat(starts)
+
+
+def measure(model: MotionAutoencoder, held_out: list[Tensor], body: Body) -> dict[str, float]:
+    """Return the loss on motion not trained on, and the distance's floor and ceiling there."""
+    distance = GestureDistance(model, body.hands)
+    features = [gesture_features(pose_TP, body.hands) for pose_TP in held_out]
+    cut = [windows(f, frames=model.sizes["frames"], stride=STRIDE) for f in features]
+    with torch.inference_mode():
+        loss = reconstruction_loss(model, torch.cat(cut)).item()
+    found = distance.compare(held_out, held_out)
+    return {"held_out_loss": loss, "floor": found.floor, "ceiling": found.ceiling}
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,177 @@
+import numpy as np
+import pytest
+import torch
+
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.joint_limits import LIMITS
+from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
+from speech2video.util.body.skeleton import JOINTS, POINT_INDEX
+from speech2video.util.errors import DataError
+from speech2video.util.metrics.lips import LIPS
+from speech2video.util.metrics.motion import (
+    ACCELERATION,
+    JERK,
+    derivative_ratio,
+    hand_energy_ratio,
+    joint_position_error,
+    l1_diversity,
+    limit_violations,
+    lvd_emage,
+    lvd_talkshow,
+    mean_derivative,
+    mean_squared_error,
+    srgr,
+)
+from tests.util.metrics.walk import FRAMES, pose_walk
+
+
+@pytest.fixture
+def chance() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def points(body: Body) -> np.ndarray:
+    return body.points(pose_walk(0)).numpy().astype(float)
+
+
+@pytest.fixture(scope="module")
+def other_points(body: Body) -> np.ndarray:
+    return body.points(pose_walk(1)).numpy().astype(float)
+
+
+def flat(points_TK3: np.ndarray) -> np.ndarray:
+    return points_TK3.reshape(len(points_TK3), -1)
+
+
+def test_truth_itself_has_no_error(points: np.ndarray) -> None:
+    assert srgr(points, points) == 1
+    assert srgr(points, points, weights_T=np.linspace(0, 3, FRAMES)) == pytest.approx(1)
+    assert mean_squared_error(flat(points), flat(points)) == 0
+    assert lvd_emage(flat(points), flat(points)) == 0
+    assert lvd_talkshow(points, points) == 0
+    assert hand_energy_ratio(points, points) == 1
+    assert derivative_ratio(points, points, order=JERK) == 1
+    assert joint_position_error(points, points) == pytest.approx(
+        dict.fromkeys(("body", "hands", "fingers", "lips"), 0), abs=1e-9
+    )
+
+
+def test_diversity_knows_no_place_and_grows_with_the_motion(points: np.ndarray) -> None:
+    usual = l1_diversity(flat(points))
+    assert l1_diversity(flat(points) + 7.0) == pytest.approx(usual)
+    assert l1_diversity(flat(points) * 3) == pytest.approx(3 * usual)
+    assert l1_diversity(np.ones((5, 3))) == 0
+
+
+def test_velocity_differences_know_no_place_and_only_one_knows_direction(
+    points: np.ndarray,
+) -> None:
+    moved, backwards = points + 1.0, 2 * points.mean(0) - points
+    for lvd in (lambda a, b: lvd_emage(flat(a), flat(b)), lvd_talkshow):
+        assert lvd(moved, points) == pytest.approx(0, abs=1e-12)
+        assert lvd(points * 2, points) > 0
+    assert lvd_talkshow(backwards, points) == pytest.approx(0, abs=1e-12)
+    assert lvd_emage(flat(backwards), flat(points)) > 0
+
+
+def test_recall_counts_joints_and_weighs_frames() -> None:
+    true = np.zeros((10, 4, 3))
+    predicted = true.copy()
+    predicted[5:, :2] = 1.0  # half the joints wrong in half the frames
+    weights = np.arange(10) >= 5
+    assert srgr(predicted, true) == pytest.approx(0.75)
+    assert srgr(predicted, true, weights_T=weights) == pytest.approx(0.5)
+    assert srgr(predicted, true, weights_T=5.0 * weights) == pytest.approx(0.5)
+    assert srgr(predicted, true, threshold=2.0) == 1
+
+
+def test_position_error_of_a_part_is_that_part_s_alone(points: np.ndarray) -> None:
+    moved = points.copy()
+    moved[:, LIPS] += (0.0, 0.003, 0.0)
+    error = joint_position_error(moved, points)
+    assert error["lips"] == pytest.approx(0.003)
+    assert error["body"] == error["hands"] == error["fingers"] == 0
+
+
+def test_position_error_does_not_see_where_the_person_stands(
+    points: np.ndarray, other_points: np.ndarray
+) -> None:
+    error = joint_position_error(other_points, points)
+    moved = joint_position_error(other_points + (1.0, 2.0, 3.0), points)
+    assert moved == pytest.approx(error)
+
+
+def test_a_turned_wrist_moves_fingers_and_a_turned_shoulder_moves_only_the_arm(body: Body) -> None:
+    still = torch.zeros(FRAMES, POSE_SIZE)
+    raised = still.clone()
+    shoulder = POSE_SLICES["body"].start + 3 * (JOINTS.index("left_collar") - 1)
+    raised[:, shoulder + 2] = 0.3
+    error = joint_position_error(body.points(raised).numpy(), body.points(still).numpy())
+    assert error["hands"] > error["body"] > error["fingers"] > 0
+    assert error["lips"] == pytest.approx(0, abs=1e-6)
+
+
+def test_lips_error_does_not_see_how_the_head_is_held(body: Body) -> None:
+    still = torch.zeros(FRAMES, POSE_SIZE)
+    nodding = still.clone()
+    head = POSE_SLICES["body"].start + 3 * (JOINTS.index("head") - 1)
+    nodding[:, head] = torch.linspace(-0.4, 0.4, FRAMES)
+    error = joint_position_error(body.points(nodding).numpy(), body.points(still).numpy())
+    assert error["lips"] < 1e-5
+
+
+def test_derivatives_scale_with_size_and_frame_rate(points: np.ndarray) -> None:
+    for order in (1, ACCELERATION, JERK):
+        usual = mean_derivative(points, order=order, fps=25)
+        assert mean_derivative(points, order=order, fps=50) == pytest.approx(2**order * usual)
+        assert derivative_ratio(3 * points, points, order=order) == pytest.approx(3)
+
+
+def test_jitter_shows_in_jerk_and_smoothing_too(
+    points: np.ndarray, chance: np.random.Generator
+) -> None:
+    smooth = points.cumsum(0) / 10
+    jittery = smooth + chance.normal(size=points.shape) * 0.01
+    assert derivative_ratio(jittery, smooth, order=JERK) > 2
+    assert derivative_ratio(smooth, jittery, order=JERK) < 0.5
+
+
+def test_hand_energy_is_quadratic_and_only_the_hands(points: np.ndarray) -> None:
+    middle = points.mean(0)
+    assert hand_energy_ratio(middle + 0.5 * (points - middle), points) == pytest.approx(0.25)
+    swaying = points + np.linspace(0, 1, FRAMES)[:, None, None]
+    assert hand_energy_ratio(swaying, points) == pytest.approx(1)
+    nodding = points.copy()
+    nodding[:, POINT_INDEX["head"]] *= 5
+    assert hand_energy_ratio(nodding, points) == 1
+    assert np.isnan(hand_energy_ratio(points, np.repeat(points[:1], FRAMES, axis=0)))
+
+
+def test_limit_violations_are_a_share_of_frames() -> None:
+    rotations = np.zeros((10, len(JOINTS), 3))
+    assert limit_violations(rotations) == 0
+    beyond = LIMITS[JOINTS.index("jaw"), 0, 1].item() + 0.2
+    rotations[:3, JOINTS.index("jaw"), 0] = beyond
+    assert limit_violations(rotations) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "true"),
+    [
+        (np.zeros((4, 3)), np.zeros((5, 3))),
+        (np.full((4, 3), np.nan), np.zeros((4, 3))),
+        (np.zeros((0, 3)), np.zeros((0, 3))),
+        (np.zeros((1, 3)), np.zeros((1, 3))),
+        (np.zeros(4), np.zeros(4)),
+    ],
+    ids=["lengths", "nan", "empty", "one frame", "axes"],
+)
+def test_what_cannot_be_compared_is_refused(predicted: np.ndarray, true: np.ndarray) -> None:
+    with pytest.raises(DataError):
+        lvd_emage(predicted, true)
+
+
+def test_weights_that_weigh_nothing_are_refused() -> None:
+    with pytest.raises(DataError, match="weights"):
+        srgr(np.zeros((4, 2, 3)), np.zeros((4, 2, 3)), weights_T=np.zeros(4))
