@@ -7,7 +7,9 @@ import importlib
 
 from speech2video.util.errors import OptionError
 
-GENERATORS: dict[str, str] = {}  # pose2video's
+GENERATORS: dict[str, str] = {  # pose2video's
+    "vid2vid": "speech2video.models.networks.vid2vid_generator:Vid2VidGenerator",
+}
 
 MODELS: dict[str, str] = {}
 

@@ -13,11 +13,11 @@ def warp(picture: Tensor, flow: Tensor) -> Tensor:
     so it is computed in 32 whatever comes in.
     """
     height, width = picture.shape[-2:]
-    x = torch.linspace(-1, 1, width, device=flow.device)
-    y = torch.linspace(-1, 1, height, device=flow.device)
-    flow = flow.float()
-    there_NHW2 = torch.stack(  # corners aligned: -1 and 1 are the middles of the border pixels
-        (x + flow[:, 0] * (2 / (width - 1)), y[:, None] + flow[:, 1] * (2 / (height - 1))), -1
+    x = torch.linspace(-1, 1, width, device=flow.device)  # corners aligned: -1 and 1 are the
+    y = torch.linspace(-1, 1, height, device=flow.device)  # middles of the border pixels
+    right, down = flow.float().unbind(1)
+    there_NHW2 = torch.stack(
+        (x + right / ((width - 1) / 2), y[:, None] + down / ((height - 1) / 2)), -1
     )
     return F.grid_sample(
         picture.float(), there_NHW2, mode="bilinear", padding_mode="border", align_corners=True

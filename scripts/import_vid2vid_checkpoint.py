@@ -1,0 +1,52 @@
+"""Take over a generator that NVIDIA's vid2vid, or the paper authors' fork of it, has trained.
+
+python scripts/import_vid2vid_checkpoint.py --checkpoint DIR --options options.json --name NAME
+
+DIR holds latest_net_G0.pth (coarsest scale), latest_net_G1.pth, ... as vid2vid saves them.
+options.json holds the options it was trained with, under vid2vid's own names; what is left out is
+as vid2vid has it by default. For the checkpoints that the paper's authors published:
+
+    {"openpose_only": true, "no_first_img": true}
+
+which is ngf 128, n_downsample_G 3, n_blocks 9, one scale, no flow, batch norm.
+
+Batch norm can go by two kinds of statistics. vid2vid's test script never leaves training mode, so
+its frames are normalised each by itself: --statistics picture, the default, gives the frames that
+it gives. --statistics stored takes those that were averaged in training, which is what batch norm
+is meant to do in use; the frames differ. Nothing else about a checkpoint depends on the choice:
+"statistics" in its options.json may be changed later. By picture, the frames are vid2vid's own only
+when run in 32 bits and contiguous memory (models/networks/vid2vid_generator.py says why).
+
+The result is checkpoints/NAME/pose2video/{model.safetensors, options.json}.
+"""
+
+import _checkout  # noqa: F401
+from torch import nn
+
+from speech2video.models.vid2vid_checkpoint import NETWORK, load_vid2vid
+from speech2video.options.import_vid2vid_options import ImportVid2VidOptions
+from speech2video.options.vid2vid_options import read_vid2vid_options
+from speech2video.util.checkpoint import save_weights
+from speech2video.util.checkpoint_folder import OPTIONS, WEIGHTS, newest
+from speech2video.util.errors import DataError, run_command
+from speech2video.util.files import replacing
+
+
+def main() -> None:
+    options = ImportVid2VidOptions.parse()
+    folder = options.folder
+    if newest(folder) or (folder / WEIGHTS).exists():
+        raise DataError(f"{folder}: there is a checkpoint already; choose another --name")
+    built = read_vid2vid_options(
+        options.options, statistics=options.statistics, style=options.style
+    )
+    generator = load_vid2vid(options.checkpoint, built, label=options.label)
+    with replacing(folder / OPTIONS) as partial:
+        built.save(partial)
+    save_weights(folder / WEIGHTS, nn.ModuleDict({NETWORK: generator}))
+    millions = sum(weight.numel() for weight in generator.parameters()) / 1e6
+    print(f"{folder}: {built.scales} scale(s), {millions:.1f} million weights")
+
+
+if __name__ == "__main__":
+    run_command(main)
