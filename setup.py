@@ -13,5 +13,8 @@ for room in ROOMS:
 setup(
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"speech2video.util.body": ["*.npz", "*.md"]},
+    package_data={
+        "speech2video.data.preprocessing": ["*.json"],
+        "speech2video.util.body": ["*.npz", "*.md"],
+    },
 )

@@ -18,4 +18,7 @@ class BenchmarkOptions(Options):
         positional=True,
     )
     threads: int = option(1, "processor cores to use", group="benchmark", minimum=1)
+    minutes: float = option(
+        0.4, "length of the recording that is preprocessed", group="benchmark", minimum=0.04
+    )
     json: Path | None = option(None, "also write the figures to this file", group="benchmark")

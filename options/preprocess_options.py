@@ -31,6 +31,13 @@ class PreprocessOptions(Options):
     size: int = option(
         1024, "larger side of the clips' pictures at most", group="picture", minimum=64
     )
+    fps: int = option(
+        25,
+        "frame rate of the clips: recordings of any rate, even or uneven, are resampled to it; "
+        "always 25, as a frame is 640 samples of sound everywhere",
+        group="picture",
+        choices=(25,),
+    )
     recognise: bool = option(
         False, "recognise the words of recordings without a transcript", group="words"
     )

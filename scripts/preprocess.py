@@ -1,45 +1,82 @@
 """Make recordings of one person into clips: picture and sound in step, keypoints, pose, words.
 
 python scripts/preprocess.py --input recordings/ --output datasets/NAME --jobs 2
+
+A run that was stopped is taken up where it stopped, clip by clip. A recording that cannot be used
+does not keep the others from being made; it is named at the end.
 """
 
+import contextlib
+import importlib.util
 import multiprocessing
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import _checkout  # noqa: F401
+import cv2
 import torch
 from tqdm import tqdm
 
+from speech2video.data.clip import Clip
 from speech2video.data.preprocessing.recording import Recipe, make_clip
 from speech2video.data.preprocessing.report import write_report
 from speech2video.data.preprocessing.words import Words
 from speech2video.options.preprocess_options import PreprocessOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError, OptionError, UserError, run_command
+from speech2video.util.files import writing
 
 RECORDINGS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".ts")
 OPENPOSE = "openpose:"
-POLL_SECONDS = 0.5
-Task = tuple[Path, Path, Recipe]
+LOOK = 0.5  # seconds between two looks at how far the workers are
+BAR = "{percentage:3.0f}%|{bar}| {n:.1f} of {total} recordings [{elapsed}, {remaining} left]"
+
+_worker: dict[str, Any] = {}  # what a worker process keeps from recording to recording
+
+
+class Task(NamedTuple):
+    """One recording, the clip it becomes, and how."""
+
+    recording: Path
+    folder: Path
+    recipe: Recipe
+
+
+class Stopped(Exception):
+    """The user has had enough."""
 
 
 def main() -> None:
     options = PreprocessOptions.parse()
+    torch.set_num_threads(1)  # more of them hinder each other; `--jobs` is what other cores are for
+    body = Body.load(options.body)
     recordings = find_recordings(options.input)
-    tasks = [
-        (recording, options.output / recording.stem, recipe(options, recording))
-        for recording in recordings
-    ]
-    failed = run_side_by_side(tasks, options.jobs)
-    for reason in failed.values():
-        print(f"error: {reason}", file=sys.stderr)
+    tasks = [Task(path, options.output / path.stem, recipe(options, path)) for path in recordings]
+    todo = [task for task in tasks if not Clip(task.folder).json.is_file()]
+    if len(todo) < len(tasks):
+        print(f"{options.output}: {len(tasks) - len(todo)} of {len(tasks)} recordings are there")
+    with writing(options.output):
+        options.output.mkdir(parents=True, exist_ok=True)
+    failed = make_clips(todo, options.jobs)
+    for task in todo:
+        if task.recording not in failed:
+            for note in Clip(task.folder).info().notes:
+                print(f"note: {task.recording}: {note}")
     if len(failed) < len(tasks):
         print(f"{len(tasks) - len(failed)} of {len(tasks)} recordings in {options.output}")
-        print(f"report: {write_report(options.output, body=Body.load(options.body))}")
+        print(f"report: {write_report(options.output, body=body)}")
+    for reason in failed.values():
+        print(f"error: {reason}", file=sys.stderr)
     if failed:
+        with contextlib.suppress(OSError):
+            options.output.rmdir()  # if nothing is in it
         sys.exit(2)
 
 
@@ -49,7 +86,12 @@ def find_recordings(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder; a recording is needed")
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in RECORDINGS)
+    try:
+        files = sorted(path.iterdir())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    # macOS puts a hidden ._talk.mp4 beside talk.mp4 on foreign disks
+    found = [p for p in files if p.suffix.lower() in RECORDINGS and not p.name.startswith(".")]
     if not found:
         raise DataError(f"{path}: no recordings in it ({', '.join(RECORDINGS)})")
     stems = [recording.stem for recording in found]
@@ -68,6 +110,11 @@ def recipe(options: PreprocessOptions, recording: Path) -> Recipe:
         keypoints = str(own if own.is_dir() else folder)
     elif keypoints != "mediapipe":
         raise OptionError(f"--keypoints {keypoints}: mediapipe or openpose:FOLDER is needed")
+    elif not importlib.util.find_spec("mediapipe"):
+        raise UserError(
+            "mediapipe is not installed: pip install 'speech2video[preprocess]', or give "
+            "--keypoints openpose:FOLDER"
+        )
     motion = options.motion
     if motion and motion.is_dir():
         motion = motion / f"{recording.stem}.npz"
@@ -80,48 +127,85 @@ def recipe(options: PreprocessOptions, recording: Path) -> Recipe:
     )
 
 
-def run_side_by_side(tasks: list[Task], jobs: int) -> dict[Path, str]:
-    """Make the clips under one progress bar; return what went wrong, by recording."""
-    with tqdm(total=len(tasks), unit="recording", dynamic_ncols=True, mininterval=1.0) as bar:
-        if jobs == 1 or len(tasks) == 1:
-            failed = {}
-            for number, task in enumerate(tasks):
-                failed[task[0]] = _make(
-                    *task, lambda share, start=number: _advance(bar, start + share)
-                )
-                _advance(bar, number + 1)
-        else:
-            failed = _in_processes(tasks, jobs, bar)
-    return {recording: reason for recording, reason in failed.items() if reason}
+def make_clips(tasks: list[Task], jobs: int) -> dict[Path, str]:
+    """Make the clips under one progress bar; return what went wrong, by recording.
+
+    What is no fault of a recording's is raised when all the others are done.
+    """
+    with tqdm(total=len(tasks), bar_format=BAR, dynamic_ncols=True, mininterval=1.0) as bar:
+        if jobs > 1 and len(tasks) > 1:
+            return _in_processes(tasks, min(jobs, len(tasks)), bar)
+        failed = {}
+        for number, task in enumerate(tasks):
+            reason = make(task, lambda share, start=number: _advance(bar, start + share))
+            failed |= {task.recording: reason} if reason else {}
+            _advance(bar, number + 1)
+        return failed
 
 
 def _in_processes(tasks: list[Task], jobs: int, bar: tqdm) -> dict[Path, str]:
     context = multiprocessing.get_context("spawn")  # forked torch and MediaPipe threads would hang
-    with context.Manager() as manager:
-        shares = manager.dict()
-        with context.Pool(jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            running = {task[0]: pool.apply_async(_make_shared, (*task, shares)) for task in tasks}
-            while waiting := [result for result in running.values() if not result.ready()]:
-                waiting[0].wait(POLL_SECONDS)
-                _advance(bar, sum(shares.values()))
-            return {recording: result.get() for recording, result in running.items()}
+    shares, stop = context.Array("d", len(tasks)), context.Event()
+    begin = {"initializer": begin_worker, "initargs": (shares, stop)}
+    with ProcessPoolExecutor(jobs, mp_context=context, **begin) as pool:
+        futures = [pool.submit(work, number, task) for number, task in enumerate(tasks)]
+        try:
+            while wait(futures, timeout=LOOK).not_done:
+                _advance(bar, sum(shares))
+        finally:  # of itself, or by Ctrl-C
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    reasons = [_reason(task, future) for task, future in zip(tasks, futures, strict=True)]
+    _advance(bar, len(tasks))
+    return {t.recording: reason for t, reason in zip(tasks, reasons, strict=True) if reason}
+
+
+def _reason(task: Task, future: Future) -> str:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        hint = "with fewer --jobs it takes less memory; what is done is not done again"
+        return f"{task.recording}: not made, as a worker process was killed ({hint})"
 
 
 def _advance(bar: tqdm, place: float) -> None:
     bar.update(min(place, bar.total) - bar.n)
 
 
-def _make_shared(recording: Path, folder: Path, how: Recipe, shares: Any) -> str:
-    """Make one clip in a process of its own, which tells the others how far it is."""
-    return _make(recording, folder, how, lambda share: shares.update({recording: share}))
+def begin_worker(shares: Any, stop: Any) -> None:
+    """Prepare a worker process: one thread, no ear for Ctrl-C, and an end when its parent ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _worker.update(shares=shares, stop=stop)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _make(recording: Path, folder: Path, how: Recipe, tell: Callable[[float], None]) -> str:
+def _end_with_parent() -> None:
+    """End this process with its parent: a killed run's workers would disturb the next run."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def work(number: int, task: Task) -> str:
+    """Make one clip in a worker process; return what went wrong."""
+
+    def tell(share: float) -> None:
+        if _worker["stop"].is_set():
+            raise Stopped
+        _worker["shares"][number] = share
+
+    reason = make(task, tell)
+    _worker["shares"][number] = 1.0
+    return reason
+
+
+def make(task: Task, tell: Callable[[float], None]) -> str:
     """Make one clip; return what went wrong in one line, or nothing."""
     try:
-        make_clip(recording, folder, how, tell)
+        make_clip(*task, tell)
     except UserError as error:
-        return str(error)
+        return " ".join(str(error).split())
     return ""
 
 

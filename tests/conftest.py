@@ -1,9 +1,18 @@
+from pathlib import Path
+
 import pytest
 
 from speech2video.util.body.body_model import Body
+from tests.demo import make_demo
 
 
 @pytest.fixture(scope="session")
 def body() -> Body:
     """The open body."""
     return Body.load()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one recording of the demo speaker and its truth: recordings/, truth/."""
+    return make_demo(tmp_path_factory.mktemp("demo"))

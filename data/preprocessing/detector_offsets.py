@@ -1,58 +1,99 @@
-"""Where a detector sees a joint, and where the body has it: the constant difference.
+"""Where a detector sees a point, and where the body has it: what differs, whoever is seen.
 
 A detector's "shoulder" lies on the skin's top, its "hip" below the hip's centre, its knuckles on
-the back of the hand. Each offset hangs on a joint and turns with it.
+the back of the hand. Each difference hangs on a joint or on several, and turns with them. The
+numbers are measured by `scripts/calibrate_detector.py` on rendered bodies, whose truth is known.
 """
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from speech2video.util.body.skeleton import JOINTS, POINT_INDEX, POINTS
+from speech2video.util.body.pose_vector import EXPRESSIONS
+from speech2video.util.body.skeleton import JOINTS, POINT_INDEX, POINTS, mirrored
 
-# MediaPipe Holistic 0.10.14 on rendered open bodies of several shapes, by least squares over all
-# frames in which a point was found, left and right mirrored onto each other:
-# point: (joint it hangs on, millimetres for the left side), T-pose axes.
-_MEDIAPIPE: dict[str, tuple[str, tuple[int, int, int]]] = {
-    "hip": ("pelvis", (2, -51, 12)),
-    "shoulder": ("collar", (-2, 18, -6)),
-    "elbow": ("shoulder", (-6, 2, -36)),
-    "wrist": ("elbow", (0, 6, -7)),
-    "index1": ("wrist", (-14, 2, -5)),
-    "index2": ("index1", (-1, -3, -2)),
-    "index3": ("index2", (1, -2, -1)),
-    "middle1": ("wrist", (-10, 0, 2)),
-    "middle2": ("middle1", (-3, -3, 2)),
-    "middle3": ("middle2", (-3, -2, 1)),
-    "pinky1": ("wrist", (-11, 3, 7)),
-    "pinky2": ("pinky1", (-4, -2, 3)),
-    "pinky3": ("pinky2", (-1, -3, 1)),
-    "ring1": ("wrist", (-9, 0, 4)),
-    "ring2": ("ring1", (-1, -3, 2)),
-    "ring3": ("ring2", (-1, -3, 1)),
-    "thumb1": ("wrist", (-13, -2, -5)),
-    "thumb2": ("thumb1", (-3, -2, -1)),
-    "thumb3": ("thumb2", (-2, -1, -8)),
-    "ear": ("head", (-22, -10, 39)),
-    "thumb_tip": ("thumb3", (-8, -1, -10)),
-    "index_tip": ("index3", (-6, -2, -3)),
-    "middle_tip": ("middle3", (-8, -4, 0)),
-    "ring_tip": ("ring3", (-8, -4, 3)),
-    "pinky_tip": ("pinky3", (-6, -2, 3)),
+TABLES = {"mediapipe": Path(__file__).parent / "mediapipe_offsets.json"}
+MIRROR = (-1.0, 1.0, 1.0)  # the other side's offset; x is to the body's left
+# Bones whose guessed direction is corrected. The two sides apart: detectors are not symmetric.
+ARM_BONES = {
+    f"{side}_{name}": (f"{side}_{start}", f"{side}_{end}")
+    for side in ("left", "right")
+    for name, start, end in (("upper_arm", "shoulder", "elbow"), ("forearm", "elbow", "wrist"))
 }
-TABLES = {"mediapipe": _MEDIAPIPE}
+# iBUG landmarks of the face's right half, each with the number its mirror image adds up to.
+_FACE_SUMS = (
+    (range(17), 16),
+    (range(17, 27), 43),
+    (range(27, 31), None),
+    (range(31, 36), 66),
+    ((36, 37, 38, 39, 42, 43, 44, 45), 81),
+    ((40, 41, 46, 47), 87),
+    (range(48, 55), 102),
+    (range(55, 60), 114),
+    (range(60, 65), 124),
+    (range(65, 68), 132),
+)
+FACE_MIRROR = {
+    f"face_{i}": f"face_{i if total is None else total - i}"
+    for numbers, total in _FACE_SUMS
+    for i in numbers
+}
 
 
-def detector_offsets(source: str) -> tuple[Tensor, Tensor]:
-    """Return offsets (144, 3) in metres of a detector's points, and the joints (144,) they hang on.
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """What is known of a detector's habits.
 
-    A detector without a table, such as a person's own annotation, sees joints where they are.
+    Attributes:
+        points_E, joints_E: (E,) which point is off, and the joint that this offset hangs on; a
+            point may have several.
+        offsets_E3: (E, 3) metres, in the joint's axes.
+        face_K3E: (144, 3, 10) metres in the head's axes by which it sees the open body's
+            expressions otherwise than they are: lips that pucker look more closed, for example.
+        sigma_K: (144,) metres by which points are still off, NaN where not measured.
+        bones: for each of `ARM_BONES` a (3, 4) matrix that corrects the detector's own guess of
+            its direction (x to the body's left, y up, z to the viewer, 1).
     """
-    offsets, joints = torch.zeros(len(POINTS), 3), torch.zeros(len(POINTS), dtype=torch.long)
-    for name, (joint, millimetres) in TABLES.get(source, {}).items():
-        for side, mirror in (("left", 1.0), ("right", -1.0)):
-            index = POINT_INDEX[f"{side}_{name}"]
-            on = joint if joint in JOINTS else f"{side}_{joint}"
-            joints[index] = JOINTS.index(on)
-            x, y, z = millimetres
-            offsets[index] = torch.tensor((mirror * x, y, z)) / 1000
-    return offsets, joints
+
+    points_E: Tensor
+    joints_E: Tensor
+    offsets_E3: Tensor
+    face_K3E: Tensor
+    sigma_K: Tensor
+    bones: dict[str, Tensor]
+
+
+def mirror_image(name: str) -> str:
+    """Return the name of the same point or joint on the other side."""
+    return FACE_MIRROR.get(name, mirrored(name))
+
+
+@cache
+def detector_table(source: str) -> Detector:
+    """Return what is known of a detector, "mediapipe" or another.
+
+    One without a table, such as a person's own annotation, sees points where they are.
+    """
+    table = TABLES.get(source)
+    values = json.loads(table.read_text(encoding="utf-8")) if table else {"points": {}, "bones": {}}
+    offsets: dict[tuple[int, int], Tensor] = {}
+    face_K3E = torch.zeros(len(POINTS), 3, EXPRESSIONS)
+    sigma_K = torch.full((len(POINTS),), torch.nan)
+    for name, measured in values["points"].items():
+        for mirror in (True, False):
+            sign = torch.tensor(MIRROR if mirror else (1.0, 1.0, 1.0))
+            point = POINT_INDEX[mirror_image(name) if mirror else name]
+            sigma_K[point] = measured["sigma_mm"] / 1000
+            for joint, millimetres in measured["offset_mm"].items():
+                on = JOINTS.index(mirror_image(joint) if mirror else joint)
+                offsets[point, on] = sign * torch.tensor(millimetres) / 1000
+            if "expression_mm" in measured:
+                face_K3E[point] = sign[:, None] * torch.tensor(measured["expression_mm"]) / 1000
+    points_E, joints_E = torch.tensor(list(offsets), dtype=torch.long).reshape(-1, 2).unbind(1)
+    offsets_E3 = torch.stack(list(offsets.values())) if offsets else torch.zeros(0, 3)
+    bones = {name: torch.tensor(matrix) for name, matrix in values["bones"].items()}
+    return Detector(points_E, joints_E, offsets_E3, face_K3E, sigma_K, bones)

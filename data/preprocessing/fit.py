@@ -25,10 +25,16 @@ from speech2video.data.preprocessing.fit_jacobian import (
     turn_column,
 )
 from speech2video.data.preprocessing.fit_observations import Observations, observe
-from speech2video.data.preprocessing.fit_state import Fit, at_rest, head_axes, seen_points
+from speech2video.data.preprocessing.fit_state import (
+    Fit,
+    at_rest,
+    head_axes,
+    seen_expressions,
+    seen_points,
+)
 from speech2video.util.body.body_model import SHAPES, Body
 from speech2video.util.body.joint_limits import clamp_pose
-from speech2video.util.body.pose_vector import POSE_SLICES
+from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import IBUG68
 
 CHUNK = 100  # frames solved side by side; bounds memory to some hundred MB
@@ -38,6 +44,7 @@ SHAPE_STEP = 0.05
 FACE_OFFSET_SIGMA = 0.006  # metres
 DAMPING = (1e-4, 1e4)
 EXPRESSION_RANGE = (-0.2, 1.2)  # facial actions are 0 to 1
+CLOSED_LIPS = ((61, 67), (62, 66), (63, 65))  # inner lips, upper and lower, iBUG's numbers
 LONGEST_STEP = 0.4  # radians or metres; a linear guess holds no further
 
 
@@ -64,9 +71,9 @@ class Stage:
 
 
 STAGES = (
-    Stage(5, scale=20.0, directions=3.0, smooth=0.3, fingers=False, shape=False, face=False),
-    Stage(6, scale=5.0, directions=3.0, smooth=0.1, fingers=True, shape=True, face=True),
-    Stage(9, scale=1.0, directions=4.0, smooth=0.08, fingers=True, shape=False, face=True),
+    Stage(5, scale=20.0, directions=6.0, smooth=0.3, fingers=False, shape=False, face=False),
+    Stage(6, scale=5.0, directions=6.0, smooth=0.1, fingers=True, shape=True, face=True),
+    Stage(9, scale=1.0, directions=6.0, smooth=0.08, fingers=True, shape=False, face=True),
 )
 
 
@@ -79,6 +86,7 @@ def fit_body(keypoints: Keypoints, body: Body) -> Iterator[float | Fit]:
     seen = observe(keypoints)
     fit = at_rest(seen, body, keypoints.source)
     hanging = Hanging.of(body)
+    hanging = replace(hanging, directions=hanging.directions + seen_expressions(fit, body))
     done, total = 0, sum(stage.steps for stage in STAGES)
     for stage in STAGES:
         damping = torch.full((len(seen),), 1e-2)
@@ -158,7 +166,10 @@ def _rows(
     pose, now = fit.pose[frames], seen.frames(frames)
     plain = body.points(pose, betas=fit.betas)
     points, pixels, depth = seen_points(pose, fit, body, plain)
-    change = _no_change(points) if hanging is None else jacobian(pose, points, body, hanging)
+    if hanging is None:
+        change = points.new_zeros(*points.shape, 0)
+    else:
+        change = jacobian(pose, points, body, hanging, plain)
     rows = [
         residuals.reprojection(pixels, depth, change, now, fit.camera, stage.scale),
         residuals.directions(plain, change, now, stage.directions),
@@ -167,10 +178,6 @@ def _rows(
     if stage.fingers:
         rows.append(residuals.lip_gaps(pixels, depth, change, now, fit.camera))
     return rows
-
-
-def _no_change(points: Tensor) -> Tensor:
-    return points.new_zeros(len(points), points.shape[1], 3, 0)
 
 
 def _find_shape(fit: Fit, seen: Observations, body: Body, hanging: Hanging, stage: Stage) -> None:
@@ -221,7 +228,33 @@ def _find_face(fit: Fit, seen: Observations, body: Body) -> None:
     normal = torch.einsum("tk,tij,til->kjl", weight, across, across)
     normal = normal + torch.eye(3) / FACE_OFFSET_SIGMA**2
     slope = torch.einsum("tk,tij,tki->kj", weight, across, target)
-    fit.face_offset = torch.linalg.solve(normal, slope)
+    fit.face_offset = _without_motion(torch.linalg.solve(normal, slope), _resting_face(body, fit))
+
+
+def _resting_face(body: Body, fit: Fit) -> Tensor:
+    """Return the body's landmarks (68, 3) at rest, metres, in its head's axes."""
+    points = body.points(torch.zeros(1, POSE_SIZE), betas=fit.betas)
+    return (points[:, list(IBUG68)] @ head_axes(points).transpose(1, 2))[0]
+
+
+def _without_motion(offset: Tensor, face: Tensor) -> Tensor:
+    """Return an offset (68, 3) less the shift, the small turn and the growth that it holds.
+
+    Those are the head's and the shape's to make: a person's face differs by its form alone, or
+    else it could be near and small or far and large. Jaw and lips move, so that the parts above
+    them say what is shift, turn and growth. A closed mouth is closed in every face.
+    """
+    steady = slice(17, 48)
+    centred = face - face[steady].mean(0)
+    motions = [torch.linalg.cross(axis.expand(68, 3), centred) for axis in torch.eye(3)]
+    motions += [centred, *(axis.expand(68, 3) for axis in torch.eye(3))]
+    basis = torch.stack([motion.flatten() for motion in motions], 1)  # (204, 7)
+    rows = basis.view(68, 3, 7)[steady].flatten(0, 1)
+    amount = torch.linalg.lstsq(rows, offset[steady].reshape(-1, 1)).solution
+    form = offset - (basis @ amount).view(68, 3)
+    upper, lower = (list(side) for side in zip(*CLOSED_LIPS, strict=True))
+    form[upper] = form[lower] = (form[upper] + form[lower]) / 2
+    return form
 
 
 def _free(stage: Stage) -> Tensor:

@@ -16,9 +16,12 @@ from speech2video.util.body.rotations import axis_angle_to_matrix, matrix_to_axi
 from speech2video.util.body.skeleton import (
     JOINTS,
     LEFT_HAND_JOINTS,
+    LEFT_TIPS,
     PARENTS,
     POINTS,
     RIGHT_HAND_JOINTS,
+    RIGHT_TIPS,
+    indices,
 )
 
 # The joints a fit turns. Talking people are seen from the hips up: legs stay as they are.
@@ -41,6 +44,14 @@ TURNED = (
 )
 _TURNED = [JOINTS.index(name) for name in TURNED]
 _HANDS = [[JOINTS.index(name) for name in side] for side in (LEFT_HAND_JOINTS, RIGHT_HAND_JOINTS)]
+
+_HAND_POINTS = [
+    indices((*joints, *tips))
+    for joints, tips in ((LEFT_HAND_JOINTS, LEFT_TIPS), (RIGHT_HAND_JOINTS, RIGHT_TIPS))
+]
+_CROSS = torch.zeros(3, 3, 3)  # Levi-Civita's symbol
+for _x, _y, _z in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+    _CROSS[_x, _y, _z], _CROSS[_x, _z, _y] = 1.0, -1.0
 
 # The solver's unknowns, in order: where each kind lies among its columns.
 COLUMNS = {
@@ -95,38 +106,50 @@ def global_rotations(rotations_TJ33: Tensor) -> Tensor:
     return torch.stack(chain, 1)
 
 
-def jacobian(pose_TP: Tensor, points_TK3: Tensor, body: Body, hanging: Hanging) -> Tensor:
-    """Return how points move with the unknowns, (T, 144, 3, 82), metres per radian or unit."""
+def jacobian(
+    pose_TP: Tensor, points_TK3: Tensor, body: Body, hanging: Hanging, joints_TJ3: Tensor
+) -> Tensor:
+    """Return how points move with the unknowns, (T, 144, 3, 82), metres per radian or unit.
+
+    The points may lie beside the body's own, such as where a detector sees them; what they turn
+    about are the body's joints.
+    """
     angles = vector_to_smplx(pose_TP, body.hands).rotations
     turned = global_rotations(axis_angle_to_matrix(angles))
     count = len(pose_TP)
     columns = points_TK3.new_zeros(count, len(POINTS), 3, UNKNOWNS)
     columns[..., COLUMNS["translation"]] = torch.eye(3)
-    turns = _turns(_TURNED, points_TK3, turned, hanging)
+    turns = _turns(_TURNED, hanging.below, points_TK3, joints_TJ3, turned)
     columns[..., COLUMNS["turns"]] = turns.flatten(-2)
     for side, name in enumerate(("left_hand", "right_hand")):
-        fingers = _turns(_HANDS[side], points_TK3, turned, hanging)
-        fingers = torch.einsum(
-            "tkcja,tjab->tkcjb", fingers, _left_jacobian(angles[:, _HANDS[side]])
-        )
-        columns[..., COLUMNS[name]] = fingers.flatten(-2) @ body.hands.components[side].T
+        joints, points = _HANDS[side], _HAND_POINTS[side]
+        fingers = _turns(joints, hanging.below[points], points_TK3[:, points], joints_TJ3, turned)
+        # each finger's turns by its angles, and those by the hand's coefficients
+        angle = _left_jacobian(angles[:, joints])
+        by_angle = body.hands.components[side].T.unflatten(0, (-1, 3))
+        by_coefficient = (angle @ by_angle).flatten(1, 2)
+        columns[:, points, :, COLUMNS[name]] = fingers.flatten(-2) @ by_coefficient.unsqueeze(1)
     blended = torch.einsum("kj,tjab->tkab", hanging.weights, turned)
     columns[..., COLUMNS["expression"]] = blended @ hanging.directions
     return columns
 
 
-def _turns(joints: list[int], points: Tensor, turned: Tensor, hanging: Hanging) -> Tensor:
-    """Return the points' moves (T, K, 3, N, 3) with small turns about the joints' parents' axes."""
+def _turns(
+    joints: list[int], below: Tensor, points: Tensor, pivots: Tensor, turned: Tensor
+) -> Tensor:
+    """Return the points' moves (T, K, 3, N, 3) with small turns about the joints' parents' axes.
+
+    A turn about an axis moves a point by axis × (point − joint), as far as it is `below` (K, J).
+    """
     parents = [max(PARENTS[joint], 0) for joint in joints]
     axes = turned[:, parents]  # columns are the axes in the world
     if joints[0] == 0:
         axes = axes.clone()
         axes[:, 0] = torch.eye(3)  # the pelvis turns about the world's
-    lever = (points.unsqueeze(2) - points[:, None, joints]) * hanging.below[:, joints].unsqueeze(-1)
-    moves = torch.linalg.cross(
-        axes.transpose(-1, -2).unsqueeze(1), lever.unsqueeze(-2).expand(-1, -1, -1, 3, -1), dim=-1
-    )
-    return moves.permute(0, 1, 4, 2, 3)  # (T, K, xyz, joint, axis)
+    cross = torch.einsum("xqp,tjqa->tpxja", _CROSS, axes)  # (axis × p), linear in p
+    at_pivot = torch.einsum("tpxja,tjp->txja", cross, pivots[:, joints])
+    moves = (points @ cross.flatten(2)).unflatten(2, cross.shape[2:])
+    return (moves - at_pivot.unsqueeze(1)) * below[:, None, joints, None]
 
 
 def _left_jacobian(angles: Tensor) -> Tensor:

@@ -6,8 +6,11 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from speech2video.data.keypoints import Keypoints
+from speech2video.data.preprocessing.detector_offsets import ARM_BONES as CORRECTED_BONES
+from speech2video.data.preprocessing.detector_offsets import Detector, detector_table
 from speech2video.util.body.skeleton import (
     FINGER_TIPS,
     IBUG68,
@@ -30,14 +33,22 @@ FACE_SIGMA = 0.004
 LIP_SIGMA = 0.002
 CONTOUR_SIGMA = 0.012  # the silhouette's places slide along the cheek
 SKIN_SIGMA = 0.02  # ears, toes, heels
+FAST_NOISE = 0.6  # of a hand's error: it changes from frame to frame, and evens out over some
+LEAST_SIGMA = 0.002  # people's faces differ by more from the body than renderings do
 
-ARM_FORWARD = 0.1  # MediaPipe guesses arms further forward than they are, of their length
 SEEN = 0.3  # confidence from which a body joint counts as seen
 _BODY = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 CHIN = tuple(IBUG68[i] for i in range(6, 11))
 LIPS = IBUG68[48:68]
 # Pairs across the mouth: their distance is what lips are read from, whatever the face's shape.
-LIP_PAIRS = tuple((IBUG68[a], IBUG68[b]) for a, b in ((61, 67), (62, 66), (63, 65), (60, 64)))
+_INNER_LIPS = ((61, 67), (62, 66), (63, 65), (60, 64))
+_OUTER_LIPS = ((50, 58), (51, 57), (52, 56), (48, 54))
+LIP_PAIRS = tuple((IBUG68[a], IBUG68[b]) for a, b in _INNER_LIPS + _OUTER_LIPS)
+
+# Sleeves hide them, so that a detector is off by twice as much, but for seconds on end: what would
+# take its place, the rest pose and guessed directions, is farther off.
+ARM_SIGMA = 0.004
+ARM_JOINTS = indices(("left_elbow", "left_wrist", "right_elbow", "right_wrist"))
 
 # Bones whose direction in space a detector may guess, as (from, to).
 ARM_BONES = tuple(
@@ -120,11 +131,12 @@ def observe(keypoints: Keypoints) -> Observations:
     ]
     body = [i for name, i in POINT_INDEX.items() if name.endswith(_BODY) and i < len(JOINTS)]
     confidence[:, body] = np.where(seen[:, body], confidence[:, body], 0.0)
-    weight = confidence / _sigmas()
+    detector = detector_table(keypoints.source)
+    weight = confidence / _sigmas(detector)
     return Observations(
         pixels=torch.from_numpy(pixels).float(),
         weight=torch.from_numpy(weight).float(),
-        directions=torch.from_numpy(_directions(keypoints)).float(),
+        directions=_directions(keypoints, detector),
         arm_seen=torch.from_numpy(np.stack(arms, 1)),
         hand_seen=torch.from_numpy(np.stack(hands, 1)),
         width=keypoints.width,
@@ -132,8 +144,8 @@ def observe(keypoints: Keypoints) -> Observations:
     )
 
 
-def _sigmas() -> np.ndarray:
-    """Return the detector's error (144,) in metres of each point."""
+def _sigmas(detector: Detector) -> np.ndarray:
+    """Return the detector's error (144,) in metres of each point: as measured, or as guessed."""
     sigma = np.full(len(POINTS), SKIN_SIGMA)
     sigma[: len(JOINTS)] = BODY_SIGMA
     sigma[indices(("left_hip", "right_hip"))] = HIP_SIGMA
@@ -143,18 +155,22 @@ def _sigmas() -> np.ndarray:
     sigma[list(IBUG68[:17])] = CONTOUR_SIGMA
     sigma[list(CHIN)] = FACE_SIGMA
     sigma[list(LIPS)] = LIP_SIGMA
+    measured = detector.sigma_K.numpy()
+    sigma = np.where(np.isfinite(measured), measured.clip(min=LEAST_SIGMA), sigma)
+    sigma[HAND_POINTS["left"][1:] + HAND_POINTS["right"][1:]] *= FAST_NOISE
+    sigma[ARM_JOINTS] = ARM_SIGMA
     return sigma
 
 
-def _directions(keypoints: Keypoints) -> np.ndarray:
-    """Return the detector's own guess of the bones' directions in space, in world axes."""
-    world = keypoints.world_TK3 * np.array(
-        [1.0, -1.0, -1.0]
-    )  # camera axes to y up, z to the viewer
+def _directions(keypoints: Keypoints, detector: Detector) -> Tensor:
+    """Return the detector's guess of the bones' directions in space, corrected, in world axes."""
+    world = keypoints.world_TK3 * np.array([1.0, -1.0, -1.0])  # from camera axes
     ends = np.array(BONES)
     vectors = world[:, ends[:, 1]] - world[:, ends[:, 0]]
-    known = np.isfinite(vectors).all(2, keepdims=True)
-    units = np.where(known, vectors, 0.0)
-    units /= np.maximum(np.linalg.norm(units, axis=2, keepdims=True), 1e-6)
-    units[:, : len(ARM_BONES), 2] -= ARM_FORWARD * known[:, : len(ARM_BONES), 0]
-    return units / np.maximum(np.linalg.norm(units, axis=2, keepdims=True), 1e-6)
+    known = np.isfinite(vectors).all(2)
+    units = normalize(torch.from_numpy(np.where(known[..., None], vectors, 0.0)).float(), dim=-1)
+    for name, matrix_34 in detector.bones.items():
+        number = BONES.index(tuple(indices(CORRECTED_BONES[name])))
+        corrected = units[:, number] @ matrix_34[:, :3].T + matrix_34[:, 3]
+        units[:, number] = normalize(corrected, dim=-1)
+    return units * torch.from_numpy(known).unsqueeze(-1)

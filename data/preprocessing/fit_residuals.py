@@ -22,7 +22,7 @@ from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.camera import Camera
 
 LIP_GAP_SIGMA = 0.001  # metres
-FINGER_SHARE = 0.4  # of an arm bone's weight: fingers are well seen, and many
+FINGER_SHARE = 0.15  # of an arm bone's weight: fingers are well seen, and many
 ACROSS = 0.3  # weight of a guessed direction across the picture, beside one in depth
 
 # The pose a person rests in (radians; arms hang at the sides, a little bent) and how far each joint
@@ -40,10 +40,10 @@ STRAY: dict[str, tuple[float, float, float]] = {
     "spine3": (0.1, 0.15, 0.08),
     "neck": (0.25, 0.3, 0.15),
     "head": (0.3, 0.4, 0.2),
-    "collar": (0.1, 0.2, 0.2),
+    "collar": (0.15, 0.3, 0.3),
     "shoulder": (0.6, 0.8, 0.8),
-    "elbow": (0.5, 1.0, 0.5),
-    "wrist": (0.5, 0.25, 0.5),
+    "elbow": (0.5, 1.5, 0.5),
+    "wrist": (0.7, 0.5, 0.7),
     "jaw": (0.25, 0.02, 0.02),
 }
 HIDDEN_STRAY = 0.3  # of that, for an arm or hand that nobody sees

@@ -5,18 +5,19 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from speech2video.data.preprocessing.detector_offsets import detector_offsets
+from speech2video.data.preprocessing.detector_offsets import Detector, detector_table
 from speech2video.data.preprocessing.fit_jacobian import POSE_STARTS, global_rotations
 from speech2video.data.preprocessing.fit_observations import Observations
 from speech2video.data.preprocessing.fit_residuals import REST
 from speech2video.util.body.body_model import SHAPES, Body
-from speech2video.util.body.pose_vector import POSE_SIZE, vector_to_smplx
+from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES, vector_to_smplx
 from speech2video.util.body.rotations import axis_angle_to_matrix
-from speech2video.util.body.skeleton import IBUG68, POINT_INDEX, indices
+from speech2video.util.body.skeleton import IBUG68, JOINTS, POINT_INDEX, indices
 from speech2video.util.camera import FOCAL_RATIO, Camera
 from speech2video.util.errors import DataError
 
 EYE_DISTANCE = 0.09  # metres between the outer corners of the eyes
+HEAD, EXPRESSION = JOINTS.index("head"), POSE_SLICES["expression"]
 DEPTH_RANGE = (0.3, 8.0)  # metres from the camera at which a face is believed
 
 
@@ -29,7 +30,7 @@ class Fit:
         betas: (10,) shape.
         camera: the picture's camera.
         face_offset: (68, 3) metres, the person's landmarks less the body's, in the head's axes.
-        offsets, offset_joints: (144, 3) metres, (144,): the detector's points less the body's.
+        detector: where its points lie beside the body's.
         pixels: (T, 144, 2) where the body's points fall, as the detector sees them.
     """
 
@@ -37,8 +38,7 @@ class Fit:
     betas: Tensor
     camera: Camera
     face_offset: Tensor
-    offsets: Tensor
-    offset_joints: Tensor
+    detector: Detector
     pixels: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
@@ -55,7 +55,7 @@ def at_rest(seen: Observations, body: Body, source: str) -> Fit:
     metres = _held(metres * metres.new_tensor([1.0, -1.0]), seen.weight[:, nose] > 0)
     pose[:, :2] = metres - place[:2]
     pose[:, 2] = -place[2]
-    return Fit(pose, torch.zeros(SHAPES), camera, torch.zeros(68, 3), *detector_offsets(source))
+    return Fit(pose, torch.zeros(SHAPES), camera, torch.zeros(68, 3), detector_table(source))
 
 
 def _camera(seen: Observations) -> Camera:
@@ -94,11 +94,21 @@ def seen_points(
     """
     points = (body.points(pose, betas=fit.betas) if plain is None else plain).clone()
     turned = global_rotations(axis_angle_to_matrix(vector_to_smplx(pose, body.hands).rotations))
-    points += torch.einsum("tkij,kj->tki", turned[:, fit.offset_joints], fit.offsets)
+    off = fit.detector
+    on_joints = (turned[:, off.joints_E] @ off.offsets_E3.unsqueeze(-1)).squeeze(-1)
+    points.index_add_(1, off.points_E, on_joints)
+    expression = torch.einsum("kce,te->tkc", seen_expressions(fit, body), pose[:, EXPRESSION])
+    points += expression @ turned[:, HEAD].transpose(1, 2)
     face = list(IBUG68)
     points[:, face] += fit.face_offset @ head_axes(points)
     depth = fit.camera.to_camera(points)[..., 2].clamp(min=0.1)
     return points, torch.nan_to_num(fit.camera.project(points)), depth
+
+
+def seen_expressions(fit: Fit, body: Body) -> Tensor:
+    """Return what expressions add to where the points are seen (144, 3, 10), head's axes."""
+    table = fit.detector.face_K3E
+    return table if body.name == "open" else torch.zeros_like(table)
 
 
 def head_axes(points: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ later wheels hold none. Importing this module does not import MediaPipe.
 
 import contextlib
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 from speech2video.util.errors import UserError
 
 CROP = 224  # pixels; what the hand network looks at
+_SILENCE = threading.RLock()  # two threads at once would leave standard error shut
 
 _BODY_GRAPH = """
 input_stream: "image"
@@ -90,7 +92,7 @@ def import_mediapipe() -> Any:
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
     """Send what MediaPipe's C++ and its Python write to standard error nowhere."""
-    with warnings.catch_warnings(), open(os.devnull, "wb") as nowhere:
+    with _SILENCE, warnings.catch_warnings(), open(os.devnull, "wb") as nowhere:
         warnings.simplefilter("ignore")
         kept = os.dup(2)
         os.dup2(nowhere.fileno(), 2)

@@ -1,6 +1,7 @@
 """Keypoints from frames, by MediaPipe: body, face mesh with pupils, and both hands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from speech2video.data.preprocessing.onlookers import Onlookers
 from speech2video.data.preprocessing.tracks import fleeting, jumped, smoothed
 from speech2video.util.body.skeleton import POINTS
 from speech2video.util.errors import DataError
+from speech2video.util.lookahead import ahead
 
 FACE_CONFIDENCE = 1.0  # MediaPipe gives none for faces and hands
 HAND_CONFIDENCE = (0.6, 1.0)  # from a hand of doubtful side to one of a sure side
@@ -50,15 +52,11 @@ def detect_keypoints(
         UserError: MediaPipe is not installed.
     """
     body, hands, onlookers = BodyNetwork(), HandSearch(), Onlookers(round(fps))
+    images = (_image(frame, width, height) for frame in frames)
     found: list[BodyFound | None] = []
-    for frame in frames:
-        image_HW3 = _image(frame, width, height)
-        person = body(image_HW3)
-        others_hidden_HW3 = onlookers.look(image_HW3, person)
-        if others_hidden_HW3 is not None:  # somebody larger is there: turn to them
-            body.start()
-            body(others_hidden_HW3)
-            person = body(image_HW3)
+    # A second core looks for the next frames' bodies while this one looks for hands.
+    for image_HW3, person, is_other in ahead(_people(images, body, onlookers)):
+        if is_other:
             hands.forget()
         found.append(person)
         if person is None:
@@ -70,6 +68,28 @@ def detect_keypoints(
     if not any(found):
         raise DataError(f"no person found in {len(found)} frames; one, from the hips up, is needed")
     return _Collected(found, hands.hands, width, height).keypoints(fps, onlookers.people)
+
+
+class _Sighting(NamedTuple):
+    """A frame, whom the tracker follows in it, and whether that is somebody else than before."""
+
+    image_HW3: np.ndarray
+    person: BodyFound | None
+    is_other: bool
+
+
+def _people(
+    images: Iterable[np.ndarray], body: BodyNetwork, onlookers: Onlookers
+) -> Iterator[_Sighting]:
+    """Yield whom each frame shows; the tracker turns to somebody clearly larger."""
+    for image_HW3 in images:
+        person = body(image_HW3)
+        others_hidden_HW3 = onlookers.look(image_HW3, person)
+        if others_hidden_HW3 is not None:
+            body.start()
+            body(others_hidden_HW3)
+            person = body(image_HW3)
+        yield _Sighting(image_HW3, person, others_hidden_HW3 is not None)
 
 
 def pixels_per_metre(person: BodyFound) -> float:

@@ -3,34 +3,30 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from speech2video.data.clip import Clip, ClipInfo
 from speech2video.data.keypoints import Keypoints, fill_gaps
-from speech2video.data.motion import FPS, from_pose_vector
+from speech2video.data.motion import FPS, Motion, from_pose_vector
 from speech2video.data.motion_file import read_motion, write_motion
+from speech2video.data.preprocessing.clip_copy import Copied, copy_recording, told
 from speech2video.data.preprocessing.fit import Fit, fit_body
 from speech2video.data.preprocessing.mediapipe_keypoints import detect_keypoints
 from speech2video.data.preprocessing.openpose_keypoints import read_openpose_keypoints
 from speech2video.data.preprocessing.words import Words
-from speech2video.util.audio import SPEECH_RATE, load_wave, write_wave
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
-from speech2video.util.files import writing
-from speech2video.util.video import write_video
-from speech2video.util.video_reader import ReadReport, VideoInfo, probe, read_frames
+from speech2video.util.transcript import write_words
+from speech2video.util.video_reader import read_frames
 
-LEAST_SECONDS = 2.0
-SAMPLES = SPEECH_RATE // FPS  # of sound in a frame: 640
-OFF_SECONDS = 0.2  # sound and picture whose lengths differ by more are worth a note
-CLIP_QUALITY = 14  # x264's rate factor: a clip is to be learned from
+# Shares of a recording's work that are done when it is copied, looked at, fitted.
+COPIED, SEEN, FITTED = 0.1, 0.5, 0.95
 
-# Shares of a recording's work, for the progress bar: copying, looking, fitting.
-_COPIED, _SEEN, _FITTED = 0.1, 0.5, 0.95
+Tell = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Recipe:
     Attributes:
         body: SMPLX_NEUTRAL.npz of one's own; None is the open body.
         size: larger side of a clip's picture at most, pixels.
-        keypoints: "mediapipe", or a folder of OpenPose json files.
+        keypoints: "mediapipe", or a folder of OpenPose json files, one a frame of the recording.
         motion: npz of motion that was fitted elsewhere, or None to fit it here.
         words: where words and their times come from.
     """
@@ -52,8 +48,10 @@ class Recipe:
     words: Words
 
 
-def make_clip(recording: Path, folder: Path, recipe: Recipe, tell: Callable[[float], None]) -> Clip:
+def make_clip(recording: Path, folder: Path, recipe: Recipe, tell: Tell) -> Clip:
     """Make a recording's clip; `tell` hears the share done. A finished clip is left as it is.
+
+    Takes the memory of a few frames, and some 50 kB a frame of points and pose.
 
     Raises:
         DataError: not a video, no sound, nobody in it, too short, a transcript that does not fit,
@@ -62,147 +60,121 @@ def make_clip(recording: Path, folder: Path, recipe: Recipe, tell: Callable[[flo
     clip = Clip(folder)
     if clip.json.is_file():
         return clip
+    if folder.exists() and any(folder.iterdir()):
+        raise DataError(f"{folder}: in the way; it is no clip, and not empty")
     partial = Clip(folder.with_name(f".{folder.name}.partial"))
-    shutil.rmtree(partial.folder, ignore_errors=True)
-    with writing(folder):
-        partial.folder.mkdir(parents=True)
+    shutil.rmtree(partial.folder, ignore_errors=True)  # a killed run's
     try:
+        partial.folder.mkdir(parents=True)
         _fill(partial, recording, recipe, tell)
-        with writing(folder):
-            os.replace(partial.folder, folder)
+        os.replace(partial.folder, folder)
+    except OSError as error:  # a full disk, most likely
+        raise DataError(f"{error.filename or folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial.folder, ignore_errors=True)
     tell(1.0)
     return clip
 
 
-def _fill(clip: Clip, recording: Path, recipe: Recipe, tell: Callable[[float], None]) -> None:
-    info = probe(recording)
-    if not info.has_audio:
-        raise DataError(f"{recording}: no sound track; a person speaking is needed")
-    report = ReadReport()
-    frames, size = _copy_video(clip, recording, info, recipe.size, report)
-    if frames < LEAST_SECONDS * FPS:
-        seconds = frames / FPS
-        raise DataError(f"{recording}: {seconds:.1f} s; at least {LEAST_SECONDS:.0f} s are needed")
-    wave_S, notes = _copy_sound(clip, recording, frames)
-    if not report.is_complete:
-        notes.append(f"damaged: {report}")
-    words, source = recipe.words.of(recording, wave_S)
-    tell(_COPIED)
-    keypoints = _look(clip, recording, recipe, frames, size, tell)
-    if keypoints.people > 1:
-        notes.append(f"{keypoints.people} people; the largest who stays was taken")
-    if recipe.motion:
-        _take_motion(clip, recipe.motion, frames)
-    else:
-        _fit(clip, recording, keypoints, Body.load(recipe.body), tell)
-    if words:
-        words.write(clip.words)
-    body = read_motion(clip.pose).body
+def _fill(clip: Clip, recording: Path, recipe: Recipe, tell: Tell) -> None:
+    """Write a clip's files; what costs most comes last, so that bad input is refused early."""
+    motion = read_motion(recipe.motion) if recipe.motion else None
+    copied = copy_recording(clip, recording, largest=recipe.size, tell=_part(tell, 0.0, COPIED))
+    words = recipe.words.of(recording, copied.wave_S)
+    if motion:
+        motion = _as_taken(motion, recipe.motion, copied)
+    tell(COPIED)
+    with _about(recording):
+        if recipe.keypoints == "mediapipe":
+            found = _detect(clip, copied, _part(tell, COPIED, SEEN))
+        else:
+            found = _read_openpose(Path(recipe.keypoints), copied)
+        keypoints = fill_gaps(found)
+        keypoints.save(clip.keypoints)
+        tell(SEEN)
+        if not motion:
+            motion = _fit(clip, keypoints, Body.load(recipe.body), _part(tell, SEEN, FITTED))
+    write_motion(clip.pose, motion)
+    if words.words:
+        write_words(clip.words, words.words)
+    several = (f"{keypoints.people} people; the largest who stays was taken",)
     clip.write_info(
         ClipInfo(
             source=recording.name,
-            frames=frames,
-            width=size[0],
-            height=size[1],
+            frames=copied.frames,
+            width=copied.width,
+            height=copied.height,
             keypoints=keypoints.source,
-            body=body,
+            body=motion.body,
             people=keypoints.people,
-            words=source,
-            notes=tuple(notes),
+            words=words.source,
+            notes=copied.notes + words.notes + (several if keypoints.people > 1 else ()),
         )
     )
 
 
-def _copy_video(
-    clip: Clip, recording: Path, info: VideoInfo, largest: int, report: ReadReport
-) -> tuple[int, tuple[int, int]]:
-    """Write the picture at 25 frames a second, at most `largest`; return count and (W, H)."""
-    scale = min(1.0, largest / max(info.width, info.height))
-    width, height = (2 * round(side * scale / 2) for side in (info.width, info.height))
-    frames = _scaled(read_frames(recording, fps=FPS, report=report), width, height)
-    count = write_video(clip.video, frames, fps=FPS, quality=CLIP_QUALITY, synthetic=False)
-    return count, (width, height)
+def _part(tell: Tell, begin: float, end: float) -> Tell:
+    """Return who hears, of a part of the work, the share of it that is done."""
+    return lambda share: tell(begin + (end - begin) * share)
 
 
-def _scaled(frames: Iterator[np.ndarray], width: int, height: int) -> Iterator[np.ndarray]:
-    for frame in frames:
-        if frame.shape[1:] == (height, width):
-            yield frame
-        else:
-            image_HW3 = cv2.resize(
-                frame.transpose(1, 2, 0), (width, height), interpolation=cv2.INTER_AREA
-            )
-            yield image_HW3.transpose(2, 0, 1)
-
-
-def _copy_sound(clip: Clip, recording: Path, frames: int) -> tuple[np.ndarray, list[str]]:
-    """Write the sound, as long as the picture; return it, and a note if it was not."""
-    wave_S = load_wave(recording)
-    seconds, wanted = len(wave_S) / SPEECH_RATE, frames * SAMPLES
-    notes = []
-    if abs(seconds - frames / FPS) > OFF_SECONDS:
-        notes.append(f"sound of {seconds:.2f} s made as long as the picture, {frames / FPS:.2f} s")
-    wave_S = np.pad(wave_S[:wanted], (0, max(0, wanted - len(wave_S))))
-    write_wave(clip.audio, wave_S)
-    return wave_S, notes
-
-
-def _look(
-    clip: Clip,
-    recording: Path,
-    recipe: Recipe,
-    frames: int,
-    size: tuple[int, int],
-    tell: Callable[[float], None],
-) -> Keypoints:
-    width, height = size
+@contextmanager
+def _about(recording: Path) -> Iterator[None]:
+    """Say in an error which recording it is about."""
     try:
-        if recipe.keypoints == "mediapipe":
-            pictures = _told(read_frames(clip.video, fps=FPS), frames, tell)
-            found = detect_keypoints(pictures, width=width, height=height, fps=FPS)
-        else:
-            found = read_openpose_keypoints(
-                Path(recipe.keypoints), frames=frames, width=width, height=height, fps=FPS
-            )
-    except DataError as error:
-        raise DataError(f"{recording}: {error}") from None
-    keypoints = fill_gaps(found)
-    keypoints.save(clip.keypoints)
-    return keypoints
-
-
-def _told(
-    frames: Iterator[np.ndarray], count: int, tell: Callable[[float], None]
-) -> Iterator[np.ndarray]:
-    for number, frame in enumerate(frames):
-        tell(_COPIED + (_SEEN - _COPIED) * number / count)
-        yield frame
-
-
-def _fit(
-    clip: Clip, recording: Path, keypoints: Keypoints, body: Body, tell: Callable[[float], None]
-) -> None:
-    try:
-        for step in fit_body(keypoints, body):
-            if isinstance(step, Fit):
-                body.betas = step.betas
-                motion = from_pose_vector(step.pose, body, camera=step.camera)
-                write_motion(clip.pose, motion)
-                pixels_TK2 = step.pixels.numpy().astype(np.float32)
-                np.savez_compressed(clip.folder / "projected.npz", projected=pixels_TK2)
-            else:
-                tell(_SEEN + (_FITTED - _SEEN) * step)
+        yield
     except DataError as error:
         raise DataError(f"{recording}: {error}") from None
 
 
-def _take_motion(clip: Clip, motion_path: Path, frames: int) -> None:
-    """Take motion that was fitted elsewhere as it is; its length must be the picture's."""
-    motion = read_motion(motion_path)
-    if abs(len(motion) - frames) > 1:
-        raise DataError(
-            f"{motion_path}: {len(motion)} frames at 25 a second; the picture's {frames} are needed"
-        )
-    write_motion(clip.pose, motion)
+def _detect(clip: Clip, copied: Copied, tell: Tell) -> Keypoints:
+    pictures = told(read_frames(clip.video, fps=FPS), copied.frames, tell)
+    return detect_keypoints(pictures, width=copied.width, height=copied.height, fps=FPS)
+
+
+def _read_openpose(folder: Path, copied: Copied) -> Keypoints:
+    """Return what OpenPose saw in the recording, in the pixels and at the frames of the clip."""
+    source = copied.source
+    found = read_openpose_keypoints(
+        folder,
+        frames=copied.frames,
+        width=source.width,
+        height=source.height,
+        fps=FPS,
+        source_fps=source.fps,
+    )
+    points_TK3 = found.points_TK3.copy()
+    points_TK3[..., 0] *= copied.width / source.width
+    points_TK3[..., 1] *= copied.height / source.height
+    return replace(found, points_TK3=points_TK3, width=copied.width, height=copied.height)
+
+
+def _fit(clip: Clip, keypoints: Keypoints, body: Body, tell: Tell) -> Motion:
+    """Return the fitted motion; where its points fall is written beside."""
+    for step in fit_body(keypoints, body):
+        if isinstance(step, Fit):
+            fit = step
+        else:
+            tell(step)
+    body.betas = fit.betas
+    pixels_TK2 = fit.pixels.numpy().astype(np.float32)
+    np.savez_compressed(clip.folder / "projected.npz", projected=pixels_TK2)
+    return from_pose_vector(fit.pose, body, camera=fit.camera)
+
+
+def _as_taken(motion: Motion, path: Path, copied: Copied) -> Motion:
+    """Return motion from elsewhere, its camera for the clip's picture; raises `DataError`."""
+    if abs(len(motion) - copied.frames) > 1:
+        needed = f"the picture's {copied.frames} are needed"
+        raise DataError(f"{path}: {len(motion)} frames at 25 a second; {needed}")
+    if motion.camera is None:
+        return motion
+    camera, scale = motion.camera, copied.width / motion.camera.width
+    camera = replace(
+        camera,
+        focal=camera.focal * scale,
+        center=tuple(scale * middle for middle in camera.center),
+        width=copied.width,
+        height=copied.height,
+    )
+    return replace(motion, camera=camera)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from dominate import document, tags
@@ -15,7 +16,7 @@ from speech2video.data.preprocessing.clip_figures import LAGS, ClipFigures, best
 from speech2video.data.preprocessing.clip_series import ClipSeries
 from speech2video.data.preprocessing.report_pictures import jaw_plot, overlays
 from speech2video.util.body.body_model import Body
-from speech2video.util.files import replacing
+from speech2video.util.files import replacing, writing
 
 ENOUGH_MINUTES = 3.0
 HAND_SEEN = 0.3  # share of the frames from which a hand can be learned
@@ -69,14 +70,33 @@ def write_report(dataset: Path, *, body: Body) -> Path:
     verdicts = verdict(all_figures)
     values = {
         "verdict": [asdict(one) for one in verdicts],
+        "all": medians([asdict(figures) for figures in all_figures]),
         "clips": [asdict(figures) for figures in all_figures],
     }
     page = _page(dataset.resolve().name, verdicts, all_figures, sections)
-    with replacing(dataset / "report.json") as partial:
-        partial.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    with replacing(dataset / "report.html") as partial:
-        partial.write_text(page.render(), encoding="utf-8")
+    _write(dataset / "report.json", json.dumps(values, indent=2, allow_nan=False) + "\n")
+    _write(dataset / "report.html", page.render())
     return dataset / "report.html"
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as partial, writing(path):
+        partial.write_text(text, encoding="utf-8")
+
+
+def medians(clips: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the median over clips of each figure that is a number, in the figures' own order.
+
+    None where no clip has it; a dictionary's are taken inside it.
+    """
+    result: dict[str, Any] = {}
+    for name in dict.fromkeys(name for clip in clips for name in clip):
+        values = [clip[name] for clip in clips if clip.get(name) is not None]
+        if values and isinstance(values[0], dict):
+            result[name] = medians(values)
+        elif all(isinstance(value, int | float) for value in values):
+            result[name] = float(np.median(values)) if values else None
+    return result
 
 
 def verdict(clips: list[ClipFigures]) -> list[Verdict]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from evaluation import motion_baselines
 from evaluation.page import Figures
 from speech2video.data.gesture_insertion import GestureInserter
-from speech2video.data.gesture_timeline import CHANCE, Timeline
+from speech2video.data.gesture_timeline import COLLISION, Insertion
 from speech2video.data.motion import FPS
 from speech2video.data.motion_file import read_motion
 from speech2video.data.speech_motion import SpeechMotion, divide, load_dataset
@@ -41,6 +41,7 @@ from speech2video.util.metrics.lips import (
 LONGEST_LAG = 5  # frames
 BLOCK = 25  # frames that the bootstrap draws together
 JOINTS = 55
+PLANS = 10  # seeds that the dictionary is judged over
 KEY_TOLERANCE = 0.06  # metres, RMS over hands, within which a gesture's key pose is made
 HAND_POINTS = indices(
     tuple(f"{side}_{at}" for side in ("left", "right") for at in ("wrist", "middle1", "index_tip"))
@@ -75,7 +76,7 @@ def evaluate(options: EvaluateMotionOptions) -> Figures:
             for pose_TP, timeline in zip(plain, timelines, strict=True)
         ]
         motions["ours_without_gestures"] = plain
-        figures["gestures"] = gesture_figures(inserter, timelines, motions["ours"], predictor.body)
+        figures["gestures"] = gesture_figures(inserter, test, plain, predictor.body)
     motions |= _baselines(train, test, predictor)
     table = {name: judge(poses, test, predictor.body) for name, poses in motions.items()}
     distances = gesture_distances(motions, test, predictor.body)
@@ -178,40 +179,46 @@ def compare(
 
 
 def gesture_figures(
-    inserter: GestureInserter,
-    timelines: Sequence[Timeline],
-    poses: Sequence[Tensor],
-    body: Body,
+    inserter: GestureInserter, test: Sequence[SpeechMotion], plain: Sequence[Tensor], body: Body
 ) -> Figures:
-    """Return how many of the dictionary's gestures are seen in the motion, and how far off."""
-    entries = {entry.name: entry for entry in inserter.dictionary.entries}
+    """Return how often the dictionary's gestures are made at their words, and how far off in time.
+
+    Over `PLANS` seeds, since a few words say little about a probability. A gesture counts as seen
+    where the motion has its key pose, within `KEY_TOLERANCE`, at most 0.6 s from where it belongs.
+    """
     keys = {
-        name: _hands(_points(entry.motion_NP[entry.key : entry.key + 1], body))[0]
-        for name, entry in entries.items()
+        entry.name: _hands(_points(entry.motion_NP[entry.key : entry.key + 1], body))[0]
+        for entry in inserter.dictionary.entries
     }
-    words, made, errors, seen = 0, 0, [], 0
-    expected = 0.0
-    for timeline, pose_TP in zip(timelines, poses, strict=True):
-        # Where two would collide, the earlier one has the hands: such words are not counted.
-        possible = [one for one in timeline.insertions if one.skipped in ("", CHANCE)]
-        planned = [hits.PlannedGesture(one.entry, one.key, one.probability) for one in possible]
-        wanted = [p for p, one in zip(planned, possible, strict=True) if not one.skipped]
-        found = hits.find_in_motion(
-            _hands(_points(pose_TP, body)), wanted, keys, fps=FPS, tolerance=KEY_TOLERANCE
-        )
-        result = hits.gesture_hits(planned, found)
-        words += result.words
-        expected += result.expected
-        made += len(wanted)
-        seen += result.hits
-        errors += result.errors
+    words, expected, made, collided, seen, errors = 0, 0.0, 0, 0, 0, []
+    for seed in range(PLANS):
+        for recording, pose_TP in zip(test, plain, strict=True):
+            timeline = inserter.plan(recording.words, frames=len(recording), seed=seed)
+            moved = _hands(_points(inserter.apply(pose_TP, timeline), body))
+            wanted = [_planned(one) for one in timeline.made]
+            found = hits.find_in_motion(moved, wanted, keys, fps=FPS, tolerance=KEY_TOLERANCE)
+            result = hits.gesture_hits(wanted, found)
+            words += len(timeline.insertions)
+            expected += sum(one.probability for one in timeline.insertions)
+            made += len(wanted)
+            collided += sum(one.skipped == COLLISION for one in timeline.insertions)
+            seen += result.hits
+            errors += result.errors
+    words = max(words, 1)
     return {
-        "words": words,
-        "asked_for": expected / max(words, 1),
-        "planned": made / max(words, 1),
-        "seen_in_the_motion": seen / max(words, 1),
-        "timing_error_frames": FPS * float(np.mean(np.abs(errors))) if errors else None,
+        "words": words // PLANS,
+        "probability_set": expected / words,
+        "drawn": (made + collided) / words,
+        "left_out_for_another": collided / words,
+        "made": made / words,
+        "made_and_seen": seen / max(made, 1),
+        "timing_error_frames_mean": FPS * float(np.mean(np.abs(errors))) if errors else None,
+        "timing_error_frames_median": FPS * float(np.median(np.abs(errors))) if errors else None,
     }
+
+
+def _planned(one: Insertion) -> hits.PlannedGesture:
+    return hits.PlannedGesture(one.entry, one.key, one.probability)
 
 
 def _recordings(

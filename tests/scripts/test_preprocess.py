@@ -1,127 +1,143 @@
-"""`scripts/preprocess.py` on a rendered speaker, and on what is no recording of a speaker."""
+"""`scripts/preprocess.py` on the synthetic speaker, whose truth is known."""
 
+import json
 from pathlib import Path
 
 import numpy as np
-import preprocess as preprocess_script
+import preprocess as script
 import pytest
-import torch
 
-from speech2video.data.clip import Clip, clips_of
+from speech2video.data.clip import Clip
 from speech2video.data.keypoints import Keypoints
 from speech2video.data.motion_file import read_motion
-from speech2video.util.audio import load_wave, write_wave
+from speech2video.util.audio import load_wave
 from speech2video.util.body.body_model import Body
-from speech2video.util.body.pose_vector import POSE_SIZE
-from speech2video.util.body.skeleton import IBUG68
-from speech2video.util.camera import Camera
-from speech2video.util.render import MeshRenderer
-from speech2video.util.video import write_video
+from speech2video.util.body.skeleton import IBUG68, POINT_INDEX, indices
+from speech2video.util.openpose import points_to_openpose
+from speech2video.util.transcript import read_words
+from tests.demo import SIZE
 from tests.shared import run_here
 
-pytest.importorskip("mediapipe", reason="the extra `preprocess` is not installed")
-pytest.importorskip("pyvista", reason="the extra `render` is not installed")
-
-FRAMES, SIZE = 55, 256
-CAMERA = Camera(500.0, (128.0, 128.0), SIZE, SIZE, translation=(0.0, 0.25, 1.3))
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    return run_here(monkeypatch, preprocess_script.main, *arguments)
+WORD_OFF = 0.15  # seconds that an aligned word may start off the truth, at the median
+WRIST_OFF = 0.25  # metres that a seen wrist may lie off the truth, at the median
+PIXELS_OFF = 6.0  # that a fitted shoulder, elbow or seen wrist may, at 256 pixels, at the median
 
 
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A rendered body that opens and shuts its mouth, loud when it is open."""
-    folder = tmp_path_factory.mktemp("recordings")
-    body = Body.load()
-    time = np.arange(FRAMES) / 25
-    pose = torch.zeros(FRAMES, POSE_SIZE)
-    opening = 0.15 * (1 + np.sin(2 * np.pi * 1.5 * time))
-    pose[:, -3] = torch.from_numpy(opening).float()
-    samples = np.repeat(opening / 0.3, 640) * np.sin(np.arange(FRAMES * 640) / 4)
-    write_wave(folder / "talk.wav", samples.astype(np.float32) * 0.8)
-    with MeshRenderer(body, CAMERA) as renderer:
-        frames = list(renderer.frames(pose))
-    write_video(folder / "talk.mp4", iter(frames), audio=folder / "talk.wav")
-    (folder / "talk.csv").write_text("word,start,end\nhello,0.2,0.9\n")
-    return folder / "talk.mp4"
+def truth(demo: Path, demo_clip: Clip, body: Body) -> dict[str, np.ndarray]:
+    """The true pose, its points in the camera's axes and in pixels."""
+    return _points(demo / "truth/000/pose.npz", body)
 
 
 @pytest.fixture(scope="module")
-def clip(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """The clip that the command makes of it."""
-    output = tmp_path_factory.mktemp("dataset")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        assert run(monkeypatch, "--input", recording, "--output", output) == 0
-    assert "talk" in (output / "report.html").read_text()
-    assert (output / "report.json").is_file()
-    return clips_of(output)[0]
+def fitted(demo_clip: Clip, body: Body) -> dict[str, np.ndarray]:
+    """The same of what was fitted."""
+    return _points(demo_clip.pose, body)
 
 
-def test_the_clip_is_whole_and_in_step(clip: Clip) -> None:
-    info = clip.info()
-    assert (info.frames, info.width, info.height) == (FRAMES, SIZE, SIZE)
-    assert info.words == "given" and info.source == "talk.mp4"
-    assert len(load_wave(clip.audio)) == FRAMES * 640
-    assert len(read_motion(clip.pose)) == len(Keypoints.load(clip.keypoints)) == FRAMES
+def _points(path: Path, body: Body) -> dict[str, np.ndarray]:
+    motion = read_motion(path)
+    pose_TP = motion.pose_vector(body)
+    points_TK3 = body.points(pose_TP, betas=motion.betas)
+    in_camera = motion.camera.to_camera(points_TK3)
+    pixels = motion.camera.project(points_TK3)
+    parts = {"pose": pose_TP, "metres": in_camera, "pixels": pixels}
+    return {name: part.numpy() for name, part in parts.items()}
 
 
-def test_the_mouth_is_followed(clip: Clip) -> None:
-    truth = 0.15 * (1 + np.sin(2 * np.pi * 1.5 * np.arange(FRAMES) / 25))
-    body = Body.load()
-    jaw = read_motion(clip.pose).pose_vector(body)[:, -3].numpy()
-    assert np.corrcoef(jaw, truth)[0, 1] > 0.7
-    points = Keypoints.load(clip.keypoints).points_TK3
-    gap = np.linalg.norm(points[:, IBUG68[62], :2] - points[:, IBUG68[66], :2], axis=1)
-    assert np.corrcoef(gap, truth)[0, 1] > 0.8
+def test_the_clip_is_whole_and_in_step(demo_clip: Clip, truth: dict[str, np.ndarray]) -> None:
+    info, frames = demo_clip.info(), len(truth["pose"])
+    assert (info.frames, info.width, info.height) == (frames, SIZE, SIZE)
+    assert info.words == "aligned" and info.source == "000.mp4" and info.people == 1
+    assert info.notes == ()
+    assert len(load_wave(demo_clip.audio)) == frames * 640
+    assert "000" in (demo_clip.folder.parent / "report.html").read_text()
+    assert (demo_clip.folder.parent / "report.json").is_file()
+    assert len(read_motion(demo_clip.pose)) == len(Keypoints.load(demo_clip.keypoints)) == frames
+
+
+def test_face_and_hands_are_found(demo_clip: Clip) -> None:
+    found = Keypoints.load(demo_clip.keypoints).found_share()
+    assert found["face"] > 0.99 and found["body"] > 0.99
+    assert min(found["left_hand"], found["right_hand"]) > 0.5
+
+
+def test_the_mouth_is_followed(
+    demo_clip: Clip, truth: dict[str, np.ndarray], fitted: dict[str, np.ndarray]
+) -> None:
+    assert np.corrcoef(fitted["pose"][:, -3], truth["pose"][:, -3])[0, 1] > 0.5
+    seen_TK2 = Keypoints.load(demo_clip.keypoints).points_TK3[..., :2]
+    gaps = [
+        np.linalg.norm(points[:, IBUG68[62]] - points[:, IBUG68[66]], axis=1)
+        for points in (seen_TK2, fitted["pixels"], truth["pixels"])
+    ]
+    assert np.corrcoef(gaps)[:2, 2].min() > 0.8
+
+
+def test_the_body_is_where_it_was(
+    demo_clip: Clip, truth: dict[str, np.ndarray], fitted: dict[str, np.ndarray]
+) -> None:
+    found_TK = Keypoints.load(demo_clip.keypoints).found_TK
+    for side in ("left", "right"):
+        hand_T = found_TK[:, indices((f"{side}_wrist", f"{side}_index1"))].all(1)
+        for name in ("shoulder", "elbow", "wrist"):
+            joint = POINT_INDEX[f"{side}_{name}"]
+            off_T = np.linalg.norm(fitted["pixels"][:, joint] - truth["pixels"][:, joint], axis=1)
+            assert np.median(off_T[hand_T]) < PIXELS_OFF, f"{side} {name}"
+        off_T3 = _from_neck(fitted, f"{side}_wrist") - _from_neck(truth, f"{side}_wrist")
+        assert np.median(np.linalg.norm(off_T3, axis=1)[hand_T]) < WRIST_OFF
+
+
+def _from_neck(points: dict[str, np.ndarray], name: str) -> np.ndarray:
+    return points["metres"][:, POINT_INDEX[name]] - points["metres"][:, POINT_INDEX["neck"]]
+
+
+def test_the_words_are_where_they_were(demo: Path, demo_clip: Clip) -> None:
+    spoken, aligned = read_words(demo / "truth/000/words.csv"), read_words(demo_clip.words)
+    assert [w.text.lower() for w in aligned] == [w.text.lower() for w in spoken]
+    off = [abs(a.start - b.start) for a, b in zip(aligned, spoken, strict=True)]
+    assert np.median(off) < WORD_OFF
 
 
 def test_a_second_run_does_nothing(
-    clip: Clip, recording: Path, monkeypatch: pytest.MonkeyPatch
+    demo_clip: Clip, demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = {path: path.stat().st_mtime_ns for path in clip.folder.iterdir()}
-    assert run(monkeypatch, "--input", recording, "--output", clip.folder.parent) == 0
-    assert before == {path: path.stat().st_mtime_ns for path in clip.folder.iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in demo_clip.folder.iterdir()}
+    arguments = ("--input", demo / "recordings", "--output", demo_clip.folder.parent)
+    assert run_here(monkeypatch, script.main, *arguments) == 0
+    assert "1 of 1 recordings are there" in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in demo_clip.folder.iterdir()}
 
 
-def plain(folder: Path, *, frames: int = 60, sound: bool = True) -> Path:
-    """Write a video of nobody."""
-    write_wave(folder / "a.wav", np.zeros(frames * 640, np.float32))
-    picture = np.full((3, 64, 64), 128, np.uint8)
-    audio = folder / "a.wav" if sound else None
-    write_video(folder / "a.mp4", (picture for _ in range(frames)), audio=audio)
-    return folder / "a.mp4"
+OPENPOSE_KEYS = {
+    "body_253": "pose_keypoints_2d",
+    "face_703": "face_keypoints_2d",
+    "left_hand_213": "hand_left_keypoints_2d",
+    "right_hand_213": "hand_right_keypoints_2d",
+}
 
 
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (lambda folder: folder / "none.mp4", "no such file"),
-        (lambda folder: folder, "no recordings"),
-        (lambda folder: _text(folder), "text.mp4"),
-        (lambda folder: plain(folder), "no person"),
-        (lambda folder: plain(folder, frames=20), "0.8 s; at least 2 s"),
-        (lambda folder: plain(folder, sound=False), "no sound"),
-    ],
-    ids=["no file", "empty folder", "no video", "nobody", "short", "mute"],
-)
-def test_what_is_no_recording_is_one_line_and_leaves_nothing(
+def test_points_and_motion_from_elsewhere_are_taken_at_the_size_of_the_clip(
+    demo: Path,
+    truth: dict[str, np.ndarray],
+    body: Body,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    make: object,
-    words: str,
 ) -> None:
-    (tmp_path / "in").mkdir()
-    recording, output = make(tmp_path / "in"), tmp_path / "out"
-    assert run(monkeypatch, "--input", recording, "--output", output) == 2
-    errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
-    assert len(errors) == 1 and words in errors[0]
-    assert not output.exists() or not list(output.iterdir())
-
-
-def _text(folder: Path) -> Path:
-    path = folder / "text.mp4"
-    path.write_text("no video")
-    return path
+    openpose, output = tmp_path / "openpose/000", tmp_path / "dataset"
+    openpose.mkdir(parents=True)
+    for number, points_K2 in enumerate(truth["pixels"]):
+        frame = points_to_openpose(points_K2)
+        person = {key: getattr(frame, part).ravel().tolist() for part, key in OPENPOSE_KEYS.items()}
+        (openpose / f"000_{number}_keypoints.json").write_text(json.dumps({"people": [person]}))
+    given = ("--keypoints", f"openpose:{openpose.parent}", "--motion", demo / "truth/000/pose.npz")
+    arguments = ("--input", demo / "recordings", "--output", output, "--size", SIZE // 2, *given)
+    assert run_here(monkeypatch, script.main, *arguments) == 0
+    clip = Clip(output / "000")
+    assert (clip.info().keypoints, clip.info().width) == ("openpose", SIZE // 2)
+    points_TK3 = Keypoints.load(clip.keypoints).points_TK3
+    face = list(IBUG68)
+    np.testing.assert_allclose(points_TK3[:, face, :2], truth["pixels"][:, face] / 2, atol=1e-3)
+    taken = _points(clip.pose, body)
+    np.testing.assert_allclose(taken["pose"], truth["pose"], atol=1e-4)
+    np.testing.assert_allclose(taken["pixels"], truth["pixels"] / 2, atol=1e-2)

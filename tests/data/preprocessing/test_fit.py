@@ -76,7 +76,8 @@ def fit(truth: tuple[Tensor, Tensor], body: Body) -> Fit:
 def test_the_jacobian_is_how_points_move(body: Body) -> None:
     torch.manual_seed(0)
     pose = talking(3) + 0.1 * torch.randn(3, POSE_SIZE)
-    predicted = jacobian(pose, body.points(pose), body, Hanging.of(body))
+    points = body.points(pose)
+    predicted = jacobian(pose, points, body, Hanging.of(body), points)
     joints = slice(0, len(JOINTS))
     for unknown in range(0, COLUMNS["expression"].start):
         step = torch.zeros(3, UNKNOWNS)

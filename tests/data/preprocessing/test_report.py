@@ -12,7 +12,7 @@ from speech2video.data.keypoints import Keypoints
 from speech2video.data.motion import from_pose_vector
 from speech2video.data.motion_file import write_motion
 from speech2video.data.preprocessing.clip_figures import MEASURED, ClipFigures, clip_figures
-from speech2video.data.preprocessing.report import verdict, write_report
+from speech2video.data.preprocessing.report import medians, verdict, write_report
 from speech2video.util.audio import write_wave
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
@@ -144,6 +144,7 @@ def test_the_page_parses_and_the_json_has_the_same_figures(
     assert {"one & only", "a <note>"} <= set(page.texts)
     assert "&quot;" not in page.style
     values = json.loads((dataset / "report.json").read_text())
+    assert values["all"]["errors"]["face"]["median"] == figures.errors["face"].median
     assert values["clips"] == json.loads(json.dumps([asdict(figures)]))
     sentences = [one["sentence"] for one in values["verdict"]]
     assert sentences == [one.sentence for one in verdict([figures])]
@@ -152,6 +153,16 @@ def test_the_page_parses_and_the_json_has_the_same_figures(
         "report.html",
         "report.json",
     ]
+
+
+def test_the_figures_of_all_clips_are_their_medians() -> None:
+    clips = [
+        {"name": "a", "lag": 1, "errors": {"face": {"median": 1.0}}, "runs": ()},
+        {"name": "b", "lag": 2, "errors": {"face": {"median": 2.0}}, "runs": ()},
+        {"name": "c", "lag": None, "errors": {"face": {"median": 6.0}}, "runs": ()},
+    ]
+    assert medians(clips) == {"lag": 1.5, "errors": {"face": {"median": 2.0}}}
+    assert medians([{"lag": None}]) == {"lag": None}
 
 
 def test_no_clips_are_one_clear_line(tmp_path: Path, body: Body) -> None:

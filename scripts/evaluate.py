@@ -1,0 +1,48 @@
+"""Judge what was made, in numbers: metrics.json, report.html, and the tables printed.
+
+python scripts/evaluate.py KIND --help
+python scripts/evaluate.py preprocess --dataset datasets/demo --truth datasets/demo/truth \\
+    --output results/preprocess
+python scripts/evaluate.py motion --name demo --output results/motion
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import _checkout  # noqa: F401
+from evaluation import motion, preprocess
+from evaluation.page import Figures, print_figures, write_figures
+
+from speech2video.options.base_options import Options
+from speech2video.options.evaluate_motion_options import EvaluateMotionOptions
+from speech2video.options.evaluate_preprocess_options import EvaluatePreprocessOptions
+from speech2video.util.errors import OptionError, run_command
+
+
+class Kind(NamedTuple):
+    """Something to judge; its options have `output`, a folder."""
+
+    options: type[Options]
+    evaluate: Callable[[Any], Figures]
+
+
+KINDS = {
+    "preprocess": Kind(EvaluatePreprocessOptions, preprocess.evaluate),
+    "motion": Kind(EvaluateMotionOptions, motion.evaluate),
+}
+
+
+def main() -> None:
+    name, *arguments = sys.argv[1:] or [""]
+    if name not in KINDS:
+        raise OptionError(f"evaluate.py {name}: a kind is needed: {', '.join(KINDS)}")
+    options = KINDS[name].options.parse(arguments)
+    figures = KINDS[name].evaluate(options)
+    write_figures(options.output, f"{name}: how it compares", figures)
+    print_figures(figures)
+    print(f"report: {options.output / 'report.html'}")
+
+
+if __name__ == "__main__":
+    run_command(main)
