@@ -14,11 +14,14 @@ class BenchmarkOptions(Options):
         REQUIRED,
         "what to measure",
         group="benchmark",
-        choices=("body", "preprocess"),
+        choices=("body", "preprocess", "audio2pose"),
         positional=True,
     )
     threads: int = option(1, "processor cores to use", group="benchmark", minimum=1)
     minutes: float = option(
-        0.4, "length of the recording that is preprocessed", group="benchmark", minimum=0.04
+        0.4,
+        "length of the recording that is preprocessed, of the speech that is moved to",
+        group="benchmark",
+        minimum=0.04,
     )
     json: Path | None = option(None, "also write the figures to this file", group="benchmark")

@@ -23,9 +23,10 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("espeakng_loader") is None, reason="the extra `demo` is not installed"
 )
 SMALL = (
-    "--hidden_size 8 --layers 1 --window 16 --batch_size 4 --versions 2 --device cpu"
-    " --held_out 001 --validate_every 6 --save_every 2 --keep 50"
-).split()
+    *("--hidden_size", "8", "--layers", "1", "--window", "16", "--batch_size", "4"),
+    *("--versions", "2", "--held_out", "001", "--device", "cpu"),
+    *("--validate_every", "6", "--save_every", "2", "--keep", "50"),
+)
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 

@@ -1,7 +1,6 @@
 """Seeded noise that wanders smoothly, as it comes: what makes two performances differ."""
 
 import numpy as np
-from scipy.signal import lfilter
 
 SECONDS = (0.5, 1.0, 2.0)  # time constants, dealt to the numbers in turn
 FPS = 25
@@ -18,12 +17,10 @@ class NoiseStream:
 
     def next(self, count: int) -> np.ndarray:
         """Return the next frames (T, Z) float32."""
-        fresh_TZ = self._random.standard_normal((count, len(self._keep_Z)))
-        out_TZ = np.empty_like(fresh_TZ)
-        for z, keep in enumerate(self._keep_Z):
-            scaled_T = fresh_TZ[:, z] * np.sqrt(1 - keep**2)
-            state = [keep * self._last_Z[z]]
-            out_TZ[:, z], _ = lfilter([1.0], [1.0, -keep], scaled_T, zi=state)
-        if count:
-            self._last_Z = out_TZ[-1].copy()
-        return out_TZ.astype(np.float32)
+        keep_Z, last_Z = self._keep_Z, self._last_Z
+        noise_TZ = np.sqrt(1 - keep_Z**2) * self._random.standard_normal((count, len(keep_Z)))
+        for noise_Z in noise_TZ:  # scipy's filter is faster, and takes 60 MB to import
+            noise_Z += keep_Z * last_Z
+            last_Z = noise_Z
+        self._last_Z = last_Z.copy()
+        return noise_TZ.astype(np.float32)

@@ -1,4 +1,6 @@
-"""Speech to pose in use: legal poses, as many as the sound has frames, however they are asked for."""
+"""Speech to pose in use: legal poses, one for each frame, however they are asked for."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -58,7 +60,7 @@ def test_a_stream_gives_what_the_whole_gives(body: Body, arguments: tuple[str, .
     features_TF = speech_features(wave(50_000), kind=made.features)
     voice_F = voice_mean(features_TF, made.features, made.network.voice_mean.numpy())
     cuts = [0, 1, 3, 40, 40, len(features_TF)]
-    chunks = [features_TF[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    chunks = [features_TF[a:b] for a, b in pairwise(cuts)]
     streamed = torch.cat(list(made.stream(chunks, voice_F, seed=4)))
     torch.testing.assert_close(streamed, made.predict(features_TF, seed=4), rtol=1e-4, atol=1e-4)
 

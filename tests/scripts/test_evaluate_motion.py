@@ -6,8 +6,8 @@ from pathlib import Path
 
 import evaluate
 import pytest
-import train_audio2pose
 
+import train_audio2pose
 from speech2video.util.body.body_model import Body
 from tests.shared import run_here
 from tests.speech_clips import write_speech_clips

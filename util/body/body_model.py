@@ -166,7 +166,7 @@ class Body:
 
     def _corrective_rows(self, used: Tensor) -> Tensor:
         """Return the pose-corrective directions (486, 3·(used + joints)) of the vertices kept."""
-        directions = self.model.posedirs.view(len(self.model.posedirs), -1, 3)[:, used]
+        directions = self.model.posedirs.unflatten(1, (-1, 3))[:, used].float()
         return pad(directions, (0, 0, 0, len(JOINTS))).flatten(1)
 
     def _points(self, pose_TP: Tensor, betas: Tensor) -> Tensor:
@@ -235,6 +235,11 @@ def _read_body_file(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _widen(model: smplx.SMPLX, _: object) -> None:
+    """Bring the pose correctives to 32 bits when the whole mesh is asked for first."""
+    model.posedirs = model.posedirs.float()
+
+
 def _build(path: Path, arrays: dict[str, np.ndarray]) -> smplx.SMPLX:
     """Return smplx's model of arrays already read.
 
@@ -250,6 +255,9 @@ def _build(path: Path, arrays: dict[str, np.ndarray]) -> smplx.SMPLX:
         "use_face_contour": True,
         "create_transl": False,
     }
+    # smplx would copy the largest array twice; points need a few rows of it, so it stays as read.
+    correctives = arrays["posedirs"]
+    arrays = arrays | {"posedirs": np.zeros((*correctives.shape[:2], 1), np.float32)}
     silence = contextlib.redirect_stdout(io.StringIO())
     unpickled = mock.patch("smplx.body_models.np.load", lambda *_, **__: arrays)
     try:
@@ -259,6 +267,10 @@ def _build(path: Path, arrays: dict[str, np.ndarray]) -> smplx.SMPLX:
         raise DataError(f"{path}: smplx cannot use this body ({error})") from None
     if len(model.parents) != len(JOINTS) or len(POINTS) != 144:
         raise DataError(f"{path}: {len(model.parents)} joints; SMPL-X's {len(JOINTS)} are needed")
+    if correctives.dtype != np.float16:
+        correctives = correctives.astype(np.float32)
+    model.posedirs = torch.from_numpy(correctives.reshape(-1, correctives.shape[-1])).T
+    model.register_forward_pre_hook(_widen)
     # Weights stored in 16 bits do not quite sum to one, which would move the points by millimetres.
     model.lbs_weights /= model.lbs_weights.sum(1, keepdim=True)
     return model.eval()

@@ -1,0 +1,89 @@
+"""Speech to pose as it streams: loudness, features, LSTM, gestures, limits."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.machine import peak_memory_mb
+from speech2video.data.gesture_dictionary import GestureDictionary, GestureEntry
+from speech2video.data.gesture_insertion import GestureInserter
+from speech2video.models.audio2pose import build
+from speech2video.options.benchmark_options import BenchmarkOptions
+from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
+from speech2video.util.audio import SPEECH_RATE
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
+from speech2video.util.body.skeleton import BODY_JOINTS
+from speech2video.util.loudness import LoudnessMeter
+from speech2video.util.speech_features import FeatureStream
+from speech2video.util.transcript import Word
+from speech2video.util.voice_normalisation import VoiceMeter
+
+CHUNK = 20 * SPEECH_RATE  # samples read at a time
+EVERY = 2.0  # seconds between two words that are gestured at
+
+
+def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
+    """Return how much faster than speech, and in what memory, it becomes poses.
+
+    The network has the usual size and has learned nothing, which takes as long. The sound is read
+    twice, as of a file: once for its loudness and voice, once for its poses.
+    """
+    seconds = 60 * options.minutes
+    training = TrainAudio2PoseOptions(name="benchmark", dataset="nowhere")
+    body = Body.load()
+    predictor = build(training, body)
+    predictor.network.eval()
+    inserter = GestureInserter(GestureDictionary((_raised_arms(),)), body)
+    words = [Word("up", at, at + 0.3) for at in np.arange(1.0, seconds - 1, EVERY)]
+    took, frames = {}, 0
+    start = time.perf_counter()
+    loudness, stream, meter = LoudnessMeter(SPEECH_RATE), FeatureStream(training.features), None
+    for wave_S in _speech(seconds):
+        loudness.push(wave_S)
+    gain, meter = loudness.gain, VoiceMeter(training.features)
+    for wave_S in _speech(seconds):
+        meter.push(stream.push(gain * wave_S))
+    meter.push(stream.finish())
+    took["hearing"] = time.perf_counter() - start
+    timeline = inserter.plan(words, seed=0)
+    for pose_TP in predictor.stream(_features(seconds, gain, stream), meter.mean()):
+        inserter.apply(pose_TP, timeline, first_frame=frames)
+        frames += len(pose_TP)
+    whole = time.perf_counter() - start
+    return {
+        "speech_seconds": seconds,
+        "frames": frames,
+        "gestures": len(timeline.made),
+        "hearing_share": took["hearing"] / whole,
+        "times_real_time": seconds / whole,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def _speech(seconds: float) -> Iterator[np.ndarray]:
+    """Yield noise that comes and goes as syllables do, in chunks."""
+    random = np.random.default_rng(0)
+    loud = np.abs(np.sin(np.arange(CHUNK) * 2 * np.pi * 2 / SPEECH_RATE)).astype(np.float32)
+    left = round(seconds * SPEECH_RATE)
+    while left > 0:
+        count = min(CHUNK, left)
+        yield 0.1 * loud[:count] * random.standard_normal(count, dtype=np.float32)
+        left -= count
+
+
+def _features(seconds: float, gain: float, stream: FeatureStream) -> Iterator[np.ndarray]:
+    for wave_S in _speech(seconds):
+        yield stream.push(gain * wave_S)
+    yield stream.finish()
+
+
+def _raised_arms() -> GestureEntry:
+    pose_P = torch.zeros(POSE_SIZE)
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        joint = BODY_JOINTS.index(f"{side}_shoulder") - 1
+        pose_P[POSE_SLICES["body"].start + 3 * joint + 2] = sign * 0.6
+    return GestureEntry("up", ("up",), 0.7, ("left_arm", "right_arm"), pose_P.unsqueeze(0))
