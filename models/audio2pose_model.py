@@ -51,8 +51,8 @@ class LossWeights:
     )
     hands: float = 0.25
     body_velocity: float = 0.2
-    energy: float = 1.0
-    tremor: float = 0.3
+    energy: float = 0.5
+    tremor: float = 0.1
     joints: float = 1.0  # a metre
     lips: float = 150.0  # a metre: a millimetre of lips counts as much as 15 cm of arm
     limits: float = 10.0

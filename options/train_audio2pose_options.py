@@ -89,7 +89,7 @@ class TrainAudio2PoseOptions(TrainingOptions):
         0.15, "share of the LSTMs' numbers left out", group="training", minimum=0, maximum=0.9
     )
     adversary_rate: float = option(
-        1e-4, "learning rate of the motion's discriminator; 0: none", group="training", minimum=0
+        5e-5, "learning rate of the motion's discriminator; 0: none", group="training", minimum=0
     )
 
     def __post_init__(self) -> None:

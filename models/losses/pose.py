@@ -43,17 +43,20 @@ def velocity_error(error_NTP: Tensor, weight_NTP: Tensor) -> Tensor:
 def energy_error(
     pose_NTP: Tensor, truth_NTP: Tensor, weight_NTP: Tensor, *, usual: float, order: int = 1
 ) -> Tensor:
-    """Return by how much windows are too lively or too stiff: squared difference of RMS speeds.
+    """Return by how much windows are too lively or too stiff: squared difference of energies.
 
     A regression that does not know when a hand will move holds it still. This asks each window for
-    the truth's speed, whichever way it goes. `usual` is the data's RMS speed, which counts 1. Order
-    1 is speed; 3 is jerk, which tells trembling from moving.
+    the truth's mean squared speed, whichever way it goes. `usual` is the data's RMS speed, whose
+    square counts 1. Order 1 is speed; 3 is jerk, which tells trembling from moving. Energies and
+    not speeds are compared: their means over windows are what must agree.
     """
     counts = weight_NTP.unfold(1, order + 1, 1).amin(-1)  # of the frames it takes
     share = counts / counts.sum(dim=(1, 2), keepdim=True).clamp(min=1e-8)
-    rates = [(_differences(motion, order) / usual).square() for motion in (pose_NTP, truth_NTP)]
-    speeds = [(rate * share).sum(dim=(1, 2)).clamp(min=1e-4).sqrt() for rate in rates]
-    return (speeds[0] - speeds[1]).square().mean()
+    energies = [
+        ((_differences(motion, order) / usual).square() * share).sum(dim=(1, 2))
+        for motion in (pose_NTP, truth_NTP)
+    ]
+    return (energies[0] - energies[1]).square().mean()
 
 
 def usual_speed(motions: Sequence[Tensor], weight_P: Tensor, *, order: int = 1) -> float:

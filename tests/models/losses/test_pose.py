@@ -58,10 +58,10 @@ def test_energy_is_blind_to_direction_and_sees_stiffness(motion: torch.Tensor):
         return losses.energy_error(moved, motion, WEIGHT, usual=usual[order], order=order).item()
 
     assert error(-motion) == pytest.approx(0, abs=1e-6)
-    assert error(motion / 2) == pytest.approx(0.25, rel=0.05)
+    assert error(motion / 2) == pytest.approx(0.75**2, rel=0.05)
     assert error(motion * 0) == pytest.approx(1, rel=0.05)
-    assert error(motion * 2) == pytest.approx(1, rel=0.05)
-    assert error(motion / 2, order=3) == pytest.approx(0.25, rel=0.05)
+    assert error(motion * 2) == pytest.approx(3**2, rel=0.05)
+    assert error(motion / 2, order=3) == pytest.approx(0.75**2, rel=0.05)
     drift = torch.linspace(0, 3, 20).view(1, 20, 1).expand_as(motion)  # speed, but no jerk
     assert error(drift, order=3) == pytest.approx(error(motion * 0, order=3), rel=0.01)
 
