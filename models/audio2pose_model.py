@@ -46,14 +46,12 @@ class LossWeights:
 
     face: float = 2.0
     face_velocity: float = 4.0
-    body: float = (
-        0.5  # low: what hands do is the speaker's choice, and the mean of choices is stiff
-    )
-    hands: float = 0.25
+    body: float = 0.25  # low: hands do as the speaker likes, and the mean of choices is stiff
+    hands: float = 0.15
     body_velocity: float = 0.2
     energy: float = 0.5
     tremor: float = 0.1
-    joints: float = 1.0  # a metre
+    joints: float = 0.3  # a metre
     lips: float = 150.0  # a metre: a millimetre of lips counts as much as 15 cm of arm
     limits: float = 10.0
     adversary: float = 0.1

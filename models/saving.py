@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from speech2video.models.base_model import BaseModel
+from speech2video.models.base_model import ADVERSARY, BaseModel
 from speech2video.options.base_options import Options
 from speech2video.options.training_options import TrainingOptions
 from speech2video.util.checkpoint import (
@@ -22,6 +22,7 @@ from speech2video.util.checkpoint import (
     load_state,
     load_weights,
     read_tensors,
+    rounded,
     save_state,
     save_weights,
     write_tensors,
@@ -116,22 +117,32 @@ def load_networks(
 
 
 def export(
-    model: BaseModel,
-    folder: Path,
-    *,
-    options: TrainingOptions,
-    dtype: torch.dtype = torch.float16,
-) -> None:
-    """Write a checkpoint to ship: inference networks, averaged where they are, in 16 bits.
+    run: Path, folder: Path, *, options: type[TrainingOptions], dtype: torch.dtype = torch.float16
+) -> Path:
+    """Write a checkpoint to ship from a run's: averaged where it is, 16 bits, no adversaries.
+
+    Args:
+        run: the run's folder, or one of its step_N.
+        folder: to write options.json and model.safetensors into.
+        options: the class of the run's options.
+
+    Returns:
+        The checkpoint that was taken.
 
     Raises:
-        DataError: a weight is too large for `dtype`, or the folder cannot be written.
+        DataError: no checkpoint there, a weight too large for `dtype`, or an unwritable folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    networks = nn.ModuleDict({name: model.networks[name] for name in model.inference_networks})
-    with model.evaluating():
-        save_weights(folder / WEIGHTS, networks, dtype=dtype, metadata={"step": str(model.step)})
-    options.for_shipping().save(folder / OPTIONS)
+    checkpoint = for_use(run)
+    tensors = read_tensors(checkpoint / WEIGHTS)
+    if (checkpoint / AVERAGES).is_file():
+        tensors |= read_tensors(checkpoint / AVERAGES)
+    networks = {k: v for k, v in tensors.items() if not k.startswith(ADVERSARY)}
+    saved = options.load(checkpoint / OPTIONS)
+    write_tensors(
+        folder / WEIGHTS, {k: rounded(folder / WEIGHTS, k, v, dtype) for k, v in networks.items()}
+    )
+    saved.for_shipping().save(folder / OPTIONS)
+    return checkpoint
 
 
 def check_finite(model: BaseModel) -> str:

@@ -1,5 +1,6 @@
 """What a person may choose for `train_audio2pose.py`."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -96,3 +97,9 @@ class TrainAudio2PoseOptions(TrainingOptions):
         super().__post_init__()
         if self.bidirectional and self.look_ahead:
             raise OptionError("--bidirectional hears the whole file: --look_ahead 0 is needed")
+
+    def for_shipping(self) -> "TrainAudio2PoseOptions":
+        """Return the options without what belongs to one machine."""
+        return dataclasses.replace(
+            super().for_shipping(), body=None, gestures=None, pretrained=None
+        )

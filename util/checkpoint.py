@@ -42,7 +42,7 @@ def save_weights(
     """
     if isinstance(module, DistributedDataParallel):
         module = module.module  # its wrapper's name must not end up in the file
-    tensors = {name: _rounded(path, name, t, dtype) for name, t in module.state_dict().items()}
+    tensors = {name: rounded(path, name, t, dtype) for name, t in module.state_dict().items()}
     write_tensors(path, tensors, metadata=metadata)
 
 
@@ -140,7 +140,8 @@ def _check_version(path: Path, found: object) -> None:
         )
 
 
-def _rounded(path: Path, name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+def rounded(path: Path, name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Return a tensor in a floating-point type; raises `DataError` where it cannot hold it."""
     if dtype is None or not tensor.is_floating_point():
         return tensor
     largest = float(tensor.abs().max()) if tensor.numel() else 0.0

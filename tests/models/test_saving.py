@@ -39,7 +39,7 @@ def test_networks_for_use_hold_the_average(run: tuple) -> None:
 def test_shipped_checkpoint_is_small_and_loads(run: tuple, tmp_path: Path) -> None:
     options, model = run
     before = {k: v.clone() for k, v in model.networks.state_dict().items()}
-    export(model, tmp_path / "shipped", options=options)
+    export(options.folder, tmp_path / "shipped", options=ToyOptions)
     names = sorted(path.name for path in (tmp_path / "shipped").iterdir())
     assert names == ["model.safetensors", "options.json"]
     shipped = read_tensors(tmp_path / "shipped/model.safetensors")

@@ -1,0 +1,27 @@
+"""Make a checkpoint to ship: averaged weights in 16 bits, and the options that they need.
+
+python scripts/export_checkpoint.py --name NAME --kind audio2pose --output checkpoints/SPEAKER
+"""
+
+import _checkout  # noqa: F401
+
+from speech2video.models.saving import export
+from speech2video.options.export_checkpoint_options import ExportCheckpointOptions
+from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
+from speech2video.util.errors import run_command
+
+KINDS = {options.KIND: options for options in (TrainAudio2PoseOptions,)}
+
+
+def main() -> None:
+    options = ExportCheckpointOptions.parse()
+    run, folder = (
+        base / options.kind for base in (options.checkpoints / options.name, options.output)
+    )
+    taken = export(run, folder, options=KINDS[options.kind])
+    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 1e6
+    print(f"{folder}: {size:.1f} MB, from {taken}")
+
+
+if __name__ == "__main__":
+    run_command(main)
