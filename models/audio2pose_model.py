@@ -13,6 +13,7 @@ from speech2video.models.audio2pose import NETWORK, Audio2Pose
 from speech2video.models.base_model import BaseModel
 from speech2video.models.losses.adversary import Adversary
 from speech2video.models.losses.pose import (
+    LEVERS,
     energy_error,
     joint_error,
     levers,
@@ -97,7 +98,7 @@ class Audio2PoseModel(BaseModel):
         pose_std = predictor.network.pose_std.cpu()
         moving = pose_std > LEAST_STD
         tables = {
-            "levers": (levers() * pose_std).square(),
+            **{part: (levers(part) * pose_std).square() for part in LEVERS},
             "face": part_weights(dict.fromkeys(FACE, 1.0)),
             "body": part_weights({"translation": 0.1, "root_orientation": 0.1, "body": 1.0}),
             "hands": part_weights({"left_hand": 1.0, "right_hand": 1.0}),
@@ -106,7 +107,7 @@ class Audio2PoseModel(BaseModel):
         standard = [motion / pose_std for motion in motions]
         self._usual = {
             (name, order): usual_speed(standard, tables[name] * moving, order=order)
-            for name in ("levers", "hands")
+            for name in (*LEVERS, "hands")
             for order in (SPEED, JERK)
         }
 
@@ -158,7 +159,7 @@ class Audio2PoseModel(BaseModel):
     def _energy_error(
         self, pose_NTP: Tensor, truth_NTP: Tensor, free_NT1: Tensor, order: int
     ) -> Tensor:
-        """Return how much livelier or stiffer than the truth arms and fingers are, added up."""
+        """Return how much livelier or stiffer than the truth each part is, added up."""
         return sum(
             energy_error(
                 pose_NTP, truth_NTP, self._tables[name] * free_NT1, usual=usual, order=order

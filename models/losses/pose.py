@@ -15,7 +15,10 @@ from speech2video.util.body.skeleton import BODY_JOINTS, POINT_INDEX, POINTS, in
 
 LIP_PAIRS = tuple((f"face_{i}", f"face_{j}") for i, j in ((61, 67), (62, 66), (63, 65)))  # iBUG 68
 LEAST_SPEED = 1e-3  # standard deviations a frame: what moves less in all the data stands still
-LEVERS = {"spine": 0.6, "collar": 0.6, "shoulder": 0.55, "elbow": 0.3, "wrist": 0.1}  # metres
+LEVERS = {  # metres
+    "trunk": {"spine": 0.5, "neck": 0.25, "head": 0.15},
+    "arms": {"collar": 0.6, "shoulder": 0.55, "elbow": 0.3, "wrist": 0.1},
+}
 
 
 def part_weights(weights: Mapping[str, float]) -> Tensor:
@@ -71,14 +74,19 @@ def _differences(motion: Tensor, order: int) -> Tensor:
     return motion.diff(n=order, dim=-2)
 
 
-def levers() -> Tensor:
-    """Return (106,) about how far a radian of each number carries the hands, metres; legs: 0."""
+def levers(part: str) -> Tensor:
+    """Return (106,) about how far a radian of each number of a part carries what hangs on it, m.
+
+    `part` is a key of `LEVERS`. Trunk and arms are apart, or a trembling head would not be seen
+    beside the arms.
+    """
     table = torch.zeros(POSE_SIZE)
-    table[POSE_SLICES["translation"]] = 1.0
-    table[POSE_SLICES["root_orientation"]] = LEVERS["spine"]
+    if part == "trunk":
+        table[POSE_SLICES["translation"]] = 1.0
+        table[POSE_SLICES["root_orientation"]] = LEVERS["trunk"]["spine"]
     for joint, name in enumerate(BODY_JOINTS[1:]):
         start = POSE_SLICES["body"].start + 3 * joint
-        lever = next((metres for part, metres in LEVERS.items() if part in name), 0.0)
+        lever = next((metres for key, metres in LEVERS[part].items() if key in name), 0.0)
         table[start : start + 3] = lever
     return table
 

@@ -75,3 +75,10 @@ def test_lips_see_the_jaw_and_not_where_the_head_is(body: Body):
     opened = body.points(pose)
     assert losses.lip_error(opened, still) > 0.005
     assert losses.joint_error(opened, still) == pytest.approx(0, abs=1e-3)
+
+
+def test_trunk_and_arms_are_apart_and_legs_are_neither():
+    trunk, arms = losses.levers("trunk"), losses.levers("arms")
+    assert trunk.any() and arms.any() and not (trunk * arms).any()
+    body = (trunk + arms)[POSE_SLICES["body"]].view(21, 3)
+    assert not body[[0, 1, 3, 4, 6, 7, 9, 10]].any()  # hips, knees, ankles, feet
