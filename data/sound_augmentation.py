@@ -41,7 +41,7 @@ class SoundAugmentation:
     highest: Range | None = (3300.0, 7800.0)  # Hz, upper end of the band (telephone: 3400)
     echo: Range | None = (0.1, 0.6)  # seconds until an echo is 60 dB down
     direct: Range = (3.0, 15.0)  # dB by which sound is louder than its echo
-    noise: Range | None = (8.0, 40.0)  # dB by which speech of `LEVEL` is louder than noise
+    noise: Range | None = (4.0, 40.0)  # dB by which speech of `LEVEL` is louder than noise
     colour: Range = (0.0, 2.0)  # noise's power falls as frequency to this: 0 white, 1 pink, 2 brown
     gain: Range | None = (-6.0, 6.0)  # dB
     probability: float = 0.5

@@ -35,6 +35,7 @@ from speech2video.util.training_log import TrainingLog
 FACE = ("expression", "jaw")
 LEAST_STD = 0.01  # radians, metres: a number that moves less in all recordings is held still
 SPEED, JERK = 1, 3  # orders of differences
+MOSTLY = 0.5  # share of a window that gestures of the dictionary take, to be judged no more
 JUDGED_NOISE = 0.1  # standard deviations, of what is judged: else tremor too fine to see decides
 LAST_RATE = 0.02  # share of the learning rate that is left at the end
 SHOWN_FRAMES = 300  # of a validation's video
@@ -176,10 +177,13 @@ class Audio2PoseModel(BaseModel):
         points_MK3 = self.body.points(pose_MP)
         with torch.no_grad():
             truth_MK3 = self.body.points(truth_MP)
+        heard_M, gesture_M = (
+            batch[k][rows, batch["posed"]].flatten() for k in ("weight", "gesture")
+        )
         rotations_MJ3 = vector_to_smplx(pose_MP, self.body.hands).rotations
         return {
-            "joints": joint_error(points_MK3, truth_MK3),
-            "lips": lip_error(points_MK3, truth_MK3),
+            "joints": joint_error(points_MK3, truth_MK3, heard_M * (1 - gesture_M)),
+            "lips": lip_error(points_MK3, truth_MK3, heard_M),
             "limits": limit_penalty(rotations_MJ3),
         }
 
@@ -193,7 +197,8 @@ class Audio2PoseModel(BaseModel):
         speech_NTF = (batch["features"][:, :window] - network.feature_mean) / network.feature_std
         blur = JUDGED_NOISE * torch.randn_like(truth_NTP[..., GESTURING])
         real, fake = (motion[..., GESTURING] + blur for motion in (truth_NTP, pose_NTP))
-        given = {"condition": (speech_NTF,), "present_N": batch["weight"].amin(1)}
+        free_N = (batch["gesture"].mean(1) < MOSTLY).to(real.dtype)
+        given = {"condition": (speech_NTF,), "present_N": batch["weight"].amin(1) * free_N}
         return {
             "d_motion": judge.update(real, fake, **given),
             "adversary": judge.generator_loss(fake, **given),

@@ -1,7 +1,7 @@
 """Judge what was made, in numbers: metrics.json, report.html, and the tables printed.
 
 python scripts/evaluate.py KIND --help
-python scripts/evaluate.py preprocess --dataset datasets/demo --truth datasets/demo/truth \\
+python scripts/evaluate.py preprocess --dataset datasets/demo/clips --truth datasets/demo/truth \\
     --output results/preprocess
 python scripts/evaluate.py motion --name demo --output results/motion
 """

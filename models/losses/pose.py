@@ -91,12 +91,13 @@ def levers(part: str) -> Tensor:
     return table
 
 
-def joint_error(points_MK3: Tensor, truth_MK3: Tensor) -> Tensor:
+def joint_error(points_MK3: Tensor, truth_MK3: Tensor, weight_M: Tensor) -> Tensor:
     """Return the mean distance in metres of upper-body joints and finger tips."""
-    return (points_MK3[:, _JOINTS] - truth_MK3[:, _JOINTS]).norm(dim=-1).mean()
+    distance_MJ = (points_MK3[:, _JOINTS] - truth_MK3[:, _JOINTS]).norm(dim=-1)
+    return (distance_MJ.mean(1) * weight_M).mean()
 
 
-def lip_error(points_MK3: Tensor, truth_MK3: Tensor) -> Tensor:
+def lip_error(points_MK3: Tensor, truth_MK3: Tensor, weight_M: Tensor) -> Tensor:
     """Return the mean error in metres of the lips' shape about their middle, and of their gap.
 
     The gap counts once more by itself: whether lips close on p, b and m is seen at once.
@@ -106,7 +107,8 @@ def lip_error(points_MK3: Tensor, truth_MK3: Tensor) -> Tensor:
         lips_ML3 = points[:, _LIPS]
         shapes.append(lips_ML3 - points[:, _NOSE : _NOSE + 1])
         gaps.append((points[:, _UPPER] - points[:, _LOWER]).norm(dim=-1))
-    return (shapes[0] - shapes[1]).norm(dim=-1).mean() + (gaps[0] - gaps[1]).abs().mean()
+    error_M = (shapes[0] - shapes[1]).norm(dim=-1).mean(1) + (gaps[0] - gaps[1]).abs().mean(1)
+    return (error_M * weight_M).mean()
 
 
 def _used(name: str) -> bool:

@@ -130,8 +130,8 @@ def gesture_distances(
     motions: Motions, test: Sequence[SpeechMotion], body: Body
 ) -> dict[str, Figures]:
     """Return each system's Fréchet gesture distance, with its floor and ceiling beside it."""
+    distance = GestureDistance.load(body.hands)
     try:
-        distance = GestureDistance.load(body.hands)
         truth = motions["truth"]
         found = {name: distance.compare(poses, truth) for name, poses in motions.items()}
     except DataError:  # clips shorter than its windows

@@ -14,6 +14,7 @@ def motion() -> torch.Tensor:
     return 0.1 * torch.randn(3, 20, POSE_SIZE).cumsum(1)
 
 
+ONE = torch.ones(20)
 WEIGHT = torch.full((3, 20, POSE_SIZE), 1 / POSE_SIZE)
 
 
@@ -31,8 +32,8 @@ def test_the_truth_costs_nothing(motion: torch.Tensor, body: Body):
         losses.weighted_error(zero, WEIGHT),
         losses.velocity_error(zero, WEIGHT),
         losses.energy_error(motion, motion, WEIGHT, usual=1.0),
-        losses.joint_error(points, points),
-        losses.lip_error(points, points),
+        losses.joint_error(points, points, ONE),
+        losses.lip_error(points, points, ONE),
     ):
         assert loss == 0
 
@@ -70,11 +71,11 @@ def test_lips_see_the_jaw_and_not_where_the_head_is(body: Body):
     pose = torch.zeros(2, POSE_SIZE)
     still = body.points(pose)
     moved = still + torch.tensor([0.3, 0.0, 0.1])
-    assert losses.lip_error(moved, still) == pytest.approx(0, abs=1e-6)
+    assert losses.lip_error(moved, still, ONE[:2]) == pytest.approx(0, abs=1e-6)
     pose[:, POSE_SLICES["jaw"].start] = 0.2
     opened = body.points(pose)
-    assert losses.lip_error(opened, still) > 0.005
-    assert losses.joint_error(opened, still) == pytest.approx(0, abs=1e-3)
+    assert losses.lip_error(opened, still, ONE[:2]) > 0.005
+    assert losses.joint_error(opened, still, ONE[:2]) == pytest.approx(0, abs=1e-3)
 
 
 def test_trunk_and_arms_are_apart_and_legs_are_neither():
