@@ -15,6 +15,7 @@ from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.checkpoint_folder import OPTIONS, for_use
 from speech2video.util.smooth_noise import NoiseStream
+from speech2video.util.smoothing import Smoother
 from speech2video.util.speech_features import feature_size, speech_features
 from speech2video.util.voice_normalisation import voice_mean
 
@@ -39,25 +40,40 @@ class Audio2Pose:
     def __init__(self, network: SpeechToPose, body: Body, *, features: str) -> None:
         self.network, self.body, self.features = network, body, features
 
-    def of_wave(self, wave_S: np.ndarray, *, seed: int = 0) -> Tensor:
+    def of_wave(self, wave_S: np.ndarray, *, seed: int = 0, smooth: int = 1) -> Tensor:
         """Return pose vectors (T, 106), T = ceil(S / 640), of loudness-normalised speech."""
         features_TF = speech_features(wave_S, kind=self.features)
-        return self.predict(features_TF, seed=seed)
+        return self.predict(features_TF, seed=seed, smooth=smooth)
 
-    def predict(self, features_TF: np.ndarray, *, seed: int = 0) -> Tensor:
+    def predict(self, features_TF: np.ndarray, *, seed: int = 0, smooth: int = 1) -> Tensor:
         """Return pose vectors (T, 106) of a recording's features (T, F). Joint limits hold."""
         voice_F = voice_mean(features_TF, self.features, self.network.voice_mean.cpu().numpy())
         chunks = (features_TF[i : i + CHUNK] for i in range(0, len(features_TF), CHUNK))
-        poses = list(self.stream(chunks, voice_F, seed=seed))
+        poses = list(self.stream(chunks, voice_F, seed=seed, smooth=smooth))
         return torch.cat(poses) if poses else torch.zeros(0, self.network.size)
 
     def stream(
-        self, chunks: Iterable[np.ndarray], voice_F: np.ndarray, *, seed: int = 0
+        self,
+        chunks: Iterable[np.ndarray],
+        voice_F: np.ndarray,
+        *,
+        seed: int = 0,
+        smooth: int = 1,
     ) -> Iterator[Tensor]:
         """Yield pose vectors (n, 106) as features (n, F) come; together as many as came in.
 
         How the features are cut into chunks does not matter. `voice_F` is taken from all of them.
+        `smooth` is an odd number of frames over which body and hands, never the face, are smoothed.
         """
+        smoother = Smoother(smooth)
+        for pose_TP in self._raw(chunks, voice_F, seed):
+            yield self._legal(smoother.push(pose_TP))
+        yield self._legal(smoother.finish())
+
+    def _raw(
+        self, chunks: Iterable[np.ndarray], voice_F: np.ndarray, seed: int
+    ) -> Iterator[Tensor]:
+        """Yield the network's poses, each at its own frame."""
         network = self.network
         noise = NoiseStream(max(network.noise, 1), seed=seed)
         state, late, last = None, network.look_ahead, None
@@ -65,12 +81,12 @@ class Audio2Pose:
             if len(features_TF):
                 last = features_TF[-1:]
                 pose_TP, state = self._step(features_TF - voice_F, noise, state)
-                yield self._legal(pose_TP[late:])
+                yield pose_TP[late:]
                 late = max(late - len(pose_TP), 0)
         if last is not None and network.look_ahead:  # beyond the end the last moment lasts
             beyond = last.repeat(network.look_ahead, axis=0) - voice_F
             pose_TP, _ = self._step(beyond, noise, state)
-            yield self._legal(pose_TP[late:])
+            yield pose_TP[late:]
 
     @torch.no_grad()
     def _step(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speech2video.options.base_options import REQUIRED, Options, option
+from speech2video.util.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,18 @@ class EvaluateMotionOptions(Options):
         (), "clips to judge on; those that the run held out if left out", group="data"
     )
     seed: int = option(0, "draws the motion's noise and the gestures", group="data", minimum=0)
+    smooth: int = option(
+        1,
+        "odd number of frames over which body and hands are smoothed; 1: none",
+        group="data",
+        minimum=1,
+        maximum=51,
+    )
     draws: int = option(
         1000, "of the bootstrap, for the intervals", group="data", minimum=10, maximum=100000
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.smooth % 2 == 0:
+            raise OptionError(f"--smooth {self.smooth}: an odd number of frames is needed")

@@ -62,7 +62,9 @@ def evaluate(options: EvaluateMotionOptions) -> Figures:
     train, test = _recordings(options, predictor.body)
     motions: Motions = {"truth": [recording.pose_TP for recording in test]}
     plain = [
-        predictor.of_wave(recording.wave_S, seed=options.seed)[: len(recording)]
+        predictor.of_wave(recording.wave_S, seed=options.seed, smooth=options.smooth)[
+            : len(recording)
+        ]
         for recording in test
     ]
     figures: Figures = {}

@@ -1,0 +1,70 @@
+"""Motion without its tremor, as it comes: a Savitzky-Golay filter (Analytical Chemistry 36, 1964).
+
+A parabola is fitted to the frames around each frame, and its middle taken: slow and fast movements
+keep their size, which a plain mean would shrink. Never for lips: they must close on p, b and m.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speech2video.util.body.pose_vector import POSE_SLICES
+
+ORDER = 2  # of the polynomial
+GESTURING = ("translation", "root_orientation", "body", "left_hand", "right_hand")
+
+
+class Smoother:
+    """Smooths parts of pose vectors that come in chunks; the chunks' size does not matter.
+
+    Args:
+        window: frames of a fit, odd; poses come out half as many frames late. 1 changes nothing.
+        parts: of the pose vector; the others pass as they are.
+
+    Raises:
+        ValueError: an even window, or one too short for a parabola.
+    """
+
+    def __init__(self, window: int, parts: Sequence[str] = GESTURING) -> None:
+        if window % 2 == 0 or (1 < window <= ORDER):
+            raise ValueError(f"a smoothing window of {window} frames; 1, or an odd number from 3")
+        self.reach = window // 2
+        self._weights = torch.from_numpy(savitzky_golay(window)).float()
+        self._columns = [i for part in parts for i in range(*POSE_SLICES[part].indices(10**6))]
+        self._held: Tensor | None = None  # what later poses need, the first repeated before it
+
+    def push(self, pose_TP: Tensor) -> Tensor:
+        """Take poses (T, 106) and return those (n, 106) that are done."""
+        if not len(pose_TP):
+            return pose_TP
+        if self._held is None:
+            self._held = pose_TP[:1].repeat(self.reach, 1)
+        self._held = torch.cat((self._held, pose_TP))
+        return self._take()
+
+    def finish(self) -> Tensor:
+        """Return the poses that are still due, the last one repeated after it."""
+        if self._held is None:
+            return torch.zeros(0, sum(part.stop - part.start for part in POSE_SLICES.values()))
+        self._held = torch.cat((self._held, self._held[-1:].repeat(self.reach, 1)))
+        return self._take()
+
+    def _take(self) -> Tensor:
+        count = len(self._held) - 2 * self.reach
+        if count <= 0:
+            return self._held[:0]
+        done_TP = self._held[self.reach : self.reach + count].clone()
+        windows = self._held[:, self._columns].unfold(0, len(self._weights), 1)
+        done_TP[:, self._columns] = windows @ self._weights
+        self._held = self._held[count:]
+        return done_TP
+
+
+def savitzky_golay(window: int) -> np.ndarray:
+    """Return the weights (window,) that give a least-squares parabola's middle."""
+    if window == 1:
+        return np.ones(1)
+    steps = np.arange(window) - window // 2
+    return np.linalg.pinv(np.vander(steps, ORDER + 1, increasing=True))[0]
