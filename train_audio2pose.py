@@ -18,6 +18,7 @@ from speech2video.data.speech_motion import (
     load_dataset,
     mark_gestures,
     pose_statistics,
+    smoothed,
 )
 from speech2video.data.training_loader import training_loader
 from speech2video.models import audio2pose
@@ -39,7 +40,8 @@ def main() -> None:
 def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     """Load, build, fit."""
     body = Body.load(options.body)
-    recordings = load_dataset(options.dataset, body)
+    loaded = load_dataset(options.dataset, body)
+    recordings = [smoothed(recording, options.smooth) for recording in loaded]
     if options.gestures is not None:
         recordings = mark_gestures(recordings, GestureDictionary.load(options.gestures))
     training, held_out = divide(
@@ -58,6 +60,7 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
         steps=options.steps,
         ema=options.ema,
         clip=options.clip,
+        precision=options.precision,
         device=device,
     )
     loader = training_loader(

@@ -16,6 +16,7 @@ from speech2video.util.audio import SPEECH_RATE, load_wave
 from speech2video.util.body.body_model import Body
 from speech2video.util.camera import Camera
 from speech2video.util.errors import DataError
+from speech2video.util.smoothing import Smoother
 from speech2video.util.transcript import Word, read_words
 
 SAMPLES_A_FRAME = SPEECH_RATE // FPS  # 640
@@ -87,6 +88,16 @@ def load_speech_motion(clip: Clip, body: Body) -> SpeechMotion:
 def load_dataset(folder: Path, body: Body) -> list[SpeechMotion]:
     """Return all clips of a data set, in name order; raises `DataError` as each clip does."""
     return [load_speech_motion(clip, body) for clip in clips_of(folder)]
+
+
+def smoothed(recording: SpeechMotion, window: int) -> SpeechMotion:
+    """Return a clip with body and hands smoothed over an odd number of frames, lips as they are.
+
+    A fit trembles by a few millimetres from frame to frame, and what is trained on it would, too.
+    """
+    smoother = Smoother(window)
+    pose_TP = torch.cat((smoother.push(recording.pose_TP), smoother.finish()))
+    return replace(recording, pose_TP=pose_TP)
 
 
 def divide(

@@ -23,6 +23,7 @@ from speech2video.models.losses.pose import (
     velocity_error,
     weighted_error,
 )
+from speech2video.models.mixed_precision import Precision
 from speech2video.models.motion_video import write_motion_video
 from speech2video.models.networks.motion_discriminator import MotionDiscriminator
 from speech2video.util.body.joint_limits import limit_penalty
@@ -67,6 +68,7 @@ class Audio2PoseModel(BaseModel):
         motions: pose vectors (T, 106) of the training clips, for their usual speed.
         learning_rate: of Adam, to begin with.
         adversary: learning rate of the motion discriminator; 0 for none.
+        precision: one of `mixed_precision.PRECISIONS`.
         steps: over which the learning rate falls, as half a cosine; None: it stays.
     """
 
@@ -79,17 +81,20 @@ class Audio2PoseModel(BaseModel):
         adversary: float = 0.0,
         steps: int | None = None,
         ema: float | None = 0.999,
+        precision: str = "fp32",
         clip: float | None = 1.0,
         weights: LossWeights | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(device=device, clip=clip)
         self.learning_rate, self.steps = learning_rate, steps
+        self.precision = Precision(precision)
+        self.precision.cast(predictor.network.branches)  # what statistics it holds stay exact
         network = self.add_network(NETWORK, predictor.network, ema_decay=ema)
         self.predictor, self.weights = predictor, weights or LossWeights()
         self.body = predictor.body.to(self.device)
-        self.optimizers[NETWORK] = torch.optim.Adam(
-            network.parameters(), lr=learning_rate, betas=(0.9, 0.99)
+        self.optimizers[NETWORK] = self.precision.optimizer(
+            network.parameters(), lambda p: torch.optim.Adam(p, lr=learning_rate, betas=(0.9, 0.99))
         )
         if adversary:
             judge = MotionDiscriminator(len(GESTURING), network.feature_mean.numel())
@@ -117,7 +122,8 @@ class Audio2PoseModel(BaseModel):
         network = self.predictor.network
         late = network.look_ahead
         truth_NTP = (batch["pose"] - network.pose_mean) / network.pose_std
-        outputs_NTP, _ = self.net(NETWORK)(batch["features"], batch["noise"])
+        with self.precision.autocast(self.device):
+            outputs_NTP, _ = self.net(NETWORK)(batch["features"], batch["noise"])
         pose_NTP = outputs_NTP[:, late:]
         losses = self._motion_losses(pose_NTP, truth_NTP, batch)
         losses |= self._posed_losses(pose_NTP, batch)

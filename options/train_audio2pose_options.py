@@ -53,6 +53,14 @@ class TrainAudio2PoseOptions(TrainingOptions):
         group="data",
         minimum=0.4,
     )
+    smooth: int = option(
+        7,
+        "odd number of frames over which the clips' bodies and hands are smoothed: fits tremble; "
+        "1: none, for motion capture",
+        group="data",
+        minimum=1,
+        maximum=51,
+    )
     window: int = option(100, "frames of an item", group="data", minimum=8, maximum=10000)
     versions: int = option(
         16,
@@ -95,6 +103,8 @@ class TrainAudio2PoseOptions(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.smooth % 2 == 0:
+            raise OptionError(f"--smooth {self.smooth}: an odd number of frames is needed")
         if self.bidirectional and self.look_ahead:
             raise OptionError("--bidirectional hears the whole file: --look_ahead 0 is needed")
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
+import train_audio2pose
 from speech2video.data.speech_motion import load_dataset
 from speech2video.models import audio2pose
 from speech2video.util.body.body_model import Body
 from speech2video.util.checkpoint import read_tensors
 from speech2video.util.checkpoint_folder import newest
-from tests.shared import ROOT
+from tests.shared import ROOT, run_here
 from tests.speech_clips import write_speech_clips
 
 pytestmark = pytest.mark.skipif(
@@ -83,6 +84,18 @@ def test_two_processes_equal_one(dataset: Path, runs: Path):
     assert one.keys() == two.keys()
     for key in one:
         torch.testing.assert_close(one[key], two[key], rtol=1e-4, atol=1e-5, msg=key)
+
+
+@pytest.mark.parametrize("precision", ["autocast", "bf16"])
+def test_it_trains_in_16_bits(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: Body, precision: str
+):
+    arguments = ("--dataset", dataset, "--checkpoints", tmp_path, "--name", "half", *SMALL)
+    run = (*arguments, "--steps", 3, "--precision", precision)
+    assert run_here(monkeypatch, train_audio2pose.main, *run) == 0
+    predictor = audio2pose.load(tmp_path / "half" / "audio2pose")
+    pose_TP = predictor.of_wave(load_dataset(dataset, body)[0].wave_S)
+    assert pose_TP.dtype == torch.float32 and torch.isfinite(pose_TP).all()
 
 
 def test_what_was_trained_moves_a_body_to_speech(dataset: Path, runs: Path, body: Body):

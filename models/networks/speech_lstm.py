@@ -138,9 +138,10 @@ class SpeechToPose(nn.Module):
             inputs = speech_NTF
             if name in self.noisy:
                 inputs = torch.cat((speech_NTF, noise_NTZ), -1)
+            inputs = inputs.to(branch.lstm.weight_ih_l0.dtype)  # 16 bits, perhaps
             outputs, after[name] = branch(inputs, None if state is None else state[name])
             for part, where in self.parts[name].items():
-                pose_NTP[..., where] = outputs[part]
+                pose_NTP[..., where] = outputs[part].float()
         return pose_NTP, after
 
     def in_units(self, pose_NTP: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Clips in memory, and how they are divided into what is trained on and what is held out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from speech2video.data.speech_motion import (
     divide,
     load_dataset,
     mark_gestures,
+    smoothed,
 )
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
@@ -43,6 +45,14 @@ def test_else_the_ends_are_and_every_frame_is_on_one_side():
 def test_bad_divisions_are_one_line(held_out: tuple[str, ...], words: str):
     with pytest.raises(DataError, match=words):
         divide([clip("a", 50), clip("b", 50)], held_out=held_out, seconds=1)
+
+
+def test_smoothing_keeps_lengths_and_lips():
+    rough = replace(clip("a", 40), pose_TP=torch.randn(40, 106))
+    calm = smoothed(rough, 7)
+    assert calm.pose_TP.shape == rough.pose_TP.shape
+    assert torch.equal(calm.pose_TP[:, -13:], rough.pose_TP[:, -13:])
+    assert calm.pose_TP[:, :93].diff(dim=0).norm() < 0.6 * rough.pose_TP[:, :93].diff(dim=0).norm()
 
 
 def test_gestures_are_marked_about_their_words():

@@ -1,0 +1,25 @@
+"""`scripts/benchmark.py`: figures are printed and written; how large they are decides nothing."""
+
+import json
+from pathlib import Path
+
+import benchmark
+import pytest
+
+from tests.shared import run_here
+
+
+def test_speech_to_pose_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "figures.json"
+    arguments = ("audio2pose", "--minutes", 0.2, "--json", path)
+    assert run_here(monkeypatch, benchmark.main, *arguments) == 0
+    figures = json.loads(path.read_text())
+    assert figures["frames"] == 0.2 * 60 * 25 and figures["gestures"] > 0
+    assert figures["times_real_time_of_processor"] > 0 and figures["peak_memory_mb"] > 0
+
+
+def test_an_unknown_kind_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert run_here(monkeypatch, benchmark.main, "luck") == 2
+    assert "luck" in capsys.readouterr().err
