@@ -7,7 +7,7 @@ import numpy as np
 
 from speech2video.util.metrics.arrays import checked
 
-HELD = 0.05  # of the tolerance, within which two moments show the same pose
+HELD = 0.25  # of the tolerance, within which two moments show the same pose
 REACH = 0.6  # seconds from a word within which its gesture counts as made
 
 

@@ -44,5 +44,5 @@ def test_a_pose_is_found_in_the_frame_it_is_reached() -> None:
     motion[40:61] += bump  # at its highest in frame 50
     plan = [PlannedGesture("up", 2.1, 1), PlannedGesture("up", 6.0, 1)]
     keys = {"up": np.ones(6)}
-    found = find_in_motion(motion, plan, keys, fps=FPS, tolerance=0.3)
+    found = find_in_motion(motion, plan, keys, fps=FPS, tolerance=0.08)
     assert found == [FoundGesture("up", 50.5 / FPS)]
