@@ -45,7 +45,7 @@ LONGEST_LAG = 5  # frames that lips are looked for off the truth
 
 @dataclass(frozen=True)
 class LossWeights:
-    """What each loss counts. All are about 1 for a mean pose that does not move."""
+    """What each loss counts."""
 
     face: float = 2.0
     face_velocity: float = 4.0
@@ -101,21 +101,7 @@ class Audio2PoseModel(BaseModel):
             judge.to(self.device)
             optimizer = torch.optim.Adam(judge.parameters(), lr=adversary, betas=(0.5, 0.99))
             self.add_adversary("motion", Adversary(judge, optimizer, kind="hinge"))
-        pose_std = predictor.network.pose_std.cpu()
-        moving = pose_std > LEAST_STD
-        tables = {
-            **{part: (levers(part) * pose_std).square() for part in LEVERS},
-            "face": part_weights(dict.fromkeys(FACE, 1.0)),
-            "body": part_weights({"translation": 0.1, "root_orientation": 0.1, "body": 1.0}),
-            "hands": part_weights({"left_hand": 1.0, "right_hand": 1.0}),
-        }
-        self._tables = {name: (table * moving).to(self.device) for name, table in tables.items()}
-        standard = [motion / pose_std for motion in motions]
-        self._usual = {
-            (name, order): usual_speed(standard, tables[name] * moving, order=order)
-            for name in (*LEVERS, "hands")
-            for order in (SPEED, JERK)
-        }
+        self._weigh(motions)
 
     def training_step(self, batch: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
         """Do one step on a batch of `Audio2PoseDataset`; return its losses."""
@@ -134,6 +120,24 @@ class Audio2PoseModel(BaseModel):
         self._set_learning_rate()
         self.descend(NETWORK, total)
         return {"loss": total, **losses, **judged}
+
+    def _weigh(self, motions: Sequence[Tensor]) -> None:
+        """Settle what each pose number counts in which loss, and how fast the person usually is."""
+        pose_std = self.predictor.network.pose_std.cpu()
+        moving = pose_std > LEAST_STD
+        tables = {
+            **{part: (levers(part) * pose_std).square() for part in LEVERS},
+            "face": part_weights(dict.fromkeys(FACE, 1.0)),
+            "body": part_weights({"translation": 0.1, "root_orientation": 0.1, "body": 1.0}),
+            "hands": part_weights({"left_hand": 1.0, "right_hand": 1.0}),
+        }
+        self._tables = {name: (table * moving).to(self.device) for name, table in tables.items()}
+        standard = [motion / pose_std for motion in motions]
+        self._usual = {
+            (name, order): usual_speed(standard, tables[name] * moving, order=order)
+            for name in (*LEVERS, "hands")
+            for order in (SPEED, JERK)
+        }
 
     def _set_learning_rate(self) -> None:
         """Set the rate by the step's number alone, so that a resumed run has the same."""
