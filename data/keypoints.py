@@ -10,6 +10,7 @@ from speech2video.util.body.skeleton import (
     IBUG68,
     LEFT_HAND_JOINTS,
     LEFT_TIPS,
+    POINT_INDEX,
     POINTS,
     RIGHT_HAND_JOINTS,
     RIGHT_TIPS,
@@ -22,6 +23,7 @@ FACE_MESH_POINTS = 468
 MAX_GAP = 5  # frames, a fifth of a second: gaps up to here are filled
 FILLED_CONFIDENCE = 0.5  # what the confidence of a filled point is multiplied with
 FOUND = 0.3  # confidence from which a point counts as found
+WRIST_FOUND = 0.45  # the same of a wrist whose hand is not found
 
 PARTS = {
     "body": indices(("left_shoulder", "right_shoulder")),
@@ -134,6 +136,22 @@ class Keypoints:
             raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
         except (*_NPZ_ERRORS, TypeError, AttributeError) as error:
             raise DataError(f"{path}: not a file of keypoints ({error})") from None
+
+
+def without_guesses(keypoints: Keypoints) -> Keypoints:
+    """Return keypoints in which a wrist that nobody saw is missing.
+
+    Detectors of bodies place a wrist somewhere even behind a desk, surely enough to be taken for
+    seen. Where its hand is not found either, it must be surer than other points.
+    """
+    points_TK3, world_TK3 = keypoints.points_TK3.copy(), keypoints.world_TK3.copy()
+    for side in ("left", "right"):
+        wrist = POINT_INDEX[f"{side}_wrist"]
+        hand_T = (points_TK3[:, PARTS[f"{side}_hand"], 2] > 0).all(1)
+        guessed_T = ~hand_T & (points_TK3[:, wrist, 2] < WRIST_FOUND)
+        points_TK3[guessed_T, wrist] = (np.nan, np.nan, 0.0)
+        world_TK3[guessed_T, wrist] = np.nan
+    return replace(keypoints, points_TK3=points_TK3, world_TK3=world_TK3)
 
 
 def fill_gaps(keypoints: Keypoints, *, max_gap: int = MAX_GAP) -> Keypoints:

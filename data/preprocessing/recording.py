@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from speech2video.data.clip import Clip, ClipInfo
-from speech2video.data.keypoints import Keypoints, fill_gaps
+from speech2video.data.keypoints import Keypoints, fill_gaps, without_guesses
 from speech2video.data.motion import FPS, Motion, from_pose_vector
 from speech2video.data.motion_file import read_motion, write_motion
 from speech2video.data.preprocessing.clip_copy import Copied, copy_recording, told
@@ -89,7 +89,7 @@ def _fill(clip: Clip, recording: Path, recipe: Recipe, tell: Tell) -> None:
             found = _detect(clip, copied, _part(tell, COPIED, SEEN))
         else:
             found = _read_openpose(Path(recipe.keypoints), copied)
-        keypoints = fill_gaps(found)
+        keypoints = without_guesses(fill_gaps(found))
         keypoints.save(clip.keypoints)
         tell(SEEN)
         if not motion:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from speech2video.data.keypoints import FILLED_CONFIDENCE, Keypoints, fill_gaps
+from speech2video.data.keypoints import FILLED_CONFIDENCE, Keypoints, fill_gaps, without_guesses
 from speech2video.util.body.skeleton import POINT_INDEX, POINTS
 from speech2video.util.errors import DataError
 
@@ -121,3 +121,18 @@ def test_a_wrong_file_is_named_in_one_line(tmp_path: Path) -> None:
             Keypoints.load(path)
         assert str(error.value).count(str(path)) == 1
         assert "\n" not in str(error.value)
+
+
+def test_a_wrist_nobody_saw_is_missing_and_nothing_else_is():
+    keypoints = random_keypoints(missing=0)
+    points = keypoints.points_TK3
+    points[..., 2] = 1.0
+    wrist, finger = POINT_INDEX["left_wrist"], POINT_INDEX["left_index2"]
+    points[:20, wrist, 2] = 0.4  # unsure ...
+    points[10:30, finger] = (np.nan, np.nan, 0)  # ... and without a hand from here on
+    left = without_guesses(keypoints)
+    gone = left.points_TK3[..., 2] == 0
+    assert np.flatnonzero(gone[:, wrist]).tolist() == list(range(10, 20))
+    assert np.isnan(left.world_TK3[10:20, wrist]).all()
+    gone[:, wrist] = gone[10:30, finger] = False
+    assert not gone.any()
