@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from evaluation import motion_baselines
+from evaluation.motion_gestures import gesture_figures, points_of
 from evaluation.page import Figures
 from speech2video.data.gesture_insertion import GestureInserter
-from speech2video.data.gesture_timeline import COLLISION, Insertion
 from speech2video.data.motion import FPS
 from speech2video.data.motion_file import read_motion
 from speech2video.data.speech_motion import SpeechMotion, divide, load_dataset
@@ -22,10 +22,8 @@ from speech2video.options.evaluate_motion_options import EvaluateMotionOptions
 from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import vector_to_smplx
-from speech2video.util.body.skeleton import POINT_INDEX, indices
 from speech2video.util.checkpoint_folder import OPTIONS, for_use
 from speech2video.util.errors import DataError
-from speech2video.util.metrics import gesture_hits as hits
 from speech2video.util.metrics import motion as metrics
 from speech2video.util.metrics.beats import beat_constancy, joint_speeds, speech_onsets
 from speech2video.util.metrics.bootstrap import bootstrap_interval
@@ -40,13 +38,6 @@ from speech2video.util.metrics.lips import (
 
 LONGEST_LAG = 5  # frames
 BLOCK = 25  # frames that the bootstrap draws together
-JOINTS = 55
-PLANS = 10  # seeds that the dictionary is judged over
-KEY_TOLERANCE = 0.06  # metres, RMS over hands, within which a gesture's key pose is made
-HAND_POINTS = indices(
-    tuple(f"{side}_{at}" for side in ("left", "right") for at in ("wrist", "middle1", "index_tip"))
-)
-CHEST = POINT_INDEX["spine3"]
 
 Motions = dict[str, list[Tensor]]  # poses of each held-out clip, by who made them
 
@@ -100,7 +91,7 @@ def judge(poses: Sequence[Tensor], test: Sequence[SpeechMotion], body: Body) -> 
 
 
 def _judge_one(pose_TP: Tensor, recording: SpeechMotion, body: Body) -> dict[str, float]:
-    points, truth = (_points(pose, body) for pose in (pose_TP, recording.pose_TP))
+    points, truth = (points_of(pose, body) for pose in (pose_TP, recording.pose_TP))
     gap_T, true_gap_T = lip_opening(points), lip_opening(truth)
     lag, best = best_lag(true_gap_T, gap_T, LONGEST_LAG)
     rotations, true_rotations = (
@@ -152,9 +143,9 @@ def compare(
     Frames are drawn in blocks of a second, the same for both. Of beats it is how near they come to
     the truth's own constancy, over pieces of four seconds.
     """
-    truth = np.concatenate([lip_opening(_points(r.pose_TP, body)) for r in test])
+    truth = np.concatenate([lip_opening(points_of(r.pose_TP, body)) for r in test])
     gaps = {
-        name: np.concatenate([lip_opening(_points(pose, body)) for pose in poses])
+        name: np.concatenate([lip_opening(points_of(pose, body)) for pose in poses])
         for name, poses in motions.items()
     }
     beats = {name: _beat_pieces(poses, test, body) for name, poses in motions.items()}
@@ -178,49 +169,6 @@ def compare(
                 f"{name}_high": found.high,
             }
     return _finite(rows)
-
-
-def gesture_figures(
-    inserter: GestureInserter, test: Sequence[SpeechMotion], plain: Sequence[Tensor], body: Body
-) -> Figures:
-    """Return how often the dictionary's gestures are made at their words, and how far off in time.
-
-    Over `PLANS` seeds, since a few words say little about a probability. A gesture counts as seen
-    where the motion has its key pose, within `KEY_TOLERANCE`, at most 0.6 s from where it belongs.
-    """
-    keys = {
-        entry.name: _hands(_points(entry.motion_NP[entry.key : entry.key + 1], body))[0]
-        for entry in inserter.dictionary.entries
-    }
-    words, expected, made, collided, seen, errors = 0, 0.0, 0, 0, 0, []
-    for seed in range(PLANS):
-        for recording, pose_TP in zip(test, plain, strict=True):
-            timeline = inserter.plan(recording.words, frames=len(recording), seed=seed)
-            moved = _hands(_points(inserter.apply(pose_TP, timeline), body))
-            wanted = [_planned(one) for one in timeline.made]
-            found = hits.find_in_motion(moved, wanted, keys, fps=FPS, tolerance=KEY_TOLERANCE)
-            result = hits.gesture_hits(wanted, found)
-            words += len(timeline.insertions)
-            expected += sum(one.probability for one in timeline.insertions)
-            made += len(wanted)
-            collided += sum(one.skipped == COLLISION for one in timeline.insertions)
-            seen += result.hits
-            errors += result.errors
-    words = max(words, 1)
-    return {
-        "words": words // PLANS,
-        "probability_set": expected / words,
-        "drawn": (made + collided) / words,
-        "left_out_for_another": collided / words,
-        "made": made / words,
-        "made_and_seen": seen / max(made, 1),
-        "timing_error_frames_mean": FPS * float(np.mean(np.abs(errors))) if errors else None,
-        "timing_error_frames_median": FPS * float(np.median(np.abs(errors))) if errors else None,
-    }
-
-
-def _planned(one: Insertion) -> hits.PlannedGesture:
-    return hits.PlannedGesture(one.entry, one.key, one.probability)
 
 
 def _recordings(
@@ -258,17 +206,6 @@ def _baselines(
         "ridge": motion_baselines.ridge(train, test, predictor),
         "shuffled": motion_baselines.shuffled(train, test),
     }
-
-
-def _points(pose_TP: Tensor, body: Body) -> np.ndarray:
-    with torch.inference_mode():
-        return body.points(pose_TP).double().numpy()
-
-
-def _hands(points_TK3: np.ndarray) -> np.ndarray:
-    return (points_TK3[:, HAND_POINTS] - points_TK3[:, CHEST : CHEST + 1]).reshape(
-        len(points_TK3), -1
-    )
 
 
 def _beats(rotations: np.ndarray, truth: np.ndarray, recording: SpeechMotion) -> float:
