@@ -1,0 +1,155 @@
+"""Clips as batches for pose to video: stretches of maps with the frames that belong to them."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from speech2video.data.frame_store import FrameStore
+from speech2video.data.framing import Framing
+from speech2video.data.map_noise import MapNoise
+from speech2video.data.picture_augmentation import PictureAugmentation, PictureChange
+from speech2video.data.pose_video import PoseVideo
+from speech2video.data.training_loader import Item
+from speech2video.util.drawing import draw_frame
+from speech2video.util.drawing_vid2vid_authors import draw_vid2vid_authors
+from speech2video.util.openpose import points_to_openpose
+from speech2video.util.optical_flow import dis_flow, flow_trust
+from speech2video.util.regions import region_boxes, visible
+
+REGIONS = ("head", "left_hand", "right_hand", "mouth")
+STYLES = ("speech2video", "vid2vid_authors")
+BEFORE = 2  # maps of the moments before, which a generator's step sees
+
+
+class Pose2VideoDataset(Dataset):
+    """Stretches of clips; what an item holds depends on its `Item`'s seed and epoch alone.
+
+    An item is a dict of tensors, T frames long: maps (T + 2, 3, H, W) uint8 with those of the two
+    moments before, which at a clip's start are the first once more; frames (T, 3, H, W) uint8;
+    boxes (T, 4, 4) of `REGIONS`, x0 y0 x1 y1 in pixels, zeros where absent; present (T, 4), 1 where
+    the part is in the picture; view (2, 3), the `affine_grid` (corners not aligned) that samples
+    the item's pictures out of pictures that were not moved. With `flow` also: flow (T, 2, H, W)
+    float16, from each pixel to where the frame before shows it, in pixels right and down;
+    flow_trust (T, H, W) uint8, 255 where that is so; both zeros for the first frame.
+
+    A clip shorter than T frames plays back and forth.
+
+    Args:
+        length: T in an epoch.
+        style: of the maps, one of `STYLES`.
+        cache_bytes: that decoded frames may take, in each process that loads.
+        item_count: of an epoch; by default as many as bring each frame about once.
+    """
+
+    def __init__(
+        self,
+        videos: Sequence[PoseVideo],
+        *,
+        length: Callable[[int], int],
+        style: str = "speech2video",
+        augmentation: PictureAugmentation | None = None,
+        noise: MapNoise | None = None,
+        cache_bytes: int = 2 * 1024**3,
+        flow: bool = True,
+        item_count: int | None = None,
+    ) -> None:
+        self.videos, self.length, self.style = list(videos), length, style
+        self.augmentation, self.noise, self.flow = augmentation, noise, flow
+        self.store = FrameStore(self.videos, limit_bytes=cache_bytes)
+        self._frames_V = np.array([len(video) for video in self.videos])
+        by_frames = max(int(self._frames_V.sum()) // length(0), len(self.videos))
+        self._items = by_frames if item_count is None else item_count
+
+    def __len__(self) -> int:
+        return self._items
+
+    def __getitem__(self, item: Item) -> dict[str, Tensor]:
+        """Return a stretch of a clip; raises `DataError` where its frames do not decode."""
+        random, length = item.rng(), self.length(item.epoch)
+        starts_V = np.maximum(self._frames_V - length, 0) + 1
+        place = int(random.integers(starts_V.sum()))
+        index = int(np.searchsorted(starts_V.cumsum(), place, side="right"))
+        begin = place - int(starts_V[:index].sum())
+        video = self.videos[index]
+        change = self._change(video.framing, random)
+
+        numbers = np.arange(begin - min(begin, BEFORE), begin + length)
+        numbers = _back_and_forth(numbers, len(video))
+        points_TK2 = change.points(video.points_TK2[numbers])
+        boxes_TR4, present_TR = _boxes(points_TK2[-length:], change.width, change.height)
+        frames = [change.picture(f) for f in self.store.frames(index, numbers[-length:])]
+        out = {
+            "maps": self._maps(points_TK2, length, change.width, change.height, random),
+            "frames": np.stack(frames).transpose(0, 3, 1, 2),
+            "boxes": boxes_TR4,
+            "present": present_TR,
+            "view": change.view(),
+        }
+        if self.flow:
+            out["flow"], out["flow_trust"] = _flows(frames)
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(out[name])) for name in out}
+        return tensors | {"flow": tensors["flow"].half()} if self.flow else tensors
+
+    def _change(self, framing: Framing, random: np.random.Generator) -> PictureChange:
+        size = {"width": framing.width, "height": framing.height}
+        return (
+            self.augmentation.draw(random, **size) if self.augmentation else PictureChange(**size)
+        )
+
+    def _maps(
+        self,
+        points_TK2: np.ndarray,
+        length: int,
+        width: int,
+        height: int,
+        random: np.random.Generator,
+    ) -> np.ndarray:
+        """Return maps (T + 2, 3, H, W) of the T points and those up to two before them."""
+        if self.noise is not None:
+            points_TK2 = self.noise.apply(points_TK2, size=max(width, height), rng=random)
+        maps = [
+            draw_map(points_K2, style=self.style, width=width, height=height)
+            for points_K2 in points_TK2
+        ]
+        return np.stack([maps[0]] * (length + BEFORE - len(maps)) + maps)
+
+
+def draw_map(points_K2: np.ndarray, *, style: str, width: int, height: int) -> np.ndarray:
+    """Return the map (3, H, W) uint8 of points (144, 2) in pixels, in one of `STYLES`."""
+    if style not in STYLES:
+        raise ValueError(f"style {style!r}; one of {', '.join(STYLES)} is needed")
+    if style == "vid2vid_authors":
+        return draw_vid2vid_authors(points_to_openpose(points_K2), height, width)
+    return draw_frame(points_K2, width=width, height=height).transpose(2, 0, 1)
+
+
+def _back_and_forth(numbers: np.ndarray, frames: int) -> np.ndarray:
+    """Return numbers as they come up in a clip that, at its end, plays backwards."""
+    numbers = numbers % (2 * (frames - 1))
+    return np.minimum(numbers, 2 * (frames - 1) - numbers)
+
+
+def _boxes(points_TK2: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return boxes (T, R, 4) of `REGIONS`, zeros where absent, and where each is present (T, R)."""
+    boxes_RT4 = [region_boxes(points_TK2, region) for region in REGIONS]
+    present_TR = np.stack(
+        [visible(boxes_T4, width=width, height=height) for boxes_T4 in boxes_RT4], 1
+    )
+    boxes_TR4 = np.where(present_TR[..., None], np.stack(boxes_RT4, 1), 0)
+    return boxes_TR4.astype(np.float32), present_TR.astype(np.float32)
+
+
+def _flows(frames: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return flows (T, 2, H, W) and where to trust them (T, H, W), zeros for the first."""
+    height, width = frames[0].shape[:2]
+    flow_T2HW = np.zeros((len(frames), 2, height, width), np.float32)
+    trust_THW = np.zeros((len(frames), height, width), np.uint8)
+    for number in range(1, len(frames)):
+        frame, before = frames[number], frames[number - 1]
+        flow_2HW = dis_flow(frame, before)
+        flow_T2HW[number] = flow_2HW
+        trust_THW[number] = flow_trust(frame, before, flow_2HW)
+    return flow_T2HW, trust_THW
