@@ -67,7 +67,7 @@ def test_frames_of_a_batch_know_nothing_of_each_other(kind: dict) -> None:
 @each_kind
 def test_every_weight_learns_from_the_frames_of_all_scales(kind: dict) -> None:
     generator = build(**kind).train()
-    step = generator(pictures(2, 6, 32, 32), pictures(2, 6, 32, 32))
+    step = generator.step(pictures(2, 6, 32, 32), pictures(2, 6, 32, 32))
     wanted = halvings_of(pictures(2, 3, 32, 32, seed=2), kind["scales"])
     frames = (*step.coarse, step.frame)
     errors = [((f - w) ** 2).mean() for f, w in zip(frames, wanted, strict=True)]
