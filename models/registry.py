@@ -1,6 +1,6 @@
 """Names of networks and models, and the classes behind them; importing this imports no torch.
 
-A new generator is one line here: its options then offer it, and `find` gives its class.
+A new generator is one line here: `--generator` then takes its name, and `find` gives its class.
 """
 
 import importlib
@@ -8,6 +8,7 @@ import importlib
 from speech2video.util.errors import OptionError
 
 GENERATORS: dict[str, str] = {  # pose2video's
+    "fast": "speech2video.models.networks.fast_generator:FastGenerator",
     "vid2vid": "speech2video.models.networks.vid2vid_generator:Vid2VidGenerator",
 }
 

@@ -1,6 +1,7 @@
 """A pinhole camera: metres in the world (y up) to pixels in the picture (y down)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from speech2video.util.body.skeleton import POINT_INDEX, POINTS, indices
+from speech2video.util.errors import DataError
 
 # World axes (x to the person's left, y up, z towards the viewer) to camera axes (x right, y down,
 # z forward), for a camera that looks straight at a person who faces it.
@@ -15,6 +17,7 @@ FACING = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
 NEAR = 0.05  # metres; what is nearer than this, or behind the camera, is missing
 FOCAL_RATIO = 1.4  # focal length / larger side: a webcam's or phone's 40 degrees
 MARGIN = 1.1  # picture / what must be in it
+NUMBERS = 17  # that a camera is made of
 HELD = 0.998  # share of the points that must be: one wild frame does not make a person tiny
 
 # From the hips up: what a framing must hold.
@@ -67,6 +70,21 @@ class Camera:
             rotation=tuple(map(tuple, rotation.tolist())),
             translation=(-middle[0].item(), -middle[1].item(), distance),
         )
+
+    def numbers(self) -> tuple[float, ...]:
+        """Return the camera as 17 numbers: focal length, centre, size, rotation, translation."""
+        rotation = (number for row in self.rotation for number in row)
+        size = (float(self.width), float(self.height))
+        return (self.focal, *self.center, *size, *rotation, *self.translation)
+
+    @classmethod
+    def of_numbers(cls, numbers: Sequence[float]) -> "Camera":
+        """Return the camera whose `numbers` these are; raises `DataError` if there are not 17."""
+        if len(numbers) != NUMBERS:
+            raise DataError(f"a camera of {len(numbers)} numbers; {NUMBERS} are needed")
+        focal, x, y, width, height, *rest = numbers
+        rotation = tuple(tuple(rest[row : row + 3]) for row in (0, 3, 6))
+        return cls(focal, (x, y), round(width), round(height), rotation, tuple(rest[9:]))
 
     def to_camera(self, points_TK3: Tensor) -> Tensor:
         """Return points (..., 3) in camera axes (x right, y down, z forward), metres."""

@@ -1,18 +1,25 @@
 """The contract of the networks that paint frames from maps.
 
-step(maps, past) paints one frame of each of N sequences; frames(maps) paints sequences as their
-maps come and shows the network its own frames only, as there will be no others in use.
+step(maps, past) paints one frame of each of N sequences. Calling the network paints whole
+sequences, frames(maps) paints them as their maps come; both show it its own frames only, as there
+will be no others in use.
 
-N sequences · C channels of a map · H/W picture. Maps and frames are -1..1.
+N sequences · T frames · C channels of a map · H/W picture. Maps and frames are -1..1.
+
+A new generator is a class of this kind in a file beside this one, and a line in `models/registry.py`.
+Its constructor takes keywords with defaults, which `--architecture NAME=VALUE` changes.
 """
 
 import abc
+import inspect
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 MAPS = 3  # a step sees the frame's own map and the two before it
 SEEN = 2  # a step sees so many of the frames before it
@@ -43,22 +50,55 @@ class Step:
 class Generator(nn.Module, abc.ABC):
     """Base of the generators; `models.registry.GENERATORS` has their names."""
 
+    map_channels: int  # C of one map
+    multiple: int  # of pixels that width and height must be
+    checkpointing = False  # whether training forgets activations and computes them again
+
+    @classmethod
+    def defaults(cls, *, size: tuple[int, int]) -> dict[str, Any]:
+        """Return what the constructor takes for pictures (H, W) where nothing else is said."""
+        parameters = inspect.signature(cls).parameters.values()
+        found = {p.name: p.default for p in parameters}
+        return found | ({"size": size} if "size" in found else {})
+
+    def use_scales(self, count: int) -> None:  # noqa: B027 (most generators have one scale)
+        """Paint with so many of the scales, at most all, coarsest first, to begin training with."""
+
+    def begin_with(self, still: Tensor) -> None:  # noqa: B027 (most generators have no such place)
+        """Take (3, H, W), what stands still in all training frames, to begin with."""
+
     @abc.abstractmethod
-    def step(self, maps: Tensor, past: Past | None = None) -> Step:
+    def step(self, maps: Tensor, past: Past | None = None, view: Tensor | None = None) -> Step:
         """Paint the next frame.
 
         Args:
             maps: (N, 3·C, H, W) the last three maps, the frame's own last.
             past: (N, 6, H, W) the last two frames, the newest last, zeros where there was none; or
                 what `remember` gave. None: this is the first frame.
+            view: (N, 2, 3) how the picture was shifted and scaled against the camera's resting
+                one, as `F.affine_grid` takes it; None: not at all. For what is learned of places.
 
         Raises:
             DataError: the maps have not the channels or the size that the network is built for.
         """
 
-    def forward(self, maps: Tensor, past: Past | None = None) -> Step:
-        """Paint the next frame: `step`, by the name that wrappers of networks call."""
-        return self.step(maps, past)
+    def forward(self, maps_NTCHW: Tensor, view: Tensor | None = None) -> list[Step]:
+        """Paint sequences from no past, T frames of N from T + 2 maps (N, T + 2, C, H, W) each.
+
+        No gradient goes from a frame into the frames before it: each answers for what it makes of
+        the past, not for having it.
+        """
+        past, steps = None, []
+        for first in range(maps_NTCHW.shape[1] - MAPS + 1):
+            maps = maps_NTCHW[:, first : first + MAPS].flatten(1, 2)
+            if self.checkpointing and self.training:
+                step = checkpoint(self.step, maps, past, view, use_reentrant=False)
+            else:
+                step = self.step(maps, past, view)
+            steps.append(step)
+            with torch.no_grad():
+                past = self.remember(past, steps[-1])
+        return steps
 
     def remember(self, past: Past | None, step: Step) -> Past:
         """Return the past of the step after this one."""

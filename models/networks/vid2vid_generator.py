@@ -94,19 +94,24 @@ class Vid2VidGenerator(Generator):
             )
             for number in range(scales)
         )
+        self.in_use = scales
         self.apply(draw_weights)
 
-    def step(self, maps: Tensor, past: Past | None = None) -> Step:
+    def use_scales(self, count: int) -> None:
+        """Paint with so many scales: fewer than all paint frames that much smaller."""
+        self.in_use = min(count, len(self.scales))
+
+    def step(self, maps: Tensor, past: Past | None = None, view: Tensor | None = None) -> Step:
         """Paint the next frame; a past of full-size frames alone is halved for coarser scales."""
         self._check(maps)
-        pyramid = halvings_of(maps, len(self.scales))
+        pyramid = halvings_of(maps, len(self.scales))[: self.in_use]
         if past is None:
             pasts = [m.new_zeros(len(m), SEEN * COLOURS, *m.shape[2:]) for m in pyramid]
         else:
             pasts = self._at_scales(past)
         features: Features | None = None
         steps = []
-        for scale, maps_here, past_here in zip(self.scales, pyramid, pasts, strict=True):
+        for scale, maps_here, past_here in zip(self.scales, pyramid, pasts, strict=False):
             step, features = scale(maps_here, past_here, features, first=past is None)
             steps.append(step)
         coarse = tuple(step.frame for step in steps[:-1])
@@ -119,7 +124,7 @@ class Vid2VidGenerator(Generator):
         return tuple(newest(one, frame) for one, frame in zip(pasts, frames, strict=True))
 
     def _at_scales(self, past: Past) -> list[Tensor]:
-        return halvings_of(past, len(self.scales)) if isinstance(past, Tensor) else list(past)
+        return halvings_of(past, self.in_use) if isinstance(past, Tensor) else list(past)
 
     def _check(self, maps: Tensor) -> None:
         _, channels, height, width = maps.shape

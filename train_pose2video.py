@@ -1,0 +1,111 @@
+"""Train pose to video on one person's clips.
+
+python train_pose2video.py --dataset datasets/NAME --name NAME
+torchrun --nproc_per_node 4 train_pose2video.py --dataset datasets/NAME --name NAME
+
+The same command goes on where a run was stopped. checkpoints/NAME/pose2video/index.html shows how
+it goes.
+"""
+
+import numpy as np
+import torch
+
+from speech2video.data.map_noise import MapNoise
+from speech2video.data.picture_augmentation import PictureAugmentation
+from speech2video.data.pose2video_dataset import Pose2VideoDataset
+from speech2video.data.pose_video import PoseVideo, divide, load_pose_videos, shared_camera
+from speech2video.data.training_loader import training_loader
+from speech2video.models import pose2video
+from speech2video.models.losses.perceptual import PerceptualLoss
+from speech2video.models.pose2video_model import LossWeights, Pose2VideoModel
+from speech2video.models.pose2video_rollout import HeldOut
+from speech2video.models.raft_flow import RaftFlow
+from speech2video.models.training import fit, session
+from speech2video.options.train_pose2video_options import TrainPose2VideoOptions
+from speech2video.util.body.body_model import Body
+from speech2video.util.errors import run_command
+
+GIGABYTE = 1024**3
+STILL_FRAMES = 64  # whose median is the background to begin with
+
+
+def main() -> None:
+    options = TrainPose2VideoOptions.parse()
+    with session(options) as device:
+        train(options, device)
+
+
+def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
+    """Load, build, fit."""
+    body = Body.load(options.body)
+    videos = load_pose_videos(options.dataset, body, width=options.width, height=options.height)
+    training, held_out = divide(videos, held_out=options.held_out, seconds=options.held_out_seconds)
+    options = pose2video.complete(options, shared_camera(training))
+    dataset = painted(training, options)
+    generator = pose2video.build(options)
+    generator.begin_with(still_picture(dataset))
+    generator.checkpointing = options.checkpointing
+    weights = LossWeights.of(options.weights)
+    model = Pose2VideoModel(
+        generator,
+        learning_rate=options.learning_rate,
+        adversary_rate=options.adversary_rate,
+        steps=options.steps,
+        discriminators=options.adversaries,
+        adversary_after=options.adversary_after,
+        adversary_width=options.adversary_width,
+        gan=options.gan,
+        perceptual=PerceptualLoss.load(options.vgg) if weights.perceptual else None,
+        raft=RaftFlow.load(options.raft) if options.flow_truth == "raft" else None,
+        part_size=options.part_size,
+        scale_epochs=options.scale_epochs,
+        ema=options.ema,
+        clip=options.clip,
+        precision=options.precision,
+        weights=weights,
+        device=device,
+    )
+    loader = training_loader(
+        dataset, batch_size=options.batch_size, seed=options.seed, workers=options.workers
+    )
+    cache = round(options.cache * GIGABYTE)
+    validation = [
+        HeldOut.of(video, style=options.style, frames=options.validate_frames, cache_bytes=cache)
+        for video in held_out
+    ]
+    fit(model, loader, options=options, validation=validation)
+
+
+def painted(videos: list[PoseVideo], options: TrainPose2VideoOptions) -> Pose2VideoDataset:
+    """Return the data set, pictures and maps changed as the options ask."""
+    return Pose2VideoDataset(
+        videos,
+        length=options.sequence_length,
+        style=options.style,
+        augmentation=PictureAugmentation(
+            scale=(1 / (1 + options.scale), 1 + options.scale),
+            shift=(-options.shift, options.shift),
+            brightness=(-options.colour, options.colour),
+            contrast=(1 / (1 + options.colour), 1 + options.colour),
+            saturation=(1 / (1 + 2 * options.colour), 1 + 2 * options.colour),
+        ),
+        noise=MapNoise().times(options.map_noise),
+        cache_bytes=round(options.cache * GIGABYTE),
+        flow=options.flow_truth == "dis",
+        item_count=options.epoch_items,
+    )
+
+
+def still_picture(dataset: Pose2VideoDataset) -> torch.Tensor:
+    """Return what stands still, (3, H, W) -1..1: the median of frames of all clips."""
+    counts = np.array([len(video) for video in dataset.videos])
+    places = np.linspace(0, counts.sum() - 1, STILL_FRAMES).astype(int)
+    clips = np.searchsorted(counts.cumsum(), places, side="right")
+    numbers = places - (counts.cumsum() - counts)[clips]
+    frames = [dataset.store.frames(int(clip), numbers[clips == clip]) for clip in np.unique(clips)]
+    median = torch.from_numpy(np.median(np.concatenate(frames), 0))
+    return pose2video.to_floats(median.permute(2, 0, 1))
+
+
+if __name__ == "__main__":
+    run_command(main)
