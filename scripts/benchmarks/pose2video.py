@@ -1,0 +1,152 @@
+"""Maps to frames: our generator at its sizes, vid2vid's beside it, and what the machine can do."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.machine import peak_memory_mb
+from speech2video.models import pose2video
+from speech2video.models.networks.generator import MAPS, SEEN, Generator
+from speech2video.models.networks.vid2vid_generator import Vid2VidGenerator
+from speech2video.models.pose2video import Pose2Video
+from speech2video.options.benchmark_options import BenchmarkOptions
+from speech2video.options.train_pose2video_options import TrainPose2VideoOptions
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import POSE_SIZE
+from speech2video.util.camera import Camera
+from speech2video.util.metrics.image import psnr
+
+SIZES = (256, 512)  # pixels a side
+GPU_SIZES = (512, 1024)
+VID2VID_SIZE, VID2VID_WIDTH = 256, 64
+ROUNDS, FRAMES = 8, 12  # of each, in turns: others on the machine then slow all of them alike
+PEAK_CHANNELS, PEAK_SIZE, PEAK_TIMES = 128, 64, 4  # of the convolution that says what is possible
+COMPARED = 25  # frames painted in 16 and in 32 bits
+SHIPPED = Path("checkpoints/demo/pose2video")  # trained weights, for what 16 bits lose
+
+
+def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
+    """Return frames a second of each generator, and of which rate that is.
+
+    Networks have the usual size and have learned nothing, which takes as long.
+    """
+    works: dict[str, Callable[[], Any]] = {"peak": _convolution()}
+    works |= {f"fast_{size}": _stepper(_fast(size), size) for size in SIZES}
+    vid2vid = Vid2VidGenerator(width=VID2VID_WIDTH).eval()
+    works["vid2vid_256"] = _stepper(vid2vid, VID2VID_SIZE)
+    seconds, gflop = _fastest(works), {name: _gflop(work) for name, work in works.items()}
+    peak = gflop["peak"] / seconds["peak"]
+    figures: dict[str, Any] = {"peak_gflop_per_second": peak}
+    for name in list(works)[1:]:
+        figures |= {
+            f"{name}_frames_per_second": 1 / seconds[name],
+            f"{name}_gflop_per_frame": gflop[name],
+            f"{name}_share_of_peak": gflop[name] / seconds[name] / peak,
+        }
+    figures["vid2vid_times_slower"] = seconds["vid2vid_256"] / seconds["fast_256"]
+    figures |= _bf16() | {"peak_memory_mb": peak_memory_mb()}
+    return figures | (_gpu() if torch.cuda.is_available() else {})
+
+
+def _fast(size: int) -> Generator:
+    options = TrainPose2VideoOptions(
+        name="benchmark", dataset=Path("none"), width=size, height=size
+    )
+    return pose2video.build(options).eval().to(memory_format=torch.channels_last)
+
+
+def _stepper(generator: Generator, size: int) -> Callable[[], Any]:
+    maps = torch.rand(1, MAPS * generator.map_channels, size, size) * 2 - 1
+    past = torch.rand(1, 3 * SEEN, size, size) * 2 - 1
+    return lambda: generator.step(maps, past)
+
+
+def _convolution() -> Callable[[], Any]:
+    layers = [nn.Conv2d(PEAK_CHANNELS, PEAK_CHANNELS, 3, padding=1) for _ in range(PEAK_TIMES)]
+    network = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    x = torch.rand(1, PEAK_CHANNELS, PEAK_SIZE, PEAK_SIZE)
+    x = x.contiguous(memory_format=torch.channels_last)
+    return lambda: network(x)
+
+
+@torch.inference_mode()
+def _fastest(works: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """Return the seconds of each work's fastest run, all of them done in turns."""
+    fastest = dict.fromkeys(works, float("inf"))
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            for _ in range(1 if name.startswith("vid2vid") else FRAMES):
+                start = time.perf_counter()
+                work()
+                fastest[name] = min(fastest[name], time.perf_counter() - start)
+    return fastest
+
+
+@torch.inference_mode()
+def _gflop(work: Callable[[], Any]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops() / 1e9
+
+
+def _bf16() -> dict[str, Any]:
+    """Return what painting in 16 bits changes, by trained weights where there are some."""
+    if not SHIPPED.is_dir():
+        return {"bf16_psnr_db": "no trained checkpoint"}
+    painters = [pose2video.load(SHIPPED, dtype=d) for d in (torch.float32, torch.bfloat16)]
+    exact, rounded = (np.stack(list(one.frames(_moving(one)))) for one in painters)
+    return {"bf16_psnr_db": float(psnr(rounded, exact).mean())}
+
+
+def _moving(painter: Pose2Video) -> Iterator[np.ndarray]:
+    """Yield maps of a body that sways, where the painter's camera looks."""
+    body, random = Body.load(), torch.Generator().manual_seed(0)
+    rest_P = torch.zeros(POSE_SIZE)
+    rest_P[2] = 0.0
+    sway_P = 0.05 * torch.randn(POSE_SIZE, generator=random)
+    sway_P[:6] = 0
+    phase_T1 = torch.linspace(0, 2 * torch.pi, COMPARED)[:, None]
+    points_TK3 = body.points(rest_P + phase_T1.sin() * sway_P)
+    camera = Camera.framing(points_TK3, width=painter.width, height=painter.height)
+    return painter.maps(camera.project(points_TK3).numpy())
+
+
+def _gpu() -> dict[str, Any]:
+    figures = {}
+    for size in GPU_SIZES:
+        generator = _fast(size).to("cuda", torch.bfloat16)
+        with _graph(generator, size) as replay:
+            replay()
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            for _ in range(ROUNDS * FRAMES):
+                replay()
+            torch.cuda.synchronize()
+            taken = time.perf_counter() - start
+        figures[f"gpu_fast_{size}_frames_per_second"] = ROUNDS * FRAMES / taken
+    return figures
+
+
+@contextmanager
+@torch.inference_mode()
+def _graph(generator: Generator, size: int) -> Iterator[Callable[[], None]]:
+    """Give a step as one CUDA graph."""
+    maps = torch.rand(1, MAPS * generator.map_channels, size, size, device="cuda")
+    past = torch.rand(1, 3 * SEEN, size, size, device="cuda")
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):  # what is captured must have run before
+        for _ in islice(range(FRAMES), MAPS):
+            generator.step(maps, past)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        generator.step(maps, past)
+    yield graph.replay
