@@ -11,7 +11,9 @@ class ExportCheckpointOptions(Options):
     """Make a checkpoint to ship of a run: averaged weights in 16 bits, nothing of the machine."""
 
     name: str = option(REQUIRED, "the run's name", group="files")
-    kind: str = option(REQUIRED, "which of its models", group="files", choices=("audio2pose",))
+    kind: str = option(
+        REQUIRED, "which of its models", group="files", choices=("audio2pose", "pose2video")
+    )
     output: Path = option(
         REQUIRED, "folder of the shipped speaker; the model's goes into it", group="files"
     )
