@@ -14,7 +14,7 @@ class BenchmarkOptions(Options):
         REQUIRED,
         "what to measure",
         group="benchmark",
-        choices=("body", "preprocess", "audio2pose"),
+        choices=("body", "preprocess", "audio2pose", "pose2video", "pipeline"),
         positional=True,
     )
     threads: int = option(1, "processor cores to use", group="benchmark", minimum=1)
@@ -23,5 +23,9 @@ class BenchmarkOptions(Options):
         "length of the recording that is preprocessed, of the speech that is moved to",
         group="benchmark",
         minimum=0.04,
+    )
+    size: int = option(256, "pixels, of the pipeline's picture", group="benchmark", minimum=64)
+    precision: str = option(
+        "fp32", "of the pipeline's painter", group="benchmark", choices=("fp32", "bf16")
     )
     json: Path | None = option(None, "also write the figures to this file", group="benchmark")

@@ -4,6 +4,7 @@ import pytest
 
 from speech2video.util.body.body_model import Body
 from tests.demo import make_demo
+from tests.tiny_speaker import make_speaker
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +17,9 @@ def body() -> Body:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one recording of the demo speaker and its truth: recordings/, truth/."""
     return make_demo(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of checkpoints with the speakers of `tiny_speaker`."""
+    return make_speaker(tmp_path_factory.mktemp("checkpoints"))

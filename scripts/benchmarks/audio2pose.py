@@ -37,14 +37,14 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
     body = Body.load()
     predictor = build(training, body)
     predictor.network.eval()
-    inserter = GestureInserter(GestureDictionary((_raised_arms(),)), body)
+    inserter = GestureInserter(GestureDictionary((raised_arms(),)), body)
     words = [Word("up", at, at + 0.3) for at in np.arange(1.0, seconds - 1, EVERY)]
     frames, start, spent = 0, time.perf_counter(), time.process_time()
     loudness, stream = LoudnessMeter(SPEECH_RATE), FeatureStream(training.features)
-    for wave_S in _speech(seconds):
+    for wave_S in speech_noise(seconds):
         loudness.push(wave_S)
     gain, meter = loudness.gain, VoiceMeter(training.features)
-    for wave_S in _speech(seconds):
+    for wave_S in speech_noise(seconds):
         meter.push(stream.push(gain * wave_S))
     meter.push(stream.finish())
     hearing = time.process_time() - spent
@@ -64,7 +64,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
     }
 
 
-def _speech(seconds: float) -> Iterator[np.ndarray]:
+def speech_noise(seconds: float) -> Iterator[np.ndarray]:
     """Yield noise that comes and goes as syllables do, in chunks."""
     random = np.random.default_rng(0)
     loud = np.abs(np.sin(np.arange(CHUNK) * 2 * np.pi * 2 / SPEECH_RATE)).astype(np.float32)
@@ -76,12 +76,13 @@ def _speech(seconds: float) -> Iterator[np.ndarray]:
 
 
 def _features(seconds: float, gain: float, stream: FeatureStream) -> Iterator[np.ndarray]:
-    for wave_S in _speech(seconds):
+    for wave_S in speech_noise(seconds):
         yield stream.push(gain * wave_S)
     yield stream.finish()
 
 
-def _raised_arms() -> GestureEntry:
+def raised_arms() -> GestureEntry:
+    """Return a gesture of both arms, made at "up"."""
     pose_P = torch.zeros(POSE_SIZE)
     for side, sign in (("left", 1.0), ("right", -1.0)):
         joint = BODY_JOINTS.index(f"{side}_shoulder") - 1

@@ -23,3 +23,14 @@ def test_an_unknown_kind_is_one_line(
 ):
     assert run_here(monkeypatch, benchmark.main, "luck") == 2
     assert "luck" in capsys.readouterr().err
+
+
+def test_the_whole_walk_is_measured_beside_its_painter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "figures.json"
+    arguments = ("pipeline", "--minutes", 0.04, "--size", 64, "--json", path)
+    assert run_here(monkeypatch, benchmark.main, *arguments) == 0
+    figures = json.loads(path.read_text())
+    assert figures["frames"] == 60 and figures["share_of_painters_rate"] > 0
+    assert figures["peak_memory_mb"] >= figures["memory_mb_before"] > 0

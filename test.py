@@ -1,0 +1,76 @@
+"""Make a video of a trained speaker who says something.
+
+python test.py --name demo --audio speech.wav                      # results/demo/speech.mp4
+python test.py --name demo --text "A huge welcome to both of you."
+python test.py --name demo --audio_list speeches.txt --jobs 4
+torchrun --nproc_per_node 4 test.py --name demo --audio_list speeches.txt
+python test.py --name NAME --pose motion.npz --audio speech.wav    # somebody's motion, our speaker
+
+models/pipeline.py is the walk from the sound to the video.
+"""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+
+import torch
+
+from speech2video.models import speaker
+from speech2video.models.pipeline import make_video
+from speech2video.models.speech_list import make_videos
+from speech2video.options.test_options import TestOptions
+from speech2video.util import distributed
+from speech2video.util.errors import run_command
+from speech2video.util.speech_source import Speech, read_list, recorded, spoken
+
+
+def main() -> None:
+    options = TestOptions.parse()
+    device = distributed.start(options.device)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    try:
+        if options.audio_list:
+            make_listed(options, device)
+        elif distributed.is_main():
+            make_one(options, device)
+    finally:
+        distributed.stop()
+
+
+def make_one(options: TestOptions, device: torch.device) -> None:
+    """Make the one video that is asked for."""
+    loaded = speaker.load(options, device)
+    with speech_of(options) as speech:
+        frames = make_video(loaded, speech, options)
+        print(f"{options.outputs(speech.stem).video}: {frames} frames")
+
+
+def make_listed(options: TestOptions, device: torch.device) -> None:
+    """Make this process's share of a list, and wait for the others; ends with 2 if any failed."""
+    sounds = read_list(options.audio_list)[distributed.rank() :: distributed.world_size()]
+    failed = make_videos(sounds, options, device)
+    for reason in failed:
+        print("error: " + " ".join(reason.split()), file=sys.stderr)
+    print(f"{len(sounds) - len(failed)} of {len(sounds)} videos made")
+    if distributed.largest(len(failed)):
+        sys.exit(2)
+
+
+@contextlib.contextmanager
+def speech_of(options: TestOptions) -> Iterator[Speech]:
+    """Give what is to be said: a recording, a text, or, for motion that is given, nothing."""
+    if options.text is not None:
+        with spoken(options.text, voice=options.voice) as speech:
+            yield speech
+    elif options.audio:
+        yield recorded(options.audio, words=options.words, transcript=options.transcript)
+    else:
+        motion = options.pose or options.openpose
+        yield Speech(motion.name if motion.is_dir() else motion.stem)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
+    run_command(main)

@@ -1,0 +1,53 @@
+"""A speaker for tests: the demo's motion and gestures, and a painter that has learned nothing."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from speech2video.models import audio2pose, pose2video
+from speech2video.options.train_pose2video_options import TrainPose2VideoOptions
+from speech2video.options.vid2vid_options import Vid2VidOptions
+from speech2video.util.camera import Camera
+from speech2video.util.checkpoint import save_weights
+from speech2video.util.checkpoint_folder import OPTIONS, WEIGHTS
+from tests.shared import ROOT
+
+NAME, AUTHORS = "tiny", "authors"
+SIZE = 64  # pixels
+SMALL = ("width=8", "halvings=2", "blocks=2", "norm=instance")
+
+
+def make_speaker(checkpoints: Path) -> Path:
+    """Write the speakers NAME and, of imported weights, AUTHORS; return the checkpoints' folder."""
+    shutil.copytree(ROOT / "checkpoints" / "demo", checkpoints / NAME)
+    mover = audio2pose.load(checkpoints / NAME / "audio2pose")
+    stance = mover.body.points(mover.network.pose_mean[None])
+    options = TrainPose2VideoOptions(
+        name=NAME, dataset=Path("none"), width=SIZE, height=SIZE, generator="vid2vid",
+        architecture=SMALL,
+    )  # fmt: skip
+    options = pose2video.complete(options, Camera.framing(stance, width=SIZE, height=SIZE))
+    _save(checkpoints / NAME / "pose2video", options)
+    imported = Vid2VidOptions(
+        width=8, halvings=2, blocks=2, norm="instance", style="vid2vid_authors"
+    )
+    _save(checkpoints / AUTHORS / "pose2video", imported)
+    return checkpoints
+
+
+def _save(folder: Path, options: TrainPose2VideoOptions | Vid2VidOptions) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    networks = nn.ModuleDict({pose2video.NETWORK: pose2video.build(options)})
+    save_weights(folder / WEIGHTS, networks)
+    options.save(folder / OPTIONS)
+
+
+def voice(seconds: float, *, rate: int = 16_000) -> np.ndarray:
+    """Return noise (S,) that comes and goes as syllables do."""
+    time = np.arange(round(seconds * rate)) / rate
+    noise = np.random.default_rng(0).standard_normal(len(time))
+    return (0.1 * noise * np.abs(np.sin(2 * np.pi * 2 * time))).astype(np.float32)
