@@ -4,6 +4,8 @@ python scripts/evaluate.py KIND --help
 python scripts/evaluate.py preprocess --dataset datasets/demo/clips --truth datasets/demo/truth \\
     --output results/preprocess
 python scripts/evaluate.py motion --name demo --output results/motion
+python scripts/evaluate.py video --name demo --output results/video
+python scripts/evaluate.py speech --name demo --output results/speech --audio speech.wav
 """
 
 import sys
@@ -11,12 +13,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import _checkout  # noqa: F401
-from evaluation import motion, preprocess
+from evaluation import motion, preprocess, speech, video
 from evaluation.page import Figures, print_figures, write_figures
 
 from speech2video.options.base_options import Options
 from speech2video.options.evaluate_motion_options import EvaluateMotionOptions
 from speech2video.options.evaluate_preprocess_options import EvaluatePreprocessOptions
+from speech2video.options.evaluate_speech_options import EvaluateSpeechOptions
+from speech2video.options.evaluate_video_options import EvaluateVideoOptions
 from speech2video.util.errors import OptionError, run_command
 
 
@@ -30,6 +34,8 @@ class Kind(NamedTuple):
 KINDS = {
     "preprocess": Kind(EvaluatePreprocessOptions, preprocess.evaluate),
     "motion": Kind(EvaluateMotionOptions, motion.evaluate),
+    "video": Kind(EvaluateVideoOptions, video.evaluate),
+    "speech": Kind(EvaluateSpeechOptions, speech.evaluate),
 }
 
 

@@ -81,5 +81,12 @@ def _text(value: Any) -> str:
 
 def _html_table(columns: list[str], rows: list[list[str]]) -> tags.table:
     head = tags.tr(tags.th(), *(tags.th(column.replace("_", " ")) for column in columns))
-    body = [tags.tr(*map(tags.td, row)) for row in rows]
+    body = [tags.tr(*map(_html_cell, row)) for row in rows]
     return tags.table(head, *body)
+
+
+def _html_cell(text: str) -> tags.td:
+    """Return a cell; the name of a video or a plot beside the page becomes that."""
+    if text.endswith(".svg"):
+        return tags.td(tags.img(src=text, alt=text))
+    return tags.td(tags.video(src=text, controls=True) if text.endswith(".mp4") else text)
