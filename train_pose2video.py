@@ -7,9 +7,9 @@ The same command goes on where a run was stopped. checkpoints/NAME/pose2video/in
 it goes.
 """
 
-import numpy as np
 import torch
 
+from speech2video.data.background import still_background
 from speech2video.data.map_noise import MapNoise
 from speech2video.data.picture_augmentation import PictureAugmentation
 from speech2video.data.pose2video_dataset import Pose2VideoDataset
@@ -26,7 +26,6 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.errors import run_command
 
 GIGABYTE = 1024**3
-STILL_FRAMES = 64  # whose median is the background to begin with
 
 
 def main() -> None:
@@ -43,7 +42,8 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
     options = pose2video.complete(options, shared_camera(training))
     dataset = painted(training, options)
     generator = pose2video.build(options)
-    generator.begin_with(still_picture(dataset))
+    still_HW3 = torch.from_numpy(still_background(training, dataset.store))
+    generator.begin_with(pose2video.to_floats(still_HW3.permute(2, 0, 1)))
     generator.checkpointing = options.checkpointing
     weights = LossWeights.of(options.weights)
     model = Pose2VideoModel(
@@ -94,17 +94,6 @@ def painted(videos: list[PoseVideo], options: TrainPose2VideoOptions) -> Pose2Vi
         flow=options.flow_truth == "dis",
         item_count=options.epoch_items,
     )
-
-
-def still_picture(dataset: Pose2VideoDataset) -> torch.Tensor:
-    """Return what stands still, (3, H, W) -1..1: the median of frames of all clips."""
-    counts = np.array([len(video) for video in dataset.videos])
-    places = np.linspace(0, counts.sum() - 1, STILL_FRAMES).astype(int)
-    clips = np.searchsorted(counts.cumsum(), places, side="right")
-    numbers = places - (counts.cumsum() - counts)[clips]
-    frames = [dataset.store.frames(int(clip), numbers[clips == clip]) for clip in np.unique(clips)]
-    median = torch.from_numpy(np.median(np.concatenate(frames), 0))
-    return pose2video.to_floats(median.permute(2, 0, 1))
 
 
 if __name__ == "__main__":

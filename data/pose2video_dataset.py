@@ -13,14 +13,11 @@ from speech2video.data.map_noise import MapNoise
 from speech2video.data.picture_augmentation import PictureAugmentation, PictureChange
 from speech2video.data.pose_video import PoseVideo
 from speech2video.data.training_loader import Item
-from speech2video.util.drawing import draw_frame
-from speech2video.util.drawing_vid2vid_authors import draw_vid2vid_authors
-from speech2video.util.openpose import points_to_openpose
+from speech2video.util.maps import draw_map
 from speech2video.util.optical_flow import dis_flow, flow_trust
 from speech2video.util.regions import region_boxes, visible
 
 REGIONS = ("head", "left_hand", "right_hand", "mouth")
-STYLES = ("speech2video", "vid2vid_authors")
 BEFORE = 2  # maps of the moments before, which a generator's step sees
 
 
@@ -39,7 +36,7 @@ class Pose2VideoDataset(Dataset):
 
     Args:
         length: T in an epoch.
-        style: of the maps, one of `STYLES`.
+        style: of the maps, one of `util.maps.STYLES`.
         cache_bytes: that decoded frames may take, in each process that loads.
         item_count: of an epoch; by default as many as bring each frame about once.
     """
@@ -115,15 +112,6 @@ class Pose2VideoDataset(Dataset):
             for points_K2 in points_TK2
         ]
         return np.stack([maps[0]] * (length + BEFORE - len(maps)) + maps)
-
-
-def draw_map(points_K2: np.ndarray, *, style: str, width: int, height: int) -> np.ndarray:
-    """Return the map (3, H, W) uint8 of points (144, 2) in pixels, in one of `STYLES`."""
-    if style not in STYLES:
-        raise ValueError(f"style {style!r}; one of {', '.join(STYLES)} is needed")
-    if style == "vid2vid_authors":
-        return draw_vid2vid_authors(points_to_openpose(points_K2), height, width)
-    return draw_frame(points_K2, width=width, height=height).transpose(2, 0, 1)
 
 
 def _back_and_forth(numbers: np.ndarray, frames: int) -> np.ndarray:

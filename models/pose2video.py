@@ -16,18 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speech2video.data.pose2video_dataset import draw_map
-from speech2video.models.networks.generator import Generator
+from speech2video.models.networks.generator import COLOURS, MAPS, Generator
 from speech2video.models.registry import GENERATORS, find
 from speech2video.models.saving import load_networks
 from speech2video.options.train_pose2video_options import TrainPose2VideoOptions
 from speech2video.options.vid2vid_options import Vid2VidOptions
 from speech2video.util.camera import Camera
 from speech2video.util.checkpoint_folder import OPTIONS, for_use
-from speech2video.util.errors import DataError, OptionError
+from speech2video.util.errors import DataError, OptionError, UserError
+from speech2video.util.maps import draw_map
 
 NETWORK = "generator"  # its name in checkpoints
 LEVELS = 127.5  # of 0..255 that are 1 in -1..1
+CPU = torch.device("cpu")
 
 PaintingOptions = TrainPose2VideoOptions | Vid2VidOptions
 
@@ -38,7 +39,7 @@ class Pose2Video:
 
     Attributes:
         generator: in evaluation mode, on `device`.
-        style: of the maps, as `data.pose2video_dataset.draw_map` knows it.
+        style: of the maps, as `util.maps.draw_map` knows it.
         width, height: of its pictures; 0 where it takes any size.
         camera: that its maps are drawn through; None where that is not known (vid2vid's).
         device, dtype: where and in which numbers it computes.
@@ -49,7 +50,7 @@ class Pose2Video:
     width: int = 0
     height: int = 0
     camera: Camera | None = None
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     dtype: torch.dtype = torch.float32
 
     def maps(
@@ -94,12 +95,20 @@ def build(options: PaintingOptions) -> Generator:
     """Return an untrained generator of the options' architecture.
 
     Raises:
-        OptionError: an unknown generator, or an argument it does not take.
+        OptionError: an unknown generator, or arguments of which none can be built.
         DataError: a size it cannot paint.
     """
+    kind = find(GENERATORS, options.generator)
     if isinstance(options, Vid2VidOptions):
-        return find(GENERATORS, options.generator)(**options.architecture())
-    return find(GENERATORS, options.generator)(**arguments(options))
+        return kind(**options.architecture())
+    known = arguments(options)
+    try:
+        with torch.device("meta"):  # no numbers, hence no time: does it paint such maps at all?
+            kind(**known).step(torch.zeros(1, MAPS * COLOURS, options.height, options.width))
+        return kind(**known)
+    except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        given = " ".join(options.architecture)
+        raise OptionError(f"--architecture {given}: no such network ({error})") from None
 
 
 def arguments(options: TrainPose2VideoOptions) -> dict[str, Any]:
@@ -138,19 +147,23 @@ def load(
     """
     options = read_options(for_use(folder) / OPTIONS)
     try:
-        generator = build(options)
-    except OptionError as error:
-        raise DataError(f"{folder}: {error}") from None
+        camera = None if isinstance(options, Vid2VidOptions) else Camera.of_numbers(options.camera)
+        with torch.device("meta"):  # wrong options may ask for more than there is of memory
+            wanted = build(options)
+    except UserError as error:
+        raise DataError(f"{for_use(folder) / OPTIONS}: {error}") from None
+    load_networks(nn.ModuleDict({NETWORK: wanted}), folder)
+    generator = build(options)
     load_networks(nn.ModuleDict({NETWORK: generator}), folder)
     generator = generator.eval().requires_grad_(False).to(device, dtype)
-    if isinstance(options, Vid2VidOptions):  # exact only contiguous; see vid2vid_generator.py
+    if camera is None:  # vid2vid's: exact only contiguous; see vid2vid_generator.py
         return Pose2Video(generator, options.style, device=torch.device(device), dtype=dtype)
     return Pose2Video(
         generator.to(memory_format=torch.channels_last),
         options.style,
         options.width,
         options.height,
-        Camera.of_numbers(options.camera),
+        camera,
         torch.device(device),
         dtype,
     )
@@ -175,12 +188,17 @@ def _value(name: str, text: str, like: Any) -> Any:
         if isinstance(like, bool):
             return {"true": True, "false": False}[text.lower()]
         if isinstance(like, tuple):
-            return tuple(int(part) for part in text.split(","))
-        return type(like)(text)
+            return tuple(_count(part) for part in text.split(","))
+        return _count(text) if isinstance(like, int) else type(like)(text)
     except (ValueError, KeyError):
-        raise OptionError(
-            f"--architecture {name}={text}: a value like {_text(like)} is needed"
-        ) from None
+        said = f"--architecture {name}={text}"
+        raise OptionError(f"{said}: a value like {_text(like)} is needed") from None
+
+
+def _count(text: str) -> int:
+    if int(text) < 0:
+        raise ValueError(f"{text} of something")
+    return int(text)
 
 
 def _text(value: Any) -> str:

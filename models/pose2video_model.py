@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from speech2video.models.base_model import BaseModel
+from speech2video.models.descent import AnyOptimizer
 from speech2video.models.losses.adversary import Adversary
 from speech2video.models.losses.flow import flow_error, warp_error
 from speech2video.models.losses.perceptual import PerceptualLoss
@@ -157,7 +158,8 @@ class Pose2VideoModel(BaseModel):
             figures.append(rollout.figures())
             if page is not None and number == 0:
                 rollout.show(page, self.step)
-        return {name: float(np.nanmean([f[name] for f in figures])) for name in figures[0]}
+        names = dict.fromkeys(name for found in figures for name in found)
+        return {n: float(np.nanmean([f[n] for f in figures if n in f])) for n in names}
 
     def _add_discriminator(self, name: str, map_channels: int, width: int, gan: str) -> None:
         channels = WINDOW * COLOURS if is_temporal(name) else map_channels + COLOURS
@@ -166,7 +168,9 @@ class Pose2VideoModel(BaseModel):
         optimizer = self._adam(network, self.adversary_rate, (0.0, 0.99))
         self.add_adversary(name, Adversary(network, optimizer, kind=gan))
 
-    def _adam(self, network: torch.nn.Module, rate: float, betas: tuple[float, float]):
+    def _adam(
+        self, network: torch.nn.Module, rate: float, betas: tuple[float, float]
+    ) -> AnyOptimizer:
         return self.precision.optimizer(
             network.parameters(), lambda p: torch.optim.Adam(p, lr=rate, betas=betas)
         )

@@ -10,7 +10,7 @@ from speech2video.data.frame_store import FrameStore
 from speech2video.data.pose2video_dataset import REGIONS
 from speech2video.data.pose_video import PoseVideo
 from speech2video.models.pose2video import Pose2Video
-from speech2video.util.metrics.image import psnr, ssim
+from speech2video.util.metrics.image import mean_in_boxes, psnr, ssim_map
 from speech2video.util.regions import region_boxes, visible
 from speech2video.util.training_log import TrainingLog
 from speech2video.util.video import write_video
@@ -18,6 +18,8 @@ from speech2video.util.video import write_video
 SHOWN = 4  # frames of the page's table
 SHOWN_PARTS = ("head", "left_hand", "right_hand")
 PART_SIDE = 128  # pixels, of a part on the page
+SIDES = (PART_SIDE, PART_SIDE)
+CHUNK = 10  # frames compared at once: SSIM takes a hundred times their bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,9 @@ class HeldOut:
         size = self.video.framing.width, self.video.framing.height
         maps = np.stack(list(painter.maps(points_TK2, size=size)))
         real = self.store.frames(0, np.arange(self.frames)).transpose(0, 3, 1, 2)
-        return Rollout(points_TK2, maps, real, np.stack(list(painter.frames(maps))))
+        # frames are smaller while not all scales of a generator have joined
+        fake = np.stack([resized(frame, size) for frame in painter.frames(maps)])
+        return Rollout(points_TK2, maps, real, fake)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,15 +60,22 @@ class Rollout:
     def figures(self) -> dict[str, float]:
         """Return PSNR (dB) and SSIM of the whole frame and of its parts, means over frames."""
         height, width = self.real.shape[2:]
-        found = {"psnr": psnr(self.fake, self.real), "ssim": ssim(self.fake, self.real)}
+        similar_THW = self._similarity()
+        found = {"psnr": psnr(self.fake, self.real), "ssim": mean_in_boxes(similar_THW)}
         for region in REGIONS:
             boxes_T4 = region_boxes(self.points_TK2, region)
             seen_T = visible(boxes_T4, width=width, height=height)
             if seen_T.any():
                 real, fake, boxes = self.real[seen_T], self.fake[seen_T], boxes_T4[seen_T]
                 found[f"{region}_psnr"] = psnr(fake, real, boxes)
-                found[f"{region}_ssim"] = ssim(fake, real, boxes)
+                found[f"{region}_ssim"] = mean_in_boxes(similar_THW[seen_T], boxes)
         return {name: float(np.nanmean(values)) for name, values in found.items()}
+
+    def _similarity(self) -> np.ndarray:
+        """Return SSIM (T, H, W) about each pixel."""
+        starts = range(0, len(self.real), CHUNK)
+        parts = (slice(start, start + CHUNK) for start in starts)
+        return np.concatenate([ssim_map(self.fake[part], self.real[part]) for part in parts])
 
     def show(self, page: TrainingLog, step: int) -> None:
         """Put pictures and a video on a training's page."""
@@ -88,7 +99,7 @@ class Rollout:
                 yield np.zeros((3, PART_SIDE, 2 * PART_SIDE), np.uint8)
                 continue
             cut = inside(box_4, width=width, height=height)
-            yield np.concatenate([_resized(one[t][cut]) for one in (self.fake, self.real)], 2)
+            yield np.concatenate([resized(one[t][cut], SIDES) for one in (self.fake, self.real)], 2)
 
 
 def inside(box_4: np.ndarray, *, width: int, height: int) -> tuple[slice, slice, slice]:
@@ -97,8 +108,9 @@ def inside(box_4: np.ndarray, *, width: int, height: int) -> tuple[slice, slice,
     return slice(None), slice(max(y0, 0), min(y1, height)), slice(max(x0, 0), min(x1, width))
 
 
-def _resized(picture_3HW: np.ndarray) -> np.ndarray:
-    side = (PART_SIDE, PART_SIDE)
-    return cv2.resize(
-        picture_3HW.transpose(1, 2, 0), side, interpolation=cv2.INTER_CUBIC
-    ).transpose(2, 0, 1)
+def resized(picture_3HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a picture (3, H, W) uint8 at another size (width, height)."""
+    if picture_3HW.shape[:0:-1] == size:
+        return picture_3HW
+    shown_HW3 = cv2.resize(picture_3HW.transpose(1, 2, 0), size, interpolation=cv2.INTER_CUBIC)
+    return shown_HW3.transpose(2, 0, 1)

@@ -96,7 +96,7 @@ class Options:
             raise OptionError(f"{path}: unknown options {', '.join(unknown)}")
         try:
             return cls(**{key: _typed(hints[key], value) for key, value in values.items()})
-        except (TypeError, ValueError) as error:
+        except (OptionError, TypeError, ValueError) as error:
             raise OptionError(f"{path}: {error}") from None
 
 

@@ -1,5 +1,6 @@
 """What a person may choose for `train_pose2video.py`."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -162,3 +163,7 @@ class TrainPose2VideoOptions(TrainingOptions):
         """Return how many frames a sequence has in an epoch."""
         doublings = max(0, 1 + (epoch - self.grow_after) // self.grow_epochs)
         return min(self.frames * 2**doublings, self.longest)
+
+    def for_shipping(self) -> "TrainPose2VideoOptions":
+        """Return the options without this machine's folders and files."""
+        return dataclasses.replace(super().for_shipping(), body=None, vgg=None, raft=None)

@@ -18,11 +18,9 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose, limit_report
 from speech2video.util.body.pose_vector import vector_to_smplx
 from speech2video.util.camera import Camera
-from speech2video.util.drawing import draw_skeleton
-from speech2video.util.drawing_vid2vid_authors import draw_vid2vid_authors
 from speech2video.util.errors import run_command
 from speech2video.util.log import progress
-from speech2video.util.openpose import points_to_openpose
+from speech2video.util.maps import draw_map
 from speech2video.util.render import MeshRenderer
 from speech2video.util.video import write_video
 
@@ -58,12 +56,8 @@ def picture_frames(
         with MeshRenderer(body, camera) as renderer:
             yield from renderer.frames(pose_TP)
         return
-    points_TK2 = camera.project(points_TK3).numpy()
-    if options.style == "vid2vid_authors":
-        for points_K2 in points_TK2:
-            yield draw_vid2vid_authors(points_to_openpose(points_K2), **size)
-    else:
-        yield from draw_skeleton(points_TK2, **size)
+    for points_K2 in camera.project(points_TK3).numpy():
+        yield draw_map(points_K2, style=options.style, **size)
 
 
 if __name__ == "__main__":

@@ -79,9 +79,10 @@ class Camera:
 
     @classmethod
     def of_numbers(cls, numbers: Sequence[float]) -> "Camera":
-        """Return the camera whose `numbers` these are; raises `DataError` if there are not 17."""
-        if len(numbers) != NUMBERS:
-            raise DataError(f"a camera of {len(numbers)} numbers; {NUMBERS} are needed")
+        """Return the camera whose `numbers` these are; raises `DataError` if they are not 17."""
+        finite = sum(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
+        if not len(numbers) == finite == NUMBERS:
+            raise DataError(f"a camera of {finite} finite numbers; {NUMBERS} are needed")
         focal, x, y, width, height, *rest = numbers
         rotation = tuple(tuple(rest[row : row + 3]) for row in (0, 3, 6))
         return cls(focal, (x, y), round(width), round(height), rotation, tuple(rest[9:]))

@@ -1,6 +1,6 @@
 """Our own generator: small enough for a laptop, and steady however long it runs.
 
-    painted = background + alpha · change                        all of it from the maps alone
+    painted = alpha · person + (1 - alpha) · background          all of it from the maps alone
     frame   = mask · painted + (1 - mask) · warp(last frame, flow)
 
 Flow and mask come from the maps, too, and the mask never falls below `LEAST_PAINTED`. So the past
@@ -13,17 +13,18 @@ Most of the work is done at 1/8 of the picture and below. Maps are packed by 4 (
 no line is lost and nothing is convolved at full resolution; pixel shuffles lead back. Residual
 blocks normalise what they change and not what they pass on, and begin as the identity; without any
 norm features grow a thousandfold within 30 steps at the rates that make training short. Norms are
-of groups, so the batch has no say in what a frame looks like. What stands still is learned once, as
-a picture.
+of groups, so the batch has no say in what a frame looks like. What stands still
+behind the person is given, not learned: a background that learns takes her in, and then every sway
+has to be painted away again.
 """
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
 
 from speech2video.models.networks.generator import COLOURS, MAPS, Generator, Past, Step
 from speech2video.models.networks.warping import warp
@@ -34,7 +35,6 @@ LEAST_PAINTED = 0.25  # share of a frame that does not come from the frame befor
 FIRST_PAINTED = 0.9  # that of an untrained network
 FLOW_UNIT = 32.0  # pixels: what a flow of 1 out of the network means
 MOTION = 3  # channels: flow right, flow down, mask
-FIRST_ALPHA = 2.0  # logit, of an untrained network
 GROUPS = 8  # of channels that are normalised together
 HEAD_STD = 0.01  # of the weights of the last layers at first
 LARGE = 384  # pixels; larger pictures have one more level, and fewer channels at the finest
@@ -72,7 +72,7 @@ class FastGenerator(Generator):
         self.map_channels, self.size, self.flow = map_channels, tuple(size), flow
         self.multiple = PACK << (len(channels) - 1)
         self._check(*self.size)
-        steps = list(zip(channels, channels[1:], strict=False))
+        steps = list(pairwise(channels))
         self.pack = nn.Conv2d(MAPS * map_channels * PACK**2, channels[0], 1)
         self.down = nn.ModuleList(nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in steps)
         self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 3, padding=1) for o, i in steps)
@@ -85,7 +85,7 @@ class FastGenerator(Generator):
             self.motion = nn.Conv2d(channels[0], MOTION, 3, padding=1)
         coarse = (side // self.multiple for side in self.size)
         self.place = nn.Parameter(torch.zeros(channels[-1], *coarse))
-        self.background = nn.Parameter(torch.zeros(COLOURS, *self.size))
+        self.register_buffer("background", torch.zeros(COLOURS, *self.size))
         self._draw_weights()
 
     @classmethod
@@ -134,11 +134,9 @@ class FastGenerator(Generator):
         return x
 
     def _painted(self, features: Tensor, view: Tensor | None) -> Tensor:
-        # A person to lay over the background would be grey at first, and the quickest way to a
-        # smaller loss to make alpha 0 for good. A change begins as none, whatever alpha is.
         layers = F.pixel_shuffle(self.paint(features), PACK).float()
-        change, alpha = layers[:, :COLOURS], (layers[:, COLOURS:] + FIRST_ALPHA).sigmoid()
-        return torch.addcmul(placed(self.background, view).float(), change, alpha)
+        person, alpha = layers[:, :COLOURS], layers[:, COLOURS:].sigmoid()
+        return torch.lerp(placed(self.background, view).float(), person, alpha)
 
     def _check(self, height: int, width: int) -> None:
         if height % self.multiple or width % self.multiple or min(height, width) < 1:

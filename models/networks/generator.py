@@ -6,8 +6,9 @@ will be no others in use.
 
 N sequences · T frames · C channels of a map · H/W picture. Maps and frames are -1..1.
 
-A new generator is a class of this kind in a file beside this one, and a line in `models/registry.py`.
-Its constructor takes keywords with defaults, which `--architecture NAME=VALUE` changes.
+A new generator is a class of this kind in a file beside this one, and a line in
+`models/registry.py`. Its constructor takes keywords with defaults, which
+`--architecture NAME=VALUE` changes.
 """
 
 import abc
@@ -61,11 +62,11 @@ class Generator(nn.Module, abc.ABC):
         found = {p.name: p.default for p in parameters}
         return found | ({"size": size} if "size" in found else {})
 
-    def use_scales(self, count: int) -> None:  # noqa: B027 (most generators have one scale)
+    def use_scales(self, count: int) -> None:
         """Paint with so many of the scales, at most all, coarsest first, to begin training with."""
 
-    def begin_with(self, still: Tensor) -> None:  # noqa: B027 (most generators have no such place)
-        """Take (3, H, W), what stands still in all training frames, to begin with."""
+    def begin_with(self, still: Tensor) -> None:
+        """Take (3, H, W), what stands still behind the person, before training begins."""
 
     @abc.abstractmethod
     def step(self, maps: Tensor, past: Past | None = None, view: Tensor | None = None) -> Step:

@@ -43,6 +43,7 @@ from speech2video.models.networks.warping import warp
 from speech2video.util.errors import DataError
 
 FLOW_UNIT = 20.0  # pixels of the coarsest scale: what a flow of 1 out of the network means
+NORMS = (("batch", "picture"), ("batch", "stored"), ("instance", "picture"))
 FINE_HALVINGS = 1  # a finer scale goes down to the size of the scale below it, no further
 
 Features = tuple[Tensor, Tensor | None]  # of the picture, of the motion
@@ -80,6 +81,9 @@ class Vid2VidGenerator(Generator):
         flow: bool = True,
     ) -> None:
         super().__init__()
+        if (norm, statistics) not in NORMS:
+            kinds = ", ".join(" ".join(kind) for kind in NORMS)
+            raise ValueError(f"norm {norm}, statistics {statistics}; one of {kinds} is needed")
         self.map_channels, self.flow = map_channels, flow
         self.multiple = 2 ** (halvings + scales - 1)
         self.scales = nn.ModuleList(

@@ -123,16 +123,31 @@ def test_a_wrong_file_is_named_in_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
 
-def test_a_wrist_nobody_saw_is_missing_and_nothing_else_is():
-    keypoints = random_keypoints(missing=0)
+def with_lost_hand(confidence: float) -> Keypoints:
+    """Return points in which the left hand is lost in frames 10 to 19, its wrist guessed."""
+    keypoints, lost = random_keypoints(missing=0), slice(10, 20)
     points = keypoints.points_TK3
     points[..., 2] = 1.0
-    wrist, finger = POINT_INDEX["left_wrist"], POINT_INDEX["left_index2"]
-    points[:20, wrist, 2] = 0.4  # unsure ...
-    points[10:30, finger] = (np.nan, np.nan, 0)  # ... and without a hand from here on
+    points[:15, POINT_INDEX["right_wrist"], 2] = 0.2  # unsure, but with a hand
+    points[lost, POINT_INDEX["left_index2"]] = (np.nan, np.nan, 0)
+    points[lost, POINT_INDEX["left_wrist"], 2] = confidence
+    return keypoints
+
+
+def test_a_wrist_nobody_saw_is_missing_and_nothing_else_is() -> None:
+    keypoints, wrist = with_lost_hand(0.35), POINT_INDEX["left_wrist"]
+    keypoints.points_TK3[12:15, wrist, 2] = 0.4  # for once it looks sure
     left = without_guesses(keypoints)
-    gone = left.points_TK3[..., 2] == 0
-    assert np.flatnonzero(gone[:, wrist]).tolist() == list(range(10, 20))
+    gone_TK = (left.points_TK3[..., 2] == 0) & (keypoints.points_TK3[..., 2] > 0)
+    assert np.flatnonzero(gone_TK[:, wrist]).tolist() == list(range(10, 20))
     assert np.isnan(left.world_TK3[10:20, wrist]).all()
-    gone[:, wrist] = gone[10:30, finger] = False
-    assert not gone.any()
+    gone_TK[:, wrist] = False
+    assert not gone_TK.any()
+
+
+def test_a_wrist_that_is_sure_most_of_the_time_is_kept_without_its_hand() -> None:
+    keypoints = with_lost_hand(0.4)
+    keypoints.points_TK3[12:15, POINT_INDEX["left_wrist"], 2] = 0.1
+    left = without_guesses(keypoints)
+    np.testing.assert_array_equal(left.points_TK3, keypoints.points_TK3)
+    np.testing.assert_array_equal(left.world_TK3, keypoints.world_TK3)

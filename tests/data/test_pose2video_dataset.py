@@ -7,11 +7,12 @@ import torch
 from speech2video.data.frame_store import FrameStore
 from speech2video.data.map_noise import MapNoise
 from speech2video.data.picture_augmentation import PictureAugmentation
-from speech2video.data.pose2video_dataset import REGIONS, Pose2VideoDataset, draw_map
+from speech2video.data.pose2video_dataset import REGIONS, Pose2VideoDataset
 from speech2video.data.pose_video import PoseVideo, load_pose_videos
 from speech2video.data.training_loader import Item, training_loader
 from speech2video.models.networks.warping import warp
 from speech2video.util.body.body_model import Body
+from speech2video.util.maps import draw_map
 from speech2video.util.regions import region_boxes
 from tests.picture_clips import write_picture_clip
 

@@ -110,6 +110,16 @@ def test_the_mouth_opens_when_it_was_seen_to(fit: Fit, truth: tuple[Tensor, Tens
     assert torch.corrcoef(torch.stack(gaps))[0, 1] > 0.98
 
 
+def test_another_build_is_the_shape_and_not_the_size(body: Body) -> None:
+    build = torch.tensor([0.0, 1.5, -0.7, *[0.0] * 7])
+    points = body.points(talking(), betas=build)
+    keypoints, shoulders = seen(points, noise=0.5), indices(("left_shoulder", "right_shoulder"))
+    fit = fitted(keypoints, body)
+    error = (fit.pixels - CAMERA.project(points))[:, shoulders].norm(dim=-1)
+    assert error.median() < 3, "pixels"
+    assert fit.betas[1] > 0.4 and fit.betas[0].abs() < 0.3
+
+
 def test_no_joint_is_outside_its_range(fit: Fit, body: Body) -> None:
     assert excess(vector_to_smplx(fit.pose, body.hands).rotations).max() <= TOLERANCE
 
