@@ -23,7 +23,7 @@ FACE_MESH_POINTS = 468
 MAX_GAP = 5  # frames, a fifth of a second: gaps up to here are filled
 FILLED_CONFIDENCE = 0.5  # what the confidence of a filled point is multiplied with
 FOUND = 0.3  # confidence from which a point counts as found
-WRIST_FOUND = 0.45  # the same of a wrist whose hand is not found
+WRIST_FOUND = 0.38  # the same of a wrist whose hand is not found, most of that time
 
 PARTS = {
     "body": indices(("left_shoulder", "right_shoulder")),
@@ -142,16 +142,24 @@ def without_guesses(keypoints: Keypoints) -> Keypoints:
     """Return keypoints in which a wrist that nobody saw is missing.
 
     Detectors of bodies place a wrist somewhere even behind a desk, surely enough to be taken for
-    seen. Where its hand is not found either, it must be surer than other points.
+    seen. Where its hand is not found either, it must be surer than other points. That is judged
+    over the whole time for which the hand is lost, as single guesses look sure now and then.
     """
     points_TK3, world_TK3 = keypoints.points_TK3.copy(), keypoints.world_TK3.copy()
     for side in ("left", "right"):
         wrist = POINT_INDEX[f"{side}_wrist"]
         hand_T = (points_TK3[:, PARTS[f"{side}_hand"], 2] > 0).all(1)
-        guessed_T = ~hand_T & (points_TK3[:, wrist, 2] < WRIST_FOUND)
-        points_TK3[guessed_T, wrist] = (np.nan, np.nan, 0.0)
-        world_TK3[guessed_T, wrist] = np.nan
+        for lost in _runs(~hand_T):
+            if np.median(points_TK3[lost, wrist, 2]) < WRIST_FOUND:
+                points_TK3[lost, wrist] = (np.nan, np.nan, 0.0)
+                world_TK3[lost, wrist] = np.nan
     return replace(keypoints, points_TK3=points_TK3, world_TK3=world_TK3)
+
+
+def _runs(true_T: np.ndarray) -> list[slice]:
+    """Return where frames in a row are true."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], true_T.astype(int), [0]))))
+    return [slice(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def fill_gaps(keypoints: Keypoints, *, max_gap: int = MAX_GAP) -> Keypoints:

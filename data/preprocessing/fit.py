@@ -38,7 +38,8 @@ from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import IBUG68
 
 CHUNK = 100  # frames solved side by side; bounds memory to some hundred MB
-SHAPE_SIGMA = 0.7
+SHAPE_SIGMA = 0.5
+SIZE_SIGMA = 0.1  # of the first coefficient: large and far looks like small and near
 SHAPE_FRAMES = 60  # frames, spread over the clip, that the shape is read from
 SHAPE_STEP = 0.05
 FACE_OFFSET_SIGMA = 0.006  # metres
@@ -72,8 +73,9 @@ class Stage:
 
 STAGES = (
     Stage(5, scale=20.0, directions=6.0, smooth=0.3, fingers=False, shape=False, face=False),
-    Stage(6, scale=5.0, directions=6.0, smooth=0.1, fingers=True, shape=True, face=True),
-    Stage(9, scale=1.0, directions=6.0, smooth=0.08, fingers=True, shape=False, face=True),
+    Stage(6, scale=5.0, directions=6.0, smooth=0.1, fingers=True, shape=False, face=True),
+    Stage(4, scale=1.0, directions=4.0, smooth=0.08, fingers=True, shape=True, face=True),
+    Stage(5, scale=1.0, directions=4.0, smooth=0.08, fingers=True, shape=False, face=True),
 )
 
 
@@ -202,6 +204,7 @@ def _find_shape(fit: Fit, seen: Observations, body: Body, hanging: Hanging, stag
     follow = torch.linalg.solve(normal, change.transpose(1, 2) @ shape)  # poses' answer to a shape
     left = shape - change @ follow
     own = torch.eye(SHAPES) / SHAPE_SIGMA**2
+    own[0, 0] = 1 / SIZE_SIGMA**2
     # Errors of neighbouring frames are alike: a clip tells as much as one frame in ten of it.
     share = 0.03
     system = (left.transpose(1, 2) @ left).sum(0) * share + own

@@ -80,6 +80,7 @@ def short(folder: Path) -> Path:
     ("make", "words"),
     [
         (lambda folder: folder / "none.mp4", "no such file"),
+        (lambda folder: text(folder / "text.mp4") / "talk.mp4", "no such file"),
         (lambda folder: folder, "no recordings"),
         (lambda folder: text(folder / "text.mp4"), "text.mp4: not a video"),
         (lambda folder: text(folder / "empty.mp4", ""), "empty.mp4: not a video"),
@@ -89,7 +90,18 @@ def short(folder: Path) -> Path:
         (short, "s of 4.00 s read"),
         (lambda folder: plain(folder, sound=False), "no sound track"),
     ],
-    ids=["absent", "no recordings", "text", "empty", "folder", "nobody", "short", "torn", "mute"],
+    ids=[
+        "absent",
+        "in a file",
+        "no recordings",
+        "text",
+        "empty",
+        "folder",
+        "nobody",
+        "short",
+        "torn",
+        "mute",
+    ],
 )
 def test_what_is_no_recording_is_one_line_and_leaves_nothing(
     tmp_path: Path,
@@ -103,6 +115,41 @@ def test_what_is_no_recording_is_one_line_and_leaves_nothing(
     line = refused(monkeypatch, capsys, "--input", recording, "--output", output)
     assert words in line
     assert is_empty(output)
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Path]:
+    """A folder that its owner may not read; root may."""
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0)
+    yield folder
+    folder.chmod(0o700)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_a_folder_that_may_not_be_read(
+    locked: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "out"
+    line = refused(monkeypatch, capsys, "--input", locked, "--output", output)
+    assert f"{locked}: cannot be read (Permission denied)" in line
+    assert not output.exists()
+
+
+def test_a_folder_that_fails_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(folder: Path) -> Iterator[Path]:
+        raise OSError(errno.EIO, "Input/output error", str(folder))
+
+    output = tmp_path / "out"
+    monkeypatch.setattr(Path, "iterdir", broken)
+    line = refused(monkeypatch, capsys, "--input", tmp_path, "--output", output)
+    assert f"{tmp_path}: cannot be read (Input/output error)" in line
+    assert not output.exists()
 
 
 TEXT = "It was the best of times, it was the worst of times, it was the age of wisdom. " * 9
