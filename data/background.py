@@ -33,7 +33,7 @@ BOXED = ("head", "left_hand", "right_hand")
 def still_background(videos: Sequence[PoseVideo], store: FrameStore) -> np.ndarray:
     """Return what is behind the person in all clips, (H, W, 3) uint8.
 
-    Where she always is, it is guessed from what is around.
+    Where she always is, it is guessed from what is around; where she is everywhere, she stays in.
 
     Args:
         store: of these clips' frames.
@@ -46,6 +46,8 @@ def still_background(videos: Sequence[PoseVideo], store: FrameStore) -> np.ndarr
         behind += [~person_mask(points_K2, width=width, height=height) for points_K2 in points_NK2]
     frames_NHW3, behind_NHW = np.stack(frames), np.stack(behind)
     seen_HW = behind_NHW.mean(0) >= LEAST_SEEN
+    if not seen_HW.any():
+        return np.median(frames_NHW3, 0).round().astype(np.uint8)
     shown = np.where(behind_NHW[..., None], frames_NHW3.astype(np.float32), np.nan)
     shown[:, ~seen_HW] = 0  # a median of nothing is a warning
     still_HW3 = np.nanmedian(shown, 0).round().astype(np.uint8)
@@ -94,7 +96,7 @@ def _spread(lengths: Sequence[int]) -> list[np.ndarray]:
 
 def _filled(still_HW3: np.ndarray, seen_HW: np.ndarray) -> np.ndarray:
     """Return the picture with what was never seen guessed, smoothly, from around it."""
-    if seen_HW.all() or not seen_HW.any():
+    if seen_HW.all():
         return still_HW3
     height, width = seen_HW.shape
     scale = min(1.0, SMALL / max(height, width))

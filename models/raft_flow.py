@@ -75,9 +75,8 @@ class RaftFlow(nn.Module):
         others = both.roll(len(frames), 0)
         at_once = max(1, CELLS * MULTIPLE**4 // (sides[0] * sides[1]) ** 2)
         pairs = zip(both.split(at_once), others.split(at_once), strict=True)
-        flow, returning = resize_flow(torch.cat([self._flow(*pair) for pair in pairs]), size).chunk(
-            2
-        )
+        flows = torch.cat([self._flow(*pair) for pair in pairs])
+        flow, returning = resize_flow(flows, size).chunk(2)
         return flow, trust(flow, returning)
 
     def _flow(self, frames: Tensor, others: Tensor) -> Tensor:

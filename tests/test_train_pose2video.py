@@ -1,0 +1,238 @@
+"""`train_pose2video.py` as a user runs it: killed and resumed, alone and by two processes."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import train_pose2video
+from speech2video.models import pose2video
+from speech2video.util.body.body_model import Body
+from speech2video.util.checkpoint import read_tensors
+from speech2video.util.checkpoint_folder import newest
+from tests.picture_clips import write_picture_clip
+from tests.shared import ROOT, run_here
+
+SIZE = 64  # pixels
+SMALL = (
+    *("--width", SIZE, "--height", SIZE, "--architecture", "channels=8,16", "blocks=1,1"),
+    *("--adversary_width", 4, "--part_size", 16, "--adversary_after", 0.2, "--weights"),
+    *("perceptual=0", "--batch_size", 2, "--frames", 3, "--longest", 5, "--epoch_items", 8),
+    *("--grow_epochs", 1, "--held_out", "b", "--validate_frames", 4, "--device", "cpu"),
+    *("--validate_every", 4, "--save_every", 2, "--keep", 50),
+)
+STEPS = 8
+LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute as the processes started here do, whose sums are then the same to the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
+    folder = tmp_path_factory.mktemp("pictures") / "dataset"
+    for seed, name in enumerate("ab"):
+        write_picture_clip(folder / name, body, frames=16, seed=seed)
+    return folder
+
+
+def line(dataset: Path, runs: Path, *arguments: object) -> list[str]:
+    return [*map(str, ("--dataset", dataset, "--checkpoints", runs, *SMALL, *arguments))]
+
+
+def start(*arguments: object, launcher: tuple = ()) -> subprocess.Popen:
+    command = [sys.executable, *launcher, "train_pose2video.py", *line(*arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def weights(runs: Path, name: str) -> dict[str, torch.Tensor]:
+    checkpoint = newest(runs / name / "pose2video")
+    return read_tensors(checkpoint / "model.safetensors") | read_tensors(
+        checkpoint / "ema.safetensors"
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a straight run."""
+    runs = tmp_path_factory.mktemp("checkpoints")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        arguments = line(dataset, runs, "--name", "straight", "--steps", STEPS)
+        assert run_here(monkeypatch, train_pose2video.main, *arguments) == 0
+    return runs
+
+
+def test_a_run_killed_and_resumed_equals_a_straight_one(
+    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = start(dataset, runs, "--name", "killed", "--steps", STEPS)
+    while newest(runs / "killed" / "pose2video") is None and killed.poll() is None:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    arguments = line(dataset, runs, "--name", "killed", "--steps", STEPS)
+    assert run_here(monkeypatch, train_pose2video.main, *arguments) == 0
+    straight, resumed = weights(runs, "straight"), weights(runs, "killed")
+    assert straight.keys() == resumed.keys()
+    assert [key for key in straight if not torch.equal(straight[key], resumed[key])] == []
+
+
+def test_two_processes_equal_one(
+    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = ("--steps", 3)
+    two = start(dataset, runs, "--name", "two", *same, launcher=LAUNCHER)
+    arguments = line(dataset, runs, "--name", "one", *same)
+    assert run_here(monkeypatch, train_pose2video.main, *arguments) == 0
+    said = two.communicate(timeout=300)[1]
+    assert two.returncode == 0, said
+    one, two = weights(runs, "one"), weights(runs, "two")
+    assert one.keys() == two.keys()
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], rtol=1e-4, atol=1e-5, msg=key)
+
+
+def test_what_was_trained_paints(dataset: Path, runs: Path) -> None:
+    painter = pose2video.load(runs / "straight" / "pose2video")
+    points_TK2 = np.random.default_rng(0).uniform(0, SIZE, (3, 144, 2)).astype(np.float32)
+    frames = list(painter.frames(painter.maps(points_TK2)))
+    assert [frame.shape for frame in frames] == [(3, SIZE, SIZE)] * 3
+    assert (painter.camera.width, painter.camera.height) == (SIZE, SIZE)
+    assert np.std(frames[0]) > 5  # what stands still is there from the beginning
+
+
+def test_a_page_shows_how_it_went(runs: Path) -> None:
+    folder = runs / "straight" / "pose2video"
+    page = (folder / "index.html").read_text()
+    for words in ("painted", "real", "map", "left_hand", "psnr", "temporal_1"):
+        assert words in page
+    assert list((folder / "videos").glob("*.mp4"))
+    assert list((folder / "pictures").glob("*.jpg"))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--precision", "bf16", "--checkpointing", "--flow_truth", "none"),
+        ("--precision", "autocast", "--style", "vid2vid_authors", "--discriminators", "none"),
+        (
+            *("--generator", "vid2vid", "--scale_epochs", 1, "--workers", 1, "--architecture"),
+            *("width=8", "scales=2", "halvings=1", "blocks=2", "norm=instance"),
+        ),
+    ],
+    ids=["bf16", "autocast", "vid2vid"],
+)
+def test_it_trains_otherwise(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple
+) -> None:
+    arguments = line(dataset, tmp_path, "--name", "other", "--steps", 5, *more)
+    assert run_here(monkeypatch, train_pose2video.main, *arguments) == 0
+    painter = pose2video.load(tmp_path / "other" / "pose2video")
+    blank = np.zeros((2, 3, SIZE, SIZE), np.uint8)
+    assert [frame.shape for frame in painter.frames(blank)] == [(3, SIZE, SIZE)] * 2
+
+
+def test_without_weights_of_raft_it_goes_on_and_says_so(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    more = ("--name", "raft", "--steps", 1, "--flow_truth", "raft")
+    assert run_here(monkeypatch, train_pose2video.main, *line(dataset, tmp_path, *more)) == 0
+    said = capfd.readouterr().err.splitlines()
+    assert len([words for words in said if words.startswith("without the loss of flow")]) == 1
+
+
+@pytest.fixture
+def copy(dataset: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(dataset, tmp_path / "copy"))
+
+
+def failing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, *arguments: object
+) -> str:
+    """Return the one line that a run fails with."""
+    capfd.readouterr()
+    assert run_here(monkeypatch, train_pose2video.main, *line(*arguments)) == 2
+    said = [words for words in capfd.readouterr().err.splitlines() if "error: " in words]
+    assert len(said) == 1
+    return said[0]
+
+
+@pytest.mark.parametrize("file", ["video.mp4", "pose.npz"])
+def test_a_clip_that_lacks_something_is_named(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, file: str
+) -> None:
+    (copy / "a" / file).unlink()
+    said = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
+    assert f"{copy / 'a'}: no {file} in it" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_clip_of_one_frame_is_named(
+    copy: Path, tmp_path: Path, body: Body, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    write_picture_clip(copy / "c", body, frames=1)
+    said = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
+    assert f"{copy / 'c'}: 1 frames; at least 2 are needed" in said
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--width", 100), "pictures of 100x64; this generator needs multiples of 8"),
+        (("--held_out", "z"), "no such clip; there are a, b"),
+        (("--generator", "slow"), "known are fast, vid2vid"),
+        (("--architecture", "depth=3"), "--architecture depth: fast knows"),
+        (("--weights", "gam=1"), "--weights gam: no such loss"),
+        (("--flow_truth", "raft", "--raft", "nowhere.pth"), "nowhere.pth: no such file"),
+        (("--vgg", "nowhere.pth", "--weights", "gan=1"), "nowhere.pth: no such file"),
+        (("--frames", 9), "--longest 5: at least --frames, 9, is needed"),
+        (("--discriminators", "none", "head"), "--discriminators none"),
+        (("--weights", "gan"), "--weights gan: NAME=VALUE is needed"),
+    ],
+    ids=lambda value: "".join(map(str, value[:2])) if isinstance(value, tuple) else "",
+)
+def test_bad_options_are_one_line(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, more: tuple, words: str
+) -> None:
+    bad = ("--name", "bad", "--steps", 2, *more)
+    assert words in failing(monkeypatch, capfd, dataset, tmp_path / "runs", *bad)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "training.pt", "ema.safetensors"])
+def test_a_broken_checkpoint_is_one_line(
+    dataset: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, file: str
+) -> None:
+    shutil.copytree(runs / "straight", tmp_path / "straight")
+    broken = newest(tmp_path / "straight" / "pose2video") / file
+    broken.write_bytes(broken.read_bytes()[:1000])
+    more = ("--name", "straight", "--steps", STEPS + 2)
+    assert str(broken) in failing(monkeypatch, capfd, dataset, tmp_path, *more)
+
+
+def test_a_run_goes_on_with_its_own_architecture_alone(
+    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    more = ("--name", "straight", "--steps", STEPS + 2, "--architecture", "channels=8,24")
+    said = failing(monkeypatch, capfd, dataset, runs, *more, "blocks=1,1")
+    assert "was trained with" in said and "leave it out" in said
