@@ -48,8 +48,8 @@ class LossWeights:
     reconstruction: float = 1.0
     structural: float = 0.2
     perceptual: float = 0.1
-    gan: float = 0.01
-    matching: float = 0.05
+    gan: float = 0.02
+    matching: float = 0.1
     flow: float = 0.002  # a pixel
     warp: float = 0.2
 
@@ -81,7 +81,7 @@ class Pose2VideoModel(BaseModel):
         generator: what is trained.
         learning_rate, adversary_rate: of the two Adams (Heusel et al., GANs Trained by a Two
             Time-Scale Update Rule, 2017).
-        steps: over which the rates fall, as half a cosine; None: they stay.
+        steps: over which the generator's rate falls, as half a cosine; None: it stays.
         discriminators: their names: "frame", "temporal_K" for frames K apart, and any of `REGIONS`.
         adversary_after: share of the steps that are done before the adversaries come.
         perceptual: features to compare in; None: that loss is left out.
@@ -176,14 +176,17 @@ class Pose2VideoModel(BaseModel):
         )
 
     def _set_learning_rates(self) -> None:
-        """Set the rates by the step's number alone, so that a resumed run has the same."""
+        """Set the rates by the step's number alone, so that a resumed run has the same.
+
+        The adversaries keep theirs: they come late, and have all to learn then.
+        """
         done = min(self.step / self.steps, 1.0) if self.steps else 0.0
         share = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
         share *= min(1.0, (self.step + 1) / WARM_UP)
         for name, optimizer in self.optimizers.items():
-            rate = self.learning_rate if name == NETWORK else self.adversary_rate
+            rate = self.learning_rate * share if name == NETWORK else self.adversary_rate
             for group in optimizer.param_groups:
-                group["lr"] = rate * share
+                group["lr"] = rate
 
     def _paint(self, batch: Mapping[str, Tensor]) -> "Scene":
         maps_NTCHW = to_floats(batch["maps"])

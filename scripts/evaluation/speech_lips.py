@@ -13,8 +13,8 @@ SAMPLES = SPEECH_RATE // FPS  # of sound for each frame
 FAINT = 50.0  # dB under the loud; what is fainter is not told apart
 LEAST_CONTRAST = 15.0  # dB between the loud and the faint; a sound with less has no silence
 SILENT_SHARE = 0.25  # of that contrast: what is no further above the faint is silence
-SILENT_FRAMES = 10  # a shorter silence belongs to a sound: the closure of a p takes a few frames
-MARGIN = 3  # frames at both ends of a silence in which lips close, and open again beforehand
+SILENT_FRAMES = 8  # a shorter silence belongs to a sound: the closure of a p takes a few frames
+MARGIN = 2  # frames at both ends of a silence in which lips close, and open again beforehand
 EXTREMES = (5, 95)  # percentiles between which lips have their range, and sounds their contrast
 
 Figures = dict[str, float | None]
