@@ -19,7 +19,7 @@ from speech2video.util.body.rotations import resample_linear
 from speech2video.util.smooth_noise import NoiseStream
 from speech2video.util.speech_features import speech_features
 from speech2video.util.voice_change import change_speed
-from speech2video.util.voice_normalisation import voice_mean
+from speech2video.util.voice_normalisation import normalised, voice_mean
 
 POSED_FRAMES = 8  # of each window, whose joints and landmarks the losses look at
 
@@ -123,7 +123,7 @@ def normalised_features(
 ) -> np.ndarray:
     """Return features (T, F) without what the voice adds to all of them."""
     features_TF = speech_features(wave_S, kind=kind)
-    return features_TF - voice_mean(features_TF, kind, voice_prior_F)
+    return normalised(features_TF, voice_mean(features_TF, kind, voice_prior_F), kind)
 
 
 def voice_prior(recordings: Sequence[SpeechMotion], kind: str) -> np.ndarray:

@@ -21,6 +21,12 @@ LOW = 50.0  # Hz, below which neither tilt nor noise rises further
 PIVOT = 1000.0  # Hz, not changed by a tilt
 PEAKS = 5  # of an equaliser
 PEAK_WIDTH = (0.3, 1.0)  # octaves, standard deviation
+MAINS = (50.0, 60.0)  # Hz
+HARMONICS = 12
+HUM_OVER_HISS = 1.5  # amplitudes
+WAVER, WAVER_HERTZ = 0.4, (0.1, 1.5)  # share, and how often a second
+TALKERS = 6
+HISS_OF_BABBLE = 0.3  # amplitude beside that of the babble
 
 Range = tuple[float, float]
 
@@ -41,7 +47,8 @@ class SoundAugmentation:
     highest: Range | None = (3300.0, 7800.0)  # Hz, upper end of the band (telephone: 3400)
     echo: Range | None = (0.1, 0.6)  # seconds until an echo is 60 dB down
     direct: Range = (3.0, 15.0)  # dB by which sound is louder than its echo
-    noise: Range | None = (4.0, 40.0)  # dB by which speech of `LEVEL` is louder than noise
+    noise: Range | None = (0.0, 40.0)  # dB by which speech of `LEVEL` is louder than noise
+    noises: tuple[str, ...] = ("coloured", "hum", "fan", "babble")  # kinds, one is drawn
     colour: Range = (0.0, 2.0)  # noise's power falls as frequency to this: 0 white, 1 pink, 2 brown
     gain: Range | None = (-6.0, 6.0)  # dB
     probability: float = 0.5
@@ -62,7 +69,7 @@ class SoundAugmentation:
             out_S = add_echo(out_S, seconds, direct=rng.uniform(*self.direct), rng=rng)
         out_S = _as_loud_as(out_S, wave_S)
         if (ratio := self._draw("noise", rng)) is not None:
-            noise_S = coloured_noise(len(wave_S), rng.uniform(*self.colour), rng=rng)
+            noise_S = self._noise(wave_S, rng)
             out_S = out_S + noise_S * 10 ** ((LEVEL - ratio) / 20)
         out_S = out_S * 10 ** ((self._draw("gain", rng) or 0) / 20)
         return (out_S / max(np.abs(out_S).max(initial=0), 1.0)).astype(np.float32)
@@ -70,6 +77,18 @@ class SoundAugmentation:
     def draw_speed(self, rng: np.random.Generator) -> float:
         """Return a factor for `change_speed`, to resample the motion by as well; 1 for none."""
         return self._ratio("speed", rng)
+
+    def _noise(self, wave_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return noise (S,) of power 1, of a kind that is drawn; a steady hiss is in all."""
+        kind, size = rng.choice(self.noises), len(wave_S)
+        noise_S = coloured_noise(size, rng.uniform(*self.colour), rng=rng)
+        if kind == "hum":
+            noise_S = noise_S + HUM_OVER_HISS * hum(size, rng=rng)
+        elif kind == "fan":
+            noise_S = noise_S * waver(size, rng=rng)
+        elif kind == "babble":
+            noise_S = HISS_OF_BABBLE * noise_S + babble(wave_S, rng=rng)
+        return noise_S / np.sqrt(np.square(noise_S).mean())
 
     def _draw(self, name: str, rng: np.random.Generator) -> float | None:
         """Return a value from a range, None if the change is not to happen."""
@@ -137,6 +156,33 @@ def coloured_noise(size: int, colour: float, *, rng: np.random.Generator) -> np.
     hertz = np.linspace(0, SPEECH_RATE / 2, len(spectrum))
     noise_S = np.fft.irfft(spectrum * np.maximum(hertz, LOW) ** (-colour / 2))[:size]
     return noise_S / np.sqrt(np.square(noise_S).mean())
+
+
+def hum(size: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Return mains hum (size,) of power 1 at 16 kHz: 50 or 60 Hz and weaker harmonics."""
+    time_S = np.arange(size) / SPEECH_RATE
+    tones = np.arange(1, HARMONICS + 1)
+    loud = rng.uniform(size=HARMONICS) / tones
+    turns = np.outer(tones * rng.choice(MAINS), time_S) + rng.uniform(size=HARMONICS)[:, None]
+    return loud @ np.sin(2 * np.pi * turns) * np.sqrt(2 / np.square(loud).sum())
+
+
+def waver(size: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Return a slow rise and fall (size,) about 1, of a fan or of traffic."""
+    turns = rng.uniform(*WAVER_HERTZ) * np.arange(size) / SPEECH_RATE + rng.uniform()
+    return 1 + WAVER * np.sin(2 * np.pi * turns)
+
+
+def babble(wave_S: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+    """Return speech (S,) of power 1 that nobody understands; silence of silence.
+
+    It is the sound itself, several times over, backwards and from anywhere in it.
+    """
+    backwards_S = np.asarray(wave_S[::-1], np.float64)
+    talkers = (np.roll(backwards_S, int(rng.integers(len(wave_S)))) for _ in range(TALKERS))
+    sum_S = sum(talkers)
+    power = np.square(sum_S).mean()
+    return sum_S / np.sqrt(power) if power > 0 else sum_S
 
 
 def _as_loud_as(wave_S: np.ndarray, like_S: np.ndarray) -> np.ndarray:

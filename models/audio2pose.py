@@ -17,7 +17,7 @@ from speech2video.util.checkpoint_folder import OPTIONS, for_use
 from speech2video.util.smooth_noise import NoiseStream
 from speech2video.util.smoothing import Smoother
 from speech2video.util.speech_features import feature_size, speech_features
-from speech2video.util.voice_normalisation import voice_mean
+from speech2video.util.voice_normalisation import normalised, voice_mean
 
 NETWORK = "speech_to_pose"  # its name in a checkpoint
 CHUNK = 1000  # frames computed at once: bounds memory
@@ -80,11 +80,14 @@ class Audio2Pose:
         for features_TF in chunks:
             if len(features_TF):
                 last = features_TF[-1:]
-                pose_TP, state = self._step(features_TF - voice_F, noise, state)
+                pose_TP, state = self._step(
+                    normalised(features_TF, voice_F, self.features), noise, state
+                )
                 yield pose_TP[late:]
                 late = max(late - len(pose_TP), 0)
         if last is not None and network.look_ahead:  # beyond the end the last moment lasts
-            beyond = last.repeat(network.look_ahead, axis=0) - voice_F
+            beyond = last.repeat(network.look_ahead, axis=0)
+            beyond = normalised(beyond, voice_F, self.features)
             pose_TP, _ = self._step(beyond, noise, state)
             yield pose_TP[late:]
 

@@ -71,7 +71,7 @@ class TrainAudio2PoseOptions(TrainingOptions):
     )
 
     features: str = option(
-        "mfcc", "what the network hears", group=ARCHITECTURE, choices=("mfcc", "logmel")
+        "mfcc", "what the network hears", group=ARCHITECTURE, choices=("mfcc", "logmel", "snr")
     )
     hidden_size: int = option(
         256, "width of the LSTMs", group=ARCHITECTURE, minimum=1, maximum=8192

@@ -76,9 +76,9 @@ class TrainPose2VideoOptions(TrainingOptions):
     )
     frames: int = option(1, "of a sequence at first", group="data", minimum=1, maximum=256)
     longest: int = option(4, "frames of a sequence at last", group="data", minimum=1, maximum=256)
-    grow_after: int = option(28, "epochs until sequences grow", group="data", minimum=0)
+    grow_after: int = option(20, "epochs until sequences grow", group="data", minimum=0)
     grow_epochs: int = option(
-        6, "epochs after which they grow again, to twice the frames", group="data", minimum=1
+        10, "epochs after which they grow again, to twice the frames", group="data", minimum=1
     )
     scale_epochs: int = option(
         10,

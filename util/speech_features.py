@@ -1,4 +1,4 @@
-"""Speech as numbers for networks: MFCC or log-mel bands, 25 frames a second, computed as it comes.
+"""Speech as numbers for networks: MFCC or mel bands, 25 frames a second, computed as it comes.
 
 A frame is 640 samples of 16 kHz and four windows of 25 ms, each centred in its own 10 ms of the
 frame: frame t describes samples [640 t, 640 (t + 1)) and nothing needs aligning afterwards. Sound
@@ -9,6 +9,10 @@ and their deltas, 28 numbers a window. `logmel` is 80 log-mel bands a window. Lo
 natural, of power in units of full scale, at least `FLOOR`. Gain adds a constant to log energy and
 the first MFCC, or to all bands; the usual loudness is to be given first
 (`audio.normalise_loudness`, for streams `loudness`).
+
+`snr` is 26 bands a window, what of their power the room's noise does not explain: the power less
+the noise floor's (`noise_floor`), Boll's spectral subtraction (IEEE Trans. ASSP 27, 1979).
+`voice_normalisation.normalised` makes of it speech beside the voice's level: 0 in any room's pause.
 """
 
 from functools import cache
@@ -16,6 +20,7 @@ from functools import cache
 import numpy as np
 
 from speech2video.util.errors import DataError
+from speech2video.util.noise_floor import NoiseFloor
 
 RATE = 16_000  # Hz
 FRAME = 640  # samples of a frame: 25 a second
@@ -28,14 +33,22 @@ FLOOR = 1e-9  # -90 dB of full scale: less in a band is silence, in a studio or 
 MFCC_BANDS = 40  # wide enough that a high voice's harmonics are not bands of their own
 COEFFICIENTS = 13  # MFCC kept, the first one included
 LOGMEL_BANDS = 80
-REACH = {"mfcc": 2, "logmel": 0}  # windows on both sides that a delta is fitted to; 0: no deltas
+SNR_BANDS = 26  # fewer, so that noise averages out in each
+SUBTRACTED = 2.0  # times the floor, a low quantile of the noise, that make up nearly all of it
+REACH = {
+    "mfcc": 2,
+    "logmel": 0,
+    "snr": 0,
+}  # windows on both sides that a delta is fitted to; 0: no deltas
 BATCH = 64_000  # samples computed at once, so that memory does not grow with the sound
 
 WINDOWS = FRAME // HOP  # of a frame
 FEATURE_SETS = {  # numbers a frame
     "mfcc": WINDOWS * 2 * (COEFFICIENTS + 1),
     "logmel": WINDOWS * LOGMEL_BANDS,
+    "snr": WINDOWS * SNR_BANDS,
 }
+BANDS = {"mfcc": MFCC_BANDS, "logmel": LOGMEL_BANDS, "snr": SNR_BANDS}
 # samples past its end that a frame depends on
 LOOK_AHEAD = {kind: MARGIN + reach * HOP for kind, reach in REACH.items()}
 
@@ -96,6 +109,7 @@ class FeatureStream:
         self._samples = 0
         self._wave = np.zeros(MARGIN, np.float32)
         self._rows: np.ndarray | None = None  # static features of windows still needed
+        self._floor = NoiseFloor(SNR_BANDS)
 
     def _advance(self, wave_S: np.ndarray) -> np.ndarray:
         """Return the frames (n, F) that some more samples, none refused, complete."""
@@ -123,7 +137,15 @@ class FeatureStream:
         self._rows = self._rows[count * WINDOWS :]
         if reach and count:
             rows = np.concatenate([rows[reach:-reach], _deltas(rows, reach)], axis=1)
+        if self.kind == "snr":
+            rows = _log(self._without_noise(rows))
         return rows.reshape(count, FEATURE_SETS[self.kind]).astype(np.float32)
+
+    def _without_noise(self, power_NB: np.ndarray) -> np.ndarray:
+        """Return the windows' powers (N, B), whole frames, less what the room explains."""
+        power_TWB = power_NB.reshape(-1, WINDOWS, SNR_BANDS)
+        floor_TB = self._floor.push(power_TWB.mean(axis=1))
+        return (power_TWB - SUBTRACTED * floor_TB[:, None]).clip(min=0)
 
 
 def mel_filters(bands: int) -> np.ndarray:
@@ -139,10 +161,12 @@ def mel_filters(bands: int) -> np.ndarray:
 
 
 def _static_features(windows_NW: np.ndarray, kind: str) -> np.ndarray:
-    """Return each window's own features (N, C) from its samples (N, 400)."""
+    """Return what each window says by itself (N, C), from its samples (N, 400)."""
     power = _power(windows_NW)
-    bands = LOGMEL_BANDS if kind == "logmel" else MFCC_BANDS
-    logmel = _log(power @ _mel_table(bands).T)
+    mel = power @ _mel_table(BANDS[kind]).T
+    if kind == "snr":  # powers still: their noise goes first
+        return mel
+    logmel = _log(mel)
     if kind == "logmel":
         return logmel
     cepstrum = logmel @ _cosines().T

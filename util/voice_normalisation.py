@@ -3,6 +3,9 @@
 Taken away (cepstral mean normalisation: Atal, JASA 55, 1974), a network that knows one voice
 follows another. Pauses are left out of the mean, or much silence would make silence look like
 speech; and a few words tell little, so that the mean of the training voices stands in for the rest.
+
+Of `snr` the mean is that of power, in its logarithm: the voice's level in each band. Speech is then
+told beside that level, and what lies far below it, as all does that a pause holds, is 0.
 """
 
 import numpy as np
@@ -10,6 +13,8 @@ import numpy as np
 from speech2video.util.speech_features import COEFFICIENTS, WINDOWS, feature_size
 
 SPOKEN = -42.0  # dB of full scale from which a frame counts as speech; speech is at about -23
+SPOKEN_SNR = -33.0  # the same where noise is taken away: what is left of it is less
+AUDIBLE = 0.1  # of the voice's power in a band, -10 dB, where `snr` turns from power to logarithm
 PRIOR_FRAMES = 50.0  # what the training voices' mean counts for: two seconds of speech
 
 
@@ -28,18 +33,19 @@ class VoiceMeter:
         """Hear the next frames (T, F)."""
         static_TWC = _static(features_TF, self.kind)
         spoken_TWC = static_TWC[_is_spoken(static_TWC, self.kind)]
-        self._sum += spoken_TWC.sum((0, 1), dtype=np.float64) / WINDOWS
+        self._sum += _to_mean(spoken_TWC, self.kind).sum((0, 1)) / WINDOWS
         self._count += len(spoken_TWC)
 
     def mean(self, prior_F: np.ndarray | None = None) -> np.ndarray:
         """Return the mean (F,), zero for slopes; with `prior_F` for what was not heard yet."""
-        if prior_F is None:
-            static_C = self._sum / max(self._count, 1)
-        else:
-            prior_C = _static(prior_F[None], self.kind)[0].mean(0)
-            static_C = self._sum + PRIOR_FRAMES * prior_C
-            static_C = static_C / (self._count + PRIOR_FRAMES)
-        return _tiled(static_C, self.kind)
+        if prior_F is None and not self._count:
+            return np.zeros(feature_size(self.kind), np.float32)
+        total_C, count = self._sum, float(self._count)
+        if prior_F is not None:
+            prior_WC = _to_mean(_static(prior_F[None], self.kind)[0], self.kind)
+            total_C, count = total_C + PRIOR_FRAMES * prior_WC.mean(0), count + PRIOR_FRAMES
+        mean_C = total_C / count
+        return _tiled(np.log(mean_C) if self.kind == "snr" else mean_C, self.kind)
 
 
 def voice_mean(features_TF: np.ndarray, kind: str, prior_F: np.ndarray | None = None) -> np.ndarray:
@@ -47,6 +53,22 @@ def voice_mean(features_TF: np.ndarray, kind: str, prior_F: np.ndarray | None = 
     meter = VoiceMeter(kind)
     meter.push(features_TF)
     return meter.mean(prior_F)
+
+
+def normalised(features_TF: np.ndarray, voice_F: np.ndarray, kind: str) -> np.ndarray:
+    """Return features (T, F) without what the voice (F,), its `VoiceMeter.mean`, adds to all.
+
+    What a network is to hear. For `snr`: log(1 + power / (`AUDIBLE` * the voice's)).
+    """
+    if kind == "snr":
+        return np.logaddexp(0, features_TF - voice_F - np.float32(np.log(AUDIBLE)))
+    return features_TF - voice_F
+
+
+def _to_mean(static: np.ndarray, kind: str) -> np.ndarray:
+    """Return the numbers, of features, whose mean is taken."""
+    static = static.astype(np.float64)
+    return np.exp(static) if kind == "snr" else static
 
 
 def _static_size(kind: str) -> int:
@@ -71,4 +93,5 @@ def _is_spoken(static_TWC: np.ndarray, kind: str) -> np.ndarray:
         energy_T = static_TWC[..., COEFFICIENTS].max(1)
     else:  # bands hold a share of the power each, and overlap by half
         energy_T = np.log(np.exp(static_TWC.astype(np.float64)).sum(-1)).max(1)
-    return energy_T > SPOKEN * np.log(10) / 10
+    least = SPOKEN_SNR if kind == "snr" else SPOKEN
+    return energy_T > least * np.log(10) / 10

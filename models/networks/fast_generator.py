@@ -32,11 +32,10 @@ from speech2video.util.errors import DataError
 
 PACK = 4  # pixels of each side that become channels
 LEAST_PAINTED = 0.25  # share of a frame that does not come from the frame before
-FIRST_PAINTED = 0.9  # that of an untrained network
+FIRST_PAINTED = 0.97  # that of an untrained network
 FLOW_UNIT = 32.0  # pixels: what a flow of 1 out of the network means
 MOTION = 3  # channels: flow right, flow down, mask
 GROUPS = 8  # of channels that are normalised together
-HEAD_STD = 0.01  # of the weights of the last layers at first
 LARGE = 384  # pixels; larger pictures have one more level, and fewer channels at the finest
 LEVELS = {False: ((48, 96, 192), (1, 2, 4)), True: ((32, 64, 128, 192), (1, 2, 3, 4))}
 
@@ -155,7 +154,7 @@ class FastGenerator(Generator):
                 nn.init.zeros_(block.second.weight)
         nn.init.zeros_(self.paint.weight)
         if self.flow:
-            nn.init.normal_(self.motion.weight, std=HEAD_STD)
+            nn.init.zeros_(self.motion.weight)  # nothing moves until sequences teach how
             share = (FIRST_PAINTED - LEAST_PAINTED) / (1 - LEAST_PAINTED)
             self.motion.bias[2] = math.log(share / (1 - share))
 

@@ -8,8 +8,11 @@ import pytest
 from speech2video.data.sound_augmentation import (
     SoundAugmentation,
     add_echo,
+    babble,
     coloured_noise,
     equalise,
+    hum,
+    waver,
 )
 from speech2video.util.audio import load_wave
 from speech2video.util.loudness import LEVEL
@@ -89,12 +92,14 @@ def test_gain_is_the_gain_asked_and_peaks_stay_in_range():
     assert np.abs(only(gain=(40, 40)).augment(wave_S, random)).max() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("ratio", [0.0, 10.0, 30.0])
-def test_noise_is_as_far_below_speech_as_asked(ratio):
+@pytest.mark.parametrize("kind", SoundAugmentation().noises)
+@pytest.mark.parametrize("ratio", [10.0, 30.0])
+def test_noise_is_as_far_below_speech_as_asked(kind, ratio):
     wave_S, random = syllables(), np.random.default_rng(0)
-    noisy_S = only(noise=(ratio, ratio)).augment(wave_S, random)
+    augmentation = replace(only(noise=(ratio, ratio)), noises=(kind,))
+    noisy_S = augmentation.augment(wave_S, random)
     assert decibel(noisy_S - wave_S) == pytest.approx(LEVEL - ratio, abs=0.1)
-    silence_S = only(noise=(ratio, ratio)).augment(np.zeros(16_000, np.float32), random)
+    silence_S = augmentation.augment(np.zeros(16_000, np.float32), random)
     assert decibel(silence_S) == pytest.approx(LEVEL - ratio, abs=0.1)
 
 
@@ -104,6 +109,21 @@ def test_noise_has_its_colour(colour, slope):
     assert decibel(noise_S) == pytest.approx(0, abs=1e-6)
     falls = [band(noise_S, 2 * low, 4 * low) - band(noise_S, low, 2 * low) for low in (200, 1000)]
     assert np.allclose(falls, slope, atol=0.3)
+
+
+def test_hum_is_the_mains_and_babble_is_the_voices():
+    random = np.random.default_rng(0)
+    hum_S = hum(160_000, rng=random)
+    assert decibel(hum_S) == pytest.approx(0, abs=0.1)
+    power = np.abs(np.fft.rfft(hum_S)) ** 2
+    hertz = np.fft.rfftfreq(len(hum_S), 1 / RATE)
+    at_mains = np.minimum(hertz % 50, -hertz % 50).clip(max=np.minimum(hertz % 60, -hertz % 60))
+    assert power[at_mains < 0.5].sum() > 0.999 * power.sum()
+    babble_S = babble(syllables(), rng=random)
+    assert decibel(babble_S) == pytest.approx(0, abs=1e-6) and babble_S.shape == syllables().shape
+    assert not babble(np.zeros(100), rng=random).any()
+    slow_S = waver(160_000, rng=random)
+    assert slow_S.min() > 0 and np.abs(np.diff(slow_S)).max() < 1e-3
 
 
 def test_filters_do_what_their_curve_says():

@@ -54,7 +54,9 @@ def test_no_frame_breaks_a_limit(body: Body):
     assert limit_report(vector_to_smplx(raw, body.hands).rotations).frames_over > 0.5
 
 
-@pytest.mark.parametrize("arguments", [(), ("--look_ahead", "0"), ("--features", "logmel")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("--look_ahead", "0"), ("--features", "logmel"), ("--features", "snr")]
+)
 def test_a_stream_gives_what_the_whole_gives(body: Body, arguments: tuple[str, ...]):
     made = predictor(body, *arguments, wild=0.3)
     features_TF = speech_features(wave(50_000), kind=made.features)

@@ -27,6 +27,7 @@ from tests.recordings import make_recording
 from tests.shared import DATA, cases
 
 KINDS = list(FEATURE_SETS)
+MEMORYLESS = [kind for kind in KINDS if kind != "snr"]  # all but what remembers the room
 LOG_10 = np.log(10) / 10  # natural logarithm of one dB
 
 
@@ -140,7 +141,7 @@ def test_a_click_is_loudest_in_its_own_frame():
             assert np.sort(energy_N)[-1] > np.sort(energy_N)[-2]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MEMORYLESS)
 def test_a_frame_later_is_a_frame_later(kind):
     wave_S = speech_like(3.0)
     features_TF = speech_features(wave_S, kind=kind)
@@ -149,6 +150,26 @@ def test_a_frame_later_is_a_frame_later(kind):
         assert np.abs(shifted_TF[frames + 1 :] - features_TF[1:]).max() < 1e-6
     part_TF = speech_features(wave_S[640 * 10 : 640 * 30], kind=kind)
     assert np.abs(part_TF[1:-1] - features_TF[11:29]).max() < 1e-6
+
+
+def test_of_a_steady_noise_snr_leaves_little():
+    """Beside what `logmel` hears of it; and of speech in it, what it hears of speech alone."""
+    random, speech_S = np.random.default_rng(0), speech_like(8.0)
+    noise_S = 0.01 * random.standard_normal(len(speech_S)).astype(np.float32)
+    power = np.exp(speech_features(noise_S, kind="snr").astype(np.float64))
+    whole = np.square(noise_S).mean()
+    left_T = power.reshape(-1, 4, 26).sum(2).mean(1)[25:] / whole
+    assert left_T.mean() < 0.2
+    alone, within = (speech_features(sum_S, kind="snr") for sum_S in (speech_S, speech_S + noise_S))
+    loud = alone[50:] > np.log(np.square(speech_S).mean() / 26)
+    assert np.abs(alone[50:] - within[50:])[loud].mean() < 0.5
+
+
+def test_snr_moves_with_the_gain():
+    wave_S = speech_like(4.0)
+    quiet_TF, loud_TF = (speech_features(gain * wave_S, kind="snr") for gain in (1, 4))
+    heard = quiet_TF > np.log(1e-7)
+    np.testing.assert_allclose((loud_TF - quiet_TF)[heard], np.log(16), atol=1e-3)
 
 
 def test_gain_is_a_constant_on_two_numbers():
@@ -184,7 +205,7 @@ def test_what_is_no_wave_is_told():
     for wave in (np.zeros((2, 5)), np.zeros(5, np.int16), np.float64(0.1)):
         with pytest.raises(DataError, match="mono wave"):
             speech_features(wave)
-    with pytest.raises(DataError, match="'cqt': known are mfcc, logmel"):
+    with pytest.raises(DataError, match="'cqt': known are mfcc, logmel, snr"):
         FeatureStream("cqt")
 
 

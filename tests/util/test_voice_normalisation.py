@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import lfilter
 
 from speech2video.util.speech_features import FEATURE_SETS, speech_features
-from speech2video.util.voice_normalisation import VoiceMeter, voice_mean
+from speech2video.util.voice_normalisation import VoiceMeter, normalised, voice_mean
 
 KINDS = pytest.mark.parametrize("kind", FEATURE_SETS)
 
@@ -24,7 +24,7 @@ def test_a_microphones_colour_goes_away(kind: str):
     before, after = (
         [speech_features(wave, kind=kind) for wave in (wave_S, coloured_S)] for _ in range(2)
     )
-    after = [features - voice_mean(features, kind) for features in after]
+    after = [normalised(features, voice_mean(features, kind), kind) for features in after]
     loud = slice(2, 30)
     assert (
         np.abs(after[0] - after[1])[loud].mean() < 0.25 * np.abs(before[0] - before[1])[loud].mean()
@@ -56,3 +56,24 @@ def test_of_silence_only_the_prior_is_known(kind: str):
         voice_mean(features_TF, kind, prior_F), prior_F, rtol=1e-4, atol=1e-5
     )
     assert not voice_mean(features_TF, kind).any()
+
+
+@pytest.mark.parametrize("below", [30.0, 15.0, 8.0])  # dB
+def test_in_any_rooms_pause_snr_is_nearly_nothing(below: float):
+    wave_S = np.concatenate([speech(), np.zeros(32_000), speech()]).astype(np.float32)
+    room_S = np.random.default_rng(1).standard_normal(len(wave_S))
+    room_S *= np.sqrt(np.square(speech()).mean()) * 10 ** (-below / 20)
+    features_TF = speech_features(wave_S + room_S, kind="snr")
+    heard_TF = normalised(features_TF, voice_mean(features_TF, "snr"), "snr")
+    assert (heard_TF >= 0).all()
+    pause = slice(102, 148)
+    assert heard_TF[pause].mean() < 0.1 * heard_TF[:100].mean()
+
+
+def test_snr_nearly_forgets_the_gain():
+    """But for which frames count as speech, 3 dB of what stays."""
+    wave_S = np.pad(speech(), 8_000)
+    features = [speech_features(gain * wave_S, kind="snr") for gain in (1.0, 0.5)]
+    one, half = (normalised(f, voice_mean(f, "snr"), "snr") for f in features)
+    np.testing.assert_allclose(one, half, atol=np.log(2))
+    assert np.abs(one - half).mean() < 0.1
