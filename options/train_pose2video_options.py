@@ -112,7 +112,7 @@ class TrainPose2VideoOptions(TrainingOptions):
     )  # fmt: skip
     gan: str = option("hinge", "kind of loss", group="losses", choices=("hinge", "least_squares"))
     adversary_rate: float = option(
-        1e-3, "learning rate of the discriminators", group="losses", minimum=0
+        2e-4, "learning rate of the discriminators", group="losses", minimum=0
     )
     adversary_width: int = option(
         32, "channels of the discriminators' first layer", group="losses", minimum=1

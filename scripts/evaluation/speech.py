@@ -105,15 +105,12 @@ class _Judge:
             table: {system: _means(rows) for system, rows in systems.items()}
             for table, systems in tables.items()
         }
-        return (
-            lips
-            | others
-            | {
-                "speeches": {name: in_a_row(one) for name, one in self.measured.items()},
-                "lip_openings": self._plots,
-                "real_and_generated": self._videos,
-            }
-        )
+        each = {
+            "speeches": {name: in_a_row(one) for name, one in self.measured.items()},
+            "lip_openings": self._plots,
+            "real_and_generated": self._videos,
+        }
+        return lips | others | each
 
 
 def _by_system(measured: Iterable[Measured]) -> tuple[Lists, Lists]:

@@ -11,7 +11,7 @@ from speech2video.util.metrics.lips import lag_correlations
 LONGEST_LAG = 12  # frames, about half a second
 SAMPLES = SPEECH_RATE // FPS  # of sound for each frame
 FAINT = 50.0  # dB under the loud; what is fainter is not told apart
-LEAST_CONTRAST = 15.0  # dB between the loud and the faint; a sound with less has no silence
+LEAST_CONTRAST = 10.0  # dB between the loud and the faint; a sound with less has no silence
 SILENT_SHARE = 0.25  # of that contrast: what is no further above the faint is silence
 SILENT_FRAMES = 8  # a shorter silence belongs to a sound: the closure of a p takes a few frames
 MARGIN = 2  # frames at both ends of a silence in which lips close, and open again beforehand

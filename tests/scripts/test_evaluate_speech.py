@@ -1,0 +1,288 @@
+"""`scripts/evaluate.py speech`: what must be so whoever speaks."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import evaluate
+import numpy as np
+import pytest
+import torch
+from evaluation import speech, speech_trials
+from evaluation.speech_lips import (
+    LONGEST_LAG,
+    SAMPLES,
+    lag_curve,
+    loudness,
+    mouth_figures,
+    silences,
+    sync_figures,
+)
+from evaluation.speech_picture import found_shares, picture_figures, seen_hand_speed
+from evaluation.video_landmarks import HANDS
+
+from speech2video.data.clip import Clip, ClipInfo
+from speech2video.data.motion import from_pose_vector
+from speech2video.data.motion_file import read_motion, write_motion
+from speech2video.models.speaker import Speaker
+from speech2video.options.test_options import TestOptions
+from speech2video.util.audio import write_wave
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
+from speech2video.util.body.skeleton import POINT_INDEX
+from speech2video.util.camera import Camera
+from speech2video.util.speech_source import Speech
+from speech2video.util.transcript import Word, write_words
+from speech2video.util.video import write_video
+from speech2video.util.video_reader import probe, read_frames
+from tests.picture_clips import moving
+from tests.shared import run_here
+from tests.tiny_speaker import AUTHORS, NAME, SIZE, voice
+
+FRAMES, SOURCE = 75, 96
+LATE = 3  # frames
+CAMERA = Camera(150.0, (48.0, 48.0), SOURCE, SOURCE, translation=(0.0, 0.15, 1.5))
+ARM_COLUMNS = slice(51, 69)  # shoulders, elbows and wrists; the head stays where it is
+
+
+def random_walk(*, frames: int = FRAMES, seed: int = 0) -> np.ndarray:
+    """Return a series (T,) in 0..1 that goes up and down and does not repeat itself."""
+    steps = np.random.default_rng(seed).standard_normal(frames + 8)
+    calm_T = np.convolve(steps, np.hanning(7), "same")[4:-4]
+    return (calm_T - calm_T.min()) / np.ptp(calm_T)
+
+
+def write_clip(folder: Path, body: Body, *, seed: int) -> None:
+    """Write a clip of somebody who talks and waves; the picture is a texture that moves."""
+    clip = Clip(folder)
+    folder.mkdir(parents=True)
+    pose_TP = torch.zeros(FRAMES, POSE_SIZE)
+    opening_T = torch.from_numpy(random_walk(seed=seed)).float()
+    pose_TP[:, POSE_SLICES["jaw"]][:, 0] = 0.3 * opening_T
+    pose_TP[:, ARM_COLUMNS] = 0.1 * torch.sin(torch.linspace(0, 9, FRAMES))[:, None]
+    write_motion(clip.pose, from_pose_vector(pose_TP, body, camera=CAMERA))
+    write_video(clip.video, moving(FRAMES, seed=seed).transpose(0, 3, 1, 2), quality=1)
+    write_wave(clip.audio, voice(FRAMES / 25))
+    write_words(clip.words, [Word("huge", 0.5, 0.8), Word("up", 2.0, 2.2)])
+    clip.write_info(ClipInfo("a.mp4", FRAMES, SOURCE, SOURCE, "", body.name))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
+    """A data set of the clips one and two."""
+    folder = tmp_path_factory.mktemp("clips")
+    write_clip(folder / "one", body, seed=0)
+    write_clip(folder / "two", body, seed=5)
+    return folder
+
+
+def judged(
+    checkpoints: Path, output: Path, monkeypatch: pytest.MonkeyPatch, *more: object
+) -> dict[str, Any]:
+    arguments = ["speech", "--name", NAME, "--checkpoints", checkpoints, "--output", output]
+    arguments += ["--threads", 1, "--precision", "fp32"]
+    assert run_here(monkeypatch, evaluate.main, *arguments, *more) == 0
+    return json.loads((output / "metrics.json").read_text())
+
+
+def test_speeches_with_and_without_a_recording(
+    checkpoints: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_wave(tmp_path / "a voice.wav", voice(1.2))
+    more = ("--dataset", dataset, "--held_out", "two", "--audio", tmp_path / "a voice.wav")
+    figures = judged(checkpoints, tmp_path / "out", monkeypatch, *more, "--no-landmarks")
+    assert list(figures["speeches"]) == ["two", "a voice"]
+    assert figures["speeches"]["two"]["seconds"] == 3 and "found" not in figures
+    assert figures["speeches"]["a voice"]["seconds"] == pytest.approx(1.2)
+    assert {"lips_with_loudness", "lips_with_real", "mouth", "hands", "picture"} <= set(figures)
+    assert set(figures["lips_with_loudness"]) == {"pose", "real"}
+    assert figures["hands"]["generated"]["wrist_speed"] > 0
+    assert figures["picture"]["real"]["flicker"] > 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    for name, width in (("two", 2 * SIZE), ("a_voice", SIZE)):
+        info = probe(tmp_path / "out" / f"{name}.mp4")
+        assert info.width == width and info.has_audio
+        assert f'src="{name}.mp4"' in page and f'src="{name}.svg"' in page
+        assert 'class="lips"' in (tmp_path / "out" / f"{name}.svg").read_text()
+    assert len(list((tmp_path / "out").iterdir())) == 6
+
+
+def test_the_same_seed_says_it_the_same_way_and_words_move_hands(
+    checkpoints: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    more = ("--dataset", dataset, "--no-landmarks", "--held_out", "one", "--frames", 32)
+    runs = {
+        name: judged(checkpoints, tmp_path / name, monkeypatch, *more, *extra)
+        for name, extra in (("1", ()), ("2", ()), ("off", ("--gestures", "off")))
+    }
+    assert runs["1"] == runs["2"] and list(runs["1"]["speeches"]) == ["one[0:32]"]
+    assert runs["1"]["hands"] != runs["off"]["hands"]
+    assert runs["1"]["lips_with_loudness"] == runs["off"]["lips_with_loudness"]
+
+
+@pytest.mark.parametrize("late", [0, LATE])
+def test_a_recording_that_is_given_back_is_in_step(
+    checkpoints: Path,
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    body: Body,
+    late: int,
+):
+    def give_back(loaded: Speaker, said: Speech, options: TestOptions) -> int:
+        clip = Clip(dataset / said.stem)
+        shown = [frame[:, 16:-16, 16:-16] for frame in read_frames(clip.video)]
+        shown = [shown[0]] * late + shown[: FRAMES - late]
+        pose_TP = read_motion(clip.pose).pose_vector(body)
+        pose_TP = torch.cat((pose_TP[:1].expand(late, -1), pose_TP[: FRAMES - late]))
+        write_motion(options.save_pose, from_pose_vector(pose_TP, body))
+        return write_video(options.output, shown, audio=said.sound)
+
+    def find(frames_T3HW: np.ndarray) -> np.ndarray:
+        points_TK2, delay = next(seen)
+        return np.concatenate((points_TK2[:1].repeat(delay, 0), points_TK2))[: len(frames_T3HW)]
+
+    motions = [read_motion(dataset / name / "pose.npz") for name in ("one", "two")]
+    points = [CAMERA.project(body.points(motion.pose_vector(body))).numpy() for motion in motions]
+    seen = iter([(points_TK2, delay) for points_TK2 in points for delay in (late, 0)])
+    monkeypatch.setattr(speech_trials, "make_video", give_back)
+    monkeypatch.setattr(speech, "found_points", find)  # in what was made, in the recording
+    more = ("--dataset", dataset, "--truth", dataset)
+    figures = judged(checkpoints, tmp_path, monkeypatch, *more)
+    for reference in ("real", "truth"):
+        for system in ("generated", "pose"):
+            lips = figures[f"lips_with_{reference}"][system]
+            assert lips["lag_frames"] == late
+            assert lips["best_correlation"] == pytest.approx(1, abs=0.02)
+            assert (lips["within_1_frame"] > 0.98) == (late == 0)
+            assert lips["correlation"] <= lips["within_1_frame"] <= 1
+    assert figures["lips_with_truth"]["real"]["correlation"] == pytest.approx(1, abs=0.02)
+    loud = figures["lips_with_loudness"]
+    assert late or loud["generated"] == loud["real"]
+    assert figures["hands"]["generated"]["energy_over_real"] == pytest.approx(1, abs=0.1)
+    assert figures["found"]["generated"] == dict.fromkeys(("face", "left_hand", "right_hand"), 1)
+    assert figures["mouth"]["generated"]["range"] == pytest.approx(
+        figures["mouth"]["real"]["range"], rel=0.05
+    )
+
+
+@pytest.mark.parametrize("late", [-5, -1, 0, 2, LONGEST_LAG])
+def test_lips_that_come_later_are_that_late(late: int):
+    long_T = random_walk(frames=200)
+    reference_T, opening_T = long_T[20:150], long_T[20 - late : 150 - late]
+    figures = sync_figures([lag_curve(reference_T, opening_T)])
+    assert figures["lag_frames"] == late and figures["best_correlation"] == pytest.approx(1)
+    assert (figures["within_1_frame"] == pytest.approx(1)) == (abs(late) <= 1)
+    scaled = sync_figures([lag_curve(7 * reference_T + 3, 0.1 * opening_T)])
+    assert scaled == pytest.approx(figures)
+
+
+def test_clips_together_have_the_lag_that_most_of_them_show():
+    truth_T = random_walk(frames=100)
+    noise_T = random_walk(frames=100, seed=9)
+    curves = [lag_curve(truth_T, np.roll(truth_T, 1)), lag_curve(truth_T, noise_T)]
+    figures = sync_figures(curves)
+    assert figures["lag_frames"] == 1
+    assert figures["correlation"] == pytest.approx(np.mean([c[LONGEST_LAG] for c in curves]))
+
+
+def test_lips_that_nobody_saw_have_no_figures():
+    nothing_T = np.full(100, np.nan)
+    figures = sync_figures([lag_curve(random_walk(frames=100), nothing_T)])
+    assert set(figures.values()) == {None}
+    mouth = mouth_figures(nothing_T, np.zeros(100, bool))
+    assert set(mouth.values()) == {None}
+    still = mouth_figures(np.ones(100), np.zeros(100, bool))
+    assert set(still.values()) == {None}
+
+
+def sound_of(levels: dict[int, float]) -> np.ndarray:
+    """Return noise of so many frames of each loudness."""
+    noise = np.random.default_rng(0).uniform(-1, 1, 1000 * SAMPLES)
+    level_S = np.concatenate([np.full(n * SAMPLES, level) for n, level in levels.items()])
+    return noise[: len(level_S)] * level_S
+
+
+def test_silence_is_what_is_quiet_for_a_while():
+    wave_S = sound_of({30: 0.5, 20: 0.001, 31: 0.4, 5: 0.001, 32: 0.5, 21: 0.0})
+    silent_T = silences(loudness(wave_S, 139))
+    assert list(np.flatnonzero(silent_T)) == [*range(32, 48), *range(120, 139)]
+    assert not silences(loudness(sound_of({100: 0.3}), 100)).any()  # nothing to tell apart
+    assert not silences(loudness(np.zeros(100 * SAMPLES), 100)).any()
+    louder_T, usual_T = loudness(0.1 * wave_S, 139), loudness(wave_S, 139)
+    assert louder_T == pytest.approx(usual_T)
+
+
+def test_a_mouth_that_opens_in_speech_only_is_closed_in_silence():
+    silent_T = np.arange(100) % 20 < 8
+    opening_T = np.where(silent_T, 0.1, 0.3)
+    figures = mouth_figures(opening_T, silent_T)
+    assert figures["in_silence"] == pytest.approx(0) and figures["in_speech"] == pytest.approx(1)
+    assert figures["range"] == pytest.approx(0.2)
+    other = mouth_figures(-opening_T, silent_T)
+    assert other["in_silence"] == pytest.approx(1) and other["in_speech"] == pytest.approx(0)
+
+
+def test_what_changes_steadily_does_not_flicker():
+    brighter = np.arange(40, dtype=np.uint8)[:, None, None, None] * np.ones((3, 8, 8), np.uint8)
+    points_TK2 = np.full((40, 144, 2), np.nan)
+    assert picture_figures(brighter, points_TK2)["flicker"] == 0
+    blinking = brighter // 40 + 6 * (np.arange(40) % 2)[:, None, None, None].astype(np.uint8)
+    figures = picture_figures(blinking, points_TK2)
+    assert figures["flicker"] == pytest.approx(6) and figures["head_sharpness"] is None
+    assert figures["sharpness"] == 0
+
+
+def test_hands_that_are_found_have_a_speed_and_others_none():
+    points_TK2 = np.random.default_rng(0).uniform(0, 9, (1, 144, 2)).repeat(26, 0)
+    points_TK2[:, POINT_INDEX["left_shoulder"]] = (10, 0)
+    points_TK2[:, POINT_INDEX["right_shoulder"]] = (0, 0)
+    assert seen_hand_speed(points_TK2) == 0
+    moved = points_TK2.copy()
+    for hand in HANDS:
+        moved[:, hand] += np.arange(26)[:, None, None] * np.array((2.0, 0.0))
+    assert seen_hand_speed(moved) == pytest.approx(2 * 25 / 10)  # shoulder widths a second
+    assert seen_hand_speed(3 * moved) == pytest.approx(5)
+    moved[::2] = np.nan
+    assert seen_hand_speed(moved) is None
+    assert found_shares(moved) == dict.fromkeys(("face", "left_hand", "right_hand"), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--held_out", "three"), "no such clip; there are one, two"),
+        (("--truth", "nowhere"), "nowhere/one"),
+        (("--audio", "none.wav"), "none.wav"),
+        (("--audio", "one.wav"), "one: the name of two"),
+        (("--name", "nobody"), "nobody"),
+        (("--gestures", "nowhere"), "nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(
+    checkpoints: Path,
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    words: str,
+):
+    monkeypatch.chdir(tmp_path)
+    write_wave(tmp_path / "one.wav", voice(1.0))
+    files = ("--checkpoints", checkpoints, "--output", "out", "--dataset", dataset)
+    name = () if "--name" in arguments else ("--name", NAME)
+    more = ("--no-landmarks", "--threads", 1)
+    if arguments[1] == "none.wav":
+        files = files[:-2]
+    assert run_here(monkeypatch, evaluate.main, "speech", *name, *files, *more, *arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+
+
+def test_an_imported_painter_does_not_know_what_to_say(
+    checkpoints: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    files = ("--checkpoints", checkpoints, "--output", "out")
+    assert run_here(monkeypatch, evaluate.main, "speech", "--name", AUTHORS, *files) == 2
+    assert "--dataset" in capsys.readouterr().err
