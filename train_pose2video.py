@@ -12,7 +12,7 @@ import torch
 from speech2video.data.background import still_background
 from speech2video.data.map_noise import MapNoise
 from speech2video.data.picture_augmentation import PictureAugmentation
-from speech2video.data.pose2video_dataset import Pose2VideoDataset
+from speech2video.data.pose2video_dataset import Pose2VideoDataset, collate
 from speech2video.data.pose_video import PoseVideo, divide, load_pose_videos, shared_camera
 from speech2video.data.training_loader import training_loader
 from speech2video.models import pose2video
@@ -66,7 +66,11 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
         device=device,
     )
     loader = training_loader(
-        dataset, batch_size=options.batch_size, seed=options.seed, workers=options.workers
+        dataset,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        workers=options.workers,
+        collate=collate,
     )
     cache = round(options.cache * GIGABYTE)
     validation = [
@@ -93,6 +97,7 @@ def painted(videos: list[PoseVideo], options: TrainPose2VideoOptions) -> Pose2Vi
         cache_bytes=round(options.cache * GIGABYTE),
         flow=options.flow_truth == "dis",
         item_count=options.epoch_items,
+        window=options.window_side,
     )
 
 

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from speech2video.data.frame_store import FrameStore
 from speech2video.data.framing import Framing
 from speech2video.data.map_noise import MapNoise
 from speech2video.data.picture_augmentation import PictureAugmentation, PictureChange
+from speech2video.data.picture_windows import windows_of
 from speech2video.data.pose_video import PoseVideo
 from speech2video.data.training_loader import Item
 from speech2video.util.maps import draw_map
@@ -38,6 +39,8 @@ class Pose2VideoDataset(Dataset):
         length: T in an epoch.
         style: of the maps, one of `util.maps.STYLES`.
         cache_bytes: that decoded frames may take, in each process that loads.
+        window: side in pixels of the windows that an epoch's items are cut into, 0 for none; then
+            an item is a list, as `data.picture_windows` says, and `collate` makes batches of them.
         item_count: of an epoch; by default as many as bring each frame about once.
     """
 
@@ -52,9 +55,11 @@ class Pose2VideoDataset(Dataset):
         cache_bytes: int = 2 * 1024**3,
         flow: bool = True,
         item_count: int | None = None,
+        window: Callable[[int], int] = lambda epoch: 0,
     ) -> None:
         self.videos, self.length, self.style = list(videos), length, style
         self.augmentation, self.noise, self.flow = augmentation, noise, flow
+        self.window = window
         self.store = FrameStore(self.videos, limit_bytes=cache_bytes)
         self._frames_V = np.array([len(video) for video in self.videos])
         by_frames = max(int(self._frames_V.sum()) // length(0), len(self.videos))
@@ -63,9 +68,15 @@ class Pose2VideoDataset(Dataset):
     def __len__(self) -> int:
         return self._items
 
-    def __getitem__(self, item: Item) -> dict[str, Tensor]:
-        """Return a stretch of a clip; raises `DataError` where its frames do not decode."""
-        random, length = item.rng(), self.length(item.epoch)
+    def __getitem__(self, item: Item) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """Return a stretch of a clip, or windows of it; raises `DataError` where it cannot."""
+        random = item.rng()
+        whole = self._stretch(item, random)
+        side = self.window(item.epoch)
+        return windows_of(whole, side=side, random=random) if side else whole
+
+    def _stretch(self, item: Item, random: np.random.Generator) -> dict[str, Tensor]:
+        length = self.length(item.epoch)
         starts_V = np.maximum(self._frames_V - length, 0) + 1
         place = int(random.integers(starts_V.sum()))
         index = int(np.searchsorted(starts_V.cumsum(), place, side="right"))
@@ -112,6 +123,12 @@ class Pose2VideoDataset(Dataset):
             for points_K2 in points_TK2
         ]
         return np.stack([maps[0]] * (length + BEFORE - len(maps)) + maps)
+
+
+def collate(items: list[dict[str, Tensor] | list[dict[str, Tensor]]]) -> dict[str, Tensor]:
+    """Return a batch of items, all windows of which are items, too."""
+    flat = [one for item in items for one in (item if isinstance(item, list) else [item])]
+    return default_collate(flat)
 
 
 def _back_and_forth(numbers: np.ndarray, frames: int) -> np.ndarray:

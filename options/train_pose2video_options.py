@@ -80,6 +80,16 @@ class TrainPose2VideoOptions(TrainingOptions):
     grow_epochs: int = option(
         10, "epochs after which they grow again, to twice the frames", group="data", minimum=1
     )
+    window: int = option(
+        96,
+        "pixels a side of the windows around head and hands that training begins with",
+        group="data",
+        minimum=32,
+        maximum=4096,
+    )
+    window_epochs: int = option(
+        0, "epochs on such windows before whole pictures; 0: none", group="data", minimum=0
+    )
     scale_epochs: int = option(
         10,
         "that each scale of a coarse-to-fine generator trains before the next joins it",
@@ -147,12 +157,19 @@ class TrainPose2VideoOptions(TrainingOptions):
             raise OptionError(
                 f"--longest {self.longest}: at least --frames, {self.frames}, is needed"
             )
+        if self.window_epochs and (self.window % 32 or self.window > min(self.width, self.height)):
+            needed = "a multiple of 32, no more than the picture's shorter side, is needed"
+            raise OptionError(f"--window {self.window}: {needed}")
         if "none" in self.discriminators and len(self.discriminators) > 1:
             raise OptionError("--discriminators none: others beside it make no sense")
         for name in ("architecture", "weights"):
             for pair in getattr(self, name):
                 if "=" not in pair:
                     raise OptionError(f"--{name} {pair}: NAME=VALUE is needed")
+
+    def window_side(self, epoch: int) -> int:
+        """Return the side of the windows that an epoch trains on, 0 where it does on pictures."""
+        return self.window if epoch < self.window_epochs else 0
 
     @property
     def adversaries(self) -> tuple[str, ...]:

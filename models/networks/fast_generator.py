@@ -12,13 +12,14 @@ steps has shown it all there is.
 Most of the work is done at 1/8 of the picture and below. Maps are packed by 4 (space to depth), so
 no line is lost and nothing is convolved at full resolution; pixel shuffles lead back. Residual
 blocks normalise what they change and not what they pass on, and begin as the identity; without any
-norm features grow a thousandfold within 30 steps at the rates that make training short. Norms are
-of groups, so the batch has no say in what a frame looks like. What stands still
-behind the person is given, not learned: a background that learns takes her in, and then every sway
-has to be painted away again.
+norm features grow a thousandfold within 30 steps at the rates that make training short. Each pixel
+is normalised by itself, so neither the batch nor the rest of the picture has a say in it. What
+stands still behind the person is given, not learned: a background that learns takes her in, and
+then every sway has to be painted away again.
 """
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -49,6 +50,8 @@ class FastGenerator(Generator):
         channels: of each level, the finest first: 1/4 of the picture, 1/8, and so on.
         blocks: residual blocks of each level on the way up.
         flow: whether the last frame is warped and blended in, or all of each frame painted.
+        norm: of residual blocks: "pixel", each pixel's features by themselves, so that a window
+            of a picture is painted as the picture is; or "group", groups of features over all.
 
     Raises:
         DataError: a size that is no such multiple.
@@ -62,8 +65,11 @@ class FastGenerator(Generator):
         channels: tuple[int, ...] = LEVELS[False][0],
         blocks: tuple[int, ...] = LEVELS[False][1],
         flow: bool = True,
+        norm: str = "pixel",
     ) -> None:
         super().__init__()
+        if norm not in NORMS:
+            raise DataError(f"norm {norm!r}; one of {', '.join(NORMS)} is needed")
         if len(channels) != len(blocks):
             raise DataError(
                 f"{len(channels)} channels, {len(blocks)} blocks; one a level is needed"
@@ -76,7 +82,7 @@ class FastGenerator(Generator):
         self.down = nn.ModuleList(nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in steps)
         self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 3, padding=1) for o, i in steps)
         self.levels = nn.ModuleList(
-            nn.ModuleList(Block(width) for _ in range(count))
+            nn.ModuleList(Block(width, norm) for _ in range(count))
             for width, count in zip(channels, blocks, strict=True)
         )
         self.paint = nn.Conv2d(channels[0], (COLOURS + 1) * PACK**2, 3, padding=1)
@@ -100,7 +106,8 @@ class FastGenerator(Generator):
 
     def step(self, maps: Tensor, past: Past | None = None, view: Tensor | None = None) -> Step:
         """Paint the next frame; see `Generator.step`."""
-        if maps.shape[1] != MAPS * self.map_channels or maps.shape[2:] != self.size:
+        whole = view is not None or maps.shape[2:] == self.size
+        if maps.shape[1] != MAPS * self.map_channels or not whole:
             raise DataError(
                 f"maps of {maps.shape[3]}x{maps.shape[2]} pixels, {maps.shape[1]} channels; "
                 f"{self.size[1]}x{self.size[0]}, {MAPS * self.map_channels} are needed"
@@ -123,7 +130,7 @@ class FastGenerator(Generator):
         for down in self.down:
             skips.append(x)
             x = F.relu(down(x))
-        x = x + placed(self.place, view)
+        x = x + placed(self.place, view, x.shape[2:])
         for block in self.levels[-1]:
             x = block(x)
         for level in reversed(range(len(skips))):
@@ -135,7 +142,8 @@ class FastGenerator(Generator):
     def _painted(self, features: Tensor, view: Tensor | None) -> Tensor:
         layers = F.pixel_shuffle(self.paint(features), PACK).float()
         person, alpha = layers[:, :COLOURS], layers[:, COLOURS:].sigmoid()
-        return torch.lerp(placed(self.background, view).float(), person, alpha)
+        background = placed(self.background, view, person.shape[2:]).float()
+        return torch.lerp(background, person, alpha)
 
     def _check(self, height: int, width: int) -> None:
         if height % self.multiple or width % self.multiple or min(height, width) < 1:
@@ -159,12 +167,23 @@ class FastGenerator(Generator):
             self.motion.bias[2] = math.log(share / (1 - share))
 
 
+class PixelNorm(nn.LayerNorm):
+    """Normalises each pixel's features by themselves (Ba et al., Layer Normalization, 2016)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features (N, C, H, W); with channels last in memory nothing is copied."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+NORMS = {"pixel": PixelNorm, "group": lambda width: nn.GroupNorm(GROUPS, width)}
+
+
 class Block(nn.Module):
     """Two convolutions whose sum with their input goes on."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, norm: str) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(GROUPS, width)
+        self.norm = NORMS[norm](width)
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
@@ -173,14 +192,15 @@ class Block(nn.Module):
         return x + self.second(F.relu(self.first(self.norm(x))))
 
 
-def placed(still: Tensor, view: Tensor | None) -> Tensor:
-    """Return what is learned of places, (C, H, W), as each view (N, 2, 3) shows it: (N, C, H, W).
+def placed(still: Tensor, view: Tensor | None, size: Sequence[int]) -> Tensor:
+    """Return what is learned of places, (C, H, W), as each view (N, 2, 3) shows it: (N, C, h, w).
 
     It is sampled in 32 bits: positions in 16 would be off by pixels.
     """
     if view is None:
         return still[None]
     everywhere = still.float().expand(len(view), *still.shape)
-    grid = F.affine_grid(view.float(), everywhere.shape, align_corners=False)
-    seen = F.grid_sample(everywhere, grid, padding_mode="border", align_corners=False)
-    return seen.to(still.dtype)
+    seen = (len(view), len(still), *size)
+    grid = F.affine_grid(view.float(), seen, align_corners=False)
+    sampled = F.grid_sample(everywhere, grid, padding_mode="border", align_corners=False)
+    return sampled.to(still.dtype)
