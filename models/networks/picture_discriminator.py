@@ -62,6 +62,14 @@ class PictureDiscriminator(nn.Module):
         return outputs
 
 
+class PatchNorm(InstanceNorm):
+    """Instance norm that leaves a single patch, which has nothing to be normalised by, as it is."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features (N, C, H, W) normalised."""
+        return features if features[0, 0].numel() == 1 else super().forward(features)
+
+
 def _patches(channels: int, width: int, layers: int, norm: str) -> nn.ModuleList:
     widths = [channels, *(width << i for i in range(layers))]
     wide = widths[-1]
@@ -83,5 +91,5 @@ def _layer(convolution: nn.Conv2d, norm: str, *, first: bool) -> nn.Sequential:
     if norm == "spectral":
         return nn.Sequential(spectral_norm(convolution), relu)
     if norm == "instance" and not first:  # the first would lose how bright the picture is
-        return nn.Sequential(convolution, InstanceNorm(), relu)
+        return nn.Sequential(convolution, PatchNorm(), relu)
     return nn.Sequential(convolution, relu)

@@ -104,7 +104,7 @@ def test_bytes_go_there_and_back() -> None:
 def test_a_complete_checkpoint_leaves_nothing_open(tmp_path: Path) -> None:
     said = pose2video.complete(options(architecture=("flow=False",)), CAMERA)
     assert {pair.partition("=")[0] for pair in said.architecture} == {
-        *("map_channels", "channels", "blocks", "flow")
+        *("map_channels", "channels", "blocks", "flow", "norm")
     }
     assert pose2video.complete(said, CAMERA) == said
     said.save(tmp_path / "o.json")
@@ -142,7 +142,7 @@ def test_every_generator_can_be_chosen(generator: str, kind: type) -> None:
         ("fast", ("channels=wide",), "channels=wide: a value like 48,96,192 is needed"),
         ("fast", ("blocks=-1,1,1",), "blocks=-1,1,1: a value like 1,2,4 is needed"),
         ("fast", ("map_channels=x",), "map_channels=x: a value like 3 is needed"),
-        ("fast", ("channels=10,20,40",), r"no such network \(num_channels"),
+        ("fast", ("norm=group", "channels=10,20,40"), r"no such network \(num_channels"),
         ("fast", ("channels=0,8,8",), "no such network"),
         ("vid2vid", ("norm=group",), "norm group, statistics picture; one of batch picture"),
         ("vid2vid", ("scales=0",), "no such network"),

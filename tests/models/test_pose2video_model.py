@@ -279,7 +279,8 @@ def test_rates_follow_the_step_alone() -> None:
         return [one.param_groups[0]["lr"] for one in made.optimizers.values()]
 
     begin, full, end, again = rates(0), rates(100), rates(1000), rates(0)
-    assert begin == again and max(begin) < 0.02 * max(full) and max(end) < 0.03 * max(full)
+    assert begin == again and begin[0] < 0.02 * full[0] and end[0] < 0.03 * full[0]
+    assert begin[1] == full[1] == end[1]  # an adversary that comes late has all to learn then
 
 
 @pytest.mark.parametrize(
