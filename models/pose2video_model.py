@@ -34,6 +34,7 @@ REGION_WEIGHTS = (6.0, 4.0, 4.0, 24.0)  # how much more than elsewhere an error 
 TEMPORAL_SIZE = 2  # how much smaller than the frame the windows are that are judged over time
 DISCRIMINATOR_NORM = "instance"  # spectral norm keeps scores near 0 for thousands of steps
 WINDOW = 3  # frames that a temporal discriminator sees
+EPSILON = 1e-6  # of Adam: hinge's gradient of a score's bias cancels, and the rest is rounding
 LAST_RATE = 0.02  # share of the learning rate that is left at the end
 WARM_UP = 100  # steps over which the learning rate rises at first
 
@@ -173,7 +174,7 @@ class Pose2VideoModel(BaseModel):
         self, network: torch.nn.Module, rate: float, betas: tuple[float, float]
     ) -> AnyOptimizer:
         return self.precision.optimizer(
-            network.parameters(), lambda p: torch.optim.Adam(p, lr=rate, betas=betas)
+            network.parameters(), lambda p: torch.optim.Adam(p, lr=rate, betas=betas, eps=EPSILON)
         )
 
     def _set_learning_rates(self) -> None:

@@ -91,5 +91,7 @@ def _layer(convolution: nn.Conv2d, norm: str, *, first: bool) -> nn.Sequential:
     if norm == "spectral":
         return nn.Sequential(spectral_norm(convolution), relu)
     if norm == "instance" and not first:  # the first would lose how bright the picture is
+        # the norm takes a bias away again, and Adam would blow up the rounding that is left of it
+        convolution.register_parameter("bias", None)
         return nn.Sequential(convolution, PatchNorm(), relu)
     return nn.Sequential(convolution, relu)
