@@ -11,10 +11,10 @@ import torch
 
 from speech2video.data.audio2pose_dataset import Audio2PoseDataset, voice_prior
 from speech2video.data.gesture_dictionary import GestureDictionary
+from speech2video.data.held_out import divide
 from speech2video.data.sound_augmentation import SoundAugmentation
 from speech2video.data.speech_motion import (
     SpeechMotion,
-    divide,
     load_dataset,
     mark_gestures,
     pose_statistics,

@@ -10,10 +10,11 @@ it goes.
 import torch
 
 from speech2video.data.background import still_background
+from speech2video.data.held_out import divide
 from speech2video.data.map_noise import MapNoise
 from speech2video.data.picture_augmentation import PictureAugmentation
 from speech2video.data.pose2video_dataset import Pose2VideoDataset, collate
-from speech2video.data.pose_video import PoseVideo, divide, load_pose_videos, shared_camera
+from speech2video.data.pose_video import PoseVideo, load_pose_videos, shared_camera
 from speech2video.data.training_loader import training_loader
 from speech2video.models import pose2video
 from speech2video.models.losses.perceptual import PerceptualLoss
@@ -23,6 +24,7 @@ from speech2video.models.raft_flow import RaftFlow
 from speech2video.models.training import fit, session
 from speech2video.options.train_pose2video_options import TrainPose2VideoOptions
 from speech2video.util.body.body_model import Body
+from speech2video.util.checkpoint_folder import newest
 from speech2video.util.errors import run_command
 
 GIGABYTE = 1024**3
@@ -42,8 +44,9 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
     options = pose2video.complete(options, shared_camera(training))
     dataset = painted(training, options)
     generator = pose2video.build(options)
-    still_HW3 = torch.from_numpy(still_background(training, dataset.store))
-    generator.begin_with(pose2video.to_floats(still_HW3.permute(2, 0, 1)))
+    if newest(options.folder) is None:  # else it comes with the run's weights
+        still_HW3 = torch.from_numpy(still_background(training, dataset.store))
+        generator.begin_with(pose2video.to_floats(still_HW3.permute(2, 0, 1)))
     generator.checkpointing = options.checkpointing
     weights = LossWeights.of(options.weights)
     model = Pose2VideoModel(
@@ -82,6 +85,7 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
 
 def painted(videos: list[PoseVideo], options: TrainPose2VideoOptions) -> Pose2VideoDataset:
     """Return the data set, pictures and maps changed as the options ask."""
+    warps = pose2video.arguments(options).get("flow", True)
     return Pose2VideoDataset(
         videos,
         length=options.sequence_length,
@@ -95,7 +99,7 @@ def painted(videos: list[PoseVideo], options: TrainPose2VideoOptions) -> Pose2Vi
         ),
         noise=MapNoise().times(options.map_noise),
         cache_bytes=round(options.cache * GIGABYTE),
-        flow=options.flow_truth == "dis",
+        flow=options.flow_truth == "dis" and warps,
         item_count=options.epoch_items,
         window=options.window_side,
     )

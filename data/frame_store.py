@@ -6,13 +6,12 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange
 
 from speech2video.data.motion import FPS
 from speech2video.data.pose_video import PoseVideo
 from speech2video.util.errors import DataError
 from speech2video.util.media import open_media, picture_stream
-from speech2video.util.video_reader import EXACT
+from speech2video.util.video_reader import rgb_of
 
 CHUNK = 50  # frames decoded together: so many lie between two that a player can jump to
 
@@ -69,9 +68,10 @@ def _decode(video: PoseVideo, begin: int, end: int) -> np.ndarray:
     framing = video.framing
     frames_NHW3 = np.empty((end - begin, framing.height, framing.width, 3), np.uint8)
     missing = set(range(begin, end))
+    size = framing.source_width, framing.source_height
     for number, picture in _pictures(video.video, begin):
         if number in missing:
-            frames_NHW3[number - begin] = framing.picture(_rgb(picture))
+            frames_NHW3[number - begin] = framing.picture(rgb_of(picture, size))
             missing.remove(number)
         if not missing or number >= end:
             break
@@ -103,11 +103,3 @@ def _pictures(path: Path, begin: int) -> Iterator[tuple[int, av.VideoFrame]]:
                     return
             except av.FFmpegError as error:
                 raise DataError(f"{path}: not decodable about {second:.1f} s ({error})") from None
-
-
-def _rgb(picture: av.VideoFrame) -> np.ndarray:
-    """Return a picture as (H, W, 3) uint8, converted as `video_reader.read_frames` does."""
-    # swscale is a grey level too dark when it packs 4:2:0 as rgb24
-    return picture.reformat(
-        format="gbrp", dst_color_range=ColorRange.JPEG, interpolation=EXACT
-    ).to_ndarray()

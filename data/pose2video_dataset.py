@@ -16,9 +16,8 @@ from speech2video.data.pose_video import PoseVideo
 from speech2video.data.training_loader import Item
 from speech2video.util.maps import draw_map
 from speech2video.util.optical_flow import dis_flow, flow_trust
-from speech2video.util.regions import region_boxes, visible
+from speech2video.util.regions import REGIONS, region_boxes, visible
 
-REGIONS = ("head", "left_hand", "right_hand", "mouth")
 BEFORE = 2  # maps of the moments before, which a generator's step sees
 
 

@@ -89,35 +89,6 @@ def load_pose_video(clip: Clip, body: Body, *, width: int, height: int) -> PoseV
     return PoseVideo(clip.folder.name, clip.video, frames, points_TK2, framing, camera)
 
 
-def divide(
-    videos: Sequence[PoseVideo], *, held_out: Sequence[str], seconds: float
-) -> tuple[list[PoseVideo], list[PoseVideo]]:
-    """Return (to train on, held out).
-
-    Args:
-        held_out: names of clips that are held out whole.
-        seconds: where no names are given, the last so many seconds of each clip are held out, of
-            each only if more than twice as much is left.
-
-    Raises:
-        DataError: a name that is no clip's, or nothing left on either side.
-    """
-    names = sorted({video.name for video in videos})
-    unknown = sorted(set(held_out) - set(names))
-    if unknown:
-        few = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-        raise DataError(f"--held_out {unknown[0]}: no such clip; there are {few}")
-    if held_out:
-        train = [video for video in videos if video.name not in held_out]
-        test = [video for video in videos if video.name in held_out]
-    else:
-        train, test = _ends_apart(videos, round(seconds * FPS))
-    if not train or not test:
-        what = "nothing to train on" if not train else "nothing held out to validate on"
-        raise DataError(f"{what}: {len(videos)} clips, --held_out {' '.join(held_out) or None}")
-    return train, test
-
-
 def shared_camera(videos: Sequence[PoseVideo]) -> Camera:
     """Return the clip's camera that is nearest to the median of all, by where each sees a person.
 
@@ -175,15 +146,3 @@ def _points(motion: Motion, body: Body, camera: Camera) -> np.ndarray:
     pose_TP = motion.pose_vector(body)
     points = [camera.project(body.points(chunk)) for chunk in pose_TP.split(CHUNK)]
     return torch.cat(points).float().numpy()
-
-
-def _ends_apart(
-    videos: Sequence[PoseVideo], frames: int
-) -> tuple[list[PoseVideo], list[PoseVideo]]:
-    train, test = [], []
-    for video in videos:
-        if len(video) > 3 * frames and frames >= LEAST_FRAMES:
-            test.append(video.part(len(video) - frames, len(video)))
-            video = video.part(0, len(video) - frames)
-        train.append(video)
-    return train, test

@@ -100,47 +100,6 @@ def smoothed(recording: SpeechMotion, window: int) -> SpeechMotion:
     return replace(recording, pose_TP=pose_TP)
 
 
-def divide(
-    recordings: Sequence[SpeechMotion], *, held_out: Sequence[str], seconds: float
-) -> tuple[list[SpeechMotion], list[SpeechMotion]]:
-    """Return (to train on, held out).
-
-    Args:
-        held_out: names of clips that are held out whole.
-        seconds: where no names are given, the last so many seconds of each clip are held out, of
-            each only if more than twice as much is left.
-
-    Raises:
-        DataError: a name that is no clip's, or nothing left on either side.
-    """
-    names = {recording.name for recording in recordings}
-    unknown = sorted(set(held_out) - names)
-    if unknown:
-        raise DataError(f"--held_out {unknown[0]}: no such clip; there are {_few(sorted(names))}")
-    if held_out:
-        train = [recording for recording in recordings if recording.name not in held_out]
-        test = [recording for recording in recordings if recording.name in held_out]
-    else:
-        train, test = _ends_apart(recordings, round(seconds * FPS))
-    if not train or not test:
-        what = "nothing to train on" if not train else "nothing held out to validate on"
-        raise DataError(f"{what}: {len(recordings)} clips, --held_out {' '.join(held_out) or None}")
-    return train, test
-
-
-def _ends_apart(
-    recordings: Sequence[SpeechMotion], frames: int
-) -> tuple[list[SpeechMotion], list[SpeechMotion]]:
-    train, test = [], []
-    for recording in recordings:
-        count = len(recording)
-        if count > 3 * frames:
-            test.append(recording.part(count - frames, count))
-            recording = recording.part(0, count - frames)
-        train.append(recording)
-    return train, test
-
-
 def mark_gestures(
     recordings: Sequence[SpeechMotion], dictionary: GestureDictionary
 ) -> list[SpeechMotion]:
@@ -166,7 +125,3 @@ def pose_statistics(recordings: Sequence[SpeechMotion]) -> tuple[Tensor, Tensor]
     """Return mean and standard deviation (106,) of the poses over all frames."""
     pose_NP = torch.cat([recording.pose_TP for recording in recordings])
     return pose_NP.mean(0), pose_NP.std(0, unbiased=False)
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

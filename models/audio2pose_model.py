@@ -1,6 +1,5 @@
 """Speech to pose: how it is trained."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -11,6 +10,7 @@ from torch import Tensor
 from speech2video.data.speech_motion import SAMPLES_A_FRAME, SpeechMotion
 from speech2video.models.audio2pose import NETWORK, Audio2Pose
 from speech2video.models.base_model import BaseModel
+from speech2video.models.descent import cosine_share, set_rate
 from speech2video.models.losses.adversary import Adversary
 from speech2video.models.losses.pose import (
     LEVERS,
@@ -38,7 +38,6 @@ LEAST_STD = 0.01  # radians, metres: a number that moves less in all recordings 
 SPEED, JERK = 1, 3  # orders of differences
 MOSTLY = 0.5  # share of a window that gestures of the dictionary take, to be judged no more
 JUDGED_NOISE = 0.1  # standard deviations, of what is judged: else tremor too fine to see decides
-LAST_RATE = 0.02  # share of the learning rate that is left at the end
 SHOWN_FRAMES = 300  # of a validation's video
 LONGEST_LAG = 5  # frames that lips are looked for off the truth
 
@@ -117,7 +116,8 @@ class Audio2PoseModel(BaseModel):
         losses |= {name: loss for name, loss in judged.items() if not name.startswith("d_")}
         weights = asdict(self.weights)
         total = sum(weights[name] * loss for name, loss in losses.items())
-        self._set_learning_rate()
+        rate = self.learning_rate * cosine_share(self.step, self.steps)
+        set_rate(self.optimizers[NETWORK], rate)
         self.descend(NETWORK, total)
         return {"loss": total, **losses, **judged}
 
@@ -138,13 +138,6 @@ class Audio2PoseModel(BaseModel):
             for name in (*LEVERS, "hands")
             for order in (SPEED, JERK)
         }
-
-    def _set_learning_rate(self) -> None:
-        """Set the rate by the step's number alone, so that a resumed run has the same."""
-        done = min(self.step / self.steps, 1.0) if self.steps else 0.0
-        share = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
-        for group in self.optimizers[NETWORK].param_groups:
-            group["lr"] = self.learning_rate * share
 
     def _motion_losses(
         self, pose_NTP: Tensor, truth_NTP: Tensor, batch: Mapping[str, Tensor]

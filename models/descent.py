@@ -1,4 +1,6 @@
-"""One step downhill, the same for every optimiser."""
+"""One step downhill, the same for every optimiser; and how long steps are, and get."""
+
+import math
 
 import torch
 from torch import Tensor
@@ -7,6 +9,8 @@ from torch.optim import Optimizer
 from speech2video.models.mixed_precision import MasterWeights
 
 AnyOptimizer = Optimizer | MasterWeights
+
+LAST_RATE = 0.02  # share of the learning rate that is left at the end
 
 
 def descend(optimizer: AnyOptimizer, loss: Tensor, *, clip: float | None = None) -> Tensor:
@@ -25,3 +29,19 @@ def descend(optimizer: AnyOptimizer, loss: Tensor, *, clip: float | None = None)
         norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
     optimizer.step()
     return norm
+
+
+def cosine_share(step: int, steps: int | None) -> float:
+    """Return the share of the learning rate at a step: half a cosine from 1 to `LAST_RATE`.
+
+    It follows from the step's number alone, so that a resumed run has the same. Without an end,
+    `steps` None, it stays at 1.
+    """
+    done = min(step / steps, 1.0) if steps else 0.0
+    return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def set_rate(optimizer: AnyOptimizer, rate: float) -> None:
+    """Set the learning rate of all of an optimiser's parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -149,11 +149,9 @@ def load(
     try:
         camera = None if isinstance(options, Vid2VidOptions) else Camera.of_numbers(options.camera)
         with torch.device("meta"):  # wrong options may ask for more than there is of memory
-            wanted = build(options)
+            generator = build(options)
     except UserError as error:
         raise DataError(f"{for_use(folder) / OPTIONS}: {error}") from None
-    load_networks(nn.ModuleDict({NETWORK: wanted}), folder)
-    generator = build(options)
     load_networks(nn.ModuleDict({NETWORK: generator}), folder)
     generator = generator.eval().requires_grad_(False).to(device, dtype)
     if camera is None:  # vid2vid's: exact only contiguous; see vid2vid_generator.py

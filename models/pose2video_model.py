@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from speech2video.models.base_model import BaseModel
-from speech2video.models.descent import AnyOptimizer
+from speech2video.models.descent import AnyOptimizer, cosine_share, set_rate
 from speech2video.models.losses.adversary import Adversary
 from speech2video.models.losses.flow import flow_error, warp_error
 from speech2video.models.losses.perceptual import PerceptualLoss
@@ -27,15 +27,14 @@ from speech2video.models.pose2video import NETWORK, Pose2Video, to_floats
 from speech2video.models.pose2video_rollout import HeldOut
 from speech2video.models.raft_flow import RaftFlow
 from speech2video.util.errors import OptionError
+from speech2video.util.regions import REGIONS
 from speech2video.util.training_log import TrainingLog
 
-REGIONS = ("head", "left_hand", "right_hand", "mouth")  # of a batch's boxes, in this order
-REGION_WEIGHTS = (6.0, 4.0, 4.0, 24.0)  # how much more than elsewhere an error counts there
+REGION_WEIGHTS = (6.0, 4.0, 4.0, 24.0)  # of `REGIONS`: how much more an error counts there
 TEMPORAL_SIZE = 2  # how much smaller than the frame the windows are that are judged over time
 DISCRIMINATOR_NORM = "instance"  # spectral norm keeps scores near 0 for thousands of steps
 WINDOW = 3  # frames that a temporal discriminator sees
 EPSILON = 1e-6  # of Adam: hinge's gradient of a score's bias cancels, and the rest is rounding
-LAST_RATE = 0.02  # share of the learning rate that is left at the end
 WARM_UP = 100  # steps over which the learning rate rises at first
 
 
@@ -178,17 +177,11 @@ class Pose2VideoModel(BaseModel):
         )
 
     def _set_learning_rates(self) -> None:
-        """Set the rates by the step's number alone, so that a resumed run has the same.
-
-        The adversaries keep theirs: they come late, and have all to learn then.
-        """
-        done = min(self.step / self.steps, 1.0) if self.steps else 0.0
-        share = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
-        share *= min(1.0, (self.step + 1) / WARM_UP)
+        """Set the rates; adversaries keep theirs: they come late, and have all to learn then."""
+        share = cosine_share(self.step, self.steps) * min(1.0, (self.step + 1) / WARM_UP)
         for name, optimizer in self.optimizers.items():
-            rate = self.learning_rate * share if name == NETWORK else self.adversary_rate
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            own = name == NETWORK
+            set_rate(optimizer, self.learning_rate * share if own else self.adversary_rate)
 
     def _paint(self, batch: Mapping[str, Tensor]) -> "Scene":
         maps_NTCHW = to_floats(batch["maps"])

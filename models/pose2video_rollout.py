@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 
 from speech2video.data.frame_store import FrameStore
-from speech2video.data.pose2video_dataset import REGIONS
 from speech2video.data.pose_video import PoseVideo
 from speech2video.models.pose2video import Pose2Video
 from speech2video.util.metrics.image import mean_in_boxes, psnr, ssim_map
-from speech2video.util.regions import region_boxes, visible
+from speech2video.util.regions import REGIONS, region_boxes, visible
 from speech2video.util.training_log import TrainingLog
 from speech2video.util.video import write_video
 

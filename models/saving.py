@@ -100,6 +100,7 @@ def load_networks(
 
     Args:
         networks: those wanted, by the names they were trained under; others are left on disk.
+            What is on the meta device takes the weights that are read for its own.
         folder: the run's folder, one of its step_N, or a shipped checkpoint.
         best: of a run, the checkpoint marked best where there is one, else the newest.
         average: averaged weights, where the checkpoint has them.
@@ -112,7 +113,11 @@ def load_networks(
     if average and (checkpoint / AVERAGES).is_file():
         tensors |= read_tensors(checkpoint / AVERAGES)
     wanted = {k: v for k, v in tensors.items() if k.split(".")[0] in networks}
-    fill(checkpoint / WEIGHTS, networks.state_dict(), wanted)
+    state = networks.state_dict()
+    fill(checkpoint / WEIGHTS, state, wanted)
+    if any(tensor.is_meta for tensor in state.values()):
+        given = {name: wanted[name].to(tensor.dtype) for name, tensor in state.items()}
+        networks.load_state_dict(given, assign=True)
     return checkpoint
 
 

@@ -8,10 +8,10 @@ from typing import ClassVar
 from speech2video.options.base_options import option
 from speech2video.options.training_options import ARCHITECTURE, TrainingOptions
 from speech2video.util.errors import OptionError
+from speech2video.util.regions import REGIONS
 
-PARTS = ("head", "left_hand", "right_hand", "mouth")
 TEMPORAL = ("temporal_1", "temporal_2")  # the number is the stride between the frames judged
-DISCRIMINATORS = ("frame", *TEMPORAL, *PARTS)
+DISCRIMINATORS = ("frame", *TEMPORAL, *REGIONS)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class TrainPose2VideoOptions(TrainingOptions):
     cache: float = option(4.0, "gigabytes of decoded frames to keep", group="machine", minimum=0.01)
 
     discriminators: tuple[str, ...] = option(
-        ("frame", *TEMPORAL, *PARTS[:3]), "adversaries; none: no GAN", group="losses",
+        ("frame", *TEMPORAL, *REGIONS[:3]), "adversaries; none: no GAN", group="losses",
         choices=(*DISCRIMINATORS, "none"),
     )  # fmt: skip
     gan: str = option("hinge", "kind of loss", group="losses", choices=("hinge", "least_squares"))

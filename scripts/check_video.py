@@ -3,16 +3,14 @@
 python scripts/check_video.py VIDEO SOUND
 """
 
-import sys
-from pathlib import Path
-
 import _checkout  # noqa: F401
 import numpy as np
 from evaluation.video_landmarks import found_points
 
+from speech2video.options.check_video_options import CheckVideoOptions
 from speech2video.util.audio import load_wave
 from speech2video.util.errors import DataError, run_command
-from speech2video.util.metrics.lips import EYE_CORNERS, lip_opening
+from speech2video.util.metrics.lips import lip_opening
 from speech2video.util.video_reader import read_frames
 
 SAMPLES_A_FRAME = 640
@@ -22,29 +20,31 @@ SOUND_ALIKE = 0.9  # correlation of loudness, frame by frame
 
 
 def main() -> None:
-    if len(sys.argv) != 3:
-        raise DataError("a video and the sound it was made from are needed")
-    video, sound = map(Path, sys.argv[1:])
-    wave_S, heard_S = load_wave(sound), load_wave(video)
-    frames = np.stack(list(read_frames(video)))
+    options = CheckVideoOptions.parse()
+    if reason := reason_against(options):
+        raise DataError(f"{options.video}: {reason}")
+    print(f"{options.video}: length, sound, face and mouth are as they should be")
+
+
+def reason_against(options: CheckVideoOptions) -> str:
+    """Return what is wrong with a video, "" where nothing is."""
+    wave_S, heard_S = load_wave(options.sound), load_wave(options.video)
+    frames = np.stack(list(read_frames(options.video)))
     expected = -(-len(wave_S) // SAMPLES_A_FRAME)
-    check(len(frames) == expected, f"{len(frames)} frames; {expected} are needed")
+    if len(frames) != expected:
+        return f"{len(frames)} frames; {expected} are needed"
     alike = np.corrcoef(*(loudness(one)[: expected - 1] for one in (wave_S, heard_S)))[0, 1]
-    check(alike > SOUND_ALIKE, f"its sound is another one: correlation {alike:.2f}")
+    if not alike > SOUND_ALIKE:
+        return f"its sound is another one: correlation {alike:.2f}"
     points_TK2 = found_points(frames)
-    opening_T = lip_opening(points_TK2)
+    opening_T = lip_opening(points_TK2)  # in eye distances, as points in pixels have them
     found = np.isfinite(opening_T).mean()
-    check(found > FACE_FOUND, f"a face in {found:.0%} of the frames")
+    if found < FACE_FOUND:
+        return f"a face in {found:.0%} of the frames"
     low, high = np.nanpercentile(opening_T, (10, 90))
-    corners_T2 = np.diff(points_TK2[:, EYE_CORNERS], axis=1)[:, 0]
-    moves = (high - low) / np.nanmedian(np.linalg.norm(corners_T2, axis=1))
-    check(moves > MOUTH_MOVES, f"the mouth moves by {moves:.3f} of the eye distance only")
-    print(f"{video}: {len(frames)} frames, a face in {found:.0%}, its mouth moves by {moves:.3f}")
-
-
-def check(good: bool, otherwise: str) -> None:
-    if not good:
-        raise DataError(f"{sys.argv[1]}: {otherwise}")
+    if high - low < MOUTH_MOVES:
+        return f"the mouth moves by {high - low:.4f} of the eye distance only"
+    return ""
 
 
 def loudness(wave_S: np.ndarray) -> np.ndarray:

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from speech2video.util.audio import write_wave
 from speech2video.util.body.body_model import Body
 from tests.demo import make_demo
-from tests.tiny_speaker import make_speaker
+from tests.tiny_speaker import make_speaker, voice
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of checkpoints with the speakers of `tiny_speaker`."""
     return make_speaker(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    """A sound of a second, of a name that asks for trouble."""
+    path = tmp_path / "A speech, v1.2 (final).wav"
+    write_wave(path, voice(1.0))
+    return path

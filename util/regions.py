@@ -18,6 +18,7 @@ REGION_POINTS = {
     "right_hand": indices(("right_wrist", *RIGHT_HAND_JOINTS, *RIGHT_TIPS)),
     "mouth": list(IBUG68[48:68]),
 }
+REGIONS = tuple(REGION_POINTS)
 # Box side / the points' larger extent. The landmarks end at brows and chin: a head is more.
 MARGINS = {"head": 1.9, "left_hand": 1.4, "right_hand": 1.4, "mouth": 1.7}
 HEAD_RISE = 0.15  # the head's box sits higher than its landmarks, by this part of its side

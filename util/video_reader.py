@@ -110,7 +110,7 @@ def read_frames(
         report.stated_seconds = _stated_seconds(container, stream, start)
         size = _size_shown(held, stream)
         for count, picture in _held(decoded, start, held, rate, report):
-            rgb_HW3 = _rgb(picture, size) if count else None
+            rgb_HW3 = rgb_of(picture, size) if count else None
             for more in reversed(range(count)):
                 report.frames += 1
                 # a held picture is yielded as copies: who draws on one draws on no other
@@ -164,7 +164,7 @@ def _last_duration(picture: av.VideoFrame, gap: Fraction, rate: Fraction) -> Fra
     return max(duration, min(gap, 1 / rate)) if duration * rate < TINY else duration
 
 
-def _rgb(picture: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
+def rgb_of(picture: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
     """Return a picture as contiguous (H, W, 3) uint8 RGB, upright, in the size (width, height)."""
     turn = _Turn.of(picture)
     width, height = size[::-1] if turn.swaps else size

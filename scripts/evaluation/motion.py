@@ -12,9 +12,10 @@ from evaluation import motion_baselines
 from evaluation.motion_gestures import gesture_figures, points_of
 from evaluation.page import Figures
 from speech2video.data.gesture_insertion import GestureInserter
+from speech2video.data.held_out import divide
 from speech2video.data.motion import FPS
 from speech2video.data.motion_file import read_motion
-from speech2video.data.speech_motion import SpeechMotion, divide, load_dataset
+from speech2video.data.speech_motion import SpeechMotion, load_dataset
 from speech2video.models import audio2pose
 from speech2video.models.audio2pose import Audio2Pose
 from speech2video.models.gesture_distance import GestureDistance

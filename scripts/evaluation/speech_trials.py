@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from speech2video.data.clip import Clip, clips_of
+from speech2video.data.held_out import divide
 from speech2video.data.motion import FPS
 from speech2video.data.motion_file import read_motion
-from speech2video.data.pose_video import PoseVideo, divide, load_pose_video
+from speech2video.data.pose_video import PoseVideo, load_pose_video
 from speech2video.models.pipeline import make_video
 from speech2video.models.pose2video import PaintingOptions
 from speech2video.models.speaker import Speaker

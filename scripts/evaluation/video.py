@@ -19,8 +19,9 @@ from evaluation.video_drift import drift
 from evaluation.video_pixels import WHOLE, Frames, boxes_of, measure_pixels, measure_with_networks
 from evaluation.video_table import MODEL, REAL, Table, in_lines
 from speech2video.data.frame_store import FrameStore
+from speech2video.data.held_out import divide
 from speech2video.data.motion import FPS
-from speech2video.data.pose_video import PoseVideo, divide, load_pose_videos
+from speech2video.data.pose_video import PoseVideo, load_pose_videos
 from speech2video.models import pose2video
 from speech2video.models.image_networks import WINDOW, ImageNetworks
 from speech2video.models.image_scores import FaceNetwork, cut_out, fvd, inception_scores

@@ -12,7 +12,7 @@ from speech2video.data.clip import Clip
 from speech2video.data.framing import Framing
 from speech2video.data.motion import from_pose_vector
 from speech2video.data.motion_file import read_motion, write_motion
-from speech2video.data.pose_video import PoseVideo, divide, load_pose_videos, shared_camera
+from speech2video.data.pose_video import PoseVideo, load_pose_videos, shared_camera
 from speech2video.util.body.body_model import Body
 from speech2video.util.camera import Camera
 from speech2video.util.errors import DataError
@@ -39,28 +39,9 @@ def test_a_data_set_is_loaded_with_points_where_the_camera_has_them(tmp_path: Pa
     assert (videos[0].camera.width, videos[0].camera.height) == (64, 48)
 
 
-def test_named_clips_are_held_out_whole():
-    train, test = divide([video("a", 50), video("b", 50)], held_out=("b",), seconds=1)
-    assert [v.name for v in train] == ["a"] and [v.name for v in test] == ["b"]
-
-
-def test_else_the_ends_are_and_every_frame_is_on_one_side():
-    train, test = divide([video("a", 100), video("b", 30)], held_out=(), seconds=1)
-    assert [len(v) for v in train] == [75, 30] and [len(v) for v in test] == [25]
-    assert test[0].begin == 75 and np.array_equal(test[0].points_TK2[:, 0, 0], np.arange(75, 100))
-
-
-@pytest.mark.parametrize(
-    ("held_out", "words"), [(("c",), "no such clip"), (("a", "b"), "nothing to train on")]
-)
-def test_bad_divisions_are_one_line(held_out: tuple[str, ...], words: str):
-    with pytest.raises(DataError, match=words):
-        divide([video("a", 50), video("b", 50)], held_out=held_out, seconds=1)
-
-
-def test_nothing_held_out_is_refused():
-    with pytest.raises(DataError, match="nothing held out"):
-        divide([video("a", 50)], held_out=(), seconds=0)
+def test_a_part_knows_where_in_the_file_it_is():
+    part = video("a", 100).part(75, 100)
+    assert part.begin == 75 and np.array_equal(part.points_TK2[:, 0, 0], np.arange(75, 100))
 
 
 def test_the_shared_camera_is_the_one_in_the_middle(capsys: pytest.CaptureFixture[str]):

@@ -10,7 +10,6 @@ import torch
 from speech2video.data.gesture_dictionary import GestureDictionary, GestureEntry
 from speech2video.data.speech_motion import (
     SpeechMotion,
-    divide,
     load_dataset,
     mark_gestures,
     smoothed,
@@ -27,24 +26,10 @@ def clip(name: str, frames: int) -> SpeechMotion:
     return SpeechMotion(name, wave_S, numbers, [Word("up", 1.0, 1.4)], np.zeros(frames, bool))
 
 
-def test_named_clips_are_held_out_whole():
-    train, test = divide([clip("a", 50), clip("b", 50)], held_out=("b",), seconds=1)
-    assert [c.name for c in train] == ["a"] and [c.name for c in test] == ["b"]
-
-
-def test_else_the_ends_are_and_every_frame_is_on_one_side():
-    train, test = divide([clip("a", 100), clip("b", 30)], held_out=(), seconds=1)
-    assert [len(c) for c in train] == [75, 30] and [len(c) for c in test] == [25]
-    assert torch.equal(test[0].pose_TP[:, 0], torch.arange(75.0, 100.0))
-    assert test[0].wave_S[0] == 75 and len(test[0].wave_S) == 25 * 640
-
-
-@pytest.mark.parametrize(
-    ("held_out", "words"), [(("c",), "no such clip"), (("a", "b"), "nothing to train on")]
-)
-def test_bad_divisions_are_one_line(held_out: tuple[str, ...], words: str):
-    with pytest.raises(DataError, match=words):
-        divide([clip("a", 50), clip("b", 50)], held_out=held_out, seconds=1)
+def test_a_part_keeps_sound_and_pose_together():
+    part = clip("a", 100).part(75, 100)
+    assert torch.equal(part.pose_TP[:, 0], torch.arange(75.0, 100.0))
+    assert part.wave_S[0] == 75 and len(part.wave_S) == 25 * 640
 
 
 def test_smoothing_keeps_lengths_and_lips():
