@@ -39,7 +39,8 @@ def main() -> None:
 def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
     """Load, build, fit."""
     body = Body.load(options.body)
-    videos = load_pose_videos(options.dataset, body, width=options.width, height=options.height)
+    size = {"width": options.width, "height": options.height}
+    videos = load_pose_videos(options.dataset, body, names=options.clips, **size)
     training, held_out = divide(videos, held_out=options.held_out, seconds=options.held_out_seconds)
     options = pose2video.complete(options, shared_camera(training))
     dataset = painted(training, options)

@@ -4,10 +4,13 @@ A clip's folder appears whole or not at all: it is made beside, and renamed when
 """
 
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from speech2video.util.errors import DataError
+
+NAMED = 8  # clips, in a message
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,25 @@ class Clip:
         self.json.write_text(json.dumps(asdict(info), indent=2) + "\n")
 
 
-def clips_of(dataset: Path) -> list[Clip]:
-    """Return a data set's clips in name order; raises `DataError` where there are none."""
+def clips_of(dataset: Path, names: Collection[str] = ()) -> list[Clip]:
+    """Return a data set's clips in name order, or those of them that have the names given.
+
+    Raises:
+        DataError: there are none, or a name is no clip's.
+    """
     found = [Clip(path.parent) for path in sorted(dataset.glob("*/clip.json"))]
     if not found:
         raise DataError(f"{dataset}: no clips; scripts/preprocess.py makes them of recordings")
-    return [clip for clip in found if not clip.folder.name.startswith(".")]
+    clips = [clip for clip in found if not clip.folder.name.startswith(".")]
+    if unknown := sorted(set(names) - {clip.folder.name for clip in clips}):
+        known = some_of([clip.folder.name for clip in clips])
+        raise DataError(f"{unknown[0]}: no such clip; there are {known} in {dataset}")
+    return [clip for clip in clips if not names or clip.folder.name in names]
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Return names for a message, not more than a line of them."""
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
 
 
 def motion_and_audio(path: Path) -> tuple[Path, Path | None]:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from speech2video.data.clip import some_of
 from speech2video.data.motion import FPS
 from speech2video.util.errors import DataError
 
 LEAST_FRAMES = 2  # of what is held out: motion takes two
-NAMED = 8  # clips, in a message
 
 
 class Stretch(Protocol):
@@ -39,8 +39,7 @@ def divide(
     names = sorted({clip.name for clip in clips})
     unknown = sorted(set(held_out) - set(names))
     if unknown:
-        few = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
-        raise DataError(f"--held_out {unknown[0]}: no such clip; there are {few}")
+        raise DataError(f"--held_out {unknown[0]}: no such clip; there are {some_of(names)}")
     if held_out:
         train = [clip for clip in clips if clip.name not in held_out]
         test = [clip for clip in clips if clip.name in held_out]

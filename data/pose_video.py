@@ -1,7 +1,7 @@
 """Clips of picture and pose: where each body point is in each framed picture."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from math import isnan
 from pathlib import Path
@@ -62,14 +62,18 @@ class PoseVideo:
         )
 
 
-def load_pose_videos(dataset: Path, body: Body, *, width: int, height: int) -> list[PoseVideo]:
-    """Return all clips of a data set in name order, framed to a size.
+def load_pose_videos(
+    dataset: Path, body: Body, *, width: int, height: int, names: Collection[str] = ()
+) -> list[PoseVideo]:
+    """Return a data set's clips in name order, or those of the names given, framed to a size.
 
     Raises:
-        DataError: no clips; a clip without video, pose or camera, of another body, too short, or
-            whose video and pose are not of one length and size; a size that cannot be.
+        DataError: no clips, or none of a name; a clip without video, pose or camera, of another
+            body, too short, or whose video and pose are not of one length and size; a size that
+            cannot be.
     """
-    return [load_pose_video(clip, body, width=width, height=height) for clip in clips_of(dataset)]
+    clips = clips_of(dataset, names)
+    return [load_pose_video(clip, body, width=width, height=height) for clip in clips]
 
 
 def load_pose_video(clip: Clip, body: Body, *, width: int, height: int) -> PoseVideo:

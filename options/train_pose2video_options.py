@@ -70,7 +70,14 @@ class TrainPose2VideoOptions(TrainingOptions):
         None, "weights of torchvision's RAFT, small; fetched if left out", group="files"
     )
 
-    held_out: tuple[str, ...] = option((), "clips to validate on; see README", group="data")
+    clips: tuple[str, ...] = option(
+        (),
+        "clips to use, of one outfit and one camera; all of them if left out",
+        group="data",
+    )
+    held_out: tuple[str, ...] = option(
+        (), "clips of these to validate on, not to train on", group="data"
+    )
     held_out_seconds: float = option(
         10.0, "of each clip's end, where no clips are held out", group="data", minimum=0
     )

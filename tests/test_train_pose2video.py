@@ -200,6 +200,8 @@ def test_a_clip_of_one_frame_is_named(
     [
         (("--width", 100), "pictures of 100x64; this generator needs multiples of 8"),
         (("--held_out", "z"), "no such clip; there are a, b"),
+        (("--clips", "a", "z"), "no such clip; there are a, b"),
+        (("--clips", "a", "--held_out", "b"), "no such clip; there are a"),
         (("--generator", "slow"), "known are fast, vid2vid"),
         (("--architecture", "depth=3"), "--architecture depth: fast knows"),
         (("--weights", "gam=1"), "--weights gam: no such loss"),

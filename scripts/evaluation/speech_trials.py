@@ -113,12 +113,8 @@ def file_name(name: str) -> str:
 def _videos(
     options: EvaluateSpeechOptions, dataset: Path, trained: PaintingOptions, speaker: Speaker
 ) -> list[PoseVideo]:
-    clips = {clip.folder.name: clip for clip in clips_of(dataset)}
     names = options.held_out
-    unknown = sorted(set(names) - set(clips))
-    if unknown:
-        few = ", ".join([*clips][:8]) + (", …" if len(clips) > 8 else "")
-        raise DataError(f"--held_out {unknown[0]}: no such clip; there are {few}")
+    clips = {clip.folder.name: clip for clip in clips_of(dataset, names)}
     width, height = speaker.size
     seconds = 0.0
     if isinstance(trained, TrainPose2VideoOptions) and not names:

@@ -184,7 +184,8 @@ def _videos(
         raise DataError(f"{folder}: does not say what it held out; give --held_out")
     body = Body.load(options.body or (trained.body if ours else None))
     width, height = (painter.width, painter.height) if painter.width else options.size
-    videos = load_pose_videos(dataset, body, width=width, height=height)
+    names = {*trained.clips, *options.held_out} if ours and trained.clips else ()
+    videos = load_pose_videos(dataset, body, width=width, height=height, names=names)
     train, test = divide(
         videos,
         held_out=options.held_out or trained.held_out,

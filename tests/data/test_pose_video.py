@@ -37,6 +37,10 @@ def test_a_data_set_is_loaded_with_points_where_the_camera_has_them(tmp_path: Pa
     assert videos[0].points_TK2.dtype == np.float32
     np.testing.assert_allclose(videos[0].points_TK2, wanted_TK2, atol=1e-2)
     assert (videos[0].camera.width, videos[0].camera.height) == (64, 48)
+    some = load_pose_videos(tmp_path, body, width=64, height=48, names=["b"])
+    assert [v.name for v in some] == ["b"]
+    with pytest.raises(DataError, match="c: no such clip; there are a, b"):
+        load_pose_videos(tmp_path, body, width=64, height=48, names=["b", "c"])
 
 
 def test_a_part_knows_where_in_the_file_it_is():
