@@ -14,7 +14,7 @@ class BenchmarkOptions(Options):
         REQUIRED,
         "what to measure",
         group="benchmark",
-        choices=("body", "preprocess", "audio2pose", "pose2video", "pipeline"),
+        choices=("body", "preprocess", "audio2pose", "pose2video", "pipeline", "speech2face"),
         positional=True,
     )
     threads: int = option(1, "processor cores to use", group="benchmark", minimum=1)

@@ -12,7 +12,10 @@ class ExportCheckpointOptions(Options):
 
     name: str = option(REQUIRED, "the run's name", group="files")
     kind: str = option(
-        REQUIRED, "which of its models", group="files", choices=("audio2pose", "pose2video")
+        REQUIRED,
+        "which of its models",
+        group="files",
+        choices=("audio2pose", "pose2video", "speech2face"),
     )
     output: Path = option(
         REQUIRED, "folder of the shipped speaker; the model's goes into it", group="files"

@@ -5,10 +5,13 @@ from pathlib import Path
 
 from speech2video.options.base_options import REQUIRED, Options, option
 
+# as `data.face_labels.SCHEMES`, which options cannot import
+LABEL_SCHEMES = ("auto", "folders", "cremad", "ravdess", "grid", "mead", "voxceleb", "csv")
+
 
 @dataclass(frozen=True)
 class PreprocessOptions(Options):
-    """Make recordings of one person into clips that can be trained on."""
+    """Make recordings into clips that can be trained on: of one person's body, or of faces."""
 
     input: Path = option(REQUIRED, "a recording, or a folder of them", group="files")
     output: Path = option(REQUIRED, "the data set's folder: datasets/NAME", group="files")
@@ -40,5 +43,22 @@ class PreprocessOptions(Options):
     )
     recognise: bool = option(
         False, "recognise the words of recordings without a transcript", group="words"
+    )
+    faces: bool = option(
+        False,
+        "make aligned clips of faces, for speech to a face; folders are searched",
+        group="faces",
+    )
+    face_size: int = option(
+        128, "height and width of the pictures of faces", group="faces", minimum=32, maximum=1024
+    )
+    label_scheme: str = option(
+        "auto",
+        "where speaker and emotion are from: SPEAKER/EMOTION/name, a published set's names, csv",
+        group="faces",
+        choices=LABEL_SCHEMES,
+    )
+    labels: Path | None = option(
+        None, "csv with the columns file, speaker, emotion, sentence", group="faces"
     )
     jobs: int = option(1, "recordings to work on side by side", group="machine", minimum=1)

@@ -8,6 +8,7 @@ from speech2video.options.base_options import REQUIRED, Options, option
 from speech2video.util.errors import OptionError
 
 OFF = "off"  # in place of a folder of gestures
+SPEECH2VIDEO, SPEECH2FACE = "speech2video", "speech2face"
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,16 @@ class TestOptions(Options):
 
     __test__: ClassVar[bool] = False  # pytest takes classes of such a name for its own
 
+    model: str = option(
+        SPEECH2VIDEO,
+        "speech2video: body and video of one speaker; speech2face: a face that fits the voice",
+        group="speaker",
+        choices=(SPEECH2VIDEO, SPEECH2FACE),
+    )
     name: str = option(
-        REQUIRED, "the speaker: checkpoints/NAME/{audio2pose,gestures,pose2video}", group="speaker"
+        REQUIRED,
+        "the speaker: checkpoints/NAME/{audio2pose,gestures,pose2video}, or NAME/speech2face",
+        group="speaker",
     )
     checkpoints: Path = option(Path("checkpoints"), "where all speakers are", group="speaker")
     body: Path | None = option(
@@ -82,6 +91,16 @@ class TestOptions(Options):
         maximum=51,
     )
 
+    emotion: str | None = option(
+        None,
+        "of a face, in place of the one that is heard: neutral, calm, happy, sad, angry, fearful, "
+        "disgusted, surprised",
+        group="face",
+    )
+    still: Path | None = option(
+        None, "a picture of the person, aligned, for a face's baseline", group="face"
+    )
+
     size: tuple[int, ...] = option(
         (512, 512),
         "width and height of the picture, for a painter that takes any size (an imported one)",
@@ -129,10 +148,20 @@ class TestOptions(Options):
             raise OptionError("nothing to say: --audio, --text or --audio_list is needed")
         if len(self.size) != 2:
             raise OptionError("--size: two numbers are needed, width and height")
+        self._check_model()
         self._check_gestures()
         for needed, by in NEEDS:
             if self._given(by) and not self._given(needed):
                 raise OptionError(f"--{by}: makes sense with --{needed} only")
+
+    def _check_model(self) -> None:
+        face = self.model == SPEECH2FACE
+        for name in ONLY_A_BODY if face else ONLY_A_FACE:
+            if self._given(name):
+                raise OptionError(f"--{name}: makes no sense with --model {self.model}")
+        if face and (self.smooth != 1 or self.precision == "bf16"):
+            name = "smooth" if self.smooth != 1 else "precision"
+            raise OptionError(f"--{name}: makes no sense with --model {self.model}")
 
     def _check_gestures(self) -> None:
         if self.gestures == OFF and (self.timeline or self.save_timeline):
@@ -179,5 +208,10 @@ CONTRADICTIONS = (
     *(("openpose", other) for other in ("gestures", "timeline", "save_timeline", "save_pose")),
     *(("openpose", other) for other in ("words", "transcript")),
     ("skeleton", "side_by_side"),
+)
+ONLY_A_FACE = ("emotion", "still")
+ONLY_A_BODY = (
+    *("body", "words", "transcript", "pose", "openpose", "gestures", "timeline"),
+    *("skeleton", "side_by_side", "save_pose", "save_timeline"),
 )
 NEEDS = (("audio", "transcript"), ("audio_list", "jobs"))

@@ -30,6 +30,7 @@ class TrainingOptions(Options):
 
     KIND: ClassVar[str] = ""  # audio2pose, pose2video, ...: the folder of its checkpoints
     FIXED: ClassVar[tuple[str, ...]] = ("precision", "ema")  # as fixed as the architecture
+    TRAINING_ONLY: ClassVar[tuple[str, ...]] = ()  # networks that no shipped checkpoint holds
 
     name: str = option(REQUIRED, "the run's name; its folder in --checkpoints", group="files")
     dataset: Path = option(REQUIRED, "the data set's folder: datasets/NAME", group="files")

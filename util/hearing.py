@@ -54,7 +54,7 @@ def hear(path: Path, *, kind: str, prior_F: np.ndarray | None = None) -> Hearing
     Raises:
         DataError: no such file, no sound in it, none that decodes, or none that can be speech.
     """
-    _check(path)
+    check_sound(path)
     loudness, samples = LoudnessMeter(SPEECH_RATE), 0
     for wave_S in read_audio(path):
         loudness.push(wave_S)
@@ -68,7 +68,8 @@ def hear(path: Path, *, kind: str, prior_F: np.ndarray | None = None) -> Hearing
     return Hearing(path, kind, -(-samples // FRAME), gain, voice.mean(prior_F))
 
 
-def _check(path: Path) -> None:
+def check_sound(path: Path) -> None:
+    """Raise `DataError` for what cannot be read more than once, and for a rate no speech has."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise DataError(f"{path}: no plain file; one that can be read more than once is needed")
     with open_media(path) as container:

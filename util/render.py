@@ -13,7 +13,7 @@ from torch import Tensor
 
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.look import Look
-from speech2video.util.body.outfit import Surface, dress
+from speech2video.util.body.outfit import Outfit, Surface, dress
 from speech2video.util.camera import Camera
 from speech2video.util.errors import UserError
 
@@ -24,16 +24,24 @@ FINER = 2  # drawn pixels to the side of a picture's; cheaper here than multisam
 class MeshRenderer:
     """Draws a body as a `Camera` sees it; use it in a `with` block.
 
-    The open body is drawn with skin, eyes, hair and clothes, any other one in one colour.
+    The open body is drawn with skin, eyes, hair and clothes, any other one in one colour; or what
+    an `outfit` holds, whose points may follow other vertices than the body's.
 
     Raises:
         UserError: PyVista is not installed.
     """
 
-    def __init__(self, body: Body, camera: Camera, *, look: Look | None = None) -> None:
+    def __init__(
+        self,
+        body: Body,
+        camera: Camera,
+        *,
+        look: Look | None = None,
+        outfit: Outfit | None = None,
+    ) -> None:
         self._pyvista = _pyvista()
         self._body, self._camera, self._look = body, camera, look or Look()
-        self._outfit = dress(body, self._look)
+        self._outfit = outfit or dress(body, self._look)
         faces = np.concatenate([surface.faces_F3 for surface in self._outfit.surfaces])
         self._normals = NormalsOf(faces, self._outfit.mix.shape[0])
         size = (FINER * camera.width, FINER * camera.height)

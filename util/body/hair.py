@@ -1,4 +1,4 @@
-"""Hair for the open body: a bob, grown as a grid of strands around the skull it hangs on.
+"""Hair for the open body, grown as a grid of strands around the skull it hangs on.
 
 A column of the grid is one strand: from the crown over the skull, straight down past the ears,
 round the tip, and up again inside. Metres, in the rest pose of the open body.
@@ -11,17 +11,38 @@ from scipy.spatial import cKDTree
 
 CENTRE = np.array((0.0, 0.31, 0.072))  # of the skull, level with the brows
 COLUMNS, OUTER_ROWS, INNER_ROWS = 152, 24, 7
-FRINGE, LENGTH = 0.95, 0.088  # radians from the crown to the hairline; metres hung below CENTRE
-TEMPLE = (0.62, 1.12)  # radians from the front: the fringe ends, the full length begins
-THICKNESS = 0.017  # metres over the skull, at the crown and the sides
-LOCKS = 0.0022  # metres that locks stand out
-SWAY = 0.17  # radians by which the fringe is lower on one side
 DROP = 0.1  # metres hung for each radian of reach past a quarter turn: about the skull's radius
-CURL = (0.004, 0.014)  # metres that the hung part turns inward: evenly, and at its tips
+SHORT = 0.03  # metres hung, below which hair is too short to curl
 INSIDE = 0.012  # metres between the outer and the inner face
 SMOOTHING = 3  # rounds of averaging along a strand, where it leaves the skull
 QUARTER = np.pi / 2
 TEXTURE = (256, 1024)  # rows along a strand, columns around the head
+
+
+@dataclass(frozen=True)
+class HairStyle:
+    """How hair is cut; by default a side-swept bob.
+
+    Attributes:
+        fringe: radians from the crown to the hairline over the face.
+        length: metres hung below the brows; negative ends above them.
+        temple: radians from the front: the fringe ends, the full length begins.
+        thickness: metres over the skull, at the crown and the sides.
+        locks: metres that locks stand out.
+        sway: radians by which the fringe is lower on one side.
+        curl: metres that the hung part turns inward: evenly, and at its tips.
+    """
+
+    fringe: float = 0.95
+    length: float = 0.088
+    temple: tuple[float, float] = (0.62, 1.12)
+    thickness: float = 0.017
+    locks: float = 0.0022
+    sway: float = 0.17
+    curl: tuple[float, float] = (0.004, 0.014)
+
+
+BOB = HairStyle()
 
 
 @dataclass(frozen=True)
@@ -34,14 +55,14 @@ class Hair:
     strands_HW: np.ndarray
 
 
-def bob(skull_V3: np.ndarray) -> Hair:
-    """Return a side-swept bob over a head's skin, `skull_V3` (V, 3) in metres, ears and all."""
+def grow(skull_V3: np.ndarray, style: HairStyle) -> Hair:
+    """Return hair over a head's skin, `skull_V3` (V, 3) in metres, ears and all."""
     azimuth_C = np.linspace(-np.pi, np.pi, COLUMNS + 1)  # 0 is the front, the seam at the back
     noise = np.random.default_rng(0)
-    reach_C = _reach(azimuth_C) + 0.015 * _ripple(azimuth_C, noise, waves=(11, 29))
+    reach_C = _reach(azimuth_C, style) + 0.015 * _ripple(azimuth_C, noise, waves=(11, 29))
     outer = np.linspace(0, 1, OUTER_ROWS)[:, None] * reach_C
-    locks_C = LOCKS * _ripple(azimuth_C, noise, waves=(19, 31, 53))
-    points_RC3 = _outer(skull_V3, azimuth_C, outer, locks_C)
+    locks_C = style.locks * _ripple(azimuth_C, noise, waves=(19, 31, 53))
+    points_RC3 = _outer(skull_V3, azimuth_C, outer, locks_C, style)
     points_RC3 = np.concatenate((points_RC3, _inner(points_RC3)))
     rows = len(points_RC3)
     v = np.concatenate((np.linspace(0, 0.85, OUTER_ROWS), np.linspace(0.9, 1, INNER_ROWS)))
@@ -59,14 +80,19 @@ def hang(points_N3: np.ndarray, anchors_K3: np.ndarray) -> np.ndarray:
     return (np.linalg.pinv(basis) @ np.pad(points_N3, ((0, 0), (0, 1)), constant_values=1).T).T
 
 
-def _reach(azimuth_C: np.ndarray) -> np.ndarray:
+def _reach(azimuth_C: np.ndarray, style: HairStyle) -> np.ndarray:
     """Return how far strands reach in radians from the crown, DROP metres each when they hang."""
-    swept = FRINGE + SWAY * np.sin(2.0 * (azimuth_C + 0.15)) * (np.abs(azimuth_C) < 1.4)
-    return swept + _smooth(np.abs(azimuth_C), *TEMPLE) * (QUARTER + LENGTH / DROP - swept)
+    lower = style.sway * np.sin(2.0 * (azimuth_C + 0.15)) * (np.abs(azimuth_C) < 1.4)
+    swept, hung = style.fringe + lower, QUARTER + style.length / DROP
+    return swept + _smooth(np.abs(azimuth_C), *style.temple) * (hung - swept)
 
 
 def _outer(
-    skull_V3: np.ndarray, azimuth_C: np.ndarray, along_RC: np.ndarray, locks_C: np.ndarray
+    skull_V3: np.ndarray,
+    azimuth_C: np.ndarray,
+    along_RC: np.ndarray,
+    locks_C: np.ndarray,
+    style: HairStyle,
 ) -> np.ndarray:
     """Return the outer face (R, C, 3)."""
     angle_RC = np.minimum(along_RC, QUARTER)
@@ -74,12 +100,12 @@ def _outer(
     side_C2 = np.stack((np.sin(azimuth_C), np.cos(azimuth_C)), -1)
     flat_RC2 = np.sin(angle_RC)[..., None] * side_C2
     ray_RC3 = np.stack((flat_RC2[..., 0], np.cos(angle_RC), flat_RC2[..., 1]), -1)
-    front_C = 1 - _smooth(np.abs(azimuth_C), *TEMPLE)
+    front_C = 1 - _smooth(np.abs(azimuth_C), *style.temple)
     edge_RC = _smooth(along_RC / along_RC[-1], 0.45, 1.0) * front_C
-    radius_RC = _radius(skull_V3, ray_RC3) + THICKNESS * (1 - 0.85 * edge_RC)
+    radius_RC = _radius(skull_V3, ray_RC3) + style.thickness * (1 - 0.85 * edge_RC)
     radius_RC += locks_C * _smooth(along_RC, 0.2, 1.2) * (1 - 0.8 * edge_RC)
-    hung_RC = drop_RC / LENGTH
-    radius_RC -= CURL[0] * hung_RC + CURL[1] * hung_RC**4
+    hung_RC = drop_RC / max(style.length, SHORT)
+    radius_RC -= style.curl[0] * hung_RC + style.curl[1] * hung_RC**4
     points_RC3 = CENTRE + ray_RC3 * radius_RC[..., None]
     points_RC3[..., 1] -= drop_RC
     for _ in range(SMOOTHING):

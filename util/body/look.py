@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from speech2video.util.body.hair import BOB, HairStyle
+
 Colour = tuple[float, float, float]  # red, green, blue in [0, 1], as displayed
 
 
@@ -31,6 +33,7 @@ class Look:
 
     Attributes:
         skin, lips, hair, iris: of the open body.
+        style: how its hair is cut.
         top, trim, trousers: its sweater, the rings on it, what shows below.
         plain: the one colour of any other body.
         background: colours in the picture's corners, and around its middle.
@@ -41,6 +44,7 @@ class Look:
     lips: Colour = (0.76, 0.42, 0.40)
     hair: Colour = (0.40, 0.25, 0.16)
     iris: Colour = (0.36, 0.26, 0.17)
+    style: HairStyle = BOB
     top: Colour = (0.20, 0.42, 0.47)
     trim: Colour = (0.88, 0.84, 0.74)
     trousers: Colour = (0.20, 0.21, 0.25)

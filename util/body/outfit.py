@@ -81,7 +81,8 @@ class _OpenBody:
         """Return the outfit: the body's own points, then the collar's edge, then the hair."""
         own = identity(len(self.points_V3), np.float32, "csr")
         cloth_F3, edge = self._cut_cloth()
-        style = hair.bob(self.points_V3[self.parts["skin"] & (self.points_V3[:, 1] > HEAD_HEIGHT)])
+        skull = self.parts["skin"] & (self.points_V3[:, 1] > HEAD_HEIGHT)
+        style = hair.grow(self.points_V3[skull], look.style)
         body = vstack((own, edge), "csr")
         mix = vstack((body, self._hang(style)), "csr").astype(np.float32)
         swell_N1 = np.zeros((mix.shape[0], 1), np.float32)

@@ -1,0 +1,135 @@
+"""Face clips as batches: stretches of pictures with their speech, who speaks and how they feel."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from speech2video.data.face_clip import EMOTIONS
+from speech2video.data.face_recording import FaceRecording
+from speech2video.data.training_loader import Item
+from speech2video.util.errors import DataError
+from speech2video.util.log_mels import COLUMNS, log_mels, normalised
+
+MOUTH = slice(48, 68)  # of the landmarks
+MOUTH_SIDE = 0.40  # of the picture's width: a mouth's box, the same for all
+MOUTH_AT = (0.5, 0.71)  # of the picture's width and height, where no landmarks are found
+SHIFTS = (5, 15)  # frames by which speech is off to be no longer in step with the lips
+
+
+class FaceDataset(Dataset):
+    """Stretches of T frames of face clips; which one depends on its `Item`'s seed alone.
+
+    An item is a dict of tensors: mel (80, 4 T) log-mels normalised over their utterance;
+    shifted_mel (80, 4 T), the same clip's 5 to 15 frames earlier or later; frames (T, 3, H, W)
+    uint8; mouth_boxes (T, 4), x0 y0 x1 y1 in pixels, inside the picture; present (T,), 0 where a
+    shorter clip has ended and its last frame is held; still (3, H, W) uint8, another picture of
+    the same person, from another clip if there is one; speaker, a number in `speakers`; emotion, a
+    number in `EMOTIONS`, -1 where it is not known; clip, the recording's number, and begin, the
+    stretch's first frame in it.
+
+    Args:
+        frames: T of an item.
+        item_count: of an epoch; by default as many as bring each frame about once.
+        speakers: in the order of their numbers; by default those of the recordings, by name.
+
+    Raises:
+        DataError: no recordings, or one of a speaker who is not in `speakers`.
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[FaceRecording],
+        *,
+        frames: int = 25,
+        item_count: int | None = None,
+        speakers: Sequence[str] | None = None,
+    ) -> None:
+        if not recordings:
+            raise DataError("no recordings of faces; at least one is needed")
+        self.recordings, self.frames = list(recordings), frames
+        own = sorted({recording.speaker for recording in recordings})
+        self.speakers = tuple(own if speakers is None else speakers)
+        unknown = sorted(set(own) - set(self.speakers))
+        if unknown:
+            raise DataError(f"speaker {unknown[0]} is none of the {len(self.speakers)} known ones")
+        lengths = np.array([len(recording) for recording in recordings])
+        self._starts = np.maximum(lengths - frames, 0) + 1
+        self._items = max(int(lengths.sum()) // frames, 1) if item_count is None else item_count
+        self._mels: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        """The number of items in an epoch."""
+        return self._items
+
+    def __getitem__(self, item: Item) -> dict[str, Tensor]:
+        """Return a stretch of a clip."""
+        random = item.rng()
+        place = int(random.integers(self._starts.sum()))
+        index = int(np.searchsorted(self._starts.cumsum(), place, side="right"))
+        begin = place - int(self._starts[:index].sum())
+        recording = self.recordings[index]
+        numbers = np.arange(begin, begin + self.frames)
+        inside = numbers.clip(max=len(recording) - 1)
+        size = recording.frames_T3HW.shape[-1]
+        emotion = EMOTIONS.index(recording.emotion) if recording.emotion else -1
+        out = {
+            "mel": self._stretch_of_mel(index, begin),
+            "shifted_mel": self._stretch_of_mel(index, self._shifted(index, begin, random)),
+            "frames": recording.frames_T3HW[inside],
+            "mouth_boxes": mouth_boxes(recording.points_TK2[inside], size),
+            "present": (numbers < len(recording)).astype(np.float32),
+            "still": self._still(index, random),
+        }
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(out[name])) for name in out}
+        speaker = self.speakers.index(recording.speaker)
+        numbered = {"speaker": speaker, "emotion": emotion, "clip": index, "begin": begin}
+        return tensors | {name: torch.tensor(number) for name, number in numbered.items()}
+
+    def mel(self, index: int) -> np.ndarray:
+        """Return a recording's log-mels (80, 4 T), normalised over it."""
+        if index not in self._mels:
+            recording = self.recordings[index]
+            self._mels[index] = normalised(log_mels(recording.wave_S))
+        return self._mels[index]
+
+    def _stretch_of_mel(self, index: int, begin: int) -> np.ndarray:
+        mel_BN = self.mel(index)
+        columns = np.arange(COLUMNS * begin, COLUMNS * (begin + self.frames))
+        return mel_BN[:, columns.clip(0, mel_BN.shape[1] - 1)]
+
+    def _shifted(self, index: int, begin: int, random: np.random.Generator) -> int:
+        """Return where speech begins that is not in step; inside the clip where there is room."""
+        shift = int(random.integers(SHIFTS[0], SHIFTS[1] + 1))
+        sign = 1 if random.random() < 0.5 else -1
+        last = self._starts[index] - 1
+        if not 0 <= begin + sign * shift <= last:
+            sign = -sign
+        if not 0 <= begin + sign * shift <= last:
+            shift = SHIFTS[0]
+        if not 0 <= begin + sign * shift <= last:
+            sign = 1 if last - begin >= begin else -1
+        return begin + sign * shift
+
+    def _still(self, index: int, random: np.random.Generator) -> np.ndarray:
+        """Return a picture of the same person, of another clip where there is one."""
+        own = self.recordings[index]
+        others = [r for r in self.recordings if r.speaker == own.speaker and r is not own] or [own]
+        other = others[int(random.integers(len(others)))]
+        return other.frames_T3HW[int(random.integers(len(other)))]
+
+
+def mouth_boxes(points_TK2: np.ndarray, size: int) -> np.ndarray:
+    """Return square boxes (T, 4) float32, x0 y0 x1 y1 in pixels, around the mouths of landmarks.
+
+    All of one size and inside the picture of `size` pixels. A missing mouth is where the clip's
+    others are in the middle, and where mouths are in aligned pictures if there are none.
+    """
+    centre_T2 = points_TK2[:, MOUTH].mean(1)
+    seen_T = np.isfinite(centre_T2).all(1)
+    usual_2 = np.median(centre_T2[seen_T], 0) if seen_T.any() else np.array(MOUTH_AT) * size
+    half = MOUTH_SIDE * size / 2
+    centre_T2 = np.where(seen_T[:, None], centre_T2, usual_2).clip(half, size - half)
+    return np.concatenate((centre_T2 - half, centre_T2 + half), 1).astype(np.float32)

@@ -1,0 +1,160 @@
+"""Of a face's landmarks, the few numbers a frame that say how head, lids and lips move.
+
+Head and lids follow chance, not speech: a face is painted with their truth in training, and with
+numbers made of noise in use (`NoiseProcess`). Lips follow speech: their numbers teach what to hear.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speech2video.data.face_clip import EYE_DISTANCE
+from speech2video.data.face_dataset import FaceDataset
+from speech2video.data.face_recording import FaceRecording
+from speech2video.data.sound_augmentation import SoundAugmentation
+from speech2video.data.training_loader import Item
+from speech2video.util.smooth_noise import NoiseStream
+
+# how far the head is off its usual place: right and down (picture widths), roll (radians), zoom
+# (natural logarithm), turn and nod (of the nose's tip, eye distances), how much wider the lids are
+# open (share of usual)
+MOTION = ("right", "down", "roll", "zoom", "turn", "nod", "lids")
+# eye distances beyond the mouth at rest: gap of the lips, height and width of the mouth, chin
+LIPS = ("gap", "height", "width", "chin")
+CORNERS = ((36, 39), (42, 45))  # of the right and left eye: blinks do not move them
+LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
+GAPS = ((61, 67), (62, 66), (63, 65))
+UPPER, LOWER, LEFT, RIGHT, CHIN, NOSE, NOSE_TIP = 51, 57, 54, 48, 8, 33, 30
+REST = 0.1  # quantile of a clip's mouth that counts as shut
+LEAST = 0.02  # deviation of a number that hardly moves, in its unit
+EXTREME = 0.002  # quantile beyond which motion is not to go
+AGO = 15  # frames that noise runs before a stretch begins
+NO_VOICE_CHANGE = {"pitch": None, "formants": None}  # who speaks must not change
+
+
+def head_motion(points_TK2: np.ndarray, size: int) -> np.ndarray:
+    """Return head and lids (T, 7) float32, see `MOTION`, of landmarks (T, 68, 2) in pixels.
+
+    Frames without landmarks have their neighbours' values; clips without any have zeros.
+    """
+    points = _filled(points_TK2)
+    if points is None:
+        return np.zeros((len(points_TK2), len(MOTION)), np.float32)
+    right_T2, left_T2 = (points[:, pair].mean(1) for pair in CORNERS)
+    middle_T2, across_T2 = (right_T2 + left_T2) / 2, left_T2 - right_T2
+    distance_T = np.hypot(*across_T2.T)
+    upright_T22 = _turns(np.arctan2(across_T2[:, 1], across_T2[:, 0]))
+    nose_T2 = np.einsum("tij,tj->ti", upright_T22, points[:, NOSE_TIP] - middle_T2)
+    open_T = sum(_apart(points, pair) for pair in LIDS)
+    open_T /= distance_T
+    numbers_TM = np.column_stack(
+        (
+            middle_T2 / size,
+            np.arctan2(across_T2[:, 1], across_T2[:, 0]),
+            np.log(distance_T / (EYE_DISTANCE * size)),
+            nose_T2 / distance_T[:, None],
+            open_T / max(np.median(open_T), 1e-6),
+        )
+    )
+    return (numbers_TM - np.median(numbers_TM, 0)).astype(np.float32)
+
+
+def lip_shapes(points_TK2: np.ndarray) -> np.ndarray:
+    """Return lips (T, 4) float32, see `LIPS`, of landmarks (T, 68, 2); NaN without landmarks."""
+    right_T2, left_T2 = (points_TK2[:, pair].mean(1) for pair in CORNERS)
+    distance_T = np.hypot(*(left_T2 - right_T2).T)
+    gap_T = np.mean([_apart(points_TK2, pair) for pair in GAPS], 0)
+    height_T, width_T = (_apart(points_TK2, pair) for pair in ((UPPER, LOWER), (LEFT, RIGHT)))
+    shapes_TL = np.column_stack((gap_T, height_T, width_T, _apart(points_TK2, (NOSE, CHIN))))
+    shapes_TL = shapes_TL / distance_T[:, None]
+    seen_T = np.isfinite(shapes_TL).all(1)
+    if not seen_T.any():
+        return np.full((len(points_TK2), len(LIPS)), np.nan, np.float32)
+    rest_L = np.quantile(shapes_TL[seen_T], REST, 0)
+    rest_L[LIPS.index("width")] = np.median(shapes_TL[seen_T, LIPS.index("width")])
+    return np.where(seen_T[:, None], shapes_TL - rest_L, np.nan).astype(np.float32)
+
+
+class FaceMotionDataset(FaceDataset):
+    """`FaceDataset` with what moves: also motion (T, 7), lips (T, 4), lips_seen (T,), noise.
+
+    Lips are in deviations of all clips' lips; noise (AGO + T, Z) is what a `NoiseProcess` reads.
+    """
+
+    def __init__(
+        self, recordings: Sequence[FaceRecording], *, noise: int, **others: object
+    ) -> None:
+        super().__init__(recordings, **others)
+        self.noise = noise
+        self.motions = [
+            head_motion(one.points_TK2, one.frames_T3HW.shape[-1]) for one in recordings
+        ]
+        shapes = [lip_shapes(one.points_TK2) for one in recordings]
+        seen = np.concatenate([lips[np.isfinite(lips).all(1)] for lips in shapes])
+        deviation_L = seen.std(0).clip(min=LEAST) if len(seen) else np.ones(len(LIPS), np.float32)
+        self.lips = [lips / deviation_L for lips in shapes]
+
+    def __getitem__(self, item: Item) -> dict[str, Tensor]:
+        """Return a stretch of a clip."""
+        found = super().__getitem__(item)
+        index, begin = int(found["clip"]), int(found["begin"])
+        numbers = np.arange(begin, begin + self.frames).clip(max=len(self.motions[index]) - 1)
+        lips_TL = self.lips[index][numbers]
+        seen_T = np.isfinite(lips_TL).all(1) & (found["present"].numpy() > 0)
+        noise = NoiseStream(self.noise, seed=item.seed)
+        more = {
+            "motion": self.motions[index][numbers],
+            "lips": np.where(seen_T[:, None], lips_TL, 0),
+            "lips_seen": seen_T,
+            "noise": noise.next(AGO + self.frames),
+        }
+        return found | {k: torch.from_numpy(v.astype(np.float32)) for k, v in more.items()}
+
+    def motion_statistics(self) -> dict[str, Tensor]:
+        """Return mean, deviation, lowest and highest (7,) of the clips' motion."""
+        motion_NM = np.concatenate(self.motions)
+        found = {
+            "mean": motion_NM.mean(0),
+            "deviation": motion_NM.std(0).clip(min=LEAST * 0.1),
+            "lowest": np.quantile(motion_NM, EXTREME, axis=0),
+            "highest": np.quantile(motion_NM, 1 - EXTREME, axis=0),
+        }
+        return {name: torch.from_numpy(value.astype(np.float32)) for name, value in found.items()}
+
+
+def heard_otherwise(
+    recordings: Sequence[FaceRecording], versions: int, *, seed: int
+) -> list[FaceRecording]:
+    """Return recordings, and each also in `versions` − 1 other rooms: noise, echo, colour, level.
+
+    Who speaks and when does not change, and pictures are shared, not copied.
+    """
+    augmentation = SoundAugmentation(**NO_VOICE_CHANGE)
+    found = list(recordings)
+    for version in range(1, versions):
+        for number, one in enumerate(recordings):
+            random = np.random.default_rng((seed, number, version))
+            found.append(replace(one, wave_S=augmentation.augment(one.wave_S, random)))
+    return found
+
+
+def _filled(points_TK2: np.ndarray) -> np.ndarray | None:
+    """Return landmarks without gaps, None where there are none at all."""
+    seen = np.flatnonzero(np.isfinite(points_TK2).all((1, 2)))
+    if not len(seen):
+        return None
+    nearest = seen[np.abs(np.arange(len(points_TK2))[:, None] - seen).argmin(1)]
+    return points_TK2[nearest].astype(np.float64)
+
+
+def _apart(points_TK2: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
+    return np.hypot(*(points_TK2[:, pair[0]] - points_TK2[:, pair[1]]).T)
+
+
+def _turns(angle_T: np.ndarray) -> np.ndarray:
+    """Return rotations (T, 2, 2) back by angles."""
+    cos, sin = np.cos(angle_T), np.sin(angle_T)
+    return np.stack((np.stack((cos, sin), -1), np.stack((-sin, cos), -1)), 1)

@@ -1,0 +1,166 @@
+"""Log-mel bands of speech for faces: 80 bands, four windows to a frame of 25 a second.
+
+25 ms every 10 ms, 512-point FFT, up to 8 kHz, each window centred in its own 10 ms: columns 4 t to
+4 t + 3 describe samples [640 t, 640 (t + 1)). Filters are librosa's (Slaney's mel, triangles of
+equal area). Sound before the first sample and after the last is silence. Logarithms are natural, of
+power in units of full scale.
+
+`normalised` takes an utterance's mean and deviation out of each band; `RunningNormaliser` does so
+for speech that is still coming, from what has come and from what training voices had on average.
+"""
+
+from functools import cache
+
+import numpy as np
+
+from speech2video.util.errors import DataError
+
+RATE = 16_000  # Hz
+HOP, WINDOW, FFT = 160, 400, 512  # samples
+MARGIN = (WINDOW - HOP) // 2  # samples by which a window passes its 10 ms on both sides
+BANDS = 80
+HIGHEST = 8000.0  # Hz
+COLUMNS = 4  # of a frame at 25 a second
+FRAME = COLUMNS * HOP  # samples
+FLOOR = 1e-8  # -80 dB of full scale: less in a band is silence
+LEAST_DEVIATION = 0.1  # nepers; silence is not made loud
+PRIOR_SECONDS = 1.0  # of speech that the training voices' mean counts as, once speech runs
+BATCH = 64_000  # samples computed at once: memory does not grow with the sound
+
+
+def log_mels(wave_S: np.ndarray) -> np.ndarray:
+    """Return log-mels (80, 4 T) float32, T = ceil(S / 640), of a 16 kHz mono wave in [-1, 1].
+
+    Raises `DataError` on another shape than (S,), whole numbers, and NaN.
+    """
+    stream = LogMelStream()
+    return np.concatenate([stream.push(wave_S), stream.finish()], 1)
+
+
+class LogMelStream:
+    """`log_mels` of a wave that comes in chunks of any size, in bounded memory.
+
+    A column comes out as soon as 120 samples past its 10 ms are there.
+    """
+
+    def __init__(self) -> None:
+        self._start()
+
+    def push(self, wave_S: np.ndarray) -> np.ndarray:
+        """Take the next samples (S,) and return the columns (80, n) that are complete by now."""
+        wave_S = np.asarray(wave_S)
+        if wave_S.ndim != 1 or wave_S.dtype.kind != "f":
+            seen = f"{wave_S.dtype} {wave_S.shape}"
+            raise DataError(f"a mono wave (S,) of floats is needed, not {seen}")
+        if not np.isfinite(wave_S).all():
+            first = int(np.isfinite(wave_S).argmin())
+            raise DataError(f"sample {self._samples + first} of the sound is {wave_S[first]}")
+        self._samples += len(wave_S)
+        return self._advance(wave_S)
+
+    def finish(self) -> np.ndarray:
+        """Return the columns (80, n) that silence up to a whole frame completes; start anew."""
+        silence = np.zeros(-self._samples % FRAME + MARGIN, np.float32)
+        columns = self._advance(silence)
+        self._start()
+        return columns
+
+    def _start(self) -> None:
+        self._samples = 0
+        self._wave_S = np.zeros(MARGIN, np.float32)
+
+    def _advance(self, wave_S: np.ndarray) -> np.ndarray:
+        columns = [np.zeros((BANDS, 0), np.float32)]
+        for begin in range(0, len(wave_S), BATCH):
+            self._wave_S = np.concatenate([self._wave_S, wave_S[begin : begin + BATCH]])
+            count = (len(self._wave_S) - WINDOW) // HOP + 1
+            if count > 0:
+                columns.append(_columns(self._wave_S, count))
+                self._wave_S = self._wave_S[count * HOP :].copy()
+        return np.concatenate(columns, 1)
+
+
+def normalised(mels_BN: np.ndarray) -> np.ndarray:
+    """Return log-mels (80, N) with mean 0 and deviation 1 in each band over the utterance."""
+    mean_B1, deviation_B1 = mels_BN.mean(1, keepdims=True), mels_BN.std(1, keepdims=True)
+    return ((mels_BN - mean_B1) / deviation_B1.clip(min=LEAST_DEVIATION)).astype(np.float32)
+
+
+class RunningNormaliser:
+    """`normalised` for speech that comes in chunks: its mean and deviation so far.
+
+    They begin as the training voices', which count as `prior_seconds` of speech. The chunks' size
+    does not matter: each column is normalised by what came up to its own frame's end.
+
+    Args:
+        mean_B, deviation_B: (80,) of the training voices.
+    """
+
+    def __init__(
+        self,
+        mean_B: np.ndarray,
+        deviation_B: np.ndarray,
+        *,
+        prior_seconds: float = PRIOR_SECONDS,
+    ) -> None:
+        self._count = prior_seconds * RATE / HOP
+        mean_B, deviation_B = (np.asarray(v, np.float64) for v in (mean_B, deviation_B))
+        self._sum_B = self._count * mean_B
+        self._squares_B = self._count * (np.square(mean_B) + np.square(deviation_B))
+
+    def push(self, mels_BN: np.ndarray) -> np.ndarray:
+        """Take whole frames of log-mels (80, 4 n); return them normalised, (80, 4 n) float32."""
+        if mels_BN.shape[1] % COLUMNS:
+            raise ValueError(f"{mels_BN.shape[1]} columns; whole frames of {COLUMNS} are needed")
+        mels_BTC = mels_BN.reshape(BANDS, -1, COLUMNS).astype(np.float64)
+        frames = mels_BTC.shape[1]
+        if not frames:
+            return mels_BN.astype(np.float32)
+        count_T = self._count + COLUMNS * np.arange(1, frames + 1)
+        sum_BT = self._sum_B[:, None] + mels_BTC.sum(2).cumsum(1)
+        squares_BT = self._squares_B[:, None] + np.square(mels_BTC).sum(2).cumsum(1)
+        self._count, self._sum_B, self._squares_B = count_T[-1], sum_BT[:, -1], squares_BT[:, -1]
+        mean_BT = sum_BT / count_T
+        variance_BT = (squares_BT / count_T - np.square(mean_BT)).clip(min=LEAST_DEVIATION**2)
+        normal_BTC = (mels_BTC - mean_BT[..., None]) / np.sqrt(variance_BT)[..., None]
+        return normal_BTC.reshape(BANDS, -1).astype(np.float32)
+
+
+def mel_filters() -> np.ndarray:
+    """Return the filters (80, 257): triangles evenly spaced in Slaney's mel, of equal area.
+
+    Equal to `librosa.filters.mel(sr=16000, n_fft=512, n_mels=80, fmax=8000)`.
+    """
+    edges = _hertz(np.linspace(0.0, _mel(HIGHEST), BANDS + 2))
+    bins = np.arange(FFT // 2 + 1) * RATE / FFT
+    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    return np.minimum(rising, falling).clip(min=0) * (2 / (edges[2:] - edges[:-2]))[:, None]
+
+
+def _columns(wave_S: np.ndarray, count: int) -> np.ndarray:
+    windows_NW = np.lib.stride_tricks.sliding_window_view(wave_S, WINDOW)[::HOP][:count]
+    spectrum = np.fft.rfft(windows_NW * _taper(), n=FFT)
+    power_NF = np.square(spectrum.real) + np.square(spectrum.imag)
+    return np.log(np.maximum(_table() @ power_NF.T, FLOOR)).astype(np.float32)
+
+
+@cache
+def _taper() -> np.ndarray:
+    """A Hann window, symmetric about the middle of its 10 ms; a full-scale wave has power 1."""
+    hann = np.hanning(WINDOW)
+    return hann * np.sqrt(2 / FFT / np.square(hann).sum())
+
+
+@cache
+def _table() -> np.ndarray:
+    """The filters times their typical width, so that bands are in units of power."""
+    return mel_filters() * RATE / FFT
+
+
+def _mel(hertz: float) -> float:
+    return hertz * 3 / 200 if hertz < 1000 else 15 + np.log(hertz / 1000) * 27 / np.log(6.4)
+
+
+def _hertz(mel_B: np.ndarray) -> np.ndarray:
+    return np.where(mel_B < 15, mel_B * 200 / 3, 1000 * np.exp((mel_B - 15) * np.log(6.4) / 27))
