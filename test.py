@@ -5,8 +5,9 @@ python test.py --name demo --text "A huge welcome to both of you."
 python test.py --name demo --audio_list speeches.txt --jobs 4
 torchrun --nproc_per_node 4 test.py --name demo --audio_list speeches.txt
 python test.py --name NAME --pose motion.npz --audio speech.wav    # somebody's motion, our speaker
+python test.py --model speech2face --name NAME --audio speech.wav [--emotion happy]   # no picture
 
-models/pipeline.py is the walk from the sound to the video.
+models/pipeline.py is the walk from the sound to the video, models/face_pipeline.py that to a face.
 """
 
 import contextlib
@@ -16,9 +17,8 @@ from collections.abc import Iterator
 
 import torch
 
-from speech2video.models import speaker
-from speech2video.models.pipeline import make_video
 from speech2video.models.speech_list import make_videos
+from speech2video.models.walk import walk_of
 from speech2video.options.test_options import TestOptions
 from speech2video.util import distributed
 from speech2video.util.errors import run_command
@@ -41,9 +41,10 @@ def main() -> None:
 
 def make_one(options: TestOptions, device: torch.device) -> None:
     """Make the one video that is asked for."""
-    loaded = speaker.load(options, device)
+    walk = walk_of(options)
+    loaded = walk.load(options, device)
     with speech_of(options) as speech:
-        frames = make_video(loaded, speech, options)
+        frames = walk.make_video(loaded, speech, options)
         print(f"{options.outputs(speech.stem).video}: {frames} frames")
 
 

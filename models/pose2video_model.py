@@ -5,7 +5,6 @@ adversaries learn to tell them from real ones, and the generator learns from the
 frames that were asked for.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
@@ -17,6 +16,7 @@ from speech2video.models.base_model import BaseModel
 from speech2video.models.descent import AnyOptimizer, cosine_share, set_rate
 from speech2video.models.losses.adversary import Adversary
 from speech2video.models.losses.flow import flow_error, warp_error
+from speech2video.models.losses.loss_weights import weights_of
 from speech2video.models.losses.perceptual import PerceptualLoss
 from speech2video.models.losses.picture import reconstruction, region_weights, structural
 from speech2video.models.mixed_precision import Precision
@@ -26,7 +26,6 @@ from speech2video.models.networks.picture_discriminator import PictureDiscrimina
 from speech2video.models.pose2video import NETWORK, Pose2Video, to_floats
 from speech2video.models.pose2video_rollout import HeldOut
 from speech2video.models.raft_flow import RaftFlow
-from speech2video.util.errors import OptionError
 from speech2video.util.regions import REGIONS
 from speech2video.util.training_log import TrainingLog
 
@@ -61,18 +60,7 @@ class LossWeights:
         Raises:
             OptionError: no such loss, or no number that is 0 or more.
         """
-        given = dict(pair.split("=", 1) for pair in pairs)
-        known = [field.name for field in fields(cls)]
-        for name, text in given.items():
-            if name not in known:
-                raise OptionError(f"--weights {name}: no such loss; {', '.join(known)} are known")
-            try:
-                given[name] = float(text)
-            except ValueError:
-                given[name] = math.nan
-            if not 0 <= given[name] < math.inf:
-                raise OptionError(f"--weights {name}={text}: a number, 0 or more, is needed")
-        return cls(**given)
+        return cls(**weights_of(pairs, [field.name for field in fields(cls)]))
 
 
 class Pose2VideoModel(BaseModel):

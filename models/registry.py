@@ -12,7 +12,10 @@ GENERATORS: dict[str, str] = {  # pose2video's
     "vid2vid": "speech2video.models.networks.vid2vid_generator:Vid2VidGenerator",
 }
 
-MODELS: dict[str, str] = {}
+MODELS: dict[str, str] = {  # test.py's --model: what a walk from speech to video is made with
+    "speech2video": "speech2video.models.speaker:Speaker",
+    "speech2face": "speech2video.models.speech2face:Speech2Face",
+}
 
 
 def find(table: dict[str, str], name: str) -> type:

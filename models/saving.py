@@ -122,9 +122,15 @@ def load_networks(
 
 
 def export(
-    run: Path, folder: Path, *, options: type[TrainingOptions], dtype: torch.dtype = torch.float16
+    run: Path,
+    folder: Path,
+    *,
+    options: type[TrainingOptions],
+    dtype: torch.dtype = torch.float16,
 ) -> Path:
     """Write a checkpoint to ship from a run's: averaged where it is, 16 bits, no adversaries.
+
+    What `options.TRAINING_ONLY` names (teachers, say) stays behind as well.
 
     Args:
         run: the run's folder, or one of its step_N.
@@ -141,7 +147,8 @@ def export(
     tensors = read_tensors(checkpoint / WEIGHTS)
     if (checkpoint / AVERAGES).is_file():
         tensors |= read_tensors(checkpoint / AVERAGES)
-    networks = {k: v for k, v in tensors.items() if not k.startswith(ADVERSARY)}
+    left = (ADVERSARY, *(f"{name}." for name in options.TRAINING_ONLY))
+    networks = {k: v for k, v in tensors.items() if not k.startswith(left)}
     saved = options.load(checkpoint / OPTIONS)
     write_tensors(
         folder / WEIGHTS, {k: rounded(folder / WEIGHTS, k, v, dtype) for k, v in networks.items()}

@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 
-from speech2video.models.pipeline import make_video
-from speech2video.models.speaker import Speaker, load
+from speech2video.models.walk import walk_of
 from speech2video.options.test_options import TestOptions
 from speech2video.util.errors import UserError
 from speech2video.util.log import progress
@@ -31,7 +30,7 @@ def make_videos(sounds: Sequence[Path], options: TestOptions, device: torch.devi
     Raises:
         UserError: the speaker cannot be loaded.
     """
-    speaker = load(options, device)
+    speaker = walk_of(options).load(options, device)
     if options.jobs == 1 or len(sounds) < 2:
         return [
             reason for sound in sounds if (reason := _reason(speaker, sound, options, bar=True))
@@ -42,10 +41,11 @@ def make_videos(sounds: Sequence[Path], options: TestOptions, device: torch.devi
     return [reason for reason in done if reason]
 
 
-def _reason(speaker: Speaker, sound: Path, options: TestOptions, *, bar: bool) -> str:
+def _reason(speaker: Any, sound: Path, options: TestOptions, *, bar: bool) -> str:
     """Make one video; return what went wrong, "" where nothing did."""
     try:
-        make_video(speaker, recorded(sound, words=options.words), options, bar=bar)
+        speech = recorded(sound, words=options.words)
+        walk_of(options).make_video(speaker, speech, options, bar=bar)
     except UserError as error:
         return str(error)
     except OSError as error:
@@ -89,7 +89,7 @@ def _begin_worker(stop: Any, options: TestOptions, device: torch.device, threads
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    _worker.update(stop=stop, options=options, speaker=load(options, device))
+    _worker.update(stop=stop, options=options, speaker=walk_of(options).load(options, device))
 
 
 def _end_with_parent() -> None:

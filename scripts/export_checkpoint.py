@@ -9,9 +9,13 @@ from speech2video.models.saving import export
 from speech2video.options.export_checkpoint_options import ExportCheckpointOptions
 from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
 from speech2video.options.train_pose2video_options import TrainPose2VideoOptions
+from speech2video.options.train_speech2face_options import TrainSpeech2FaceOptions
 from speech2video.util.errors import run_command
 
-KINDS = {options.KIND: options for options in (TrainAudio2PoseOptions, TrainPose2VideoOptions)}
+KINDS = {
+    options.KIND: options
+    for options in (TrainAudio2PoseOptions, TrainPose2VideoOptions, TrainSpeech2FaceOptions)
+}
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
     Networks have the usual size and have learned nothing, which takes as long. What others do on
     the machine touches both rates; processor time hardly.
     """
-    with _cores(options.threads):
+    with processor_cores(options.threads):
         return _measured(options)
 
 
@@ -50,7 +50,7 @@ def _measured(options: BenchmarkOptions) -> dict[str, Any]:
     speaker = _speaker(options)
     with tempfile.TemporaryDirectory() as folder:
         sound, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
-        _write_speech(sound, seconds)
+        write_speech(sound, seconds)
         words = [Word("up", at, at + 0.3) for at in np.arange(1.0, seconds - 1, EVERY)]
         asked = TestOptions(name=speaker.name, audio=sound, output=video)
         before = _alone(speaker.pose2video)
@@ -75,7 +75,7 @@ def _measured(options: BenchmarkOptions) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _cores(count: int) -> Iterator[None]:
+def processor_cores(count: int) -> Iterator[None]:
     """Keep all threads of this process on so many cores, where the system lets one ask for it."""
     if not hasattr(os, "sched_setaffinity"):
         yield
@@ -106,7 +106,8 @@ def _speaker(options: BenchmarkOptions) -> Speaker:
     return Speaker("benchmark", "benchmark: untrained", body, mover, inserter, painter, size)
 
 
-def _write_speech(path: Path, seconds: float) -> None:
+def write_speech(path: Path, seconds: float) -> None:
+    """Write noise that comes and goes as syllables do, as a wav file."""
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, SPEECH_RATE, 0, "NONE", ""))
         for wave_S in speech_noise(seconds):

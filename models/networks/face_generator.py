@@ -1,0 +1,243 @@
+"""A talking face, painted from numbers alone: who, what is said, which emotion, how the head moves.
+
+    person = generator.begin(identity)                             once a clip: a pyramid of maps
+    frames = generator.frames(person, content, emotion, motion)    (N, T, 3, H, W), -1..1
+
+Rebuilt. The pyramid has two maps at each level: what moves with the head and what stands still
+behind it. The first is moved by the head's own shift, roll and zoom, so that hair and skin keep
+their detail and nobody has to learn to paint them anew at each place; the rest of the motion (turn,
+nod, lids), speech and emotion modulate the blocks on the way up. No frame sees another one: a video
+cannot drift, however long. Most work is done at 32×32 and below; pixel shuffle makes the picture.
+
+The paper's baseline enters at the same place: `begin_with_still` makes the pyramid of a picture.
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speech2video.models.networks.face_encoders import CODE, CONTENT, EMOTIONS, IDENTITY
+from speech2video.util.errors import DataError
+
+COLOURS = 3
+PLACED = 4  # the first numbers of motion: right, down, roll, zoom
+COARSE = 8  # pixels a side of the lowest level; half of it is where the pyramid begins
+SHUFFLED = 2  # pixels a side that the last layer paints at once
+STYLE = 192
+PIVOT = (0.5, 0.4)  # of the picture: the eyes' middle, about which heads roll
+CHANNELS, BLOCKS = (192, 96, 64, 32), (1, 1, 2, 1)  # of each level, the coarsest first
+
+Person = list[tuple[Tensor, Tensor]]  # for each level: what moves, what stands still
+
+
+class FaceGenerator(nn.Module):
+    """Identity, content, emotion and motion to frames.
+
+    Args:
+        size: pixels a side, 64 or 128 (or another power of two, from 16 on).
+        motion: numbers a frame, the first four of them how the head is placed.
+        channels: of the levels, from 8×8 to half the picture; a smaller picture leaves out the
+            last ones.
+        blocks: of the levels.
+        still: whether it also makes the pyramid of a picture, for the baseline.
+
+    Raises:
+        DataError: a size that is no such power.
+    """
+
+    def __init__(
+        self,
+        *,
+        motion: int,
+        size: int = 128,
+        identity: int = IDENTITY,
+        content: int = CONTENT,
+        code: int = CODE,
+        channels: tuple[int, ...] = CHANNELS,
+        blocks: tuple[int, ...] = BLOCKS,
+        still: bool = False,
+    ) -> None:
+        super().__init__()
+        sizes = [COARSE * SHUFFLED << level for level in range(len(channels))]
+        if size not in sizes:
+            raise DataError(f"faces of {size} pixels; one of {sizes} is needed")
+        self.size, channels = size, channels[: 1 + sizes.index(size)]
+        if still:
+            self.look = StillEncoder(channels)
+        else:
+            self.imagine = nn.Linear(identity, channels[0] * (COARSE // 2) ** 2)
+        self.person = PersonDecoder(channels)
+        self.codes = nn.Parameter(torch.randn(EMOTIONS, code))
+        self.style = nn.Sequential(
+            nn.Linear(content + code + motion - PLACED, STYLE),
+            nn.GELU(),
+            nn.Linear(STYLE, STYLE),
+            nn.GELU(),
+        )
+        self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 1) for i, o in pairwise(channels))
+        self.levels = nn.ModuleList(
+            nn.ModuleList(Block(width) for _ in range(count))
+            for width, count in zip(channels, blocks, strict=False)
+        )
+        self.paint = nn.Conv2d(channels[-1], COLOURS * SHUFFLED**2, 3, padding=1)
+        self._draw_weights()
+
+    def forward(
+        self, who: Tensor, content_NTC: Tensor, emotion_N8: Tensor, motion_NTM: Tensor
+    ) -> Tensor:
+        """Return frames (N, T, 3, H, W); `who` is an identity (N, 128), or a still, see above."""
+        person = self.begin(who) if who.ndim == 2 else self.begin_with_still(who)
+        return self.frames(person, content_NTC, emotion_N8, motion_NTM)
+
+    def begin(self, identity_ND: Tensor) -> Person:
+        """Return somebody's pyramid, by their identity."""
+        coarse = self.imagine(identity_ND).unflatten(1, (-1, COARSE // 2, COARSE // 2))
+        return self.person(coarse)
+
+    def begin_with_still(self, still_N3HW: Tensor) -> Person:
+        """Return somebody's pyramid, by a picture (N, 3, H, W) -1..1 of them."""
+        *skips, coarse = self.look(still_N3HW)
+        return self.person(coarse, skips)
+
+    def code(self, emotion_N8: Tensor) -> Tensor:
+        """Return the codes (N, 64) of emotions: mixtures of one learned code for each of eight.
+
+        So nothing else gets through an emotion (who speaks, say), and naming an emotion is giving
+        a code that faces were trained with. The paper says embedding and no more; rebuilt.
+        """
+        return emotion_N8 @ self.codes
+
+    def frames(
+        self, person: Person, content_NTC: Tensor, emotion_N8: Tensor, motion_NTM: Tensor
+    ) -> Tensor:
+        """Return frames (N, T, 3, H, W), about -1..1.
+
+        Args:
+            person: what `begin` returned.
+            content_NTC: what is said (N, T, 256).
+            emotion_N8: how much there is of each emotion (N, 8), 1 together.
+            motion_NTM: head and lids (N, T, M), `data.face_motion.MOTION`'s units.
+        """
+        count, length = content_NTC.shape[:2]
+        emotion_NTE = self.code(emotion_N8)[:, None].expand(-1, length, -1)
+        given = torch.cat((content_NTC, emotion_NTE, motion_NTM[..., PLACED:]), -1)
+        style_MS = self.style(given.flatten(0, 1))
+        place_M23 = placement(motion_NTM[..., :PLACED].flatten(0, 1))
+        x = None
+        for number, (level, maps) in enumerate(zip(self.levels, person, strict=True)):
+            moving, still = (each_frame(one, length) for one in maps)
+            here = moved(moving, place_M23) + still
+            x = here if x is None else F.pixel_shuffle(self.up[number - 1](x), 2) + here
+            for block in level:
+                x = block(x, style_MS)
+        painted = F.pixel_shuffle(self.paint(x), SHUFFLED)
+        return painted.unflatten(0, (count, length))
+
+    @torch.no_grad()
+    def _draw_weights(self) -> None:
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+            if isinstance(layer, Block):
+                nn.init.zeros_(layer.second.weight)
+        self.paint.weight *= 0.1
+
+
+class Block(nn.Module):
+    """Two convolutions, modulated by a style, whose sum with their input goes on.
+
+    Each pixel is normalised by itself, then scaled and shifted channel by channel (Perez et al.,
+    FiLM, 2018), before and between the convolutions: what is said must reach every pixel it opens.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulate = nn.Linear(STYLE, 4 * width)
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor, style_MS: Tensor) -> Tensor:
+        """Return features (M, C, H, W) of the same shape."""
+        scale, shift, scale_2, shift_2 = self.modulate(style_MS)[..., None, None].chunk(4, 1)
+        hidden = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        hidden = self.first(F.relu(hidden * (1 + scale) + shift))
+        return x + self.second(F.relu(hidden * (1 + scale_2) + shift_2))
+
+
+class PersonDecoder(nn.Module):
+    """A coarse map to the pyramid of somebody's looks."""
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        steps = list(pairwise((channels[0], *channels)))
+        self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 1) for i, o in steps)
+        self.refine = nn.ModuleList(nn.Conv2d(o, o, 3, padding=1) for o in channels)
+        self.give = nn.ModuleList(nn.Conv2d(o, 2 * o, 3, padding=1) for o in channels)
+        self.norms = nn.ModuleList(nn.LayerNorm(o) for o in channels)
+
+    def forward(self, coarse: Tensor, skips: list[Tensor] | None = None) -> Person:
+        """Return the maps of each level, the coarsest first."""
+        x, person = coarse.contiguous(memory_format=torch.channels_last), []
+        for number, (up, refine, give, norm) in enumerate(
+            zip(self.up, self.refine, self.give, self.norms, strict=True)
+        ):
+            x = F.pixel_shuffle(up(x), 2)
+            if skips is not None:
+                x = x + skips[-1 - number]
+            x = x + refine(F.relu(x))
+            x = norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            person.append(tuple(give(F.relu(x)).chunk(2, 1)))
+        return person
+
+
+class StillEncoder(nn.Module):
+    """A picture to maps of each level, the finest first, and one more at 4×4."""
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        wide = channels[::-1]
+        self.pack = nn.Conv2d(COLOURS * SHUFFLED**2, wide[0], 3, padding=1)
+        self.down = nn.ModuleList(
+            nn.Conv2d(i, o, 3, 2, 1) for i, o in pairwise((*wide, channels[0]))
+        )
+
+    def forward(self, still_N3HW: Tensor) -> list[Tensor]:
+        """Return the maps."""
+        still = still_N3HW.contiguous(memory_format=torch.channels_last)
+        maps = [F.relu(self.pack(F.pixel_unshuffle(still, SHUFFLED)))]
+        for down in self.down:
+            maps.append(F.relu(down(maps[-1])))
+        return maps
+
+
+def each_frame(maps_NCHW: Tensor, length: int) -> Tensor:
+    """Return maps (N T, C, H, W), the same for all T frames of a clip."""
+    if length == 1:
+        return maps_NCHW
+    return maps_NCHW[:, None].expand(-1, length, -1, -1, -1).flatten(0, 1)
+
+
+def placement(place_M4: Tensor) -> Tensor:
+    """Return for `affine_grid` where (M, 2, 3) what is seen at a place was before the head moved.
+
+    Right and down are shares of the picture's width, roll is in radians, zoom a logarithm.
+    """
+    right, down, roll, zoom = place_M4.float().unbind(1)
+    shrink = torch.exp(-zoom)
+    cos, sin = shrink * torch.cos(roll), shrink * torch.sin(roll)
+    x, y = (2 * PIVOT[0] - 1 + 2 * right), (2 * PIVOT[1] - 1 + 2 * down)  # of -1..1
+    back_x = 2 * PIVOT[0] - 1 - (cos * x + sin * y)
+    back_y = 2 * PIVOT[1] - 1 - (cos * y - sin * x)
+    rows = torch.stack((cos, sin, back_x, -sin, cos, back_y), 1)
+    return rows.unflatten(1, (2, 3))
+
+
+def moved(maps_MCHW: Tensor, place_M23: Tensor) -> Tensor:
+    """Return maps moved with the head; beyond the border its last pixels go on."""
+    grid = F.affine_grid(place_M23, list(maps_MCHW.shape), align_corners=False)
+    return F.grid_sample(maps_MCHW, grid.to(maps_MCHW.dtype), "bilinear", "border", False)

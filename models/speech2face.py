@@ -1,0 +1,273 @@
+"""Speech to a talking face, for use: log-mels in, frames out, as they come.
+
+face = load(Path("checkpoints/demo_face/speech2face"))
+for frame in face.stream([normalised(log_mels(wave_S))], emotion="happy", seed=1):
+    ...                                                     # (3, H, W) uint8, one at a time
+
+Everything is computed frame by frame, so how the sound is cut into chunks changes no bit.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, repeat
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speech2video.data.face_clip import EMOTIONS
+from speech2video.data.face_motion import MOTION
+from speech2video.models.networks.face_encoders import (
+    BANDS,
+    COLUMNS,
+    ContentEncoder,
+    EmotionEncoder,
+    IdentityEncoder,
+    NoiseProcess,
+    State,
+)
+from speech2video.models.networks.face_generator import FaceGenerator, Person
+from speech2video.models.pose2video import to_bytes, to_floats
+from speech2video.models.saving import load_networks
+from speech2video.options.train_speech2face_options import STILL, TrainSpeech2FaceOptions
+from speech2video.util.checkpoint_folder import OPTIONS, for_use
+from speech2video.util.errors import DataError, OptionError
+from speech2video.util.log_mels import log_mels, normalised
+from speech2video.util.smooth_noise import NoiseStream
+
+HEARD = 25  # frames of a window that who and how are heard in, as in training
+FIRST = 75  # frames that live speech is listened to before the first picture
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """Who speaks and how they feel, as a speech tells it.
+
+    Attributes:
+        identity_D: (128,), a unit vector.
+        emotion_8: how much there is of each of `EMOTIONS`, 1 together.
+        code_E: (64,), the emotion as the generator takes it.
+    """
+
+    identity_D: Tensor
+    emotion_8: Tensor
+    code_E: Tensor
+
+    @property
+    def emotion(self) -> str:
+        """The emotion there is most of."""
+        return EMOTIONS[int(self.emotion_8.argmax())]
+
+
+class Speech2Face:
+    """Trained students and generator.
+
+    Attributes:
+        networks: identity, emotion, content, noise, generator; in evaluation mode.
+        size: pixels a side of the pictures.
+        takes_still: whether it is the baseline, to which a picture says who it is.
+    """
+
+    def __init__(self, networks: nn.ModuleDict, *, device: torch.device | str = "cpu") -> None:
+        self.networks, self.device = networks, torch.device(device)
+        self.size: int = networks["generator"].size
+        self.takes_still: bool = hasattr(networks["generator"], "look")
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """The emotions it was trained on."""
+        known_8 = self.networks["emotion"].known.cpu()
+        return tuple(name for name, known in zip(EMOTIONS, known_8, strict=True) if known)
+
+    @torch.inference_mode()
+    def hear(self, chunks: Iterable[np.ndarray]) -> Heard:
+        """Return who speaks and how, of all normalised log-mels (80, 4 n) in chunks.
+
+        The mean over windows of a second, in the memory of one.
+        """
+        identity_D, logits_8, count = 0.0, 0.0, 0
+        for mel_BL in _windows(chunks):
+            mel_NBL = torch.from_numpy(mel_BL)[None].to(self.device)
+            identity_D = identity_D + self.networks["identity"](mel_NBL)[0]
+            logits_8 = logits_8 + self.networks["emotion"](mel_NBL)[0]
+            count += 1
+        if not count:
+            raise DataError("the sound is empty; nobody can be heard in it")
+        emotion_8 = (logits_8 / count).softmax(0)
+        return self._heard(F.normalize(identity_D, dim=0), emotion_8)
+
+    def feeling(self, heard: Heard, emotion: str) -> Heard:
+        """Return the same person with a named emotion; raises `DataError` for one not trained."""
+        if emotion not in self.emotions:
+            known = ", ".join(self.emotions)
+            raise DataError(f"emotion {emotion}: this face was trained with {known}")
+        emotion_8 = torch.zeros_like(heard.emotion_8)
+        emotion_8[EMOTIONS.index(emotion)] = 1
+        return self._heard(heard.identity_D, emotion_8)
+
+    @torch.inference_mode()
+    def stream(
+        self,
+        chunks: Iterable[np.ndarray],
+        *,
+        heard: Heard | None = None,
+        emotion: str | None = None,
+        seed: int = 0,
+        still: np.ndarray | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Yield a frame (3, H, W) uint8 for each four columns of normalised log-mels, as they come.
+
+        Args:
+            chunks: (80, 4 n) each.
+            heard: who and how; without it, what the first three seconds tell.
+            emotion: to show in place of the one that is heard.
+            seed: another one is another play of head and lids.
+            still: (3, H, W) uint8 of the person, for the baseline.
+
+        Raises:
+            DataError: no sound, an emotion it was not trained with, or a still too many or missing.
+        """
+        if (still is not None) != self.takes_still:
+            raise DataError(
+                "this face was trained with a picture of the person; one is needed"
+                if self.takes_still
+                else "this face takes no picture, only speech"
+            )
+        chunks = iter(chunks)
+        if heard is None:
+            first = list(_first(chunks))
+            heard, chunks = self.hear(first), chain(first, chunks)
+        if emotion is not None:
+            heard = self.feeling(heard, emotion)
+        person = self._begin(heard, still)
+        play = self._play(seed)
+        for content_NTC in self.content(chunks):
+            frames = self.networks["generator"].frames(
+                person, content_NTC, heard.emotion_8[None], next(play)
+            )
+            yield to_bytes(frames[0, 0])
+
+    def of_wave(self, wave_S: np.ndarray, **given: object) -> np.ndarray:
+        """Return frames (T, 3, H, W), T = ceil(S / 640), of a 16 kHz wave heard as a whole.
+
+        `given`: as for `stream`.
+        """
+        mel_BL = normalised(log_mels(wave_S))
+        given.setdefault("heard", self.hear([mel_BL]))
+        return np.stack(list(self.stream([mel_BL], **given)))
+
+    @torch.inference_mode()
+    def content(self, chunks: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        """Yield what is said (1, 1, 256), frame by frame; beyond the end the last moment lasts."""
+        encoder: ContentEncoder = self.networks["content"]
+        state: State | None = None
+        for count, mel_BC in enumerate(_lasting(_frames(chunks), encoder.look_ahead)):
+            content_NTC, state = encoder(torch.from_numpy(mel_BC)[None].to(self.device), state)
+            if count >= encoder.look_ahead:
+                yield content_NTC
+
+    def _heard(self, identity_D: Tensor, emotion_8: Tensor) -> Heard:
+        with torch.no_grad():
+            code_E = self.networks["generator"].code(emotion_8[None])[0]
+        return Heard(identity_D, emotion_8, code_E)
+
+    def _begin(self, heard: Heard, still: np.ndarray | None) -> Person:
+        generator: FaceGenerator = self.networks["generator"]
+        if still is None:
+            return generator.begin(heard.identity_D[None])
+        if still.shape != (3, self.size, self.size) or still.dtype != np.uint8:
+            seen = f"{still.shape} {still.dtype}"
+            raise DataError(f"a still of {seen}; (3, {self.size}, {self.size}) uint8 is needed")
+        picture = torch.from_numpy(np.ascontiguousarray(still))[None].to(self.device)
+        return generator.begin_with_still(to_floats(picture))
+
+    def _play(self, seed: int) -> Iterator[Tensor]:
+        """Yield how head and lids are (1, 1, 7), frame by frame, for ever."""
+        process: NoiseProcess = self.networks["noise"]
+        noise, memory = NoiseStream(process.noise, seed=seed), None
+        while True:
+            noise_NTZ = torch.from_numpy(noise.next(1))[None].to(self.device)
+            motion_NTM, memory = process(noise_NTZ, memory)
+            yield process.in_units(motion_NTM)
+
+
+def build(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
+    """Return untrained networks of an architecture; raises `OptionError` for a size it cannot."""
+    try:
+        generator = FaceGenerator(
+            motion=len(MOTION), size=options.size, still=options.baseline == STILL
+        )
+    except DataError as error:
+        raise OptionError(f"--size {options.size}: {error}") from None
+    return nn.ModuleDict(
+        {
+            "identity": IdentityEncoder(),
+            "emotion": EmotionEncoder(),
+            "content": ContentEncoder(look_ahead=options.look_ahead),
+            "noise": NoiseProcess(len(MOTION), noise=options.noise),
+            "generator": generator.to(memory_format=torch.channels_last),
+        }
+    )
+
+
+def load(folder: Path, *, device: torch.device | str = "cpu") -> Speech2Face:
+    """Return what a run's folder or a shipped checkpoint holds, ready to use.
+
+    Raises:
+        DataError: no checkpoint there, broken, of another version or of another network.
+    """
+    checkpoint = for_use(folder)
+    try:
+        options = TrainSpeech2FaceOptions.load(checkpoint / OPTIONS)
+        networks = build(options)
+    except OptionError as error:
+        raise DataError(str(error)) from None
+    load_networks(networks, checkpoint)
+    networks = networks.to(device).eval().requires_grad_(False)
+    return Speech2Face(networks, device=device)
+
+
+def _frames(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the mels (80, 4) of each frame."""
+    for mel_BL in chunks:
+        if mel_BL.ndim != 2 or mel_BL.shape[0] != BANDS or mel_BL.shape[1] % COLUMNS:
+            raise DataError(f"log-mels {mel_BL.shape}; ({BANDS}, {COLUMNS} n) are needed")
+        for begin in range(0, mel_BL.shape[1], COLUMNS):
+            yield np.ascontiguousarray(mel_BL[:, begin : begin + COLUMNS], np.float32)
+
+
+def _lasting(frames: Iterable[np.ndarray], more: int) -> Iterator[np.ndarray]:
+    """Yield frames, and the last one so many times more."""
+    last = None
+    for last in frames:
+        yield last
+    if last is not None:
+        yield from repeat(last, more)
+
+
+def _first(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield chunks until there are `FIRST` frames of them."""
+    left = FIRST * COLUMNS
+    while left > 0 and (mel_BL := next(chunks, None)) is not None:
+        yield mel_BL
+        left -= mel_BL.shape[1]
+
+
+def _windows(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield windows (80, 4 `HEARD`), each once; the last begins early, so that it is whole.
+
+    Speech shorter than a window is heard over and over until it fills one.
+    """
+    kept: list[np.ndarray] = []
+    count = 0
+    for mel_BC in _frames(chunks):
+        kept = [*kept[1 - HEARD :], mel_BC]
+        count += 1
+        if count % HEARD == 0:
+            yield np.concatenate(kept, 1)
+    if count and count < HEARD:
+        yield np.concatenate([kept[i % count] for i in range(HEARD)], 1)
+    elif count % HEARD:
+        yield np.concatenate(kept, 1)

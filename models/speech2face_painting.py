@@ -1,0 +1,159 @@
+"""Faces as painted beside faces as they were: losses of pictures, and what each adversary sees."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from speech2video.models.face_teachers import FaceTeachers, shrunk
+from speech2video.models.losses.distillation import SOFTNESS
+from speech2video.models.losses.picture import (
+    item_mean,
+    reconstruction,
+    region_weights,
+    structural,
+)
+from speech2video.models.networks.crops import crop
+from speech2video.models.networks.face_discriminators import (
+    EMOTION_SIDE,
+    MOUTH_SIDE,
+    SEQUENCE_SIDE,
+    SYNC_FRAMES,
+    together,
+)
+from speech2video.models.networks.face_encoders import COLUMNS
+from speech2video.models.pose2video import to_floats
+
+MOUTH_WEIGHT = 10.0  # how many times as much as elsewhere an error at the mouth counts
+SETTLED = 4  # frames that the content's memory has to settle before the first picture
+JUDGED_EVERY = 2  # of the frames that the frame's adversary judges
+
+Term = Callable[[], Tensor]
+View = tuple[Tensor, Tensor, dict[str, Any]]  # real, fake, what else the adversary is given
+
+
+class Painting:
+    """Stretches of P consecutive frames, (N, P, 3, H, W) -1..1, of a batch's items.
+
+    Where in its item a stretch begins follows from the item's own place in its clip, which is
+    drawn at random.
+
+    Attributes:
+        real, fake: as they were, as painted. `fake` and `identity_ND` are set by who paints.
+        boxes: around the mouths, (N, P, 4) in pixels.
+        present: (N, P), 0 for frames that are not there.
+    """
+
+    fake: Tensor
+    identity_ND: Tensor
+
+    def __init__(self, batch: Mapping[str, Tensor], *, pictures: int, length: int) -> None:
+        settled = min(SETTLED, length - pictures)
+        first_N1 = settled + batch["begin"][:, None] % (length - pictures - settled + 1)
+        self._frames = first_N1 + torch.arange(pictures, device=first_N1.device)
+        columns = torch.arange(COLUMNS * pictures, device=first_N1.device)
+        self._columns = COLUMNS * first_N1 + columns
+        self.real = to_floats(self.picked(batch["frames"]))
+        self.boxes, self.present = (self.picked(batch[k]) for k in ("mouth_boxes", "present"))
+        self.mel, self.shifted_mel = (self._heard(batch[k]) for k in ("mel", "shifted_mel"))
+        self.emotion = batch["emotion"]
+
+    def picked(self, items_NT: Tensor) -> Tensor:
+        """Return of (N, T, ...) the frames of the stretches, (N, P, ...)."""
+        rows = torch.arange(len(items_NT), device=items_NT.device)[:, None]
+        return items_NT[rows, self._frames]
+
+    def picture_terms(self) -> dict[str, Term]:
+        """Return the losses of pixels, each to be computed when it is asked for."""
+        real, fake = self.real.flatten(0, 1), self.fake.flatten(0, 1)
+        boxes, present = self.boxes.flatten(0, 1), self.present.flatten()
+        weight = region_weights(boxes[:, None], present[:, None], real.shape[-2:], (MOUTH_WEIGHT,))
+        return {
+            "reconstruction": lambda: reconstruction(fake, real, weight, present_N=present),
+            "structural": lambda: structural(fake, real, weight, present_N=present),
+            "movement": lambda: self._movement(weight.unflatten(0, self.present.shape)),
+        }
+
+    def seen_terms(self, teachers: FaceTeachers) -> dict[str, Term]:
+        """Return the losses of what teachers see; of identity and emotion in one frame of each."""
+        middle = self.real.shape[1] // 2
+        real, fake, present = self.real[:, middle], self.fake[:, middle], self.present[:, middle]
+        boxes = self.boxes.flatten(0, 1)
+
+        def identity() -> Tensor:
+            alike_N = (teachers.recognise(fake) * _seen(teachers.recognise, real)).sum(1)
+            return ((1 - alike_N) * present).mean()
+
+        def emotion() -> Tensor:
+            wanted_N8 = (_seen(teachers.feel, real) / SOFTNESS).softmax(1)
+            guess_N8 = (teachers.feel(fake) / SOFTNESS).log_softmax(1)
+            return (-(wanted_N8 * guess_N8).sum(1) * present).mean()
+
+        def lips() -> Tensor:
+            painted = teachers.read_lips(self.fake.flatten(0, 1), boxes)
+            wanted = _seen(lambda x: teachers.read_lips(x, boxes), self.real.flatten(0, 1))
+            return item_mean((painted - wanted).square(), self.present.flatten())
+
+        return {"seen_identity": identity, "seen_emotion": emotion, "seen_lips": lips}
+
+    def view(self, name: str, *, painted_only: bool = False) -> View:
+        """Return what an adversary judges, real and fake, and what it is given beside.
+
+        Args:
+            name: frame, sequence, sync or emotion.
+            painted_only: whether fakes are painted ones only, as the generator's loss takes them.
+        """
+        if name == "frame":
+            rows = slice(None, None, JUDGED_EVERY)
+            real, fake = (one[:, rows].flatten(0, 1) for one in (self.real, self.fake))
+            present = self.present[:, rows].flatten()
+            identity = self.identity_ND.repeat_interleave(len(real) // len(self.real), 0)
+            return real, fake, {"condition": (identity,), "present_N": present}
+        whole = self.present.amin(1)
+        if name == "sequence":
+            real, fake = (_shrunk(one, SEQUENCE_SIDE) for one in (self.real, self.fake))
+            return real, fake, {"condition": (self.mel,), "present_N": whole}
+        if name == "sync":
+            return self._sync_view(whole, painted_only)
+        middle = self.real.shape[1] // 2
+        real, fake = (shrunk(one[:, middle], EMOTION_SIDE) for one in (self.real, self.fake))
+        known = (self.emotion >= 0).to(real.dtype) * self.present[:, middle]
+        return real, fake, {"condition": (self.emotion,), "present_N": known}
+
+    def _sync_view(self, whole: Tensor, painted_only: bool) -> View:
+        """Return rows of mouths and speech; fakes are also real mouths with other speech."""
+        begin = (self.real.shape[1] - SYNC_FRAMES) // 2
+        columns = slice(COLUMNS * begin, COLUMNS * (begin + SYNC_FRAMES))
+        real, fake = (self._mouths(one, begin) for one in (self.real, self.fake))
+        right, wrong = self.mel[..., columns], self.shifted_mel[..., columns]
+        true, painted = together(real, right), together(fake, right)
+        if painted_only:
+            return true, painted, {"present_N": whole}
+        fakes = torch.cat((painted, together(real, wrong)))
+        return torch.cat((true, true)), fakes, {"present_N": whole.repeat(2)}
+
+    def _mouths(self, frames_NP3HW: Tensor, begin: int) -> Tensor:
+        """Return five frames' mouths (N, 5, 3, 32, 32)."""
+        rows = slice(begin, begin + SYNC_FRAMES)
+        frames, boxes = (one[:, rows].flatten(0, 1) for one in (frames_NP3HW, self.boxes))
+        return crop(frames, boxes, MOUTH_SIDE).unflatten(0, (-1, SYNC_FRAMES))
+
+    def _movement(self, weight_NP1HW: Tensor) -> Tensor:
+        """Return how far what changes from frame to frame is from what did: stillness costs."""
+        changed = [(one[:, 1:] - one[:, :-1]).flatten(0, 1) for one in (self.fake, self.real)]
+        weight = weight_NP1HW[:, 1:].flatten(0, 1)
+        return reconstruction(*changed, weight, present_N=self.present[:, 1:].flatten())
+
+    def _heard(self, mel_NBL: Tensor) -> Tensor:
+        columns = self._columns[:, None].expand(-1, mel_NBL.shape[1], -1)
+        return mel_NBL.gather(2, columns)
+
+
+@torch.no_grad()
+def _seen(look: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    return look(real)
+
+
+def _shrunk(frames_NP3HW: Tensor, side: int) -> Tensor:
+    return shrunk(frames_NP3HW.flatten(0, 1), side).unflatten(0, frames_NP3HW.shape[:2])

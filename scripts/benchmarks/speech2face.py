@@ -1,0 +1,85 @@
+"""Speech to a talking face: the generator alone, and all of test.py's walk beside it."""
+
+import tempfile
+import time
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.machine import peak_memory_mb
+from benchmarks.pipeline import processor_cores, write_speech
+from speech2video.data.face_motion import MOTION
+from speech2video.models.face_pipeline import Face, make_video
+from speech2video.models.networks.face_encoders import CONTENT, EMOTIONS, IDENTITY
+from speech2video.models.speech2face import Speech2Face, build
+from speech2video.options.benchmark_options import BenchmarkOptions
+from speech2video.options.test_options import TestOptions
+from speech2video.options.train_speech2face_options import TrainSpeech2FaceOptions
+from speech2video.util.speech_source import Speech
+
+SIZES = (64, 128)  # pixels a side
+FRAMES = 200  # painted by the generator alone
+FIRST = 5  # frames that pay for what loads lazily
+
+
+def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
+    """Return frames a second of generator and walk at both sizes.
+
+    Networks have the usual sizes and have learned nothing, which takes as long.
+    """
+    with processor_cores(options.threads):
+        figures: dict[str, Any] = {}
+        for size in SIZES:
+            figures |= {f"{name}_{size}": value for name, value in _measured(size, options).items()}
+    return figures | {"peak_memory_mb": peak_memory_mb()}
+
+
+def _measured(size: int, options: BenchmarkOptions) -> dict[str, float]:
+    training = TrainSpeech2FaceOptions(name="benchmark", dataset=Path("none"), size=size)
+    networks = build(training).eval().requires_grad_(False)
+    face = Face("benchmark: untrained", Speech2Face(networks), None)
+    with tempfile.TemporaryDirectory() as folder:
+        sound, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
+        write_speech(sound, 60 * options.minutes)
+        asked = TestOptions(model="speech2face", name="benchmark", audio=sound, output=video)
+        make_video(face, Speech("speech", sound), asked, bar=False)  # pays for what loads lazily
+        start, spent = time.perf_counter(), time.process_time()
+        frames = make_video(face, Speech("speech", sound), asked, bar=False)
+        whole, spent = time.perf_counter() - start, time.process_time() - spent
+    return {
+        "frames_per_second": frames / whole,
+        "processor_ms_per_frame": 1000 * spent / frames,
+        "generator_frames_per_second": 1 / _alone(networks["generator"]),
+        "gflop_per_frame": _gflop(networks["generator"]),
+        "shipped_mb": 2 * sum(p.numel() for p in networks.parameters()) / 1e6,  # 16 bits
+    }
+
+
+def _step(generator: torch.nn.Module) -> Any:
+    person = generator.begin(torch.zeros(1, IDENTITY))
+    emotion, motion = torch.eye(EMOTIONS)[:1], torch.zeros(1, 1, len(MOTION))
+    content = torch.zeros(1, 1, CONTENT)
+    return lambda: generator.frames(person, content, emotion, motion)
+
+
+@torch.inference_mode()
+def _alone(generator: torch.nn.Module) -> float:
+    """Return the seconds a frame takes when nothing else is done."""
+    step = _step(generator)
+    for _ in repeat(None, FIRST):
+        step()
+    start = time.perf_counter()
+    for _ in repeat(None, FRAMES):
+        step()
+    return (time.perf_counter() - start) / FRAMES
+
+
+@torch.inference_mode()
+def _gflop(generator: torch.nn.Module) -> float:
+    step = _step(generator)
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops() / 1e9
