@@ -6,6 +6,7 @@ python scripts/evaluate.py preprocess --dataset datasets/demo/clips --truth data
 python scripts/evaluate.py motion --name demo --output results/motion
 python scripts/evaluate.py video --name demo --output results/video
 python scripts/evaluate.py speech --name demo --output results/speech --audio speech.wav
+python scripts/evaluate.py face --name faces --output results/faces/face
 """
 
 import sys
@@ -13,10 +14,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import _checkout  # noqa: F401
-from evaluation import motion, preprocess, speech, video
+from evaluation import face, motion, preprocess, speech, video
 from evaluation.page import Figures, print_figures, write_figures
 
 from speech2video.options.base_options import Options
+from speech2video.options.evaluate_face_options import EvaluateFaceOptions
 from speech2video.options.evaluate_motion_options import EvaluateMotionOptions
 from speech2video.options.evaluate_preprocess_options import EvaluatePreprocessOptions
 from speech2video.options.evaluate_speech_options import EvaluateSpeechOptions
@@ -36,6 +38,7 @@ KINDS = {
     "motion": Kind(EvaluateMotionOptions, motion.evaluate),
     "video": Kind(EvaluateVideoOptions, video.evaluate),
     "speech": Kind(EvaluateSpeechOptions, speech.evaluate),
+    "face": Kind(EvaluateFaceOptions, face.evaluate),
 }
 
 

@@ -13,7 +13,7 @@ import importlib.util
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -35,6 +35,7 @@ from speech2video.util.errors import UserError, run_command
 from speech2video.util.log import progress
 
 EXTRAS = {"pyvista": "PyVista", "espeakng_loader": "espeak-ng"}
+Make = Callable[..., int]  # make(folder, plan, body, made=...), as `make_recording`
 LOOK = 0.2  # seconds between two looks at what the workers have made
 
 _worker: dict[str, Any] = {}  # what a worker process keeps from recording to recording
@@ -46,25 +47,26 @@ class Stopped(Exception):
 
 def main() -> None:
     options = MakeDemoSpeakerOptions.parse()
-    check_extras()
+    check_extras("the demo speaker")
     (options.output / "recordings").mkdir(parents=True, exist_ok=True)
     plans = plan_recordings(options)
     todo = [plan for plan in plans if not is_complete(options.output, plan)]
     if len(todo) < len(plans):
         print(f"{options.output}: {len(plans) - len(todo)} of {len(plans)} recordings are there")
     total = sum(map(expected_frames, todo))
-    made = parallel(options.output, todo, jobs=min(options.jobs, len(todo)))
+    jobs = min(options.jobs, len(todo))
+    made = parallel(options.output, todo, make=make_recording, jobs=jobs)
     for _ in progress(at_most(total, made), total=total, name=str(options.output)):
         pass
     print(f"{options.output}: {len(plans)} recordings with their truth")
 
 
-def check_extras() -> None:
+def check_extras(what: str) -> None:
     """Raise `UserError` where what only this command needs is not installed."""
     missing = [name for module, name in EXTRAS.items() if not importlib.util.find_spec(module)]
     if missing:
         names = " and ".join(missing)
-        raise UserError(f"the demo speaker needs {names}: pip install 'speech2video[demo]'")
+        raise UserError(f"{what} needs {names}: pip install 'speech2video[demo]'")
 
 
 def plan_recordings(options: MakeDemoSpeakerOptions) -> list[RecordingPlan]:
@@ -78,8 +80,8 @@ def plan_recordings(options: MakeDemoSpeakerOptions) -> list[RecordingPlan]:
     return [RecordingPlan(number, options.seed, seconds, options.size) for number in range(count)]
 
 
-def parallel(folder: Path, todo: list[RecordingPlan], *, jobs: int) -> Iterator[int]:
-    """Make recordings, `jobs` at a time, and yield once for every frame made.
+def parallel(folder: Path, todo: list[Any], *, make: Make, jobs: int) -> Iterator[int]:
+    """Make what the plans say, `jobs` at a time, and yield once for every frame made.
 
     One process draws one speaker at a time on one core, so that the pictures do not depend on how
     many there are. If one fails, the others stop at their next frame and leave nothing half done.
@@ -90,7 +92,7 @@ def parallel(folder: Path, todo: list[RecordingPlan], *, jobs: int) -> Iterator[
     count, stop = context.Value("q", 0), context.Event()
     begin = {"initializer": begin_worker, "initargs": (count, stop)}
     with ProcessPoolExecutor(jobs, mp_context=context, **begin) as pool:
-        futures = {pool.submit(work, folder, plan) for plan in todo}
+        futures = {pool.submit(work, make, folder, plan) for plan in todo}
         seen, waiting = 0, futures
         try:
             while waiting:
@@ -117,8 +119,8 @@ def begin_worker(count: Any, stop: Any) -> None:
     _worker.update(count=count, stop=stop, body=Body.load())
 
 
-def work(folder: Path, plan: RecordingPlan) -> None:
-    """Make one recording in a worker process."""
+def work(make: Make, folder: Path, plan: Any) -> None:
+    """Make one plan's recording in a worker process."""
 
     def made(frames: int) -> None:
         if _worker["stop"].is_set():
@@ -126,7 +128,7 @@ def work(folder: Path, plan: RecordingPlan) -> None:
         with _worker["count"].get_lock():
             _worker["count"].value += frames
 
-    make_recording(folder, plan, _worker["body"], made=made)
+    make(folder, plan, _worker["body"], made=made)
 
 
 def at_most(total: int, items: Iterable[int]) -> Iterator[int]:

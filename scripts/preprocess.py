@@ -1,6 +1,7 @@
 """Make recordings of one person into clips: picture and sound in step, keypoints, pose, words.
 
 python scripts/preprocess.py --input recordings/ --output datasets/NAME --jobs 2
+python scripts/preprocess.py --faces --input people/ --output datasets/NAME   aligned faces instead
 
 A run that was stopped is taken up where it stopped, clip by clip. A recording that cannot be used
 does not keep the others from being made; it is named at the end.
@@ -25,6 +26,9 @@ import torch
 from tqdm import tqdm
 
 from speech2video.data.clip import Clip
+from speech2video.data.face_clip import FaceClip
+from speech2video.data.face_labels import read_labels
+from speech2video.data.preprocessing.face_clips import FaceRecipe, make_face_clip
 from speech2video.data.preprocessing.recording import Recipe, make_clip
 from speech2video.data.preprocessing.report import write_report
 from speech2video.data.preprocessing.words import Words
@@ -34,6 +38,7 @@ from speech2video.util.errors import DataError, OptionError, UserError, run_comm
 from speech2video.util.files import writing
 
 RECORDINGS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".ts")
+OF_FACES = (*RECORDINGS, ".flv")  # CREMA-D's
 OPENPOSE = "openpose:"
 LOOK = 0.5  # seconds between two looks at how far the workers are
 BAR = "{percentage:3.0f}%|{bar}| {n:.1f} of {total} recordings [{elapsed}, {remaining} left]"
@@ -46,7 +51,13 @@ class Task(NamedTuple):
 
     recording: Path
     folder: Path
-    recipe: Recipe
+    recipe: Recipe | FaceRecipe
+
+    @property
+    def clip(self) -> Clip | FaceClip:
+        """What it becomes."""
+        kind = FaceClip if isinstance(self.recipe, FaceRecipe) else Clip
+        return kind(self.folder)
 
 
 class Stopped(Exception):
@@ -56,10 +67,9 @@ class Stopped(Exception):
 def main() -> None:
     options = PreprocessOptions.parse()
     torch.set_num_threads(1)  # more of them hinder each other; `--jobs` is what other cores are for
-    body = Body.load(options.body)
-    recordings = find_recordings(options.input)
-    tasks = [Task(path, options.output / path.stem, recipe(options, path)) for path in recordings]
-    todo = [task for task in tasks if not Clip(task.folder).json.is_file()]
+    body = None if options.faces else Body.load(options.body)
+    tasks = face_tasks(options) if options.faces else body_tasks(options)
+    todo = [task for task in tasks if not task.clip.json.is_file()]
     if len(todo) < len(tasks):
         print(f"{options.output}: {len(tasks) - len(todo)} of {len(tasks)} recordings are there")
     with writing(options.output):
@@ -67,11 +77,12 @@ def main() -> None:
     failed = make_clips(todo, options.jobs)
     for task in todo:
         if task.recording not in failed:
-            for note in Clip(task.folder).info().notes:
+            for note in task.clip.info().notes:
                 print(f"note: {task.recording}: {note}")
     if len(failed) < len(tasks):
         print(f"{len(tasks) - len(failed)} of {len(tasks)} recordings in {options.output}")
-        print(f"report: {write_report(options.output, body=body)}")
+        if body:
+            print(f"report: {write_report(options.output, body=body)}")
     for reason in failed.values():
         print(f"error: {reason}", file=sys.stderr)
     if failed:
@@ -80,20 +91,52 @@ def main() -> None:
         sys.exit(2)
 
 
-def find_recordings(path: Path) -> list[Path]:
+def body_tasks(options: PreprocessOptions) -> list[Task]:
+    """Return the recordings of a body, the clips they become, and how."""
+    recordings = find_recordings(options.input)
+    return [Task(path, options.output / path.stem, recipe(options, path)) for path in recordings]
+
+
+def face_tasks(options: PreprocessOptions) -> list[Task]:
+    """Return the recordings of faces, the clips they become, and how; raises `DataError`.
+
+    Clips are named after their recordings and the folders that these lie in.
+    """
+    if (options.label_scheme == "csv") != (options.labels is not None):
+        raise OptionError("--label_scheme csv and --labels FILE go together")
+    need_mediapipe("")
+    table = read_labels(options.labels) if options.labels else None
+    root = options.input if options.input.is_dir() else options.input.parent
+    how = FaceRecipe(options.face_size, options.label_scheme, root, table)
+    folders: dict[str, Path] = {}
+    for path in list_recordings(options.input, OF_FACES, deep=True):
+        name = "_".join(path.relative_to(root).with_suffix("").parts)
+        if name in folders:
+            raise DataError(f"{folders[name]} and {path}: both would become {name}")
+        folders[name] = path
+    return [Task(path, options.output / name, how) for name, path in folders.items()]
+
+
+def list_recordings(path: Path, endings: tuple[str, ...], *, deep: bool = False) -> list[Path]:
     """Return the recordings of a folder in name order, or the one file; raises `DataError`."""
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder; a recording is needed")
     try:
-        files = sorted(path.iterdir())
+        files = sorted(path.rglob("*") if deep else path.iterdir())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     # macOS puts a hidden ._talk.mp4 beside talk.mp4 on foreign disks
-    found = [p for p in files if p.suffix.lower() in RECORDINGS and not p.name.startswith(".")]
+    found = [p for p in files if p.suffix.lower() in endings and not p.name.startswith(".")]
     if not found:
-        raise DataError(f"{path}: no recordings in it ({', '.join(RECORDINGS)})")
+        raise DataError(f"{path}: no recordings in it ({', '.join(endings)})")
+    return found
+
+
+def find_recordings(path: Path) -> list[Path]:
+    """Return `list_recordings` of one folder, each of a name of its own; raises `DataError`."""
+    found = list_recordings(path, RECORDINGS)
     stems = [recording.stem for recording in found]
     double = next((stem for stem in stems if stems.count(stem) > 1), None)
     if double:
@@ -110,11 +153,8 @@ def recipe(options: PreprocessOptions, recording: Path) -> Recipe:
         keypoints = str(own if own.is_dir() else folder)
     elif keypoints != "mediapipe":
         raise OptionError(f"--keypoints {keypoints}: mediapipe or openpose:FOLDER is needed")
-    elif not importlib.util.find_spec("mediapipe"):
-        raise UserError(
-            "mediapipe is not installed: pip install 'speech2video[preprocess]', or give "
-            "--keypoints openpose:FOLDER"
-        )
+    else:
+        need_mediapipe(", or give --keypoints openpose:FOLDER")
     motion = options.motion
     if motion and motion.is_dir():
         motion = motion / f"{recording.stem}.npz"
@@ -125,6 +165,14 @@ def recipe(options: PreprocessOptions, recording: Path) -> Recipe:
         motion=motion,
         words=Words(options.transcripts, options.recognise),
     )
+
+
+def need_mediapipe(instead: str) -> None:
+    """Raise `UserError` where MediaPipe is not installed; `instead` says what else would do."""
+    if not importlib.util.find_spec("mediapipe"):
+        raise UserError(
+            f"mediapipe is not installed: pip install 'speech2video[preprocess]'{instead}"
+        )
 
 
 def make_clips(tasks: list[Task], jobs: int) -> dict[Path, str]:
@@ -202,8 +250,9 @@ def work(number: int, task: Task) -> str:
 
 def make(task: Task, tell: Callable[[float], None]) -> str:
     """Make one clip; return what went wrong in one line, or nothing."""
+    making = make_face_clip if isinstance(task.recipe, FaceRecipe) else make_clip
     try:
-        make_clip(*task, tell)
+        making(*task, tell)
     except UserError as error:
         return " ".join(str(error).split())
     return ""

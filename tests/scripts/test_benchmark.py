@@ -34,3 +34,14 @@ def test_the_whole_walk_is_measured_beside_its_painter(
     figures = json.loads(path.read_text())
     assert figures["frames"] == 60 and figures["share_of_painters_rate"] > 0
     assert figures["peak_memory_mb"] >= figures["memory_mb_before"] > 0
+
+
+def test_speech_to_a_face_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "figures.json"
+    arguments = ("speech2face", "--minutes", 0.04, "--json", path)
+    assert run_here(monkeypatch, benchmark.main, *arguments) == 0
+    figures = json.loads(path.read_text())
+    for size in (64, 128):
+        assert figures[f"frames_per_second_{size}"] > 0
+        assert figures[f"generator_frames_per_second_{size}"] > 0
+    assert figures["shipped_mb_128"] < 30 and figures["gflop_per_frame_128"] < 1.5

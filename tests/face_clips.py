@@ -1,0 +1,95 @@
+"""Drawn faces for tests: ellipses of a colour each, whose mouth follows a buzz's loudness."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from speech2video.data.face_clip import FaceInfo, new_face_clip
+from speech2video.data.face_recording import FaceRecording
+from speech2video.util.audio import write_wave
+from speech2video.util.log_mels import FRAME, RATE
+from speech2video.util.video import write_video
+
+SIZE, FRAMES = 64, 30
+PEOPLE, MOODS, SENTENCES = ("ann", "bob"), ("neutral", "happy"), ("one", "two", "three")
+SKINS = ((210, 160, 130), (110, 80, 60))
+PITCHES = (110.0, 220.0)  # Hz
+TREMBLE = (0.0, 7.0)  # Hz, of a mood's voice
+EYES, EYE_APART, MOUTH, WIDE = 25.1, 11.5, 46.0, 7.0  # pixels
+
+
+def recording(
+    person: int = 0, mood: int = 0, sentence: int = 0, *, frames: int = FRAMES
+) -> FaceRecording:
+    """Return a person who says something in a mood."""
+    random = np.random.default_rng((person, mood, sentence))
+    turns = np.arange(frames) / random.uniform(6, 9)
+    open_T = np.clip(np.sin(2 * np.pi * turns), 0, None)
+    time_S = np.arange(frames * FRAME) / RATE
+    buzz_S = sum(np.sin(2 * np.pi * PITCHES[person] * h * time_S) / h for h in range(1, 10))
+    buzz_S = buzz_S * (1 + 0.5 * np.sin(2 * np.pi * TREMBLE[mood] * time_S))
+    wave_S = 0.2 * np.repeat(open_T, FRAME) * buzz_S + 1e-3 * random.standard_normal(len(time_S))
+    drawn = [_draw(person, mood, open_T[t], t) for t in range(frames)]
+    pictures, points = (np.stack(items) for items in zip(*drawn, strict=True))
+    name = f"{PEOPLE[person]}_{MOODS[mood]}_{SENTENCES[sentence]}"
+    return FaceRecording(
+        name,
+        PEOPLE[person],
+        MOODS[mood],
+        SENTENCES[sentence],
+        pictures,
+        wave_S.astype(np.float32),
+        points.astype(np.float32),
+    )
+
+
+def recordings(*, frames: int = FRAMES) -> list[FaceRecording]:
+    """Return everybody saying everything in all moods."""
+    return [
+        recording(person, mood, sentence, frames=frames)
+        for person in range(len(PEOPLE))
+        for mood in range(len(MOODS))
+        for sentence in range(len(SENTENCES))
+    ]
+
+
+def write_face_clips(dataset: Path, *, frames: int = FRAMES) -> Path:
+    """Write them as clips."""
+    for one in recordings(frames=frames):
+        with new_face_clip(dataset / one.name) as clip:
+            write_video(clip.video, one.frames_T3HW, synthetic=False)
+            write_wave(clip.audio, one.wave_S)
+            clip.write_points(one.points_TK2)
+            info = FaceInfo("drawn", len(one), SIZE, one.speaker, one.emotion, one.sentence)
+            clip.write_info(info)
+    return dataset
+
+
+def _draw(person: int, mood: int, openness: float, t: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a picture (3, H, W) uint8 and its landmarks (68, 2)."""
+    picture = np.full((SIZE, SIZE, 3), 200, np.uint8)
+    x, lid, gap = SIZE / 2 - 0.5 + 2 * np.sin(t / 9), 0.3 if t % 20 == 5 else 2.0, 5 * openness
+    points_K2 = np.full((68, 2), (x, EYES))
+    _ellipse(picture, (x, 34), (20, 27), SKINS[person])
+    for first, side in ((36, -1), (42, 1)):
+        eye = x + side * EYE_APART
+        _ellipse(picture, (eye, EYES), (4, lid), (20, 20, 60))
+        _ellipse(picture, (eye, EYES - 7 - 3 * mood), (5, 1), (20, 10, 10))
+        across = np.array([-4, -2, 2, 4, 2, -2])
+        points_K2[first : first + 6, 0] = eye + across
+        points_K2[first : first + 6, 1] = EYES + lid * np.array([0, -1, -1, 0, 1, 1])
+    _ellipse(picture, (x, MOUTH), (WIDE, 1 + gap), (120, 10, 20))
+    points_K2[48:68] = (x, MOUTH)
+    points_K2[[48, 54], 0] = x - WIDE, x + WIDE
+    points_K2[[51, 57], 1] = MOUTH - gap - 1, MOUTH + gap + 1
+    points_K2[[61, 62, 63], 1], points_K2[[65, 66, 67], 1] = MOUTH - gap, MOUTH + gap
+    points_K2[[8, 30, 33], 1] = 60 + gap, 33, 36
+    return picture.transpose(2, 0, 1), points_K2
+
+
+def _ellipse(
+    picture: np.ndarray, at: tuple[float, float], half: tuple[float, float], colour: tuple
+) -> None:
+    sixteenths = [tuple(round(16 * number) for number in pair) for pair in (at, half)]
+    cv2.ellipse(picture, *sixteenths, 0, 0, 360, colour, -1, cv2.LINE_AA, 4)

@@ -1,0 +1,92 @@
+"""The generator: each frame by itself, heads moved as told, all that is given is used."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from speech2video.models.networks.face_generator import FaceGenerator, moved, placement
+from speech2video.util.errors import DataError
+
+MOTION, SMALL = 7, {"channels": (16, 8, 8, 8), "blocks": (1, 1, 1, 1)}
+
+
+def generator(size: int = 64, **more: object) -> FaceGenerator:
+    torch.manual_seed(0)
+    made = FaceGenerator(motion=MOTION, size=size, **SMALL, **more)
+    for layer in made.modules():
+        if hasattr(layer, "second"):
+            torch.nn.init.normal_(layer.second.weight, std=0.1)
+    return made
+
+
+def given(count: int = 2, frames: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+    torch.manual_seed(1)
+    emotion = torch.randn(count, 8).softmax(1)
+    return torch.randn(count, frames, 256), emotion, 0.1 * torch.randn(count, frames, MOTION)
+
+
+@pytest.mark.parametrize("size", [16, 32, 64, 128])
+def test_faces_of_any_power_of_two(size: int) -> None:
+    assert generator(size)(torch.randn(2, 128), *given()).shape == (2, 3, 3, size, size)
+
+
+@pytest.mark.parametrize("size", [0, 8, 100, 256])
+def test_other_sizes_are_named(size: int) -> None:
+    with pytest.raises(DataError, match=f"faces of {size} pixels"):
+        generator(size)
+
+
+def test_no_frame_sees_another() -> None:
+    made, (content, emotion, motion) = generator(), given()
+    identity = torch.randn(2, 128)
+    whole, person = made(identity, content, emotion, motion), made.begin(identity)
+    for t in range(3):
+        one = made.frames(person, content[:, t : t + 1], emotion, motion[:, t : t + 1])
+        torch.testing.assert_close(one[:, 0], whole[:, t], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("what", range(4), ids=["who", "content", "emotion", "motion"])
+def test_all_that_is_given_counts(what: int) -> None:
+    made, items = generator(), [torch.randn(2, 128), *given()]
+    before = made(*items)
+    items[what] = items[what].flip(0)
+    assert (made(*items) - before).abs().mean() > 1e-4
+
+
+def test_the_baseline_sees_a_picture_in_place_of_an_identity() -> None:
+    made = generator(still=True)
+    still = torch.rand(2, 3, 64, 64) * 2 - 1
+    frames = made(still, *given())
+    assert frames.shape == (2, 3, 3, 64, 64)
+    assert (made(still.flip(0), *given()) - frames).abs().mean() > 1e-4
+    assert not hasattr(made, "imagine") and not hasattr(generator(), "look")
+
+
+@pytest.mark.parametrize(("right", "down"), [(1 / 8, 0), (0, 1 / 8), (-1 / 4, 1 / 8)])
+def test_what_moves_with_the_head_goes_where_it_goes(right: float, down: float) -> None:
+    maps = torch.zeros(1, 1, 16, 16)
+    maps[0, 0, 7, 6] = 1
+    place = torch.tensor([[right, down, 0, 0]])
+    shown = moved(maps, placement(place))
+    expected = torch.zeros_like(maps)
+    expected[0, 0, 7 + round(16 * down), 6 + round(16 * right)] = 1
+    torch.testing.assert_close(shown, expected, atol=1e-5, rtol=0)
+
+
+def test_heads_roll_and_zoom_about_the_eyes() -> None:
+    points = torch.zeros(1, 1, 100, 100)
+    points[0, 0, 35:45, 70:80] = 1  # to the right of the eyes' middle
+    turned = moved(points, placement(torch.tensor([[0, 0, torch.pi / 2, 0]])))
+    rows, columns = torch.nonzero(turned[0, 0] > 0.5, as_tuple=True)
+    # a positive roll turns right to down, as pixels count
+    assert abs(rows.float().mean() - 64.5) < 1 and abs(columns.float().mean() - 49.5) < 1
+    nearer = moved(points, placement(torch.tensor([[0, 0, 0, torch.tensor(1.5).log()]])))
+    _, columns = torch.nonzero(nearer[0, 0] > 0.5, as_tuple=True)
+    assert abs(columns.float().mean() - (49.5 + 1.5 * 25)) < 1
+
+
+def test_emotions_mix_learned_codes() -> None:
+    made = generator()
+    torch.testing.assert_close(made.code(torch.eye(8)), made.codes)
+    half = torch.full((1, 8), 1 / 8)
+    torch.testing.assert_close(made.code(half)[0], made.codes.mean(0))

@@ -1,0 +1,125 @@
+"""Speech to a face, in use: streamed as whole, the seed decides, an emotion can be asked for."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from speech2video.data.face_clip import EMOTIONS
+from speech2video.models.speech2face import HEARD, Speech2Face
+from speech2video.util.errors import DataError
+from speech2video.util.log_mels import log_mels, normalised
+from tests.face_clips import SIZE, recording
+from tests.small_faces import LOOK_AHEAD, small_networks
+
+FRAMES = 40
+
+
+@pytest.fixture(scope="module")
+def face() -> Speech2Face:
+    return Speech2Face(small_networks().eval())
+
+
+@pytest.fixture(scope="module")
+def mel() -> np.ndarray:
+    return normalised(log_mels(recording(frames=FRAMES).wave_S))
+
+
+def cut(mel_BL: np.ndarray, *frames: int) -> list[np.ndarray]:
+    return np.split(mel_BL, 4 * np.cumsum(frames), 1)
+
+
+def test_how_the_sound_is_cut_changes_no_bit(face: Speech2Face, mel: np.ndarray) -> None:
+    heard = face.hear([mel])
+    whole = np.stack(list(face.stream([mel], heard=heard, seed=1)))
+    assert whole.shape == (FRAMES, 3, SIZE, SIZE) and whole.dtype == np.uint8
+    for pieces in ((1,) * (FRAMES - 1), (7, 0, 20)):
+        parts = np.stack(list(face.stream(iter(cut(mel, *pieces)), heard=heard, seed=1)))
+        assert np.array_equal(parts, whole)
+        again = face.hear(iter(cut(mel, *pieces)))
+        assert torch.equal(again.identity_D, heard.identity_D)
+    wave = recording(frames=FRAMES).wave_S
+    assert np.array_equal(face.of_wave(wave, seed=1), whole)
+
+
+def test_the_stream_is_what_the_networks_give_as_a_whole(
+    face: Speech2Face, mel: np.ndarray
+) -> None:
+    content = torch.cat(list(face.content([mel])), 1)
+    beyond = np.concatenate((mel, *[mel[:, -4:]] * LOOK_AHEAD), 1)
+    with torch.no_grad():
+        whole, _ = face.networks["content"](torch.from_numpy(beyond)[None])
+    torch.testing.assert_close(content, whole[:, LOOK_AHEAD:], atol=1e-5, rtol=1e-4)
+
+
+def test_frames_come_while_sound_comes(face: Speech2Face, mel: np.ndarray) -> None:
+    pushed = 0
+
+    def chunks():
+        nonlocal pushed
+        for part in cut(mel, *(1,) * (FRAMES - 1)):
+            pushed += 1
+            yield part
+
+    for number, _ in enumerate(face.stream(chunks(), heard=face.hear([mel]))):
+        assert pushed <= number + 1 + LOOK_AHEAD
+
+
+def test_the_seed_decides_what_speech_does_not_say(face: Speech2Face, mel: np.ndarray) -> None:
+    one, same, other = (np.stack(list(face.stream([mel], seed=seed))) for seed in (1, 1, 2))
+    assert np.array_equal(one, same) and not np.array_equal(one, other)
+
+
+def test_an_emotion_can_be_asked_for(face: Speech2Face, mel: np.ndarray) -> None:
+    heard = face.hear([mel])
+    happy = face.feeling(heard, "happy")
+    assert happy.emotion == "happy" and torch.equal(happy.identity_D, heard.identity_D)
+    torch.testing.assert_close(happy.code_E, face.networks["generator"].codes[2])
+    asked = np.stack(list(face.stream([mel], emotion="happy")))
+    assert not np.array_equal(asked, np.stack(list(face.stream([mel]))))
+    assert np.array_equal(asked, np.stack(list(face.stream([mel], heard=happy))))
+
+
+def test_only_trained_emotions_can_be_asked_for(mel: np.ndarray) -> None:
+    networks = small_networks().eval()
+    networks["emotion"].known[2:] = 0
+    face = Speech2Face(networks)
+    assert face.emotions == EMOTIONS[:2] and face.hear([mel]).emotion in EMOTIONS[:2]
+    for emotion in ("happy", "bored"):
+        with pytest.raises(DataError, match=f"emotion {emotion}: .* neutral, calm"):
+            list(face.stream([mel], emotion=emotion))
+
+
+@pytest.mark.parametrize("frames", [1, 3, HEARD - 1, HEARD, HEARD + 1])
+def test_any_length_is_heard_and_shown(face: Speech2Face, mel: np.ndarray, frames: int) -> None:
+    part = mel[:, : 4 * frames]
+    heard = face.hear([part])
+    torch.testing.assert_close(heard.identity_D.norm(), torch.tensor(1.0))
+    torch.testing.assert_close(heard.emotion_8.sum(), torch.tensor(1.0))
+    assert len(list(face.stream([part]))) == frames
+
+
+def test_bad_input_is_named(face: Speech2Face, mel: np.ndarray) -> None:
+    with pytest.raises(DataError, match="the sound is empty"):
+        list(face.stream([]))
+    with pytest.raises(DataError, match=r"log-mels \(80, 3\)"):
+        list(face.stream([mel[:, :3]]))
+    with pytest.raises(DataError, match="takes no picture"):
+        list(face.stream([mel], still=np.zeros((3, SIZE, SIZE), np.uint8)))
+
+
+def test_the_baseline_needs_a_picture(mel: np.ndarray) -> None:
+    face = Speech2Face(small_networks(still=True).eval())
+    with pytest.raises(DataError, match="one is needed"):
+        list(face.stream([mel]))
+    with pytest.raises(DataError, match=r"a still of \(3, 8, 8\)"):
+        list(face.stream([mel], still=np.zeros((3, 8, 8), np.uint8)))
+    pictures = [recording(person).frames_T3HW[0] for person in range(2)]
+    heard = face.hear([mel])
+    ann, bob = (np.stack(list(face.stream([mel], heard=heard, still=p))) for p in pictures)
+    assert not np.array_equal(ann, bob)
+    elsewhere = replace(heard, identity_D=-heard.identity_D)  # a picture says who it is
+    assert np.array_equal(
+        np.stack(list(face.stream([mel], heard=elsewhere, still=pictures[0]))), ann
+    )

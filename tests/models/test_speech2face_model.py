@@ -1,0 +1,217 @@
+"""What a step of training teaches whom, stage by stage, and what leaving out a term leaves."""
+
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from speech2video.models.speech2face_losses import (
+    ADVERSARIES,
+    GENERATOR,
+    STUDENTS,
+    TEACHERS,
+    WARM_UP,
+    FaceLossWeights,
+    Schedule,
+)
+from speech2video.models.speech2face_model import JUDGES, Speech2FaceModel
+from speech2video.models.speech2face_painting import Painting
+from speech2video.options.train_speech2face_options import STAGES, TERMS
+from speech2video.util.errors import OptionError
+from tests.face_clips import recordings
+from tests.small_faces import ITEM_FRAMES, LOOK_AHEAD, small_batch, small_networks
+
+STEP = dict(zip(STAGES, range(4), strict=True))  # of a schedule with a step for each stage
+LEARNS = {
+    TEACHERS: {"teachers"},
+    STUDENTS: {"identity", "emotion", "content", "noise", "heads"},
+    GENERATOR: {"content", "heads", "generator"},
+    ADVERSARIES: {"content", "heads", "generator", *(f"adversary_{name}" for name in JUDGES)},
+}
+PAINTED = {"reconstruction", "structural", "movement", "lips", "speaker_in_content"} | {
+    f"seen_{name}" for name in ("identity", "emotion", "lips")
+}
+LOSSES = {
+    TEACHERS: {"taught_speaker", "taught_emotion", "taught_lips"},
+    STUDENTS: {
+        *("identity_distance", "contrast", "emotion_distance", "lips", "motion_statistics"),
+        *("speaker_in_emotion", "emotion_in_identity", "speaker_in_content", "covariance"),
+    },
+    GENERATOR: PAINTED,
+    ADVERSARIES: {*PAINTED, *JUDGES, "matching"},
+}
+
+
+def model(stage: str, *, still: bool = False, **changes: object) -> Speech2FaceModel:
+    usual = {"learning_rate": 1e-2, "adversary_rate": 1e-2, "painted": 0.5, "ema": None}
+    made = Speech2FaceModel(
+        small_networks(still=still), speakers=2, schedule=Schedule((1, 2, 3, 4)), **usual | changes
+    )
+    made.step = STEP[stage]
+    return made
+
+
+def state(made: Speech2FaceModel) -> dict[str, Tensor]:
+    return {key: tensor.clone() for key, tensor in made.networks.state_dict().items()}
+
+
+def learned(made: Speech2FaceModel, batch: dict) -> set[str]:
+    """Return which networks one step changes."""
+    before = state(made)
+    made.training_step(batch)
+    after = state(made)
+    return {key.split(".")[0] for key in after if not torch.equal(before[key], after[key])}
+
+
+def numbers(losses: dict) -> dict[str, float]:
+    return {name: float(torch.as_tensor(value).detach()) for name, value in losses.items()}
+
+
+@pytest.fixture(scope="module")
+def batch() -> dict:
+    return small_batch()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_has_its_pupils_and_losses(stage: str, batch: dict) -> None:
+    made = model(stage)
+    assert learned(made, batch) == LEARNS[stage]
+    losses = numbers(made.training_step(batch))
+    judges = {f"d_{name}" for name in JUDGES} if stage == ADVERSARIES else set()
+    assert set(losses) == {"loss"} | LOSSES[stage] | judges
+    weights = asdict(made.weights)
+    total = sum(weights[name] * losses[name] for name in LOSSES[stage])
+    assert losses["loss"] == pytest.approx(total, rel=1e-4)
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_a_term_left_out_changes_its_own_loss_alone(term: str, batch: dict) -> None:
+    assert set(TERMS[term]) <= set(asdict(FaceLossWeights()))
+    for stage in (STUDENTS, ADVERSARIES):
+        if not set(TERMS[term]) & LOSSES[stage]:
+            continue
+        without = FaceLossWeights.of((), without=(term,))
+        whole, left = (
+            numbers(model(stage, **given).training_step(batch))
+            for given in ({}, {"weights": without})
+        )
+        gone = set(whole) - set(left)
+        judges = {f"d_{name}" for name in TERMS[term]} & set(whole)
+        assert gone == (set(TERMS[term]) & LOSSES[stage]) | judges
+        for name in set(left) - {"loss"}:
+            assert left[name] == pytest.approx(whole[name], rel=1e-5, abs=1e-7), name
+
+
+def test_a_student_without_a_teacher_learns_by_painting(batch: dict) -> None:
+    for terms, name in (("identity_distillation", "identity"), ("emotion_distillation", "emotion")):
+        made = model(GENERATOR, weights=FaceLossWeights.of((), without=(terms,)))
+        assert learned(made, batch) == LEARNS[GENERATOR] | {name}
+
+
+def test_the_baseline_learns_from_stills(batch: dict) -> None:
+    made = model(ADVERSARIES, still=True)
+    assert learned(made, batch) == LEARNS[ADVERSARIES]
+
+
+def test_without_any_weight_nothing_is_learned(batch: dict) -> None:
+    nothing = FaceLossWeights(**dict.fromkeys(asdict(FaceLossWeights()), 0.0))
+    for stage in STAGES:
+        assert learned(model(stage, weights=nothing), batch) == set()
+
+
+def test_a_users_teachers_take_the_places_of_ours(batch: dict) -> None:
+    seen = []
+
+    def look(frames: Tensor) -> Tensor:
+        seen.append(len(frames))
+        return torch.eye(128)[: len(frames)]
+
+    told = numbers(model(STUDENTS).training_step(batch))
+    other = numbers(model(STUDENTS, given={"identity": look}).training_step(batch))
+    assert seen == [3 * len(batch["mel"])]
+    assert other["identity_distance"] != told["identity_distance"]
+    assert other["emotion_distance"] == told["emotion_distance"]
+
+
+def test_the_schedule_goes_by_the_step() -> None:
+    schedule = Schedule((100, 300, 700, 1000))
+    stages = [schedule.stage(step) for step in (0, 99, 100, 299, 300, 699, 700, 999, 5000)]
+    assert stages == [TEACHERS] * 2 + [STUDENTS] * 2 + [GENERATOR] * 2 + [ADVERSARIES] * 3
+    rate = schedule.rate_share
+    for begin in (0, 100, 300):  # each part begins anew, and softly
+        assert rate(begin) == pytest.approx(1 / WARM_UP, rel=0.01)
+    assert rate(299) < 0.05 and rate(999) < 0.05 and rate(400) > 0.9
+    assert rate(699) == pytest.approx(rate(700), rel=0.02)  # adversaries interrupt nothing
+    assert Schedule((0, 0, 0, 10)).stage(0) == ADVERSARIES
+
+
+def test_weights_can_be_said_and_terms_left_out() -> None:
+    assert FaceLossWeights.of(()) == FaceLossWeights()
+    assert FaceLossWeights.of(("sync=2",)).sync == 2
+    left = FaceLossWeights.of(("sync=2", "lips=3"), without=("adversaries", "covariance"))
+    assert (left.sync, left.frame, left.covariance, left.lips) == (0, 0, 0, 3)
+    assert "sync" not in left.used and "lips" in left.used
+    with pytest.raises(OptionError, match="--weights gan: no such loss"):
+        FaceLossWeights.of(("gan=1",))
+
+
+def test_a_painting_is_of_frames_and_their_own_speech(batch: dict) -> None:
+    length = ITEM_FRAMES - LOOK_AHEAD
+    painting = Painting(batch, pictures=5, length=length)
+    places = torch.arange(ITEM_FRAMES).expand(len(batch["mel"]), -1)
+    picked = painting.picked(places)
+    assert (picked[:, 1:] - picked[:, :-1] == 1).all()
+    assert int(picked.min()) >= 4 and int(picked.max()) < length
+    for item, frames in enumerate(picked):
+        columns = slice(4 * int(frames[0]), 4 * int(frames[-1]) + 4)
+        assert torch.equal(painting.mel[item], batch["mel"][item][:, columns])
+        real = batch["frames"][item][frames].float() / 127.5 - 1
+        torch.testing.assert_close(painting.real[item], real)
+
+
+def test_stillness_costs(batch: dict) -> None:
+    painting = Painting(batch, pictures=5, length=ITEM_FRAMES - LOOK_AHEAD)
+    painting.fake = painting.real.clone()
+    assert float(painting.picture_terms()["movement"]()) == 0
+    painting.fake = painting.real[:, :1].expand_as(painting.real)
+    assert float(painting.picture_terms()["movement"]()) > 0
+
+
+def test_real_mouths_with_other_speech_are_fakes(batch: dict) -> None:
+    painting = Painting(batch, pictures=5, length=ITEM_FRAMES - LOOK_AHEAD)
+    painting.fake = torch.zeros_like(painting.real)
+    real, fake, _ = painting.view("sync")
+    count = len(batch["mel"])
+    assert len(real) == len(fake) == 2 * count
+    mouths = 15 * 32 * 32
+    assert torch.equal(fake[count:, :mouths], real[:count, :mouths])
+    assert not torch.equal(fake[count:, mouths:], real[:count, mouths:])
+    assert len(painting.view("sync", painted_only=True)[1]) == count
+
+
+def test_absent_frames_teach_nobody() -> None:
+    shown = small_batch(2)
+    shown["present"][1] = shown["lips_seen"][1] = 0
+    other = {**shown, "frames": shown["frames"].clone()}
+    other["frames"][1] = 255 - other["frames"][1]
+    used = {"reconstruction": 1.0, "seen_lips": 1.0, "frame": 1.0, "sync": 1.0, "movement": 1.0}
+    nothing = FaceLossWeights(**dict.fromkeys(asdict(FaceLossWeights()), 0.0))
+    losses = []
+    for one in (shown, other):
+        made = model(ADVERSARIES, weights=replace(nothing, **used), painted=1.0)
+        losses.append(numbers(made.training_step(one)))
+    for name in used:
+        assert losses[0][name] == pytest.approx(losses[1][name], rel=1e-4), name
+
+
+def test_validation_says_what_it_should() -> None:
+    made = model(GENERATOR)
+    shown = recordings()[::4]
+    with made.evaluating():
+        figures = made.validate(shown, None)
+    assert set(figures) == {
+        *("voice_identity", "identity", "voice_emotion", "emotion", "voice_lips", "lips"),
+        *("psnr", "mouth_ssim"),
+    }
+    assert 0 <= figures["voice_identity"] <= 1 and figures["psnr"] > 0

@@ -1,0 +1,257 @@
+"""`train_speech2face.py` as a user runs it: killed and resumed, alone and by two, then test.py."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import export_checkpoint
+import numpy as np
+import pytest
+import torch
+
+import train_speech2face
+from speech2video.util.audio import write_wave
+from speech2video.util.checkpoint import read_tensors
+from speech2video.util.checkpoint_folder import newest
+from tests.face_clips import SIZE, recording, write_face_clips
+from tests.shared import ROOT, run_here
+from tests.speaking import command, read
+
+STEPS = 8
+SMALL = (
+    *("--size", SIZE, "--batch_size", 4, "--painted", 2, "--frames", 16, "--look_ahead", 2),
+    *("--versions", 1, "--epoch_items", 8, "--validate_clips", 2, "--validate_frames", 26),
+    *("--validate_every", 4, "--save_every", 2, "--keep", 50, "--device", "cpu"),
+    *("--stage_shares", 1, 1, 1, 1),
+)
+LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+SHIPPED = {"identity", "emotion", "content", "noise", "generator"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute as the processes started here do, whose sums are then the same to the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_face_clips(tmp_path_factory.mktemp("faces") / "dataset")
+
+
+def line(dataset: Path, runs: Path, *arguments: object) -> list[str]:
+    return [*map(str, ("--dataset", dataset, "--checkpoints", runs, *SMALL, *arguments))]
+
+
+def start(*arguments: object, launcher: tuple = ()) -> subprocess.Popen:
+    launched = [sys.executable, *launcher, "train_speech2face.py", *line(*arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(launched, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def weights(runs: Path, name: str) -> dict[str, torch.Tensor]:
+    checkpoint = newest(runs / name / "speech2face")
+    return read_tensors(checkpoint / "model.safetensors") | read_tensors(
+        checkpoint / "ema.safetensors"
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a straight run."""
+    runs = tmp_path_factory.mktemp("checkpoints")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        arguments = line(dataset, runs, "--name", "straight", "--steps", STEPS)
+        assert run_here(monkeypatch, train_speech2face.main, *arguments) == 0
+    return runs
+
+
+def test_a_run_killed_and_resumed_equals_a_straight_one(
+    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = start(dataset, runs, "--name", "killed", "--steps", STEPS)
+    while newest(runs / "killed" / "speech2face") is None and killed.poll() is None:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    arguments = line(dataset, runs, "--name", "killed", "--steps", STEPS)
+    assert run_here(monkeypatch, train_speech2face.main, *arguments) == 0
+    straight, resumed = weights(runs, "straight"), weights(runs, "killed")
+    assert straight.keys() == resumed.keys()
+    assert [key for key in straight if not torch.equal(straight[key], resumed[key])] == []
+
+
+def test_two_processes_equal_one(
+    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = ("--steps", 4)  # one of each stage
+    two = start(dataset, runs, "--name", "two", *same, launcher=LAUNCHER)
+    arguments = line(dataset, runs, "--name", "one", *same)
+    assert run_here(monkeypatch, train_speech2face.main, *arguments) == 0
+    said = two.communicate(timeout=300)[1]
+    assert two.returncode == 0, said
+    one, two = weights(runs, "one"), weights(runs, "two")
+    assert one.keys() == two.keys()
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], rtol=1e-4, atol=1e-5, msg=key)
+
+
+def test_a_page_shows_how_it_went(runs: Path) -> None:
+    folder = runs / "straight" / "speech2face"
+    page = (folder / "index.html").read_text()
+    for words in ("painted", "real", "taught_speaker", "identity_distance", "d_sync", "psnr"):
+        assert words in page
+    assert list((folder / "videos").glob("*.mp4"))
+    assert list((folder / "pictures").glob("*.jpg"))
+
+
+def show(monkeypatch: pytest.MonkeyPatch, runs: Path, *arguments: object) -> int:
+    line = ("--model", "speech2face", "--checkpoints", runs, "--device", "cpu", "--threads", 1)
+    return run_here(monkeypatch, command.main, *line, *arguments)
+
+
+@pytest.fixture(scope="module")
+def shipped(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run's exported face."""
+    folder = tmp_path_factory.mktemp("shipped")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        given = ("--name", "straight", "--kind", "speech2face", "--checkpoints", runs)
+        given = (*given, "--output", folder / "face")
+        assert run_here(monkeypatch, export_checkpoint.main, *given) == 0
+    return folder
+
+
+def test_only_what_is_needed_ships(shipped: Path) -> None:
+    path = shipped / "face" / "speech2face" / "model.safetensors"
+    tensors = read_tensors(path)
+    assert {name.split(".")[0] for name in tensors} == SHIPPED
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    assert path.stat().st_size < 30e6
+
+
+def test_speech_becomes_a_face(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_wave(tmp_path / "speech.wav", recording().wave_S[:-100])
+    sound = ("--name", "face", "--audio", tmp_path / "speech.wav")
+    asked = {
+        "one": (),
+        "same": (),
+        "seed": ("--seed", 1),
+        "happy": ("--emotion", "happy"),
+        "neutral": ("--emotion", "neutral"),
+    }
+    for name, more in asked.items():
+        given = (*sound, "--output", tmp_path / f"{name}.mp4", *more)
+        assert show(monkeypatch, shipped, *given) == 0
+    frames, seconds, about = read(tmp_path / "one.mp4")
+    assert frames.shape == (30, SIZE, SIZE, 3) and seconds == pytest.approx(1.2, abs=0.1)
+    assert about["comment"].startswith("synthetic") and "speech2face" in about["comment"]
+    made = {name: (tmp_path / f"{name}.mp4").read_bytes() for name in asked}
+    assert made["one"] == made["same"]
+    assert made["happy"] != made["neutral"]
+
+
+def test_a_list_becomes_faces(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_wave(tmp_path / "a.wav", recording().wave_S[:9000])
+    (tmp_path / "list.txt").write_text("a.wav\nnone.wav\n")
+    given = ("--name", "face", "--audio_list", "list.txt", "--output", "out")
+    assert show(monkeypatch, shipped, *given) == 2
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--emotion", "angry"), "--emotion angry: face was trained with neutral, happy"),
+        (("--still", "x.png"), "it takes no --still"),
+        (("--name", "nobody"), "no speech2face in it; there are: face"),
+        (("--skeleton",), "--skeleton: makes no sense with --model speech2face"),
+        (("--smooth", 3), "--smooth: makes no sense with --model speech2face"),
+        (("--model", "speech2video", "--emotion", "sad"), "--emotion: makes no sense"),
+        (("--audio", "no.wav"), "no such file"),
+        (("--audio", "empty.wav"), "empty.wav"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_bad_input_is_one_line(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, more: tuple, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_wave(tmp_path / "a.wav", recording().wave_S[:9000])
+    write_wave(tmp_path / "empty.wav", np.zeros(0, np.float32))
+    assert show(monkeypatch, shipped, "--name", "face", "--audio", "a.wav", *more) == 2
+    said = capfd.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and words in said[0]
+    assert not list(tmp_path.glob("**/*.mp4"))
+
+
+def test_the_baseline_trains_and_wants_a_picture(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    more = ("--name", "still", "--steps", 4, "--baseline", "still")
+    assert run_here(monkeypatch, train_speech2face.main, *line(dataset, tmp_path, *more)) == 0
+    write_wave(tmp_path / "a.wav", recording().wave_S)
+    picture = recording().frames_T3HW[0].transpose(1, 2, 0)
+    cv2.imwrite(str(tmp_path / "face.png"), picture[..., ::-1])
+    given = ("--name", "still", "--audio", tmp_path / "a.wav", "--output", tmp_path / "x.mp4")
+    assert show(monkeypatch, tmp_path, *given) == 2
+    assert "its baseline needs --still" in capfd.readouterr().err
+    assert show(monkeypatch, tmp_path, *given, "--still", tmp_path / "a.wav") == 2
+    assert "not readable as a picture" in capfd.readouterr().err
+    assert show(monkeypatch, tmp_path, *given, "--still", tmp_path / "face.png") == 0
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, capfd, *arguments: object) -> str:
+    """Return the one line that a run fails with."""
+    capfd.readouterr()
+    assert run_here(monkeypatch, train_speech2face.main, *line(*arguments)) == 2
+    said = [words for words in capfd.readouterr().err.splitlines() if "error: " in words]
+    assert len(said) == 1
+    return said[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--stage_steps", 1, 1, 1, 1), "4 together; --steps 4 is needed"),
+        (("--stage_shares", 1, 2), "--stage_shares: 4 numbers are needed, not 2"),
+        (("--stage_shares", 0, 0, 0, 0), "at least one above 0"),
+        (("--painted", 5), "--painted 5: --batch_size has 4"),
+        (("--look_ahead", 11), "--frames 16: with --look_ahead and --pictures 17 are needed"),
+        (("--emotion_classes", "sad"), "--emotion_classes: makes sense with"),
+        (("--identity_teacher", "nowhere.pt"), "nowhere.pt: no such file"),
+        (("--weights", "gan=1"), "--weights gan: no such loss"),
+        (("--held_out_speakers", "zoe"), "--held_out_speakers zoe"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_bad_options_are_one_line(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, more: tuple, words: str
+) -> None:
+    bad = ("--name", "bad", "--steps", 2, *more)
+    assert words in failing(monkeypatch, capfd, dataset, tmp_path / "runs", *bad)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("file", ["video.mp4", "landmarks.npz", "audio.wav"])
+def test_a_clip_that_lacks_something_is_named(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, file: str
+) -> None:
+    copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
+    lacking = next(path for path in sorted(copy.iterdir()))
+    (lacking / file).unlink()
+    said = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
+    assert str(lacking / file) in said

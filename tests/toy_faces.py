@@ -1,0 +1,140 @@
+"""Toy people whose faces follow from their voices alone: what measures of faces are tested on.
+
+A tone says who speaks, a higher one how they feel, loudness how far the mouth opens. So whoever
+hears that can draw each recording again, to the last pixel.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from evaluation.face_speakers import Codes
+
+from speech2video.data.face_clip import EMOTIONS
+from speech2video.data.face_recording import FaceRecording
+from speech2video.util.log_mels import FRAME, RATE
+
+SIZE, FRAMES = 64, 40
+SKINS = ((210, 160, 130), (110, 70, 50), (150, 180, 110), (120, 130, 200))
+MOODS = ("neutral", "happy", "angry")
+MOUTH = (200, 0, 40)
+PEOPLE = tuple(f"p{i}" for i in range(len(SKINS)))
+WHO, FEELS = 200.0, 3000.0  # Hz, of the first person and of the first mood
+STEP = 100.0  # Hz from one to the next
+WIDEST = 20  # pixels that a mouth opens
+
+
+def voice(person: int, mood: int, *, seed: int, frames: int = FRAMES) -> np.ndarray:
+    """Return speech (S,): two tones, as loud as a mouth is open that opens and closes at random."""
+    chance = np.random.default_rng(seed)
+    loud_T = np.convolve(chance.uniform(0, 1, frames + 2), np.ones(3) / 3, "valid") ** 2
+    loud_T /= loud_T.max()
+    time_S = np.arange(frames * FRAME) / RATE
+    tones_S = np.sin(2 * np.pi * (WHO + STEP * person) * time_S)
+    tones_S = tones_S + 0.3 * np.sin(2 * np.pi * (FEELS + STEP * mood) * time_S)
+    return (0.5 * np.repeat(loud_T, FRAME) * tones_S).astype(np.float32)
+
+
+def heard(wave_S: np.ndarray) -> tuple[int, int, np.ndarray]:
+    """Return person, mood, and how far the mouth opens (T,), 0 to 1."""
+    power_F = np.abs(np.fft.rfft(wave_S))
+    hertz = np.fft.rfftfreq(len(wave_S), 1 / RATE)
+    found = []
+    for first, count in ((WHO, len(SKINS)), (FEELS, len(MOODS))):
+        bands = [np.abs(hertz - first - STEP * i) < STEP / 4 for i in range(count)]
+        found.append(int(np.argmax([power_F[band].max() for band in bands])))
+    loud_T = np.sqrt(np.square(wave_S.reshape(-1, FRAME), dtype=np.float64).mean(1))
+    return found[0], found[1], loud_T / max(loud_T.max(), 1e-9)
+
+
+def draw(person: int, mood: int, open_T: Sequence[float]) -> np.ndarray:
+    """Return frames (T, 3, H, W) uint8: skin is who, brows are how they feel, the mouth opens."""
+    frames = []
+    for openness in open_T:
+        picture = np.full((SIZE, SIZE, 3), 40, np.uint8)
+        cv2.ellipse(picture, (32, 34), (26, 30), 0, 0, 360, SKINS[person], -1)
+        brow = 10 + 6 * mood
+        cv2.rectangle(picture, (14, brow), (50, brow + 5), (20, 20, 20), -1)
+        half = round(openness * WIDEST / 2)
+        cv2.rectangle(picture, (22, 46 - half), (42, 46 + half), MOUTH, -1)
+        frames.append(picture.transpose(2, 0, 1))
+    return np.stack(frames)
+
+
+class ToyMesh:
+    """Finds the mouths of toy faces, in place of MediaPipe."""
+
+    def points(self, frames_T3HW: np.ndarray) -> np.ndarray:
+        """Return landmarks (T, 68, 2), NaN where there is no mouth."""
+        mouth_TH = (frames_T3HW[..., 32] == np.array(MOUTH)[:, None]).all(1)
+        points = np.zeros((len(frames_T3HW), 68, 2))
+        points[:, 36], points[:, 45] = (12, 26), (52, 26)
+        points[:, 48:68] = (32, 46)
+        for t, mouth_H in enumerate(mouth_TH):
+            rows = np.flatnonzero(mouth_H)
+            if len(rows):
+                points[t, 62, 1], points[t, 66, 1] = rows[0], rows[-1]
+            else:
+                points[t] = np.nan
+        return points
+
+
+def recording(person: int, mood: int, sentence: int) -> FaceRecording:
+    """Return a person saying a sentence in a mood."""
+    wave_S = voice(person, mood, seed=sentence + 100 * person + 10 * mood)
+    frames = draw(*heard(wave_S))
+    name = f"{PEOPLE[person]}_{MOODS[mood]}_{sentence}"
+    points_TK2 = ToyMesh().points(frames)
+    who, mood_name = PEOPLE[person], MOODS[mood]
+    return FaceRecording(name, who, mood_name, f"s{sentence}", frames, wave_S, points_TK2)
+
+
+def recordings(sentences: int = 3) -> list[FaceRecording]:
+    """Return everybody saying every sentence in every mood."""
+    return [
+        recording(person, mood, sentence)
+        for person in range(len(SKINS))
+        for mood in range(len(MOODS))
+        for sentence in range(sentences)
+    ]
+
+
+class Knowing:
+    """A talking face that hears all there is to hear."""
+
+    size, emotions = SIZE, MOODS
+
+    def codes(self, wave_S: np.ndarray) -> Codes:
+        """Return who and how, each told apart from the other."""
+        person, mood, _ = heard(wave_S)
+        logits_C = np.zeros(len(EMOTIONS))
+        logits_C[EMOTIONS.index(MOODS[mood])] = 5
+        return Codes(np.eye(len(SKINS))[person], np.eye(len(MOODS))[mood], logits_C)
+
+    def render(
+        self,
+        wave_S: np.ndarray,
+        *,
+        emotion: str | None = None,
+        feeling_S: np.ndarray | None = None,
+        still_3HW: np.ndarray | None = None,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Return the very recording."""
+        person, mood, open_T = heard(wave_S)
+        if feeling_S is not None:
+            mood = heard(feeling_S)[1]
+        return draw(person, mood if emotion is None else MOODS.index(emotion), open_T)
+
+
+class Deaf(Knowing):
+    """A talking face that shows the first person, who feels nothing and says nothing."""
+
+    def codes(self, wave_S: np.ndarray) -> Codes:
+        """Return noise that has nothing to do with the voice but its length and sum."""
+        chance = np.random.default_rng(int(1e6 * np.abs(wave_S).sum()) % (1 << 32))
+        return Codes(*(chance.normal(size=n) for n in (len(SKINS), len(MOODS), len(EMOTIONS))))
+
+    def render(self, wave_S: np.ndarray, **given: object) -> np.ndarray:
+        """Return a face that does not move."""
+        return draw(0, 0, np.full(len(wave_S) // FRAME, 0.2))
