@@ -80,7 +80,7 @@ class FastGenerator(Generator):
         steps = list(pairwise(channels))
         self.pack = nn.Conv2d(MAPS * map_channels * PACK**2, channels[0], 1)
         self.down = nn.ModuleList(nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in steps)
-        self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 3, padding=1) for o, i in steps)
+        self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 1) for o, i in steps)
         self.levels = nn.ModuleList(
             nn.ModuleList(Block(width, norm) for _ in range(count))
             for width, count in zip(channels, blocks, strict=True)
