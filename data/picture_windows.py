@@ -11,7 +11,7 @@ from torch import Tensor
 
 GRID = 16  # pixels: windows begin on the grid that the network's coarsest features lie on
 CENTRED = (0, 1, 2)  # of an item's parts, head and hands, those that get a window of their own
-LEAST_SEEN = 0.5  # share of a part's box that must lie in a window to be judged there
+LEAST_SEEN = 0.5  # share of a part's box, or of the window, that must be seen to be judged there
 PICTURES = ("maps", "frames", "flow", "flow_trust")  # whose last two dimensions are pixels
 
 
@@ -47,7 +47,8 @@ def cut(item: dict[str, Tensor], x: int, y: int, side: int) -> dict[str, Tensor]
     window = {name: item[name][(..., *pixels)].contiguous() for name in PICTURES if name in item}
     boxes = item["boxes"] - torch.tensor((x, y, x, y))
     inside = boxes.clamp(0, side)
-    share = _area(inside) / _area(boxes).clamp(min=1e-6)
+    # a part larger than the window fills it, and is judged by what there is of it
+    share = _area(inside) / _area(boxes).clamp(min=1e-6, max=side**2)
     present = item["present"] * (share >= LEAST_SEEN)
     into = torch.tensor(
         (
@@ -57,7 +58,7 @@ def cut(item: dict[str, Tensor], x: int, y: int, side: int) -> dict[str, Tensor]
     )
     view = item["view"][:, :2] @ into
     view[:, 2] += item["view"][:, 2]
-    return window | {"boxes": boxes * present[..., None], "present": present, "view": view}
+    return window | {"boxes": inside * present[..., None], "present": present, "view": view}
 
 
 def _begin(centre: float, side: int, length: int) -> int:

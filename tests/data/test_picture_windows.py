@@ -24,14 +24,23 @@ def item() -> dict[str, torch.Tensor]:
     }
 
 
+def corner(window: dict[str, torch.Tensor]) -> tuple[int, int]:
+    """Return where in the picture a window begins (x, y), pixels, of its view."""
+    x = (window["view"][0, 2] - SIDE / WIDTH + 1) * WIDTH / 2
+    y = (window["view"][1, 2] - SIDE / HEIGHT + 1) * HEIGHT / 2
+    assert abs(x - x.round()) < 1e-3 and abs(y - y.round()) < 1e-3
+    return round(float(x)), round(float(y))
+
+
 def test_a_window_holds_its_part_where_the_boxes_say(item: dict[str, torch.Tensor]) -> None:
     windows = windows_of(item, side=SIDE, random=np.random.default_rng(0))
     assert len(windows) == 4
     for part, window in ((0, windows[0]), (2, windows[2])):
         assert window["present"][0, part] == 1
-        x0, y0, x1, y1 = window["boxes"][0, part].int().clamp(0, SIDE).tolist()
-        X0, Y0, _, _ = item["boxes"][0, part].int().tolist()
-        dx, dy = (X0, Y0) - window["boxes"][0, part, :2].int().numpy()
+        x0, y0, x1, y1 = window["boxes"][0, part].int().tolist()
+        dx, dy = corner(window)
+        whole = item["boxes"][0, part].int().tolist()
+        assert [x1 + dx, y1 + dy] == [min(whole[2], dx + SIDE), min(whole[3], dy + SIDE)]
         seen = window["frames"][0, :, y0:y1, x0:x1]
         assert torch.equal(seen, item["frames"][0, :, y0 + dy : y1 + dy, x0 + dx : x1 + dx])
 
@@ -39,6 +48,15 @@ def test_a_window_holds_its_part_where_the_boxes_say(item: dict[str, torch.Tenso
 def test_a_part_outside_the_window_is_not_judged(item: dict[str, torch.Tensor]) -> None:
     window = cut(item, 0, 64, SIDE)
     assert not window["present"].any() and not window["boxes"].any()
+
+
+def test_a_part_larger_than_the_window_is_judged_by_what_is_seen(
+    item: dict[str, torch.Tensor],
+) -> None:
+    item["boxes"][:, 0] = torch.tensor([20.0, 4, 110, 90])
+    window = cut(item, 2 * GRID, GRID, SIDE)
+    assert window["present"][:, 0].all()
+    assert window["boxes"][0, 0].tolist() == [0, 0, SIDE, SIDE]
 
 
 def test_the_view_says_where_a_window_was_cut(item: dict[str, torch.Tensor]) -> None:
@@ -63,7 +81,6 @@ def test_windows_lie_on_the_grid_and_in_the_picture(item: dict[str, torch.Tensor
     for seed in range(20):
         for window in windows_of(item, side=SIDE, random=np.random.default_rng(seed)):
             assert window["frames"].shape == (2, 3, SIDE, SIDE)
-            x = (window["view"][0, 2] - SIDE / WIDTH + 1) * WIDTH / 2
-            y = (window["view"][1, 2] - SIDE / HEIGHT + 1) * HEIGHT / 2
-            assert abs(x / GRID - round(float(x / GRID))) < 1e-4 and -1e-3 <= x <= WIDTH - SIDE
-            assert abs(y / GRID - round(float(y / GRID))) < 1e-4 and -1e-3 <= y <= HEIGHT - SIDE
+            x, y = corner(window)
+            assert x % GRID == 0 and 0 <= x <= WIDTH - SIDE
+            assert y % GRID == 0 and 0 <= y <= HEIGHT - SIDE
