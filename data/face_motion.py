@@ -18,10 +18,11 @@ from speech2video.data.sound_augmentation import SoundAugmentation
 from speech2video.data.training_loader import Item
 from speech2video.util.smooth_noise import NoiseStream
 
-# how far the head is off its usual place: right and down (picture widths), roll (radians), zoom
-# (natural logarithm), turn and nod (of the nose's tip, eye distances), how much wider the lids are
-# open (share of usual)
+# how far the head is off its place in the clip: right and down (picture widths), roll (radians),
+# zoom (natural logarithm); off the person's usual: turn and nod (of the nose's tip, eye distances);
+# and how much wider the lids are open than mostly in the clip (share)
 MOTION = ("right", "down", "roll", "zoom", "turn", "nod", "lids")
+IN_CLIP, OF_PERSON = slice(0, 4), slice(4, 6)  # of these numbers: off whose usual
 # eye distances beyond the mouth at rest: gap of the lips, height and width of the mouth, chin
 LIPS = ("gap", "height", "width", "chin")
 CORNERS = ((36, 39), (42, 45))  # of the right and left eye: blinks do not move them
@@ -31,6 +32,8 @@ UPPER, LOWER, LEFT, RIGHT, CHIN, NOSE, NOSE_TIP = 51, 57, 54, 48, 8, 33, 30
 REST = 0.1  # quantile of a clip's mouth that counts as shut
 LEAST = 0.02  # deviation of a number that hardly moves, in its unit
 EXTREME = 0.002  # quantile beyond which motion is not to go
+MASKED_BANDS, MASKED_COLUMNS = 12, 16  # at most
+HISS = 0.2  # deviations of a band
 AGO = 15  # frames that noise runs before a stretch begins
 NO_VOICE_CHANGE = {"pitch": None, "formants": None}  # who speaks must not change
 
@@ -38,28 +41,44 @@ NO_VOICE_CHANGE = {"pitch": None, "formants": None}  # who speaks must not chang
 def head_motion(points_TK2: np.ndarray, size: int) -> np.ndarray:
     """Return head and lids (T, 7) float32, see `MOTION`, of landmarks (T, 68, 2) in pixels.
 
-    Frames without landmarks have their neighbours' values; clips without any have zeros.
+    Turn and nod are not off anybody's usual yet. Frames without landmarks have their neighbours'
+    values; clips without any have NaN.
     """
     points = _filled(points_TK2)
     if points is None:
-        return np.zeros((len(points_TK2), len(MOTION)), np.float32)
+        return np.full((len(points_TK2), len(MOTION)), np.nan, np.float32)
     right_T2, left_T2 = (points[:, pair].mean(1) for pair in CORNERS)
     middle_T2, across_T2 = (right_T2 + left_T2) / 2, left_T2 - right_T2
     distance_T = np.hypot(*across_T2.T)
-    upright_T22 = _turns(np.arctan2(across_T2[:, 1], across_T2[:, 0]))
-    nose_T2 = np.einsum("tij,tj->ti", upright_T22, points[:, NOSE_TIP] - middle_T2)
-    open_T = sum(_apart(points, pair) for pair in LIDS)
-    open_T /= distance_T
-    numbers_TM = np.column_stack(
-        (
-            middle_T2 / size,
-            np.arctan2(across_T2[:, 1], across_T2[:, 0]),
-            np.log(distance_T / (EYE_DISTANCE * size)),
-            nose_T2 / distance_T[:, None],
-            open_T / max(np.median(open_T), 1e-6),
-        )
+    roll_T = np.arctan2(across_T2[:, 1], across_T2[:, 0])
+    nose_T2 = np.einsum("tij,tj->ti", _turns(roll_T), points[:, NOSE_TIP] - middle_T2)
+    open_T = sum(_apart(points, pair) for pair in LIDS) / distance_T
+    zoom_T = np.log(distance_T / (EYE_DISTANCE * size))
+    found_TM = np.column_stack(
+        (middle_T2 / size, roll_T, zoom_T, nose_T2 / distance_T[:, None], open_T)
     )
-    return (numbers_TM - np.median(numbers_TM, 0)).astype(np.float32)
+    usual_M = np.median(found_TM, 0)
+    found_TM[:, IN_CLIP] -= usual_M[IN_CLIP]
+    found_TM[:, -1] = found_TM[:, -1] / max(usual_M[-1], 1e-6) - 1
+    return found_TM.astype(np.float32)
+
+
+def off_usual(motions: Sequence[np.ndarray], speakers: Sequence[str]) -> list[np.ndarray]:
+    """Return clips' motion (T, 7) with turn and nod off what is usual for each speaker.
+
+    A head may be turned all through a clip, so that its own middle tells nothing. What is not known
+    becomes 0, which is usual.
+    """
+    found = []
+    for speaker, motion_TM in zip(speakers, motions, strict=True):
+        own = [one for one, who in zip(motions, speakers, strict=True) if who == speaker]
+        seen_NM = np.concatenate(own)
+        seen_NM = seen_NM[np.isfinite(seen_NM).all(1)]
+        usual_M = np.zeros(len(MOTION), np.float32)
+        if len(seen_NM):
+            usual_M[OF_PERSON] = np.median(seen_NM[:, OF_PERSON], 0)
+        found.append(np.nan_to_num(motion_TM - usual_M))
+    return found
 
 
 def lip_shapes(points_TK2: np.ndarray) -> np.ndarray:
@@ -81,7 +100,8 @@ def lip_shapes(points_TK2: np.ndarray) -> np.ndarray:
 class FaceMotionDataset(FaceDataset):
     """`FaceDataset` with what moves: also motion (T, 7), lips (T, 4), lips_seen (T,), noise.
 
-    Lips are in deviations of all clips' lips; noise (AGO + T, Z) is what a `NoiseProcess` reads.
+    Lips are in deviations of all clips' lips; noise (AGO + T, Z) is what a `NoiseProcess` reads;
+    masked_mel (80, 4 T) is the mel with parts left out, so that no voice is known by one detail.
     """
 
     def __init__(
@@ -89,9 +109,9 @@ class FaceMotionDataset(FaceDataset):
     ) -> None:
         super().__init__(recordings, **others)
         self.noise = noise
-        self.motions = [
-            head_motion(one.points_TK2, one.frames_T3HW.shape[-1]) for one in recordings
-        ]
+        size = recordings[0].frames_T3HW.shape[-1]
+        motions = [head_motion(one.points_TK2, size) for one in recordings]
+        self.motions = off_usual(motions, [one.speaker for one in recordings])
         shapes = [lip_shapes(one.points_TK2) for one in recordings]
         seen = np.concatenate([lips[np.isfinite(lips).all(1)] for lips in shapes])
         deviation_L = seen.std(0).clip(min=LEAST) if len(seen) else np.ones(len(LIPS), np.float32)
@@ -110,6 +130,7 @@ class FaceMotionDataset(FaceDataset):
             "lips": np.where(seen_T[:, None], lips_TL, 0),
             "lips_seen": seen_T,
             "noise": noise.next(AGO + self.frames),
+            "masked_mel": masked(found["mel"].numpy(), np.random.default_rng((item.seed, 1))),
         }
         return found | {k: torch.from_numpy(v.astype(np.float32)) for k, v in more.items()}
 
@@ -123,6 +144,19 @@ class FaceMotionDataset(FaceDataset):
             "highest": np.quantile(motion_NM, 1 - EXTREME, axis=0),
         }
         return {name: torch.from_numpy(value.astype(np.float32)) for name, value in found.items()}
+
+
+def masked(mel_BL: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return normalised log-mels (80, L) with some bands and some columns at their mean, and hiss.
+
+    Park et al., SpecAugment, 2019.
+    """
+    bands, columns = mel_BL.shape
+    mel_BL = mel_BL + HISS * random.standard_normal(mel_BL.shape)
+    for axis, size, most in ((0, bands, MASKED_BANDS), (1, columns, MASKED_COLUMNS)):
+        begin, count = random.integers(size), random.integers(most + 1)
+        mel_BL[(slice(None),) * axis + (slice(begin, begin + count),)] = 0
+    return mel_BL
 
 
 def heard_otherwise(

@@ -9,7 +9,7 @@ Everything is computed frame by frame, so how the sound is cut into chunks chang
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,6 @@ from torch import Tensor, nn
 from speech2video.data.face_clip import EMOTIONS
 from speech2video.data.face_motion import MOTION
 from speech2video.models.networks.face_encoders import (
-    BANDS,
-    COLUMNS,
     ContentEncoder,
     EmotionEncoder,
     IdentityEncoder,
@@ -35,10 +33,8 @@ from speech2video.options.train_speech2face_options import STILL, TrainSpeech2Fa
 from speech2video.util.checkpoint_folder import OPTIONS, for_use
 from speech2video.util.errors import DataError, OptionError
 from speech2video.util.log_mels import log_mels, normalised
+from speech2video.util.mel_chunks import first_of, frames_of, lasting, windows_of
 from speech2video.util.smooth_noise import NoiseStream
-
-HEARD = 25  # frames of a window that who and how are heard in, as in training
-FIRST = 75  # frames that live speech is listened to before the first picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +81,10 @@ class Speech2Face:
     def hear(self, chunks: Iterable[np.ndarray]) -> Heard:
         """Return who speaks and how, of all normalised log-mels (80, 4 n) in chunks.
 
-        The mean over windows of a second, in the memory of one.
+        The mean over windows of a second, two of them a second, in the memory of one.
         """
         identity_D, logits_8, count = 0.0, 0.0, 0
-        for mel_BL in _windows(chunks):
+        for mel_BL in windows_of(chunks):
             mel_NBL = torch.from_numpy(mel_BL)[None].to(self.device)
             identity_D = identity_D + self.networks["identity"](mel_NBL)[0]
             logits_8 = logits_8 + self.networks["emotion"](mel_NBL)[0]
@@ -137,7 +133,7 @@ class Speech2Face:
             )
         chunks = iter(chunks)
         if heard is None:
-            first = list(_first(chunks))
+            first = list(first_of(chunks))
             heard, chunks = self.hear(first), chain(first, chunks)
         if emotion is not None:
             heard = self.feeling(heard, emotion)
@@ -163,7 +159,7 @@ class Speech2Face:
         """Yield what is said (1, 1, 256), frame by frame; beyond the end the last moment lasts."""
         encoder: ContentEncoder = self.networks["content"]
         state: State | None = None
-        for count, mel_BC in enumerate(_lasting(_frames(chunks), encoder.look_ahead)):
+        for count, mel_BC in enumerate(lasting(frames_of(chunks), encoder.look_ahead)):
             content_NTC, state = encoder(torch.from_numpy(mel_BC)[None].to(self.device), state)
             if count >= encoder.look_ahead:
                 yield content_NTC
@@ -203,8 +199,8 @@ def build(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
         raise OptionError(f"--size {options.size}: {error}") from None
     return nn.ModuleDict(
         {
-            "identity": IdentityEncoder(),
-            "emotion": EmotionEncoder(),
+            "identity": IdentityEncoder(dropout=options.dropout),
+            "emotion": EmotionEncoder(dropout=options.dropout),
             "content": ContentEncoder(look_ahead=options.look_ahead),
             "noise": NoiseProcess(len(MOTION), noise=options.noise),
             "generator": generator.to(memory_format=torch.channels_last),
@@ -227,47 +223,3 @@ def load(folder: Path, *, device: torch.device | str = "cpu") -> Speech2Face:
     load_networks(networks, checkpoint)
     networks = networks.to(device).eval().requires_grad_(False)
     return Speech2Face(networks, device=device)
-
-
-def _frames(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the mels (80, 4) of each frame."""
-    for mel_BL in chunks:
-        if mel_BL.ndim != 2 or mel_BL.shape[0] != BANDS or mel_BL.shape[1] % COLUMNS:
-            raise DataError(f"log-mels {mel_BL.shape}; ({BANDS}, {COLUMNS} n) are needed")
-        for begin in range(0, mel_BL.shape[1], COLUMNS):
-            yield np.ascontiguousarray(mel_BL[:, begin : begin + COLUMNS], np.float32)
-
-
-def _lasting(frames: Iterable[np.ndarray], more: int) -> Iterator[np.ndarray]:
-    """Yield frames, and the last one so many times more."""
-    last = None
-    for last in frames:
-        yield last
-    if last is not None:
-        yield from repeat(last, more)
-
-
-def _first(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield chunks until there are `FIRST` frames of them."""
-    left = FIRST * COLUMNS
-    while left > 0 and (mel_BL := next(chunks, None)) is not None:
-        yield mel_BL
-        left -= mel_BL.shape[1]
-
-
-def _windows(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield windows (80, 4 `HEARD`), each once; the last begins early, so that it is whole.
-
-    Speech shorter than a window is heard over and over until it fills one.
-    """
-    kept: list[np.ndarray] = []
-    count = 0
-    for mel_BC in _frames(chunks):
-        kept = [*kept[1 - HEARD :], mel_BC]
-        count += 1
-        if count % HEARD == 0:
-            yield np.concatenate(kept, 1)
-    if count and count < HEARD:
-        yield np.concatenate([kept[i % count] for i in range(HEARD)], 1)
-    elif count % HEARD:
-        yield np.concatenate(kept, 1)

@@ -8,7 +8,7 @@ from speech2video.models.losses.loss_weights import weights_of
 from speech2video.options.train_speech2face_options import STAGES, TERMS
 
 TEACHERS, STUDENTS, GENERATOR, ADVERSARIES = STAGES
-WARM_UP = 100  # steps over which the learning rate rises at first, in each part
+WARM_UP = 50  # steps over which the learning rate rises at first, in each part
 ADVERSARY_NAMES = ("frame", "sequence", "sync", "emotion")
 
 

@@ -33,7 +33,7 @@ from speech2video.models.networks.face_discriminators import (
     SequenceDiscriminator,
     SyncDiscriminator,
 )
-from speech2video.models.networks.face_encoders import CONTENT, EMOTIONS, IDENTITY
+from speech2video.models.networks.face_heads import Heads
 from speech2video.models.pose2video import to_floats
 from speech2video.models.speech2face_losses import (
     ADVERSARIES,
@@ -53,7 +53,6 @@ LOOKS = 3  # frames of a stretch that teachers look at
 # Share of a picture's gradient that reaches what is heard: all of that of a generator that has
 # learned nothing yet drowns what lips teach, and the mouth stops following speech.
 PAINTED_GRADIENT = 0.1
-HIDDEN = 128  # of the heads that try to tell what ought not to be in a code
 JUDGES: dict[str, tuple[type[nn.Module], str]] = {  # with the kind of their loss
     "frame": (FrameDiscriminator, "hinge"),
     "sequence": (SequenceDiscriminator, "hinge"),
@@ -63,25 +62,6 @@ JUDGES: dict[str, tuple[type[nn.Module], str]] = {  # with the kind of their los
 
 Look = Callable[[Tensor], Tensor]
 Losses = dict[str, Tensor]
-
-
-class Heads(nn.Module):
-    """What reads codes in training only: lips out of content, and what ought not to be in them."""
-
-    def __init__(self, *, speakers: int) -> None:
-        super().__init__()
-        self.heads = nn.ModuleDict(
-            {
-                "lips": nn.Linear(CONTENT, len(LIPS)),
-                "speaker_in_emotion": _head(EMOTIONS, speakers),
-                "emotion_in_identity": _head(IDENTITY, EMOTIONS),
-                "speaker_in_content": _head(CONTENT, speakers),
-            }
-        )
-
-    def forward(self, codes: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return what each of the named heads reads."""
-        return {name: self.heads[name](code) for name, code in codes.items()}
 
 
 class Speech2FaceModel(BaseModel):
@@ -128,7 +108,7 @@ class Speech2FaceModel(BaseModel):
         self.teachers = self.add_network(
             "teachers", FaceTeachers(speakers=speakers, lips=len(LIPS))
         )
-        self.add_network("heads", Heads(speakers=speakers))
+        self.add_network("heads", Heads(speakers=speakers, lips=len(LIPS)))
         self.optimizers[ALL] = self._adam(self.networks, learning_rate, (0.9, 0.99))
         for name, (kind, loss) in JUDGES.items():
             judge = kind().to(self.device)
@@ -196,7 +176,7 @@ class Speech2FaceModel(BaseModel):
         }
 
     def _distil(self, batch: Mapping[str, Tensor]) -> Losses:
-        mel, codes, terms = batch["mel"], {}, {}
+        mel, codes, terms = batch["masked_mel"], {}, {}
         with torch.no_grad():
             frames = to_floats(batch["frames"][:, _looks(batch["frames"])])
             seen_ND = nn.functional.normalize(
@@ -204,18 +184,18 @@ class Speech2FaceModel(BaseModel):
             )
             felt_NT8 = self.feel(frames.flatten(0, 1)).unflatten(0, (-1, LOOKS))
         if self._uses("identity_distance", "contrast", "emotion_in_identity", "covariance"):
-            identity_ND = self.net("identity")(mel)
+            identity_ND = self.net("identity").train()(mel)
             codes["emotion_in_identity"] = reversed_gradient(identity_ND)
             terms["identity_distance"] = lambda: identity_distance(identity_ND, seen_ND)
             terms["contrast"] = lambda: contrast(identity_ND, seen_ND)
         if self._uses("emotion_distance", "speaker_in_emotion", "covariance"):
-            logits_N8 = self.net("emotion")(mel)
+            logits_N8 = self.net("emotion").train()(mel)
             emotion_N8 = logits_N8.softmax(1)
             codes["speaker_in_emotion"] = reversed_gradient(emotion_N8)
             terms["emotion_distance"] = lambda: emotion_distance(logits_N8, felt_NT8)
             terms["covariance"] = lambda: cross_covariance(identity_ND, emotion_N8)
         if self._uses("lips", "speaker_in_content"):
-            codes |= self._content_codes(self._content(mel))
+            codes |= self._content_codes(self._content(batch["mel"]))
         losses = self._only_used(terms) | self._read(codes, batch)
         return losses | self._only_used({"motion_statistics": lambda: self._motion_error(batch)})
 
@@ -267,8 +247,8 @@ class Speech2FaceModel(BaseModel):
         """Return what a student hears; it learns by painting only if no teacher teaches it."""
         if self._uses(*distilled) or (name == "identity" and self.takes_still):
             with torch.no_grad():
-                return self.networks[name](mel_NBL)
-        return self.net(name)(mel_NBL)
+                return self.networks[name].eval()(mel_NBL)
+        return self.net(name).train()(mel_NBL)
 
     def _judge(self, painting: Painting) -> Losses:
         """Let the adversaries learn from a painting; return their losses, and the generator's."""
@@ -290,7 +270,3 @@ class Speech2FaceModel(BaseModel):
 def _looks(frames_NT3HW: Tensor) -> Tensor:
     """Return the numbers of the frames that teachers look at."""
     return torch.linspace(0, frames_NT3HW.shape[1] - 1, LOOKS).long()
-
-
-def _head(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, outputs))

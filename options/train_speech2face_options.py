@@ -128,6 +128,13 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         None, "stretches that make an epoch; all frames once if left out", group="data", minimum=1
     )
 
+    dropout: float = option(
+        0.2,
+        "share of what is known of a voice that is left out before who and how are told",
+        group="training",
+        minimum=0,
+        maximum=0.9,
+    )
     without: tuple[str, ...] = option(
         (), "leave terms out, for ablation", group="losses", choices=tuple(TERMS)
     )

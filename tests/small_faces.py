@@ -26,7 +26,7 @@ def small_networks(*, still: bool = False) -> nn.ModuleDict:
         motion=len(MOTION), size=SIZE, channels=(16, 8, 8), blocks=(1, 1, 1), still=still
     )
     for name, weight in generator.named_parameters():
-        if name.endswith("second.weight"):
+        if name.endswith(("second.weight", "heads.weight", "paint.weight")):
             nn.init.normal_(weight, std=0.2)
     networks = {
         "identity": IdentityEncoder(widths=(16, 16, 16, 16)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speech2video.data.demo_faces.feelings import SILENT
 from speech2video.data.demo_faces.voices import Throat
 from speech2video.util.body.hair import BOB, HairStyle
 from speech2video.util.body.look import Colour, Look, mixed, shaded
@@ -92,11 +93,14 @@ MENS_VOICES = (
     *("en-029+m5", "en-us+klatt3", "en-gb-x-gbcwmd+Andy", "en-us+Michael", "en-us+m8"),
     *("en-gb-x-rp+david", "en-us+quincy"),
 )
-FORMANTS = (0.88, 1.14)
-FUNDAMENTAL = (0.84, 1.22)
+FORMANTS = (0.82, 1.22)
+FUNDAMENTAL = (0.78, 1.32)
 PACES = (145, 190)  # words a minute
 PITCH = (35, 62)  # of 0 to 99
 BRIGHTNESS = (-4.0, 4.0)  # decibels
+BREATHS = (SILENT, -10.0, SILENT, -15.0, -7.0)  # decibels beside the voice
+BREATH_HERTZ = ((400.0, 1600.0), (1500.0, 3500.0), (3500.0, 7500.0))
+ROUGHNESS = (0.0, 0.4, 0.0, 0.2)
 STEPS = 7  # that a range is gone through in
 
 MANLINESS, SHAPE_SCATTER = 0.9, 1.25  # of the body's shape coefficients
@@ -207,6 +211,9 @@ def _throat(lots: _Lots, own: _Lots, man: bool) -> Throat:
         formants=own.within(*FORMANTS),
         fundamental=own.within(*FUNDAMENTAL),
         brightness=own.within(*BRIGHTNESS),
+        breath=lots.of(BREATHS),
+        breath_hertz=lots.of(BREATH_HERTZ),
+        roughness=lots.of(ROUGHNESS),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.signal import butter, firwin2, oaconvolve, resample_poly, sosfilt
 
-from speech2video.data.demo_faces.feelings import Delivery
+from speech2video.data.demo_faces.feelings import SILENT, Delivery
 from speech2video.data.demo_speaker.curves import plateau, step
 from speech2video.data.demo_speaker.motion import stressed_times
 from speech2video.util.audio import SPEECH_RATE
@@ -19,12 +19,11 @@ TREMOR_HERTZ = (5.5, 7.5)
 ACCENT_RISE, ACCENT_FALL = 0.09, 0.16  # seconds around a stressed vowel's middle
 FLUTTER_HERTZ = (30.0, 110.0)  # of a rough voice's loudness, drawn anew at each sample
 ENVELOPE = 800  # samples over which breath follows the voice
-BREATH_HERTZ = (1200.0, 7000.0)
+BREATH_HERTZ = (1200.0, 7000.0)  # of a mood's breath
 FINER = 4  # samples to one, between which the sound is drawn straight
 TILT_TAPS = 65
 LEVEL = 0.06  # root mean square of what is said, of full scale, before the mood's loudness
 ROOM = 4e-4  # deviation of the room's noise: no recording is digitally silent
-_BREATH = butter(2, BREATH_HERTZ, "bandpass", fs=SPEECH_RATE, output="sos")
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,9 @@ class Throat:
         pitch: espeak-ng's, 0 to 99.
         formants, fundamental: by which formants and pitch are multiplied.
         brightness: decibels by which high frequencies are louder, at 4 kHz.
+        breath: decibels of breath's noise beside the voice.
+        breath_hertz: where that noise is.
+        roughness: share by which loudness flutters from period to period.
     """
 
     voice: str
@@ -45,6 +47,9 @@ class Throat:
     formants: float = 1.0
     fundamental: float = 1.0
     brightness: float = 0.0
+    breath: float = SILENT
+    breath_hertz: tuple[float, float] = (1200.0, 7000.0)
+    roughness: float = 0.0
 
 
 def say(
@@ -74,7 +79,7 @@ def say(
         if over <= 1:
             break
         rate *= over * 1.03
-    wave_S = _coloured(speech, delivery, random.spawn(1)[0])
+    wave_S = _coloured(speech, throat, delivery, random.spawn(1)[0])
     wave_S = tilted(wave_S, throat.brightness + delivery.brightness)
     wave_S = wave_S * (LEVEL * 10 ** (delivery.loudness / 20) / max(_level(wave_S), 1e-6))
     return _within_silence(replace(speech, wave_S=wave_S), quiet, random)
@@ -138,8 +143,10 @@ def _pitch_course(
     return rate_S * (1 + delivery.tremor * np.sin(2 * np.pi * hertz * times_S + phase))
 
 
-def _coloured(speech: Speech, delivery: Delivery, random: np.random.Generator) -> np.ndarray:
-    """Return the speech (S,) with breath, roughness and loudness that follow the mood.
+def _coloured(
+    speech: Speech, throat: Throat, delivery: Delivery, random: np.random.Generator
+) -> np.ndarray:
+    """Return the speech (S,) with breath, roughness and loudness that follow person and mood.
 
     Nothing of it moves in time.
     """
@@ -153,13 +160,21 @@ def _coloured(speech: Speech, delivery: Delivery, random: np.random.Generator) -
     hertz, phase = random.uniform(*TREMOR_HERTZ), random.uniform(0, 2 * np.pi)
     gain_S = 10 ** (decibels_S / 20)
     gain_S = gain_S * (1 + delivery.throb * np.sin(2 * np.pi * hertz * times_S + phase))
-    if delivery.roughness:
-        flutter_S = 2 * np.pi * np.cumsum(random.uniform(*FLUTTER_HERTZ, len(wave_S))) / SPEECH_RATE
-        gain_S = gain_S * (1 + delivery.roughness * np.sin(flutter_S))
-    breath_S = sosfilt(_BREATH, random.standard_normal(len(wave_S)))
+    flutter_S = 2 * np.pi * np.cumsum(random.uniform(*FLUTTER_HERTZ, len(wave_S))) / SPEECH_RATE
+    gain_S = gain_S * (1 + (throat.roughness + delivery.roughness) * np.sin(flutter_S))
     loud_S = np.sqrt(np.convolve(np.square(wave_S), np.ones(ENVELOPE) / ENVELOPE, "same").clip(0))
-    breath_S = breath_S / max(_level(breath_S), 1e-6) * 10 ** (delivery.breath / 20)
+    breath_S = _noise(len(wave_S), throat.breath_hertz, throat.breath, random)
+    breath_S = breath_S + _noise(len(wave_S), BREATH_HERTZ, delivery.breath, random)
     return gain_S * (wave_S + loud_S * breath_S)
+
+
+def _noise(
+    size: int, hertz: tuple[float, float], decibels: float, random: np.random.Generator
+) -> np.ndarray:
+    """Return noise (size,) between two frequencies, decibels beside a deviation of 1."""
+    band = butter(2, hertz, "bandpass", fs=SPEECH_RATE, output="sos")
+    noise_S = sosfilt(band, random.standard_normal(size))
+    return noise_S / max(_level(noise_S), 1e-6) * 10 ** (decibels / 20)
 
 
 def _level(wave_S: np.ndarray) -> float:

@@ -39,7 +39,13 @@ class IdentityEncoder(nn.Module):
     Okabe et al., Attentive Statistics Pooling for Deep Speaker Embedding, 2018.
     """
 
-    def __init__(self, *, size: int = IDENTITY, widths: tuple[int, ...] = IDENTITY_WIDTHS) -> None:
+    def __init__(
+        self,
+        *,
+        size: int = IDENTITY,
+        widths: tuple[int, ...] = IDENTITY_WIDTHS,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         layers = []
         for narrow, wide in pairwise((BANDS, *widths)):
@@ -49,6 +55,7 @@ class IdentityEncoder(nn.Module):
         self.attention = nn.Sequential(
             nn.Conv1d(width, ATTENTION, 1), nn.Tanh(), nn.Conv1d(ATTENTION, width, 1)
         )
+        self.drop = nn.Dropout(dropout)
         self.project = nn.Linear(2 * width, size)
 
     def forward(self, mel_NBL: Tensor) -> Tensor:
@@ -58,7 +65,8 @@ class IdentityEncoder(nn.Module):
         mean_NC = (share_NCL * hidden_NCL).sum(2)
         variance_NC = (share_NCL * hidden_NCL.square()).sum(2) - mean_NC.square()
         deviation_NC = variance_NC.clamp(min=LEAST_VARIANCE).sqrt()
-        return F.normalize(self.project(torch.cat((mean_NC, deviation_NC), 1)), dim=1)
+        pooled_NC = self.drop(torch.cat((mean_NC, deviation_NC), 1))
+        return F.normalize(self.project(pooled_NC), dim=1)
 
 
 class EmotionEncoder(nn.Module):
@@ -70,7 +78,13 @@ class EmotionEncoder(nn.Module):
 
     known: Tensor
 
-    def __init__(self, *, size: int = CODE, widths: tuple[int, ...] = EMOTION_WIDTHS) -> None:
+    def __init__(
+        self,
+        *,
+        size: int = CODE,
+        widths: tuple[int, ...] = EMOTION_WIDTHS,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         layers = []
         for narrow, wide in pairwise((1, *widths)):
@@ -79,6 +93,7 @@ class EmotionEncoder(nn.Module):
         self.trunk = nn.Sequential(*layers)
         bands = -(-BANDS // 2 ** len(widths))
         self.gru = nn.GRU(widths[-1] * bands, EMOTION_HIDDEN, batch_first=True, bidirectional=True)
+        self.drop = nn.Dropout(dropout)
         self.classify = nn.Sequential(
             nn.Linear(2 * EMOTION_HIDDEN, size), nn.ReLU(), nn.Linear(size, EMOTIONS)
         )
@@ -89,7 +104,7 @@ class EmotionEncoder(nn.Module):
         `UNHEARD`."""
         hidden_NCBL = self.trunk(mel_NBL[:, None])
         hidden_NLC, _ = self.gru(hidden_NCBL.flatten(1, 2).transpose(1, 2))
-        return self.classify(hidden_NLC.mean(1)).masked_fill(self.known == 0, UNHEARD)
+        return self.classify(self.drop(hidden_NLC.mean(1))).masked_fill(self.known == 0, UNHEARD)
 
 
 class ContentEncoder(nn.Module):

@@ -1,15 +1,18 @@
 """A talking face, painted from numbers alone: who, what is said, which emotion, how the head moves.
 
-    person = generator.begin(identity)                             once a clip: a pyramid of maps
+    person = generator.begin(identity)                             once a clip
     frames = generator.frames(person, content, emotion, motion)    (N, T, 3, H, W), -1..1
 
-Rebuilt. The pyramid has two maps at each level: what moves with the head and what stands still
-behind it. The first is moved by the head's own shift, roll and zoom, so that hair and skin keep
-their detail and nobody has to learn to paint them anew at each place; the rest of the motion (turn,
-nod, lids), speech and emotion modulate the blocks on the way up. No frame sees another one: a video
-cannot drift, however long. Most work is done at 32×32 and below; pixel shuffle makes the picture.
+Rebuilt. What somebody looks like is decoded once: a portrait, which a few hundred steps teach, for
+it is linear in the identity's numbers (as Turk and Pentland's eigenfaces, 1991); and a pyramid of
+maps. Both have a part that moves with the head and one that stands still behind it. The first is
+moved by the head's own shift, roll and zoom, so that hair and skin keep their detail and nobody has
+to learn to paint them anew at each place. The rest of the motion (turn, nod, lids), speech and
+emotion modulate the blocks on the way up, and what these paint is added to the portrait. No frame
+sees another one: a video cannot drift, however long. Most work is done at 32×32 and below.
 
-The paper's baseline enters at the same place: `begin_with_still` makes the pyramid of a picture.
+The paper's baseline enters at the same place: `begin_with_still` takes a picture for the portrait
+and makes the pyramid of it.
 """
 
 from itertools import pairwise
@@ -19,17 +22,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech2video.models.networks.face_encoders import CODE, CONTENT, EMOTIONS, IDENTITY
+from speech2video.models.networks.face_looks import (
+    COARSE,
+    COLOURS,
+    SHUFFLED,
+    Person,
+    PersonDecoder,
+    Portrait,
+    StillEncoder,
+)
 from speech2video.util.errors import DataError
 
-COLOURS = 3
 PLACED = 4  # the first numbers of motion: right, down, roll, zoom
-COARSE = 8  # pixels a side of the lowest level; half of it is where the pyramid begins
-SHUFFLED = 2  # pixels a side that the last layer paints at once
 STYLE = 192
 PIVOT = (0.5, 0.4)  # of the picture: the eyes' middle, about which heads roll
-CHANNELS, BLOCKS = (192, 96, 64, 32), (1, 1, 2, 1)  # of each level, the coarsest first
-
-Person = list[tuple[Tensor, Tensor]]  # for each level: what moves, what stands still
+CHANNELS, BLOCKS = (128, 96, 64, 32), (1, 1, 1, 1)  # of each level, the coarsest first
 
 
 class FaceGenerator(nn.Module):
@@ -41,7 +48,7 @@ class FaceGenerator(nn.Module):
         channels: of the levels, from 8×8 to half the picture; a smaller picture leaves out the
             last ones.
         blocks: of the levels.
-        still: whether it also makes the pyramid of a picture, for the baseline.
+        still: whether looks are those of a picture, for the baseline.
 
     Raises:
         DataError: a size that is no such power.
@@ -68,6 +75,7 @@ class FaceGenerator(nn.Module):
             self.look = StillEncoder(channels)
         else:
             self.imagine = nn.Linear(identity, channels[0] * (COARSE // 2) ** 2)
+            self.portrait = Portrait(identity, size)
         self.person = PersonDecoder(channels)
         self.codes = nn.Parameter(torch.randn(EMOTIONS, code))
         self.style = nn.Sequential(
@@ -92,14 +100,16 @@ class FaceGenerator(nn.Module):
         return self.frames(person, content_NTC, emotion_N8, motion_NTM)
 
     def begin(self, identity_ND: Tensor) -> Person:
-        """Return somebody's pyramid, by their identity."""
-        coarse = self.imagine(identity_ND).unflatten(1, (-1, COARSE // 2, COARSE // 2))
-        return self.person(coarse)
+        """Return somebody's looks, by their identity, a unit vector."""
+        numbers_ND = identity_ND * identity_ND.shape[1] ** 0.5  # about 1 each
+        coarse = self.imagine(numbers_ND).unflatten(1, (-1, COARSE // 2, COARSE // 2))
+        return Person(*self.portrait(numbers_ND), self.person(coarse))
 
     def begin_with_still(self, still_N3HW: Tensor) -> Person:
-        """Return somebody's pyramid, by a picture (N, 3, H, W) -1..1 of them."""
+        """Return somebody's looks, by a picture (N, 3, H, W) -1..1 of them."""
         *skips, coarse = self.look(still_N3HW)
-        return self.person(coarse, skips)
+        covers = torch.full_like(still_N3HW[:, :1], 1 / torch.finfo(still_N3HW.dtype).eps)
+        return Person(torch.cat((still_N3HW, covers), 1), still_N3HW, self.person(coarse, skips))
 
     def code(self, emotion_N8: Tensor) -> Tensor:
         """Return the codes (N, 64) of emotions: mixtures of one learned code for each of eight.
@@ -126,13 +136,17 @@ class FaceGenerator(nn.Module):
         style_MS = self.style(given.flatten(0, 1))
         place_M23 = placement(motion_NTM[..., :PLACED].flatten(0, 1))
         x = None
-        for number, (level, maps) in enumerate(zip(self.levels, person, strict=True)):
+        for number, (level, maps) in enumerate(zip(self.levels, person.levels, strict=True)):
             moving, still = (each_frame(one, length) for one in maps)
             here = moved(moving, place_M23) + still
             x = here if x is None else F.pixel_shuffle(self.up[number - 1](x), 2) + here
             for block in level:
                 x = block(x, style_MS)
-        painted = F.pixel_shuffle(self.paint(x), SHUFFLED)
+        head = moved(each_frame(person.head, length), place_M23)
+        portrait = torch.lerp(
+            each_frame(person.behind, length), head[:, :COLOURS], head[:, COLOURS:].sigmoid()
+        )
+        painted = portrait + F.pixel_shuffle(self.paint(x), SHUFFLED)
         return painted.unflatten(0, (count, length))
 
     @torch.no_grad()
@@ -143,7 +157,7 @@ class FaceGenerator(nn.Module):
                 nn.init.zeros_(layer.bias)
             if isinstance(layer, Block):
                 nn.init.zeros_(layer.second.weight)
-        self.paint.weight *= 0.1
+        nn.init.zeros_(self.paint.weight)  # the portrait comes first, what moves in it after
 
 
 class Block(nn.Module):
@@ -167,52 +181,6 @@ class Block(nn.Module):
         hidden = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         hidden = self.first(F.relu(hidden * (1 + scale) + shift))
         return x + self.second(F.relu(hidden * (1 + scale_2) + shift_2))
-
-
-class PersonDecoder(nn.Module):
-    """A coarse map to the pyramid of somebody's looks."""
-
-    def __init__(self, channels: tuple[int, ...]) -> None:
-        super().__init__()
-        steps = list(pairwise((channels[0], *channels)))
-        self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 1) for i, o in steps)
-        self.refine = nn.ModuleList(nn.Conv2d(o, o, 3, padding=1) for o in channels)
-        self.give = nn.ModuleList(nn.Conv2d(o, 2 * o, 3, padding=1) for o in channels)
-        self.norms = nn.ModuleList(nn.LayerNorm(o) for o in channels)
-
-    def forward(self, coarse: Tensor, skips: list[Tensor] | None = None) -> Person:
-        """Return the maps of each level, the coarsest first."""
-        x, person = coarse.contiguous(memory_format=torch.channels_last), []
-        for number, (up, refine, give, norm) in enumerate(
-            zip(self.up, self.refine, self.give, self.norms, strict=True)
-        ):
-            x = F.pixel_shuffle(up(x), 2)
-            if skips is not None:
-                x = x + skips[-1 - number]
-            x = x + refine(F.relu(x))
-            x = norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            person.append(tuple(give(F.relu(x)).chunk(2, 1)))
-        return person
-
-
-class StillEncoder(nn.Module):
-    """A picture to maps of each level, the finest first, and one more at 4×4."""
-
-    def __init__(self, channels: tuple[int, ...]) -> None:
-        super().__init__()
-        wide = channels[::-1]
-        self.pack = nn.Conv2d(COLOURS * SHUFFLED**2, wide[0], 3, padding=1)
-        self.down = nn.ModuleList(
-            nn.Conv2d(i, o, 3, 2, 1) for i, o in pairwise((*wide, channels[0]))
-        )
-
-    def forward(self, still_N3HW: Tensor) -> list[Tensor]:
-        """Return the maps."""
-        still = still_N3HW.contiguous(memory_format=torch.channels_last)
-        maps = [F.relu(self.pack(F.pixel_unshuffle(still, SHUFFLED)))]
-        for down in self.down:
-            maps.append(F.relu(down(maps[-1])))
-        return maps
 
 
 def each_frame(maps_NCHW: Tensor, length: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,13 @@ PICTURE_STEP = 5  # frames from one to the next whose pixels are compared: few h
 FEATURE_STEP = 2  # looks of a judge, likewise, that count in a distance of distributions
 FID_STEP = 10  # likewise for Inception, which takes its time
 FRECHET = "frechet_distance_of_judge"  # what stands in for FID, by its own name
+
+
+class Take(NamedTuple):
+    """A system, and which of its videos of each clip: those of a seed are judged together."""
+
+    system: str
+    number: int = 0
 
 
 class Judges:
@@ -87,12 +95,15 @@ class Bench:
         self._curves: dict[str, list[np.ndarray]] = defaultdict(list)
         self._felt: dict[str, list[list[str]]] = defaultdict(list)  # by system, clip, seed
         self._true: list[str] = []
-        self._features: dict[str, list[np.ndarray]] = defaultdict(list)
-        self._inception: dict[str, list] = defaultdict(list)
+        self._features: dict[Take, list[np.ndarray]] = defaultdict(list)
+        self._inception: dict[Take, list] = defaultdict(list)
 
     def see(self, clip: FaceRecording, takes: Takes) -> None:
         """Measure a system's videos of a clip; the recording itself comes first."""
-        measured = [self._measure(clip, takes.system, video) for video in takes.videos]
+        measured = [
+            self._measure(clip, Take(takes.system, number), video)
+            for number, video in enumerate(takes.videos)
+        ]
         for part in measured[0]:
             self.table.add(part, takes.system, clip.speaker, [one[part] for one in measured])
         if self._judges.emotion is not None and clip.emotion in self._judges.emotion.classes:
@@ -123,9 +134,10 @@ class Bench:
         }
 
     def _measure(
-        self, clip: FaceRecording, system: str, video: np.ndarray
+        self, clip: FaceRecording, take: Take, video: np.ndarray
     ) -> dict[str, dict[str, float]]:
-        parts = {"picture": self._picture(clip, system, video)}
+        system = take.system
+        parts = {"picture": self._picture(clip, take, video)}
         if self._mesh is not None:
             points_TK2 = self._mesh.points(video)
             sound_T = loudness(clip.wave_S, len(clip))
@@ -133,7 +145,7 @@ class Bench:
             self._curves[system].append(lip_curve(points_TK2, clip.points_TK2))
         if self._judges.face is not None:
             opinion = self._judges.face.look(video)
-            self._features[system].append(opinion.features_TD[::FEATURE_STEP])
+            self._features[take].append(opinion.features_TD[::FEATURE_STEP])
             parts["identity"] = self.identity(clip, opinion) | self._likeness(clip, system, video)
         return parts
 
@@ -171,11 +183,11 @@ class Bench:
         cosines_T = self._face_network.similarity(np.ascontiguousarray(video), clip.frames_T3HW)
         return {"cosine_of_face_network": float(cosines_T.mean())}
 
-    def _picture(self, clip: FaceRecording, system: str, video: np.ndarray) -> dict[str, float]:
+    def _picture(self, clip: FaceRecording, take: Take, video: np.ndarray) -> dict[str, float]:
         figures = {"flicker": _mean(metrics.flicker(video, clip.frames_T3HW))}
         pair = video[::PICTURE_STEP], clip.frames_T3HW[::PICTURE_STEP]
         figures["sharpness"] = _mean(metrics.sharpness(pair[0]))
-        if system != REAL:
+        if take.system != REAL:
             figures["psnr_db"] = _mean(metrics.psnr(*pair))
             figures["ssim"] = _mean(metrics.ssim(*pair))
             distances_T = self._networks.lpips(*pair)
@@ -183,27 +195,29 @@ class Bench:
                 figures["lpips"] = _mean(distances_T)
         seen = self._networks.inception(video[::FID_STEP])
         if seen is not None:
-            self._inception[system].append(seen)
+            self._inception[take].append(seen)
         return figures
 
     def _distributions(self) -> Figures:
-        """Return distances of all frames from all real ones."""
-        rows: Figures = {}
-        clouds = {system: np.concatenate(parts) for system, parts in self._features.items()}
-        if clouds and len(clouds[REAL]) > 1:
-            rows[FRECHET] = {
-                system: frechet_distance(cloud, clouds[REAL]) for system, cloud in clouds.items()
-            }
+        """Return distances of all frames from all real ones, means over seeds."""
+        found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        clouds = {take: np.concatenate(parts) for take, parts in self._features.items()}
+        real_ND = clouds.get(Take(REAL), ())
+        for take, cloud_ND in clouds.items() if len(real_ND) > 1 else ():
+            found[FRECHET][take.system].append(frechet_distance(cloud_ND, real_ND))
         looks = {
-            system: tuple(map(np.concatenate, zip(*parts, strict=True)))
-            for system, parts in self._inception.items()
+            take: tuple(map(np.concatenate, zip(*parts, strict=True)))
+            for take, parts in self._inception.items()
         }
-        if looks and len(looks[REAL][0]) > 1:
-            for system, look in looks.items():
-                scores = inception_scores(look, looks[REAL], seed=self._options.seed)
-                for measure, value in scores.items():
-                    rows.setdefault(measure, {})[system] = value
-        return rows
+        real = looks.get(Take(REAL), ((),))
+        for take, look in looks.items() if len(real[0]) > 1 else ():
+            scores = inception_scores(look, real, seed=self._options.seed)
+            for measure, value in scores.items():
+                found[measure][take.system].append(value)
+        return {
+            measure: {system: float(np.mean(values)) for system, values in row.items()}
+            for measure, row in found.items()
+        }
 
 
 def _mean(values: np.ndarray) -> float:

@@ -14,6 +14,7 @@ from speech2video.data.face_motion import (
     head_motion,
     heard_otherwise,
     lip_shapes,
+    off_usual,
 )
 from speech2video.data.training_loader import Item
 from tests.face_clips import EYE_APART, EYES, FRAMES, SIZE, recording, recordings
@@ -49,7 +50,7 @@ def test_a_head_that_is_placed_elsewhere_says_so_and_nothing_else(
     found = head_motion(moved, SIZE)
     assert column(found, name)[3] == pytest.approx(amount, abs=1e-5)
     found[3, MOTION.index(name)] = 0
-    np.testing.assert_allclose(found, 0, atol=1e-5)
+    np.testing.assert_allclose(found - found[:1], 0, atol=1e-5)
 
 
 def test_blinks_move_lids_and_no_head(points: np.ndarray) -> None:
@@ -57,13 +58,23 @@ def test_blinks_move_lids_and_no_head(points: np.ndarray) -> None:
     shut[4, [37, 38, 40, 41, 43, 44, 46, 47], 1] = EYES
     found = head_motion(shut, SIZE)
     assert column(found, "lids")[4] == pytest.approx(-1, abs=1e-5)
-    np.testing.assert_allclose(found[:, :-1], 0, atol=1e-5)
+    np.testing.assert_allclose((found - found[:1])[:, :-1], 0, atol=1e-5)
 
 
 def test_a_nose_beside_the_middle_is_a_turn(points: np.ndarray) -> None:
     turned = points.copy()
     turned[2, 30, 0] += EYE_APART
-    assert column(head_motion(turned, SIZE), "turn")[2] == pytest.approx(0.5, abs=1e-5)
+    turn_T = column(head_motion(turned, SIZE), "turn")
+    assert turn_T[2] - turn_T[0] == pytest.approx(0.5, abs=1e-5)
+
+
+def test_a_head_turned_all_through_a_clip_is_turned() -> None:
+    motions = [np.full((n, len(MOTION)), turn, np.float32) for n, turn in ((9, 0.1), (4, 0.5))]
+    lost = np.full((3, len(MOTION)), np.nan, np.float32)
+    usual, turned, other, none = off_usual([*motions, motions[1], lost], ["a", "a", "b", "b"])
+    assert not column(usual, "turn").any() and not column(other, "turn").any() and not none.any()
+    np.testing.assert_allclose(column(turned, "turn"), 0.4, atol=1e-6)
+    np.testing.assert_allclose(column(turned, "roll"), 0.5)  # off its clip's, as it comes
 
 
 def test_missing_frames_are_as_their_neighbours(points: np.ndarray) -> None:
@@ -72,7 +83,7 @@ def test_missing_frames_are_as_their_neighbours(points: np.ndarray) -> None:
     whole = head_motion(gaps, SIZE)
     gaps[6] = np.nan
     np.testing.assert_allclose(head_motion(gaps, SIZE), whole, atol=1e-6)
-    assert not head_motion(np.full_like(points, np.nan), SIZE).any()
+    assert np.isnan(head_motion(np.full_like(points, np.nan), SIZE)).all()
 
 
 def test_lips_follow_the_mouth_and_not_the_head() -> None:
@@ -96,6 +107,15 @@ def test_items_follow_from_their_seed() -> None:
     assert one["noise"].shape == (AGO + 16, 5) and one["motion"].shape == (16, len(MOTION))
     motion = dataset.motions[int(one["clip"])][int(one["begin"]) :][:16]
     assert torch.equal(one["motion"], torch.from_numpy(motion))
+
+
+def test_parts_of_a_voice_are_left_out() -> None:
+    item = FaceMotionDataset(recordings(), noise=1, frames=16)[Item(0, 3)]
+    mel, left = item["mel"], item["masked_mel"]
+    assert left.shape == mel.shape and left.dtype == mel.dtype
+    gone = left == 0
+    assert 0 < float(gone.float().mean()) < 0.5
+    assert float((left - mel)[~gone].std()) == pytest.approx(0.2, rel=0.1)
 
 
 def test_lips_that_are_not_seen_count_nothing() -> None:

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from speech2video.data.face_clip import EMOTIONS
-from speech2video.models.speech2face import HEARD, Speech2Face
+from speech2video.models.speech2face import Speech2Face
 from speech2video.util.errors import DataError
 from speech2video.util.log_mels import log_mels, normalised
+from speech2video.util.mel_chunks import HEARD
 from tests.face_clips import SIZE, recording
 from tests.small_faces import LOOK_AHEAD, small_networks
 

@@ -16,6 +16,10 @@ def generator(size: int = 64, **more: object) -> FaceGenerator:
     for layer in made.modules():
         if hasattr(layer, "second"):
             torch.nn.init.normal_(layer.second.weight, std=0.1)
+        if hasattr(layer, "paint"):
+            torch.nn.init.normal_(layer.paint.weight, std=0.1)
+        if hasattr(layer, "heads"):
+            torch.nn.init.normal_(layer.heads.weight, std=0.1)
     return made
 
 

@@ -1,0 +1,113 @@
+"""What somebody looks like, decoded once a clip: a portrait, and a pyramid of maps to paint with.
+
+Rebuilt. Both have a part that moves with the head and one that stands still behind it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+COLOURS = 3
+COARSE = 8  # pixels a side of the pyramid's lowest level; it begins with half of it
+SHUFFLED = 2  # pixels of the picture's side to one of the finest level
+LOOKS = 32  # portraits that everybody's is a mixture of
+BEHIND = 16  # pixels a side of what stands still behind the head, which is smooth
+OPAQUE = 2.0  # logit of how much of what is behind a head covers, before anything is learned
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """Somebody's looks.
+
+    Attributes:
+        head: portrait and, last, the logit of what it covers (N, 4, H, W); moves.
+        behind: (N, 3, H, W); stands still.
+        levels: of the pyramid, the coarsest first: what moves, what stands still.
+    """
+
+    head: Tensor
+    behind: Tensor
+    levels: Sequence[tuple[Tensor, Tensor]]
+
+
+class Portrait(nn.Module):
+    """An identity to a head, what it covers, and what is behind: mixtures of learned ones."""
+
+    def __init__(self, identity: int, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.mix = nn.Linear(identity, LOOKS)
+        self.heads = nn.Linear(LOOKS, (COLOURS + 1) * size**2)
+        self.behind = nn.Linear(LOOKS, COLOURS * BEHIND**2)
+        with torch.no_grad():
+            for layer in (self.heads, self.behind):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
+            self.heads.bias[COLOURS * size**2 :] = OPAQUE
+
+    def forward(self, numbers_ND: Tensor) -> tuple[Tensor, Tensor]:
+        """Return heads (N, 4, H, W) and what is behind them (N, 3, H, W)."""
+        looks_NK = self.mix(numbers_ND)
+        heads = self.heads(looks_NK).unflatten(1, (-1, self.size, self.size))
+        behind = self.behind(looks_NK).unflatten(1, (-1, BEHIND, BEHIND))
+        return heads, F.interpolate(behind, self.size, mode="bilinear", align_corners=False)
+
+
+class PersonDecoder(nn.Module):
+    """A coarse map to the pyramid of somebody's looks.
+
+    Each level has a map of its own that is everybody's, so that it is known from the first step on
+    where in the picture what is.
+    """
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        steps = list(pairwise((channels[0], *channels)))
+        self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 1) for i, o in steps)
+        self.refine = nn.ModuleList(nn.Conv2d(o, o, 3, padding=1) for o in channels)
+        self.give = nn.ModuleList(nn.Conv2d(o, 2 * o, 3, padding=1) for o in channels)
+        self.norms = nn.ModuleList(nn.LayerNorm(o) for o in channels)
+        self.places = nn.ParameterList(
+            torch.randn(width, COARSE << level, COARSE << level)
+            for level, width in enumerate(channels)
+        )
+
+    def forward(
+        self, coarse: Tensor, skips: list[Tensor] | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Return the maps of each level, the coarsest first."""
+        x, person = coarse.contiguous(memory_format=torch.channels_last), []
+        for number, (up, refine, give, norm) in enumerate(
+            zip(self.up, self.refine, self.give, self.norms, strict=True)
+        ):
+            x = F.pixel_shuffle(up(x), 2)
+            if skips is not None:
+                x = x + skips[-1 - number]
+            x = x + refine(F.relu(x))
+            x = norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) + self.places[number]
+            person.append(tuple(give(F.relu(x)).chunk(2, 1)))
+        return person
+
+
+class StillEncoder(nn.Module):
+    """A picture to maps of each level, the finest first, and one more at 4×4."""
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        wide = channels[::-1]
+        self.pack = nn.Conv2d(COLOURS * SHUFFLED**2, wide[0], 3, padding=1)
+        self.down = nn.ModuleList(
+            nn.Conv2d(i, o, 3, 2, 1) for i, o in pairwise((*wide, channels[0]))
+        )
+
+    def forward(self, still_N3HW: Tensor) -> list[Tensor]:
+        """Return the maps."""
+        still = still_N3HW.contiguous(memory_format=torch.channels_last)
+        maps = [F.relu(self.pack(F.pixel_unshuffle(still, SHUFFLED)))]
+        for down in self.down:
+            maps.append(F.relu(down(maps[-1])))
+        return maps
