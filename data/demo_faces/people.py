@@ -4,7 +4,7 @@ Whatever people differ in goes round in an order of its own, drawn by the seed: 
 nearly everything, and more people leave the first ones as they were.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -171,7 +171,7 @@ def person(number: int, *, seed: int) -> Person:
     style = lots.of(MENS if man else WOMENS)
     head = style if isinstance(style, str) else "hair"
     if head == "hair":
-        look = Look(**{**vars(look), "style": style})
+        look = replace(look, style=style)
     return Person(
         number=number,
         betas=_betas(man, random),
