@@ -59,7 +59,7 @@ def judged(
     monkeypatch.setattr(face, "load_runs", lambda _: (speaker, others or {}))
     monkeypatch.setattr(face, "load_split", lambda *_: divide_faces(clips, held_out_speakers=held))
     monkeypatch.setattr(face_bench, "LipReader", ToyMesh)
-    arguments = ["--name", "toy", "--output", output, "--judges", judges, "--judge_steps", 20]
+    arguments = ["--name", "toy", "--output", output, "--judges", judges, "--judge_steps", 60]
     arguments += ["--clips", CLIPS, "--draws", 20, "--seeds", 2, "--named", 3, "--swaps", 3]
     arguments += ["--shown", 1, "--study", 2]
     assert run_here(monkeypatch, evaluate.main, "face", *arguments, *more) == 0
