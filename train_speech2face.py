@@ -18,13 +18,13 @@ from speech2video.data.face_motion import FaceMotionDataset, heard_otherwise
 from speech2video.data.face_recording import FaceRecording, divide_faces, load_face_recordings
 from speech2video.data.training_loader import training_loader
 from speech2video.models import speech2face
+from speech2video.models.face_portraits import mean_looks
 from speech2video.models.face_teachers import GivenTeacher
 from speech2video.models.speech2face_losses import FaceLossWeights, Schedule
 from speech2video.models.speech2face_model import Speech2FaceModel
 from speech2video.models.training import fit, session
 from speech2video.options.train_speech2face_options import TrainSpeech2FaceOptions
 from speech2video.util.errors import run_command
-from speech2video.util.log_mels import log_mels
 
 
 def main() -> None:
@@ -88,9 +88,10 @@ def set_statistics(
     """Give the networks the statistics of what they are trained on."""
     for name, value in dataset.motion_statistics().items():
         getattr(networks["noise"], name).copy_(value)
-    mels_BN = np.concatenate([log_mels(recording.wave_S) for recording in recordings], 1)
-    networks["content"].mel_mean.copy_(torch.from_numpy(mels_BN.mean(1)))
-    networks["content"].mel_deviation.copy_(torch.from_numpy(mels_BN.std(1)))
+    networks["content"].mel_mean.copy_(torch.from_numpy(dataset.mel_mean_B))
+    networks["content"].mel_deviation.copy_(torch.from_numpy(dataset.mel_deviation_B))
+    if hasattr(networks["generator"], "portrait"):
+        networks["generator"].portrait.begin_with(*mean_looks(dataset))
     known = {recording.emotion for recording in recordings} - {""}
     if known:
         shown = torch.tensor([float(name in known) for name in EMOTIONS])

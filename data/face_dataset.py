@@ -11,7 +11,7 @@ from speech2video.data.face_clip import EMOTIONS
 from speech2video.data.face_recording import FaceRecording
 from speech2video.data.training_loader import Item
 from speech2video.util.errors import DataError
-from speech2video.util.log_mels import COLUMNS, log_mels, normalised
+from speech2video.util.log_mels import COLUMNS, LEAST_DEVIATION, coloured, log_mels, normalised
 
 MOUTH = slice(48, 68)  # of the landmarks
 MOUTH_SIDE = 0.40  # of the picture's width: a mouth's box, the same for all
@@ -22,18 +22,21 @@ SHIFTS = (5, 15)  # frames by which speech is off to be no longer in step with t
 class FaceDataset(Dataset):
     """Stretches of T frames of face clips; which one depends on its `Item`'s seed alone.
 
-    An item is a dict of tensors: mel (80, 4 T) log-mels normalised over their utterance;
-    shifted_mel (80, 4 T), the same clip's 5 to 15 frames earlier or later; frames (T, 3, H, W)
-    uint8; mouth_boxes (T, 4), x0 y0 x1 y1 in pixels, inside the picture; present (T,), 0 where a
-    shorter clip has ended and its last frame is held; still (3, H, W) uint8, another picture of
-    the same person, from another clip if there is one; speaker, a number in `speakers`; emotion, a
-    number in `EMOTIONS`, -1 where it is not known; clip, the recording's number, and begin, the
-    stretch's first frame in it.
+    An item is a dict of tensors: mel (80, 4 T) log-mels normalised over their utterance; voice
+    (80, 4 T), the same `coloured`; shifted_mel (80, 4 T), the same clip's 5 to 15 frames earlier
+    or later; frames (T, 3, H, W) uint8; mouth_boxes (T, 4), x0 y0 x1 y1 in pixels, inside the
+    picture; present (T,), 0 where a shorter clip has ended and its last frame is held; still (3, H,
+    W) uint8, another picture of the same person, from another clip if there is one; speaker, a
+    number in `speakers`; emotion, a number in `EMOTIONS`, -1 where it is not known; clip, the
+    recording's number, and begin, the stretch's first frame in it.
 
     Args:
         frames: T of an item.
         item_count: of an epoch; by default as many as bring each frame about once.
         speakers: in the order of their numbers; by default those of the recordings, by name.
+
+    Attributes:
+        mel_mean_B, mel_deviation_B: (80,) of all recordings' log-mels.
 
     Raises:
         DataError: no recordings, or one of a speaker who is not in `speakers`.
@@ -58,7 +61,10 @@ class FaceDataset(Dataset):
         lengths = np.array([len(recording) for recording in recordings])
         self._starts = np.maximum(lengths - frames, 0) + 1
         self._items = max(int(lengths.sum()) // frames, 1) if item_count is None else item_count
-        self._mels: dict[int, np.ndarray] = {}
+        self._log_mels: dict[int, np.ndarray] = {}
+        mels_BN = np.concatenate([self._log_mel(index) for index in range(len(recordings))], 1)
+        self.mel_mean_B = mels_BN.mean(1)
+        self.mel_deviation_B = mels_BN.std(1).clip(min=LEAST_DEVIATION)
 
     def __len__(self) -> int:
         """The number of items in an epoch."""
@@ -76,8 +82,9 @@ class FaceDataset(Dataset):
         size = recording.frames_T3HW.shape[-1]
         emotion = EMOTIONS.index(recording.emotion) if recording.emotion else -1
         out = {
-            "mel": self._stretch_of_mel(index, begin),
-            "shifted_mel": self._stretch_of_mel(index, self._shifted(index, begin, random)),
+            "mel": self._stretch(self.mel(index), begin),
+            "shifted_mel": self._stretch(self.mel(index), self._shifted(index, begin, random)),
+            "voice": self._voice(index, begin),
             "frames": recording.frames_T3HW[inside],
             "mouth_boxes": mouth_boxes(recording.points_TK2[inside], size),
             "present": (numbers < len(recording)).astype(np.float32),
@@ -90,13 +97,18 @@ class FaceDataset(Dataset):
 
     def mel(self, index: int) -> np.ndarray:
         """Return a recording's log-mels (80, 4 T), normalised over it."""
-        if index not in self._mels:
-            recording = self.recordings[index]
-            self._mels[index] = normalised(log_mels(recording.wave_S))
-        return self._mels[index]
+        return normalised(self._log_mel(index))
 
-    def _stretch_of_mel(self, index: int, begin: int) -> np.ndarray:
-        mel_BN = self.mel(index)
+    def _log_mel(self, index: int) -> np.ndarray:
+        if index not in self._log_mels:
+            self._log_mels[index] = log_mels(self.recordings[index].wave_S)
+        return self._log_mels[index]
+
+    def _voice(self, index: int, begin: int) -> np.ndarray:
+        mel_BL = self._stretch(self._log_mel(index), begin)
+        return coloured(mel_BL, self.mel_mean_B, self.mel_deviation_B)
+
+    def _stretch(self, mel_BN: np.ndarray, begin: int) -> np.ndarray:
         columns = np.arange(COLUMNS * begin, COLUMNS * (begin + self.frames))
         return mel_BN[:, columns.clip(0, mel_BN.shape[1] - 1)]
 

@@ -101,7 +101,7 @@ class FaceMotionDataset(FaceDataset):
     """`FaceDataset` with what moves: also motion (T, 7), lips (T, 4), lips_seen (T,), noise.
 
     Lips are in deviations of all clips' lips; noise (AGO + T, Z) is what a `NoiseProcess` reads;
-    masked_mel (80, 4 T) is the mel with parts left out, so that no voice is known by one detail.
+    masked_voice (80, 4 T) is the voice with parts left out, so that none is known by one detail.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class FaceMotionDataset(FaceDataset):
             "lips": np.where(seen_T[:, None], lips_TL, 0),
             "lips_seen": seen_T,
             "noise": noise.next(AGO + self.frames),
-            "masked_mel": masked(found["mel"].numpy(), np.random.default_rng((item.seed, 1))),
+            "masked_voice": masked(found["voice"].numpy(), np.random.default_rng((item.seed, 1))),
         }
         return found | {k: torch.from_numpy(v.astype(np.float32)) for k, v in more.items()}
 
@@ -147,7 +147,7 @@ class FaceMotionDataset(FaceDataset):
 
 
 def masked(mel_BL: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return normalised log-mels (80, L) with some bands and some columns at their mean, and hiss.
+    """Return log-mels (80, L) in deviations, some bands and some columns at their mean, and hiss.
 
     Park et al., SpecAugment, 2019.
     """

@@ -1,7 +1,7 @@
 """The walk from speech to a talking face, without any picture.
 
 sound      16 kHz, second by second                          util/audio.py
-mels       (80, 4 n), normalised over the whole speech       util/log_mels.py
+mels       (80, 4 n), and normalised over the whole speech   util/log_mels.py
 heard      who speaks and how they feel                      models/speech2face.py
 frames     (3, H, W), of what is heard and what is said      models/speech2face.py
 mp4        H.264, with the sound                             util/video.py
@@ -68,10 +68,15 @@ class MelHearing:
 
     def mels(self) -> Iterator[np.ndarray]:
         """Yield normalised log-mels (80, 4 n), some for each second of sound."""
+        for mel_BL in self.log_mels():
+            mel_BL = (mel_BL - self.mean_B[:, None]) / self.deviation_B[:, None]
+            yield mel_BL.astype(np.float32)
+
+    def log_mels(self) -> Iterator[np.ndarray]:
+        """Yield log-mels (80, 4 n), some for each second of sound."""
         rest_BL = np.zeros((BANDS, 0), np.float32)
         for mel_BL in _log_mels(self.path):
-            mel_BL = (mel_BL - self.mean_B[:, None]) / self.deviation_B[:, None]
-            mel_BL = np.concatenate((rest_BL, mel_BL.astype(np.float32)), 1)
+            mel_BL = np.concatenate((rest_BL, mel_BL), 1)
             whole = mel_BL.shape[1] // COLUMNS * COLUMNS
             yield mel_BL[:, :whole]
             rest_BL = mel_BL[:, whole:]
@@ -112,7 +117,7 @@ def make_video(face: Face, speech: Speech, options: TestOptions, *, bar: bool = 
     outputs = options.outputs(speech.stem)
     check_places(outputs, speech.sound)
     hearing = hear(speech.sound)
-    heard = face.speech2face.hear(hearing.mels())
+    heard = face.speech2face.hear(hearing.log_mels())
     shown = options.emotion or heard.emotion
     with Stages() as stages:
         frames = stages.ahead(painted(face, stages.ahead(hearing.mels()), heard, options))

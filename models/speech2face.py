@@ -1,7 +1,9 @@
 """Speech to a talking face, for use: log-mels in, frames out, as they come.
 
 face = load(Path("checkpoints/demo_face/speech2face"))
-for frame in face.stream([normalised(log_mels(wave_S))], emotion="happy", seed=1):
+mel_BN = log_mels(wave_S)
+heard = face.hear([mel_BN])                                       # who speaks, and how they feel
+for frame in face.stream([normalised(mel_BN)], heard=heard, emotion="happy", seed=1):
     ...                                                     # (3, H, W) uint8, one at a time
 
 Everything is computed frame by frame, so how the sound is cut into chunks changes no bit.
@@ -9,7 +11,6 @@ Everything is computed frame by frame, so how the sound is cut into chunks chang
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +33,8 @@ from speech2video.models.saving import load_networks
 from speech2video.options.train_speech2face_options import STILL, TrainSpeech2FaceOptions
 from speech2video.util.checkpoint_folder import OPTIONS, for_use
 from speech2video.util.errors import DataError, OptionError
-from speech2video.util.log_mels import log_mels, normalised
-from speech2video.util.mel_chunks import first_of, frames_of, lasting, windows_of
+from speech2video.util.log_mels import coloured, log_mels, normalised
+from speech2video.util.mel_chunks import frames_of, lasting, windows_of
 from speech2video.util.smooth_noise import NoiseStream
 
 
@@ -79,15 +80,17 @@ class Speech2Face:
 
     @torch.inference_mode()
     def hear(self, chunks: Iterable[np.ndarray]) -> Heard:
-        """Return who speaks and how, of all normalised log-mels (80, 4 n) in chunks.
+        """Return who speaks and how, of all log-mels (80, 4 n) in chunks, not normalised.
 
         The mean over windows of a second, two of them a second, in the memory of one.
         """
+        content: ContentEncoder = self.networks["content"]
+        usual = content.mel_mean.cpu().numpy(), content.mel_deviation.cpu().numpy()
         identity_D, logits_8, count = 0.0, 0.0, 0
         for mel_BL in windows_of(chunks):
-            mel_NBL = torch.from_numpy(mel_BL)[None].to(self.device)
-            identity_D = identity_D + self.networks["identity"](mel_NBL)[0]
-            logits_8 = logits_8 + self.networks["emotion"](mel_NBL)[0]
+            voice_NBL = torch.from_numpy(coloured(mel_BL, *usual))[None].to(self.device)
+            identity_D = identity_D + self.networks["identity"](voice_NBL)[0]
+            logits_8 = logits_8 + self.networks["emotion"](voice_NBL)[0]
             count += 1
         if not count:
             raise DataError("the sound is empty; nobody can be heard in it")
@@ -108,7 +111,7 @@ class Speech2Face:
         self,
         chunks: Iterable[np.ndarray],
         *,
-        heard: Heard | None = None,
+        heard: Heard,
         emotion: str | None = None,
         seed: int = 0,
         still: np.ndarray | None = None,
@@ -117,7 +120,7 @@ class Speech2Face:
 
         Args:
             chunks: (80, 4 n) each.
-            heard: who and how; without it, what the first three seconds tell.
+            heard: who and how.
             emotion: to show in place of the one that is heard.
             seed: another one is another play of head and lids.
             still: (3, H, W) uint8 of the person, for the baseline.
@@ -131,10 +134,6 @@ class Speech2Face:
                 if self.takes_still
                 else "this face takes no picture, only speech"
             )
-        chunks = iter(chunks)
-        if heard is None:
-            first = list(first_of(chunks))
-            heard, chunks = self.hear(first), chain(first, chunks)
         if emotion is not None:
             heard = self.feeling(heard, emotion)
         person = self._begin(heard, still)
@@ -150,9 +149,9 @@ class Speech2Face:
 
         `given`: as for `stream`.
         """
-        mel_BL = normalised(log_mels(wave_S))
+        mel_BL = log_mels(wave_S)
         given.setdefault("heard", self.hear([mel_BL]))
-        return np.stack(list(self.stream([mel_BL], **given)))
+        return np.stack(list(self.stream([normalised(mel_BL)], **given)))
 
     @torch.inference_mode()
     def content(self, chunks: Iterable[np.ndarray]) -> Iterator[Tensor]:

@@ -176,7 +176,7 @@ class Speech2FaceModel(BaseModel):
         }
 
     def _distil(self, batch: Mapping[str, Tensor]) -> Losses:
-        mel, codes, terms = batch["masked_mel"], {}, {}
+        voice, codes, terms = batch["masked_voice"], {}, {}
         with torch.no_grad():
             frames = to_floats(batch["frames"][:, _looks(batch["frames"])])
             seen_ND = nn.functional.normalize(
@@ -184,12 +184,12 @@ class Speech2FaceModel(BaseModel):
             )
             felt_NT8 = self.feel(frames.flatten(0, 1)).unflatten(0, (-1, LOOKS))
         if self._uses("identity_distance", "contrast", "emotion_in_identity", "covariance"):
-            identity_ND = self.net("identity").train()(mel)
+            identity_ND = self.net("identity").train()(voice)
             codes["emotion_in_identity"] = reversed_gradient(identity_ND)
             terms["identity_distance"] = lambda: identity_distance(identity_ND, seen_ND)
             terms["contrast"] = lambda: contrast(identity_ND, seen_ND)
         if self._uses("emotion_distance", "speaker_in_emotion", "covariance"):
-            logits_N8 = self.net("emotion").train()(mel)
+            logits_N8 = self.net("emotion").train()(voice)
             emotion_N8 = logits_N8.softmax(1)
             codes["speaker_in_emotion"] = reversed_gradient(emotion_N8)
             terms["emotion_distance"] = lambda: emotion_distance(logits_N8, felt_NT8)
@@ -229,8 +229,8 @@ class Speech2FaceModel(BaseModel):
         losses = self._read(self._content_codes(content_NTC), batch)
         count = max(1, round(self.painted * len(batch["mel"])))
         batch = {name: tensor[:count] for name, tensor in batch.items()}
-        identity_ND = self._heard("identity", batch["mel"], *IDENTITY_TERMS)
-        emotion_N8 = self._heard("emotion", batch["mel"], "emotion_distance").softmax(1)
+        identity_ND = self._heard("identity", batch["voice"], *IDENTITY_TERMS)
+        emotion_N8 = self._heard("emotion", batch["voice"], "emotion_distance").softmax(1)
         who = to_floats(batch["still"]) if self.takes_still else identity_ND
         painting = Painting(batch, pictures=self.pictures, length=content_NTC.shape[1])
         painting.identity_ND = identity_ND.detach()
@@ -243,12 +243,12 @@ class Speech2FaceModel(BaseModel):
         terms = painting.picture_terms() | painting.seen_terms(self.teachers)
         return painting, losses | self._only_used(terms)
 
-    def _heard(self, name: str, mel_NBL: Tensor, *distilled: str) -> Tensor:
+    def _heard(self, name: str, voice_NBL: Tensor, *distilled: str) -> Tensor:
         """Return what a student hears; it learns by painting only if no teacher teaches it."""
         if self._uses(*distilled) or (name == "identity" and self.takes_still):
             with torch.no_grad():
-                return self.networks[name].eval()(mel_NBL)
-        return self.net(name).train()(mel_NBL)
+                return self.networks[name].eval()(voice_NBL)
+        return self.net(name).train()(voice_NBL)
 
     def _judge(self, painting: Painting) -> Losses:
         """Let the adversaries learn from a painting; return their losses, and the generator's."""

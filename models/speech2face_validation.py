@@ -80,12 +80,12 @@ def _figures(
     painted: np.ndarray,
     people: dict[str, Tensor],
 ) -> dict[str, float]:
-    mel_BL = normalised(log_mels(recording.wave_S))
+    mel_BL = log_mels(recording.wave_S)
     heard = face.hear([mel_BL])
     boxes = mouth_boxes(recording.points_TK2, painted.shape[-1])
     looks = _looks(painted, model)
     gap_T = lip_shapes(recording.points_TK2)[:, 0]
-    said = torch.cat(list(face.content([mel_BL])), 1)
+    said = torch.cat(list(face.content([normalised(mel_BL)])), 1)
     heard_T = model.networks["heads"]({"lips": said})["lips"][0, :, 0].cpu().numpy()
     pictures = to_floats(torch.from_numpy(painted)).to(model.device)
     boxes_T4 = torch.from_numpy(boxes).to(model.device)

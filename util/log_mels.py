@@ -5,8 +5,9 @@
 equal area). Sound before the first sample and after the last is silence. Logarithms are natural, of
 power in units of full scale.
 
-`normalised` takes an utterance's mean and deviation out of each band; `RunningNormaliser` does so
-for speech that is still coming, from what has come and from what training voices had on average.
+`normalised` takes an utterance's mean and deviation out of each band, and with them most of a
+voice's colour: what is said is left. `RunningNormaliser` does so for speech that is still coming,
+from what has come and from what training voices had on average. `coloured` leaves the colour in.
 """
 
 from functools import cache
@@ -84,6 +85,16 @@ def normalised(mels_BN: np.ndarray) -> np.ndarray:
     """Return log-mels (80, N) with mean 0 and deviation 1 in each band over the utterance."""
     mean_B1, deviation_B1 = mels_BN.mean(1, keepdims=True), mels_BN.std(1, keepdims=True)
     return ((mels_BN - mean_B1) / deviation_B1.clip(min=LEAST_DEVIATION)).astype(np.float32)
+
+
+def coloured(mels_BN: np.ndarray, mean_B: np.ndarray, deviation_B: np.ndarray) -> np.ndarray:
+    """Return log-mels (80, N) in deviations of training voices' bands, with mean 0 in all together.
+
+    Who speaks and how they feel is heard in how strong bands are beside each other: on the demo's
+    voices, an encoder that hears this names one in ten more than one that hears `normalised`.
+    """
+    mels_BN = (mels_BN - mean_B[:, None]) / deviation_B[:, None]
+    return (mels_BN - mels_BN.mean()).astype(np.float32)
 
 
 class RunningNormaliser:

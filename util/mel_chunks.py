@@ -1,4 +1,4 @@
-"""Normalised log-mels that come in chunks of any size: as frames, and as windows to listen in."""
+"""Log-mels that come in chunks of any size: as frames, and as windows to listen in."""
 
 from collections.abc import Iterable, Iterator
 from itertools import repeat
@@ -9,7 +9,6 @@ from speech2video.util.errors import DataError
 from speech2video.util.log_mels import BANDS, COLUMNS
 
 HEARD, HEARD_EVERY = 25, 12  # frames of a window that who and how are heard in, and between two
-FIRST = 75  # frames that live speech is listened to before the first picture
 
 
 def frames_of(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -28,14 +27,6 @@ def lasting(frames: Iterable[np.ndarray], more: int) -> Iterator[np.ndarray]:
         yield last
     if last is not None:
         yield from repeat(last, more)
-
-
-def first_of(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield chunks until there are `FIRST` frames of them."""
-    left = FIRST * COLUMNS
-    while left > 0 and (mel_BL := next(chunks, None)) is not None:
-        yield mel_BL
-        left -= mel_BL.shape[1]
 
 
 def windows_of(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

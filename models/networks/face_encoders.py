@@ -1,9 +1,10 @@
 """What speech tells of a face: who speaks, how they feel, what they say; and what it does not tell.
 
-Mels come normalised over their utterance (`util/log_mels.py`), which is instance norm where most of
-a speaker's colour is; inside, every norm is of one moment or of one window, so that content streams
-and is the same however the sound is cut. Widths follow those that reconstruct faces from voices
-(Wen et al. 2019) for identity, Albanie et al. 2018 for emotion; all of it rebuilt.
+What is said comes from mels normalised over their utterance (`util/log_mels.py`), which is instance
+norm where most of a speaker's colour is; who and how from mels that keep it. Inside, every norm is
+of one moment or of one window, so that content streams and is the same however the sound is cut.
+Widths follow those that reconstruct faces from voices (Wen et al. 2019) for identity, Albanie et
+al. 2018 for emotion; all of it rebuilt.
 """
 
 from itertools import pairwise
@@ -114,7 +115,7 @@ class ContentEncoder(nn.Module):
     to frame t ("Synthesizing Obama", Suwajanakorn et al. 2017).
 
     Attributes:
-        mel_mean, mel_deviation: (80,) of the training voices' log-mels, for live speech.
+        mel_mean, mel_deviation: (80,) of the training voices' log-mels.
     """
 
     mel_mean: Tensor

@@ -16,7 +16,7 @@ COARSE = 8  # pixels a side of the pyramid's lowest level; it begins with half o
 SHUFFLED = 2  # pixels of the picture's side to one of the finest level
 LOOKS = 32  # portraits that everybody's is a mixture of
 BEHIND = 16  # pixels a side of what stands still behind the head, which is smooth
-OPAQUE = 2.0  # logit of how much of what is behind a head covers, before anything is learned
+OPAQUE = 3.0  # logit of how much of what is behind a head covers, before anything is learned
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +48,27 @@ class Portrait(nn.Module):
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)
             self.heads.bias[COLOURS * size**2 :] = OPAQUE
+
+    @torch.no_grad()
+    def begin_with(self, heads_P3HW: Tensor, pictures_P3HW: Tensor) -> None:
+        """Set the mean of people's looks, and in what they mostly differ, each about 1 in size.
+
+        Args:
+            heads_P3HW: of P people, -1..1; the principal components of these.
+            pictures_P3HW: the same, with what is behind them; what goes with those components.
+        """
+        behind = F.interpolate(pictures_P3HW, BEHIND, mode="bilinear", antialias=True).flatten(1)
+        heads = heads_P3HW.flatten(1)
+        mean, mean_behind = heads.mean(0), behind.mean(0)
+        scores_PR, sizes_R, looks_RX = torch.linalg.svd(heads - mean, full_matrices=False)
+        count = min(len(heads) - 1, LOOKS)  # of P people without their mean there are P − 1
+        scale = len(heads) ** 0.5
+        self.heads.bias[: heads.shape[1]] = mean
+        self.behind.bias[:] = mean_behind
+        self.heads.weight[: heads.shape[1], :count] = (
+            looks_RX[:count] * sizes_R[:count, None] / scale
+        ).T
+        self.behind.weight[:, :count] = (behind - mean_behind).T @ scores_PR[:, :count] / scale
 
     def forward(self, numbers_ND: Tensor) -> tuple[Tensor, Tensor]:
         """Return heads (N, 4, H, W) and what is behind them (N, 3, H, W)."""

@@ -12,7 +12,7 @@ from speech2video.options.evaluate_face_options import EvaluateFaceOptions
 from speech2video.options.train_speech2face_options import TrainSpeech2FaceOptions
 from speech2video.util.checkpoint_folder import OPTIONS, for_use
 from speech2video.util.errors import DataError
-from speech2video.util.log_mels import log_mels, normalised
+from speech2video.util.log_mels import log_mels
 
 
 class Run:
@@ -46,7 +46,7 @@ class Run:
         return self._face.of_wave(wave_S, **how)
 
     def _hear(self, wave_S: np.ndarray) -> Heard:
-        return self._face.hear([normalised(log_mels(wave_S))])
+        return self._face.hear([log_mels(wave_S)])
 
 
 def load_runs(options: EvaluateFaceOptions) -> tuple[Run, dict[str, Run]]:

@@ -111,11 +111,11 @@ def test_items_follow_from_their_seed() -> None:
 
 def test_parts_of_a_voice_are_left_out() -> None:
     item = FaceMotionDataset(recordings(), noise=1, frames=16)[Item(0, 3)]
-    mel, left = item["mel"], item["masked_mel"]
-    assert left.shape == mel.shape and left.dtype == mel.dtype
+    voice, left = item["voice"], item["masked_voice"]
+    assert left.shape == voice.shape and left.dtype == voice.dtype
     gone = left == 0
     assert 0 < float(gone.float().mean()) < 0.5
-    assert float((left - mel)[~gone].std()) == pytest.approx(0.2, rel=0.1)
+    assert float((left - voice)[~gone].std()) == pytest.approx(0.2, rel=0.1)
 
 
 def test_lips_that_are_not_seen_count_nothing() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from speech2video.data.face_clip import EMOTIONS
-from speech2video.models.speech2face import Speech2Face
+from speech2video.models.speech2face import Heard, Speech2Face
 from speech2video.util.errors import DataError
 from speech2video.util.log_mels import log_mels, normalised
 from speech2video.util.mel_chunks import HEARD
@@ -23,22 +23,33 @@ def face() -> Speech2Face:
 
 
 @pytest.fixture(scope="module")
-def mel() -> np.ndarray:
-    return normalised(log_mels(recording(frames=FRAMES).wave_S))
+def log_mel() -> np.ndarray:
+    return log_mels(recording(frames=FRAMES).wave_S)
+
+
+@pytest.fixture(scope="module")
+def mel(log_mel: np.ndarray) -> np.ndarray:
+    return normalised(log_mel)
+
+
+@pytest.fixture(scope="module")
+def heard(face: Speech2Face, log_mel: np.ndarray) -> Heard:
+    return face.hear([log_mel])
 
 
 def cut(mel_BL: np.ndarray, *frames: int) -> list[np.ndarray]:
     return np.split(mel_BL, 4 * np.cumsum(frames), 1)
 
 
-def test_how_the_sound_is_cut_changes_no_bit(face: Speech2Face, mel: np.ndarray) -> None:
-    heard = face.hear([mel])
+def test_how_the_sound_is_cut_changes_no_bit(
+    face: Speech2Face, mel: np.ndarray, log_mel: np.ndarray, heard: Heard
+) -> None:
     whole = np.stack(list(face.stream([mel], heard=heard, seed=1)))
     assert whole.shape == (FRAMES, 3, SIZE, SIZE) and whole.dtype == np.uint8
     for pieces in ((1,) * (FRAMES - 1), (7, 0, 20)):
         parts = np.stack(list(face.stream(iter(cut(mel, *pieces)), heard=heard, seed=1)))
         assert np.array_equal(parts, whole)
-        again = face.hear(iter(cut(mel, *pieces)))
+        again = face.hear(iter(cut(log_mel, *pieces)))
         assert torch.equal(again.identity_D, heard.identity_D)
     wave = recording(frames=FRAMES).wave_S
     assert np.array_equal(face.of_wave(wave, seed=1), whole)
@@ -54,7 +65,7 @@ def test_the_stream_is_what_the_networks_give_as_a_whole(
     torch.testing.assert_close(content, whole[:, LOOK_AHEAD:], atol=1e-5, rtol=1e-4)
 
 
-def test_frames_come_while_sound_comes(face: Speech2Face, mel: np.ndarray) -> None:
+def test_frames_come_while_sound_comes(face: Speech2Face, mel: np.ndarray, heard: Heard) -> None:
     pushed = 0
 
     def chunks():
@@ -63,61 +74,64 @@ def test_frames_come_while_sound_comes(face: Speech2Face, mel: np.ndarray) -> No
             pushed += 1
             yield part
 
-    for number, _ in enumerate(face.stream(chunks(), heard=face.hear([mel]))):
+    for number, _ in enumerate(face.stream(chunks(), heard=heard)):
         assert pushed <= number + 1 + LOOK_AHEAD
 
 
-def test_the_seed_decides_what_speech_does_not_say(face: Speech2Face, mel: np.ndarray) -> None:
-    one, same, other = (np.stack(list(face.stream([mel], seed=seed))) for seed in (1, 1, 2))
+def test_the_seed_decides_what_speech_does_not_say(
+    face: Speech2Face, mel: np.ndarray, heard: Heard
+) -> None:
+    takes = [list(face.stream([mel], heard=heard, seed=seed)) for seed in (1, 1, 2)]
+    one, same, other = map(np.stack, takes)
     assert np.array_equal(one, same) and not np.array_equal(one, other)
 
 
-def test_an_emotion_can_be_asked_for(face: Speech2Face, mel: np.ndarray) -> None:
-    heard = face.hear([mel])
+def test_an_emotion_can_be_asked_for(face: Speech2Face, mel: np.ndarray, heard: Heard) -> None:
     happy = face.feeling(heard, "happy")
     assert happy.emotion == "happy" and torch.equal(happy.identity_D, heard.identity_D)
     torch.testing.assert_close(happy.code_E, face.networks["generator"].codes[2])
-    asked = np.stack(list(face.stream([mel], emotion="happy")))
-    assert not np.array_equal(asked, np.stack(list(face.stream([mel]))))
+    asked = np.stack(list(face.stream([mel], heard=heard, emotion="happy")))
+    assert not np.array_equal(asked, np.stack(list(face.stream([mel], heard=heard))))
     assert np.array_equal(asked, np.stack(list(face.stream([mel], heard=happy))))
 
 
-def test_only_trained_emotions_can_be_asked_for(mel: np.ndarray) -> None:
+def test_only_trained_emotions_can_be_asked_for(mel: np.ndarray, log_mel: np.ndarray) -> None:
     networks = small_networks().eval()
     networks["emotion"].known[2:] = 0
     face = Speech2Face(networks)
-    assert face.emotions == EMOTIONS[:2] and face.hear([mel]).emotion in EMOTIONS[:2]
+    heard = face.hear([log_mel])
+    assert face.emotions == EMOTIONS[:2] and heard.emotion in EMOTIONS[:2]
     for emotion in ("happy", "bored"):
         with pytest.raises(DataError, match=f"emotion {emotion}: .* neutral, calm"):
-            list(face.stream([mel], emotion=emotion))
+            list(face.stream([mel], heard=heard, emotion=emotion))
 
 
 @pytest.mark.parametrize("frames", [1, 3, HEARD - 1, HEARD, HEARD + 1])
-def test_any_length_is_heard_and_shown(face: Speech2Face, mel: np.ndarray, frames: int) -> None:
-    part = mel[:, : 4 * frames]
+def test_any_length_is_heard_and_shown(face: Speech2Face, log_mel: np.ndarray, frames: int) -> None:
+    part = log_mel[:, : 4 * frames]
     heard = face.hear([part])
     torch.testing.assert_close(heard.identity_D.norm(), torch.tensor(1.0))
     torch.testing.assert_close(heard.emotion_8.sum(), torch.tensor(1.0))
-    assert len(list(face.stream([part]))) == frames
+    assert len(list(face.stream([normalised(part)], heard=heard))) == frames
 
 
-def test_bad_input_is_named(face: Speech2Face, mel: np.ndarray) -> None:
+def test_bad_input_is_named(face: Speech2Face, mel: np.ndarray, heard: Heard) -> None:
     with pytest.raises(DataError, match="the sound is empty"):
-        list(face.stream([]))
+        face.hear([])
     with pytest.raises(DataError, match=r"log-mels \(80, 3\)"):
-        list(face.stream([mel[:, :3]]))
+        list(face.stream([mel[:, :3]], heard=heard))
     with pytest.raises(DataError, match="takes no picture"):
-        list(face.stream([mel], still=np.zeros((3, SIZE, SIZE), np.uint8)))
+        list(face.stream([mel], heard=heard, still=np.zeros((3, SIZE, SIZE), np.uint8)))
 
 
-def test_the_baseline_needs_a_picture(mel: np.ndarray) -> None:
+def test_the_baseline_needs_a_picture(mel: np.ndarray, log_mel: np.ndarray) -> None:
     face = Speech2Face(small_networks(still=True).eval())
+    heard = face.hear([log_mel])
     with pytest.raises(DataError, match="one is needed"):
-        list(face.stream([mel]))
+        list(face.stream([mel], heard=heard))
     with pytest.raises(DataError, match=r"a still of \(3, 8, 8\)"):
-        list(face.stream([mel], still=np.zeros((3, 8, 8), np.uint8)))
+        list(face.stream([mel], heard=heard, still=np.zeros((3, 8, 8), np.uint8)))
     pictures = [recording(person).frames_T3HW[0] for person in range(2)]
-    heard = face.hear([mel])
     ann, bob = (np.stack(list(face.stream([mel], heard=heard, still=p))) for p in pictures)
     assert not np.array_equal(ann, bob)
     elsewhere = replace(heard, identity_D=-heard.identity_D)  # a picture says who it is

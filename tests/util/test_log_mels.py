@@ -15,6 +15,7 @@ from speech2video.util.log_mels import (
     RATE,
     LogMelStream,
     RunningNormaliser,
+    coloured,
     log_mels,
     mel_filters,
     normalised,
@@ -64,6 +65,18 @@ def test_gain_is_normalised_away(wave_S: np.ndarray) -> None:
 
 def test_silence_stays_finite() -> None:
     assert not normalised(log_mels(np.zeros(5 * FRAME, np.float32))).any()
+
+
+def test_colour_stays_and_gain_goes(wave_S: np.ndarray) -> None:
+    mels_BN = log_mels(wave_S)
+    usual = np.linspace(-5, -7, BANDS), np.linspace(1, 2, BANDS)
+    tilt_B1 = np.linspace(-1, 1, BANDS)[:, None]
+    level_BN, tilted_BN = (coloured(mels_BN + more, *usual) for more in (2 * usual[1][:, None], 0))
+    np.testing.assert_allclose(level_BN, tilted_BN, atol=1e-4)
+    tilted_BN = coloured(mels_BN + tilt_B1, *usual)
+    moved_B = (tilted_BN - level_BN).mean(1)
+    assert moved_B[0] < -0.3 and moved_B[-1] > 0.3
+    assert not np.ptp(tilted_BN - level_BN, axis=1).max() > 1e-4
 
 
 def test_a_stream_is_normalised_as_it_comes(wave_S: np.ndarray) -> None:

@@ -1,0 +1,58 @@
+"""Mean looks: a head that has been moved is put back, and a portrait begins as everybody's own."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from speech2video.data.face_motion import FaceMotionDataset
+from speech2video.models.face_portraits import inverse, mean_looks
+from speech2video.models.networks.face_generator import moved, placement
+from speech2video.models.networks.face_looks import BEHIND, COLOURS, Portrait
+from speech2video.models.pose2video import to_floats
+from tests.face_clips import SIZE, recordings
+
+
+def test_an_inverse_undoes_a_move() -> None:
+    torch.manual_seed(0)
+    place_M23 = placement(torch.tensor([[0.1, -0.05, 0.2, 0.1], [0.0, 0.0, -0.1, -0.2]]))
+    down, across = torch.meshgrid(*[torch.linspace(-1, 1, 64)] * 2, indexing="ij")
+    smooth = torch.exp(-4 * (down.square() + (across - 0.2).square())).expand(2, 1, -1, -1)
+    back = moved(moved(smooth, place_M23), inverse(place_M23))
+    assert float((back - smooth)[..., 16:48, 16:48].abs().max()) < 0.02
+    assert float((moved(smooth, place_M23) - smooth).abs().max()) > 0.1
+
+
+def test_looks_are_of_each_person() -> None:
+    dataset = FaceMotionDataset(recordings(), noise=1, frames=16)
+    still = FaceMotionDataset(
+        [replace(r, points_TK2=np.full_like(r.points_TK2, np.nan)) for r in dataset.recordings],
+        noise=1,
+        frames=16,
+    )
+    for heads, pictures in (mean_looks(dataset), mean_looks(still)):
+        assert heads.shape == pictures.shape == (len(dataset.speakers), 3, SIZE, SIZE)
+    torch.testing.assert_close(heads, pictures, atol=1e-4, rtol=0)  # who is not seen does not move
+    own = [r for r in dataset.recordings if r.speaker == dataset.speakers[0]]
+    usual = torch.stack([to_floats(torch.from_numpy(r.frames_T3HW)).mean(0) for r in own]).mean(0)
+    assert float((pictures[0] - usual).abs().mean()) < 0.05
+    assert float((pictures[1] - usual).abs().mean()) > 0.1
+
+
+def test_a_portrait_begins_as_everybodys_own() -> None:
+    torch.manual_seed(0)
+    people, size = 4, 32
+    heads, pictures = torch.rand(2, people, COLOURS, size, size).mul(2).sub(1)
+    portrait = Portrait(identity=8, size=size)
+    portrait.begin_with(heads, pictures)
+    colours = COLOURS * size**2
+    mean, looks = portrait.heads.bias[:colours], portrait.heads.weight[:colours]
+    torch.testing.assert_close(mean, heads.mean(0).flatten())
+    scores, *_ = torch.linalg.lstsq(looks[:, : people - 1], (heads.flatten(1) - mean).T)
+    torch.testing.assert_close(scores.square().mean(1), torch.ones(people - 1), atol=1e-3, rtol=0)
+    rebuilt = (looks[:, : people - 1] @ scores).T + mean
+    torch.testing.assert_close(rebuilt, heads.flatten(1), atol=1e-4, rtol=0)
+    assert not looks[:, people - 1 :].any()
+    behind = (portrait.behind.weight[:, : people - 1] @ scores).T + portrait.behind.bias
+    small = torch.nn.functional.interpolate(pictures, BEHIND, mode="bilinear", antialias=True)
+    torch.testing.assert_close(behind, small.flatten(1), atol=1e-4, rtol=0)
