@@ -14,8 +14,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator
-
-import torch
+from typing import TYPE_CHECKING
 
 from speech2video.models.speech_list import make_videos
 from speech2video.models.walk import walk_of
@@ -24,12 +23,13 @@ from speech2video.util import distributed
 from speech2video.util.errors import run_command
 from speech2video.util.speech_source import Speech, read_list, recorded, spoken
 
+if TYPE_CHECKING:  # the package comes before torch, see speech2video/__init__.py
+    import torch
+
 
 def main() -> None:
     options = TestOptions.parse()
-    device = distributed.start(options.device)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    device = distributed.start(options.device, threads=options.threads)
     try:
         if options.audio_list:
             make_listed(options, device)
@@ -39,7 +39,7 @@ def main() -> None:
         distributed.stop()
 
 
-def make_one(options: TestOptions, device: torch.device) -> None:
+def make_one(options: TestOptions, device: "torch.device") -> None:
     """Make the one video that is asked for."""
     walk = walk_of(options)
     loaded = walk.load(options, device)
@@ -48,7 +48,7 @@ def make_one(options: TestOptions, device: torch.device) -> None:
         print(f"{options.outputs(speech.stem).video}: {frames} frames")
 
 
-def make_listed(options: TestOptions, device: torch.device) -> None:
+def make_listed(options: TestOptions, device: "torch.device") -> None:
     """Make this process's share of a list, and wait for the others; ends with 2 if any failed."""
     sounds = read_list(options.audio_list)[distributed.rank() :: distributed.world_size()]
     failed = make_videos(sounds, options, device)

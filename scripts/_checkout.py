@@ -4,3 +4,4 @@ import sys
 from pathlib import Path
 
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
+import speech2video  # noqa: F401 - before torch, see there

@@ -6,6 +6,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -45,3 +47,12 @@ def test_plain_checkout_runs_scripts_without_installing(tmp_path: Path) -> None:
     run = [sys.executable, "-c", code]
     found = subprocess.run(run, cwd=copy / "scripts", capture_output=True, text=True, check=True)
     assert found.stdout.startswith(str(copy))
+
+
+@pytest.mark.parametrize(("folder", "module"), [(".", "test"), ("scripts", "benchmark")])
+def test_what_times_the_pipeline_imports_the_package_before_torch(folder: str, module: str) -> None:
+    """OpenMP reads how threads wait when torch comes; by then the package must have said it."""
+    command = [sys.executable, "-X", "importtime", "-c", f"import {module}"]
+    done = subprocess.run(command, cwd=ROOT / folder, capture_output=True, text=True, check=True)
+    order = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines()]
+    assert order.index("speech2video") < order.index("torch")

@@ -29,16 +29,19 @@ def is_launched() -> bool:
     return all(name in os.environ for name in _ENVIRONMENT)
 
 
-def start(device: str = "auto") -> torch.device:
+def start(device: str = "auto", *, threads: int | None = None) -> torch.device:
     """Join torchrun's other processes, if there are any; return this one's device.
 
     Args:
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
+        threads: processor cores that torch is to use; all there are if left out.
 
     Raises:
         OptionError: "cuda" without a GPU for each process of this machine.
     """
     chosen = _device(device)
+    if threads is not None:
+        torch.set_num_threads(threads)
     if is_launched() and not dist.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=TIMEOUT)
