@@ -22,7 +22,7 @@ from speech2video.models import speech2face
 from speech2video.models.pipeline import check_places
 from speech2video.models.speaker import identity
 from speech2video.models.speech2face import Heard, Speech2Face
-from speech2video.options.test_options import TestOptions
+from speech2video.options.test_options import SPEECH2FACE, TestOptions
 from speech2video.util.audio import read_audio
 from speech2video.util.errors import DataError
 from speech2video.util.hearing import check_sound
@@ -32,7 +32,6 @@ from speech2video.util.speech_source import Speech
 from speech2video.util.stages import Stages
 from speech2video.util.video import write_video
 
-SPEECH2FACE = "speech2face"
 FPS = 25
 
 
