@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from speech2video.data.face_clip import EMOTIONS
 from speech2video.data.face_motion import FaceMotionDataset, heard_otherwise
@@ -48,7 +48,7 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
         heard, noise=options.noise, frames=options.frames, item_count=options.epoch_items
     )
     networks = speech2face.build(options)
-    set_statistics(networks, dataset, split.training)
+    looks_PK = set_statistics(networks, dataset, split.training)
     model = Speech2FaceModel(
         networks,
         speakers=len(dataset.speakers),
@@ -60,6 +60,7 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
         ema=options.ema,
         clip=options.clip,
         weights=weights,
+        looks=looks_PK,
         given=given,
         validated_frames=options.validate_frames,
         device=device,
@@ -84,18 +85,23 @@ def teachers(options: TrainSpeech2FaceOptions, device: torch.device) -> dict[str
 
 def set_statistics(
     networks: nn.ModuleDict, dataset: FaceMotionDataset, recordings: Sequence[FaceRecording]
-) -> None:
-    """Give the networks the statistics of what they are trained on."""
+) -> Tensor | None:
+    """Give the networks the statistics of what they are trained on.
+
+    Returns the mixtures that people's portraits begin as (P, `face_looks.LOOKS`), None for a
+    generator without portraits.
+    """
     for name, value in dataset.motion_statistics().items():
         getattr(networks["noise"], name).copy_(value)
     networks["content"].mel_mean.copy_(torch.from_numpy(dataset.mel_mean_B))
     networks["content"].mel_deviation.copy_(torch.from_numpy(dataset.mel_deviation_B))
-    if hasattr(networks["generator"], "portrait"):
-        networks["generator"].portrait.begin_with(*mean_looks(dataset))
     known = {recording.emotion for recording in recordings} - {""}
     if known:
         shown = torch.tensor([float(name in known) for name in EMOTIONS])
         networks["emotion"].known.copy_(shown)
+    if not hasattr(networks["generator"], "portrait"):
+        return None
+    return networks["generator"].portrait.begin_with(*mean_looks(dataset))
 
 
 def spread(recordings: Sequence[FaceRecording], count: int) -> list[FaceRecording]:

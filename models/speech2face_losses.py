@@ -25,6 +25,8 @@ class FaceLossWeights:
     contrast: float = 0.5
     emotion_distance: float = 1.0
     lips: float = 1.0
+    # portraits, by the people's mean looks
+    looks: float = 1.0
     # what is kept apart
     speaker_in_emotion: float = 0.05
     emotion_in_identity: float = 0.05

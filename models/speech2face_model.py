@@ -74,6 +74,7 @@ class Speech2FaceModel(BaseModel):
         learning_rate, adversary_rate: of the two kinds of Adam, to begin with.
         painted: share of a batch that faces are painted of.
         pictures: of a stretch that are painted, consecutive ones.
+        looks: (P, K) of the people, what their portraits begin as; see `Portrait.begin_with`.
         given: teachers of a user's own, "identity" and "emotion", in place of those trained here.
         validated_frames: of each clip that is validated on.
     """
@@ -93,6 +94,7 @@ class Speech2FaceModel(BaseModel):
         ema: float | None = 0.998,
         clip: float | None = 1.0,
         weights: FaceLossWeights | None = None,
+        looks: Tensor | None = None,
         given: Mapping[str, Look] | None = None,
         validated_frames: int = 75,
         device: torch.device | str = "cpu",
@@ -104,6 +106,7 @@ class Speech2FaceModel(BaseModel):
         self.given, self.validated_frames = dict(given or {}), validated_frames
         for name, network in networks.items():
             self.add_network(name, network, ema_decay=ema)
+        self.looks_PK = None if looks is None else looks.to(self.device)
         self.takes_still = hasattr(networks["generator"], "look")
         self.teachers = self.add_network(
             "teachers", FaceTeachers(speakers=speakers, lips=len(LIPS))
@@ -188,6 +191,8 @@ class Speech2FaceModel(BaseModel):
             codes["emotion_in_identity"] = reversed_gradient(identity_ND)
             terms["identity_distance"] = lambda: identity_distance(identity_ND, seen_ND)
             terms["contrast"] = lambda: contrast(identity_ND, seen_ND)
+            if self.looks_PK is not None:
+                terms["looks"] = lambda: self._looks_error(identity_ND, batch["speaker"])
         if self._uses("emotion_distance", "speaker_in_emotion", "covariance"):
             logits_N8 = self.net("emotion").train()(voice)
             emotion_N8 = logits_N8.softmax(1)
@@ -198,6 +203,14 @@ class Speech2FaceModel(BaseModel):
             codes |= self._content_codes(self._content(batch["mel"]))
         losses = self._only_used(terms) | self._read(codes, batch)
         return losses | self._only_used({"motion_statistics": lambda: self._motion_error(batch)})
+
+    def _looks_error(self, identity_ND: Tensor, speaker_N: Tensor) -> Tensor:
+        """Return how far portraits are from people's own, before any of them is painted.
+
+        Else a generator would have to find out whom a code means while it paints with it.
+        """
+        guess_NK = self.net("generator")(identity_ND.detach())
+        return (guess_NK - self.looks_PK[speaker_N]).square().mean()
 
     def _motion_error(self, batch: Mapping[str, Tensor]) -> Tensor:
         made_NTM, _ = self.net("noise")(batch["noise"])

@@ -93,17 +93,30 @@ class FaceGenerator(nn.Module):
         self._draw_weights()
 
     def forward(
-        self, who: Tensor, content_NTC: Tensor, emotion_N8: Tensor, motion_NTM: Tensor
+        self,
+        who: Tensor,
+        content_NTC: Tensor | None = None,
+        emotion_N8: Tensor | None = None,
+        motion_NTM: Tensor | None = None,
     ) -> Tensor:
-        """Return frames (N, T, 3, H, W); `who` is an identity (N, 128), or a still, see above."""
+        """Return frames (N, T, 3, H, W); `who` is an identity (N, 128), or a still, see above.
+
+        Of an identity alone, return its `mixture`.
+        """
+        if content_NTC is None:
+            return self.mixture(who)
         person = self.begin(who) if who.ndim == 2 else self.begin_with_still(who)
         return self.frames(person, content_NTC, emotion_N8, motion_NTM)
 
     def begin(self, identity_ND: Tensor) -> Person:
         """Return somebody's looks, by their identity, a unit vector."""
-        numbers_ND = identity_ND * identity_ND.shape[1] ** 0.5  # about 1 each
+        numbers_ND = scaled(identity_ND)
         coarse = self.imagine(numbers_ND).unflatten(1, (-1, COARSE // 2, COARSE // 2))
         return Person(*self.portrait(numbers_ND), self.person(coarse))
+
+    def mixture(self, identity_ND: Tensor) -> Tensor:
+        """Return which looks somebody's portrait is a mixture of (N, `face_looks.LOOKS`)."""
+        return self.portrait.mix(scaled(identity_ND))
 
     def begin_with_still(self, still_N3HW: Tensor) -> Person:
         """Return somebody's looks, by a picture (N, 3, H, W) -1..1 of them."""
@@ -181,6 +194,11 @@ class Block(nn.Module):
         hidden = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         hidden = self.first(F.relu(hidden * (1 + scale) + shift))
         return x + self.second(F.relu(hidden * (1 + scale_2) + shift_2))
+
+
+def scaled(identity_ND: Tensor) -> Tensor:
+    """Return unit vectors (N, D) with numbers of about 1."""
+    return identity_ND * identity_ND.shape[1] ** 0.5
 
 
 def each_frame(maps_NCHW: Tensor, length: int) -> Tensor:

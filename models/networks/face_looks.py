@@ -50,8 +50,11 @@ class Portrait(nn.Module):
             self.heads.bias[COLOURS * size**2 :] = OPAQUE
 
     @torch.no_grad()
-    def begin_with(self, heads_P3HW: Tensor, pictures_P3HW: Tensor) -> None:
-        """Set the mean of people's looks, and in what they mostly differ, each about 1 in size.
+    def begin_with(self, heads_P3HW: Tensor, pictures_P3HW: Tensor) -> Tensor:
+        """Set the mean of people's looks, and in what they mostly differ.
+
+        Return whose looks are which mixture (P, `LOOKS`), of numbers of about 1: what `mix` is to
+        say of each person.
 
         Args:
             heads_P3HW: of P people, -1..1; the principal components of these.
@@ -69,6 +72,7 @@ class Portrait(nn.Module):
             looks_RX[:count] * sizes_R[:count, None] / scale
         ).T
         self.behind.weight[:, :count] = (behind - mean_behind).T @ scores_PR[:, :count] / scale
+        return F.pad(scale * scores_PR[:, :count], (0, LOOKS - count))
 
     def forward(self, numbers_ND: Tensor) -> tuple[Tensor, Tensor]:
         """Return heads (N, 4, H, W) and what is behind them (N, 3, H, W)."""

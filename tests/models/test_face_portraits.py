@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from speech2video.data.face_motion import FaceMotionDataset
 from speech2video.models.face_portraits import inverse, mean_looks
 from speech2video.models.networks.face_generator import moved, placement
-from speech2video.models.networks.face_looks import BEHIND, COLOURS, Portrait
+from speech2video.models.networks.face_looks import BEHIND, COLOURS, LOOKS, Portrait
 from speech2video.models.pose2video import to_floats
 from tests.face_clips import SIZE, recordings
 
@@ -44,15 +45,16 @@ def test_a_portrait_begins_as_everybodys_own() -> None:
     people, size = 4, 32
     heads, pictures = torch.rand(2, people, COLOURS, size, size).mul(2).sub(1)
     portrait = Portrait(identity=8, size=size)
-    portrait.begin_with(heads, pictures)
-    colours = COLOURS * size**2
-    mean, looks = portrait.heads.bias[:colours], portrait.heads.weight[:colours]
-    torch.testing.assert_close(mean, heads.mean(0).flatten())
-    scores, *_ = torch.linalg.lstsq(looks[:, : people - 1], (heads.flatten(1) - mean).T)
-    torch.testing.assert_close(scores.square().mean(1), torch.ones(people - 1), atol=1e-3, rtol=0)
-    rebuilt = (looks[:, : people - 1] @ scores).T + mean
-    torch.testing.assert_close(rebuilt, heads.flatten(1), atol=1e-4, rtol=0)
-    assert not looks[:, people - 1 :].any()
-    behind = (portrait.behind.weight[:, : people - 1] @ scores).T + portrait.behind.bias
-    small = torch.nn.functional.interpolate(pictures, BEHIND, mode="bilinear", antialias=True)
-    torch.testing.assert_close(behind, small.flatten(1), atol=1e-4, rtol=0)
+    looks_PK = portrait.begin_with(heads, pictures)
+    assert looks_PK.shape == (people, LOOKS) and not looks_PK[:, people - 1 :].any()
+    torch.testing.assert_close(looks_PK.square().mean(0)[: people - 1], torch.ones(people - 1))
+    nobody = torch.zeros(people, 8)
+    with torch.no_grad():
+        portrait.mix.weight.zero_()
+        for person, mixture_K in enumerate(looks_PK):
+            portrait.mix.bias[:] = mixture_K
+            head, behind = (one[person] for one in portrait(nobody))
+            torch.testing.assert_close(head[:COLOURS], heads[person], atol=1e-4, rtol=0)
+            small = F.interpolate(pictures, BEHIND, mode="bilinear", antialias=True)
+            wide = F.interpolate(small, size, mode="bilinear", align_corners=False)[person]
+            torch.testing.assert_close(behind, wide, atol=1e-4, rtol=0)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from speech2video.models.networks.face_looks import LOOKS
 from speech2video.models.speech2face_losses import (
     ADVERSARIES,
     GENERATOR,
@@ -101,6 +102,23 @@ def test_a_term_left_out_changes_its_own_loss_alone(term: str, batch: dict) -> N
         assert gone == (set(TERMS[term]) & LOSSES[stage]) | judges
         for name in set(left) - {"loss"}:
             assert left[name] == pytest.approx(whole[name], rel=1e-5, abs=1e-7), name
+
+
+def test_portraits_learn_whom_a_code_means_before_any_is_painted(batch: dict) -> None:
+    torch.manual_seed(0)
+    made, plain = model(STUDENTS, looks=torch.randn(2, LOOKS)), model(STUDENTS)
+    before = state(made)
+    first, usual = (numbers(one.training_step(batch)) for one in (made, plain))
+    moved = {key for key, weight in state(made).items() if not torch.equal(before[key], weight)}
+    mix = {"generator.portrait.mix.weight", "generator.portrait.mix.bias"}
+    assert {key for key in moved if key.startswith("generator")} == mix
+    assert set(first) == {"looks"} | set(usual)
+    for name in set(usual) - {"loss"}:
+        assert first[name] == usual[name], name
+    for _ in range(40):
+        made.step = STEP[STUDENTS]
+        last = numbers(made.training_step(batch))
+    assert last["looks"] < 0.7 * first["looks"]
 
 
 def test_a_student_without_a_teacher_learns_by_painting(batch: dict) -> None:

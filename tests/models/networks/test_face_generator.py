@@ -57,6 +57,14 @@ def test_all_that_is_given_counts(what: int) -> None:
     assert (made(*items) - before).abs().mean() > 1e-4
 
 
+def test_an_identity_alone_gives_its_mixture() -> None:
+    made, identity = generator(), torch.nn.functional.normalize(torch.randn(3, 128), dim=1)
+    looks = made(identity)
+    torch.testing.assert_close(looks, made.portrait.mix(identity * 128**0.5))
+    head, _ = made.portrait(identity * 128**0.5)
+    torch.testing.assert_close(made.portrait.heads(looks), head.flatten(1))
+
+
 def test_the_baseline_sees_a_picture_in_place_of_an_identity() -> None:
     made = generator(still=True)
     still = torch.rand(2, 3, 64, 64) * 2 - 1
