@@ -3,13 +3,13 @@
     person = generator.begin(identity)                             once a clip
     frames = generator.frames(person, content, emotion, motion)    (N, T, 3, H, W), -1..1
 
-Rebuilt. What somebody looks like is decoded once: a portrait, which a few hundred steps teach, for
-it is linear in the identity's numbers (as Turk and Pentland's eigenfaces, 1991); and a pyramid of
-maps. Both have a part that moves with the head and one that stands still behind it. The first is
-moved by the head's own shift, roll and zoom, so that hair and skin keep their detail and nobody has
-to learn to paint them anew at each place. The rest of the motion (turn, nod, lids), speech and
-emotion modulate the blocks on the way up, and what these paint is added to the portrait. No frame
-sees another one: a video cannot drift, however long. Most work is done at 32×32 and below.
+Rebuilt. What somebody looks like is decoded once: an identity becomes a mixture of looks, and this
+a portrait, made of eigenfaces (Turk and Pentland, 1991), and a pyramid of maps. Both have a part
+that moves with the head and one that stands still behind it. The first is moved by the head's own
+shift, roll and zoom, so that hair and skin keep their detail and nobody has to learn to paint them
+anew at each place. The rest of the motion (turn, nod, lids), speech and emotion modulate the blocks
+on the way up, and what these paint is added to the portrait. No frame sees another one: a video
+cannot drift, however long. Most work is done at 32×32 and below.
 
 The paper's baseline enters at the same place: `begin_with_still` takes a picture for the portrait
 and makes the pyramid of it.
@@ -25,6 +25,7 @@ from speech2video.models.networks.face_encoders import CODE, CONTENT, EMOTIONS, 
 from speech2video.models.networks.face_looks import (
     COARSE,
     COLOURS,
+    LOOKS,
     SHUFFLED,
     Person,
     PersonDecoder,
@@ -34,7 +35,7 @@ from speech2video.models.networks.face_looks import (
 from speech2video.util.errors import DataError
 
 PLACED = 4  # the first numbers of motion: right, down, roll, zoom
-STYLE = 192
+STYLE, MIXED = 192, 256  # hidden numbers: of what modulates, of what says whose looks these are
 PIVOT = (0.5, 0.4)  # of the picture: the eyes' middle, about which heads roll
 CHANNELS, BLOCKS = (128, 96, 64, 32), (1, 1, 1, 1)  # of each level, the coarsest first
 
@@ -74,8 +75,11 @@ class FaceGenerator(nn.Module):
         if still:
             self.look = StillEncoder(channels)
         else:
-            self.imagine = nn.Linear(identity, channels[0] * (COARSE // 2) ** 2)
-            self.portrait = Portrait(identity, size)
+            # Two layers, for a voice is never quite anybody's: a mixture that is linear in it has
+            # a little of everybody, other people's glasses too.
+            self.mix = nn.Sequential(nn.Linear(identity, MIXED), nn.GELU(), nn.Linear(MIXED, LOOKS))
+            self.imagine = nn.Linear(LOOKS, channels[0] * (COARSE // 2) ** 2)
+            self.portrait = Portrait(size)
         self.person = PersonDecoder(channels)
         self.codes = nn.Parameter(torch.randn(EMOTIONS, code))
         self.style = nn.Sequential(
@@ -110,13 +114,13 @@ class FaceGenerator(nn.Module):
 
     def begin(self, identity_ND: Tensor) -> Person:
         """Return somebody's looks, by their identity, a unit vector."""
-        numbers_ND = scaled(identity_ND)
-        coarse = self.imagine(numbers_ND).unflatten(1, (-1, COARSE // 2, COARSE // 2))
-        return Person(*self.portrait(numbers_ND), self.person(coarse))
+        looks_NK = self.mixture(identity_ND)
+        coarse = self.imagine(looks_NK).unflatten(1, (-1, COARSE // 2, COARSE // 2))
+        return Person(*self.portrait(looks_NK), self.person(coarse))
 
     def mixture(self, identity_ND: Tensor) -> Tensor:
-        """Return which looks somebody's portrait is a mixture of (N, `face_looks.LOOKS`)."""
-        return self.portrait.mix(scaled(identity_ND))
+        """Return which looks somebody is a mixture of (N, `face_looks.LOOKS`)."""
+        return self.mix(identity_ND * identity_ND.shape[1] ** 0.5)  # of numbers of about 1
 
     def begin_with_still(self, still_N3HW: Tensor) -> Person:
         """Return somebody's looks, by a picture (N, 3, H, W) -1..1 of them."""
@@ -194,11 +198,6 @@ class Block(nn.Module):
         hidden = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         hidden = self.first(F.relu(hidden * (1 + scale) + shift))
         return x + self.second(F.relu(hidden * (1 + scale_2) + shift_2))
-
-
-def scaled(identity_ND: Tensor) -> Tensor:
-    """Return unit vectors (N, D) with numbers of about 1."""
-    return identity_ND * identity_ND.shape[1] ** 0.5
 
 
 def each_frame(maps_NCHW: Tensor, length: int) -> Tensor:

@@ -35,12 +35,11 @@ class Person:
 
 
 class Portrait(nn.Module):
-    """An identity to a head, what it covers, and what is behind: mixtures of learned ones."""
+    """A mixture of looks to a head, what it covers, and what is behind it."""
 
-    def __init__(self, identity: int, size: int) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
-        self.mix = nn.Linear(identity, LOOKS)
         self.heads = nn.Linear(LOOKS, (COLOURS + 1) * size**2)
         self.behind = nn.Linear(LOOKS, COLOURS * BEHIND**2)
         with torch.no_grad():
@@ -53,8 +52,7 @@ class Portrait(nn.Module):
     def begin_with(self, heads_P3HW: Tensor, pictures_P3HW: Tensor) -> Tensor:
         """Set the mean of people's looks, and in what they mostly differ.
 
-        Return whose looks are which mixture (P, `LOOKS`), of numbers of about 1: what `mix` is to
-        say of each person.
+        Return whose looks are which mixture (P, `LOOKS`), of numbers of about 1.
 
         Args:
             heads_P3HW: of P people, -1..1; the principal components of these.
@@ -74,9 +72,8 @@ class Portrait(nn.Module):
         self.behind.weight[:, :count] = (behind - mean_behind).T @ scores_PR[:, :count] / scale
         return F.pad(scale * scores_PR[:, :count], (0, LOOKS - count))
 
-    def forward(self, numbers_ND: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, looks_NK: Tensor) -> tuple[Tensor, Tensor]:
         """Return heads (N, 4, H, W) and what is behind them (N, 3, H, W)."""
-        looks_NK = self.mix(numbers_ND)
         heads = self.heads(looks_NK).unflatten(1, (-1, self.size, self.size))
         behind = self.behind(looks_NK).unflatten(1, (-1, BEHIND, BEHIND))
         return heads, F.interpolate(behind, self.size, mode="bilinear", align_corners=False)

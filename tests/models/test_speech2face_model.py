@@ -110,8 +110,8 @@ def test_portraits_learn_whom_a_code_means_before_any_is_painted(batch: dict) ->
     before = state(made)
     first, usual = (numbers(one.training_step(batch)) for one in (made, plain))
     moved = {key for key, weight in state(made).items() if not torch.equal(before[key], weight)}
-    mix = {"generator.portrait.mix.weight", "generator.portrait.mix.bias"}
-    assert {key for key in moved if key.startswith("generator")} == mix
+    generator = {key for key in moved if key.startswith("generator")}
+    assert generator and all(key.startswith("generator.mix") for key in generator)
     assert set(first) == {"looks"} | set(usual)
     for name in set(usual) - {"loss"}:
         assert first[name] == usual[name], name

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from speech2video.models.networks.face_generator import FaceGenerator, moved, placement
+from speech2video.models.networks.face_looks import LOOKS
 from speech2video.util.errors import DataError
 
 MOTION, SMALL = 7, {"channels": (16, 8, 8, 8), "blocks": (1, 1, 1, 1)}
@@ -60,9 +61,10 @@ def test_all_that_is_given_counts(what: int) -> None:
 def test_an_identity_alone_gives_its_mixture() -> None:
     made, identity = generator(), torch.nn.functional.normalize(torch.randn(3, 128), dim=1)
     looks = made(identity)
-    torch.testing.assert_close(looks, made.portrait.mix(identity * 128**0.5))
-    head, _ = made.portrait(identity * 128**0.5)
-    torch.testing.assert_close(made.portrait.heads(looks), head.flatten(1))
+    assert looks.shape == (3, LOOKS) and not torch.equal(looks[0], looks[1])
+    head, behind = made.portrait(looks)
+    person = made.begin(identity)
+    assert torch.equal(person.head, head) and torch.equal(person.behind, behind)
 
 
 def test_the_baseline_sees_a_picture_in_place_of_an_identity() -> None:
