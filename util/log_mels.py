@@ -90,8 +90,8 @@ def normalised(mels_BN: np.ndarray) -> np.ndarray:
 def coloured(mels_BN: np.ndarray, mean_B: np.ndarray, deviation_B: np.ndarray) -> np.ndarray:
     """Return log-mels (80, N) in deviations of training voices' bands, with mean 0 in all together.
 
-    Who speaks and how they feel is heard in how strong bands are beside each other: on the demo's
-    voices, an encoder that hears this names one in ten more than one that hears `normalised`.
+    Who speaks and how they feel is heard in how strong bands are beside each other; how loud the
+    recording is says nothing of them.
     """
     mels_BN = (mels_BN - mean_B[:, None]) / deviation_B[:, None]
     return (mels_BN - mels_BN.mean()).astype(np.float32)
