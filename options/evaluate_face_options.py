@@ -72,7 +72,7 @@ class EvaluateFaceOptions(Options):
     draws: int = option(
         1000, "of the bootstrap, for the intervals", group="data", minimum=10, maximum=100000
     )
-    judge_steps: int = option(600, "of each judge's training", group="data", minimum=1)
+    judge_steps: int = option(1500, "of each judge's training", group="data", minimum=1)
     named: int = option(
         24, "clips that are made again for every named emotion", group="data", minimum=0
     )
