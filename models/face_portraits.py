@@ -18,11 +18,18 @@ LOOKED_AT = 8  # frames of each clip, evenly apart
 def mean_looks(dataset: FaceMotionDataset) -> tuple[Tensor, Tensor]:
     """Return people's mean head and mean picture, (P, 3, H, W) each, -1..1, by name.
 
-    Heads are moved back to where they are in the clip as a whole; pictures are as they are.
+    Heads are moved back to where they are in the clip as a whole; pictures are as they are. Clips
+    that are heard in several ways are seen in one, and looked at once.
     """
+    clips = {
+        recording.name: (recording, motion_TM)
+        for recording, motion_TM in reversed(
+            [*zip(dataset.recordings, dataset.motions, strict=True)]
+        )
+    }
     heads: dict[str, list[Tensor]] = {speaker: [] for speaker in dataset.speakers}
     pictures: dict[str, list[Tensor]] = {speaker: [] for speaker in dataset.speakers}
-    for recording, motion_TM in zip(dataset.recordings, dataset.motions, strict=True):
+    for recording, motion_TM in clips.values():
         rows = np.unique(np.linspace(0, len(recording) - 1, LOOKED_AT).round().astype(int))
         frames = to_floats(torch.from_numpy(np.ascontiguousarray(recording.frames_T3HW[rows])))
         place_M23 = placement(torch.from_numpy(motion_TM[rows, :PLACED]))

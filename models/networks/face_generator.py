@@ -105,7 +105,8 @@ class FaceGenerator(nn.Module):
     ) -> Tensor:
         """Return frames (N, T, 3, H, W); `who` is an identity (N, 128), or a still, see above.
 
-        Of an identity alone, return its `mixture`.
+        Of an identity alone, return its `mixture`: under DistributedDataParallel processes agree on
+        gradients of what is called by this method only.
         """
         if content_NTC is None:
             return self.mixture(who)

@@ -62,6 +62,10 @@ class Portrait(nn.Module):
         heads = heads_P3HW.flatten(1)
         mean, mean_behind = heads.mean(0), behind.mean(0)
         scores_PR, sizes_R, looks_RX = torch.linalg.svd(heads - mean, full_matrices=False)
+        # A component's sign is the library's choice. Another machine of a run, or one that goes on
+        # with it, must choose the same: whoever has most of it has it with a plus.
+        most_R = scores_PR.gather(0, scores_PR.abs().argmax(0, keepdim=True)).sign()
+        scores_PR, looks_RX = scores_PR * most_R, looks_RX * most_R.T
         count = min(len(heads) - 1, LOOKS)  # of P people without their mean there are P − 1
         scale = len(heads) ** 0.5
         self.heads.bias[: heads.shape[1]] = mean

@@ -40,6 +40,14 @@ def test_looks_are_of_each_person() -> None:
     assert float((pictures[1] - usual).abs().mean()) > 0.1
 
 
+def test_a_clip_heard_in_several_ways_is_looked_at_once() -> None:
+    once = FaceMotionDataset(recordings(), noise=1, frames=16)
+    unheard = [replace(r, frames_T3HW=255 - r.frames_T3HW) for r in once.recordings[:1]]
+    twice = FaceMotionDataset([*once.recordings, *unheard], noise=1, frames=16)
+    for looks, again in zip(mean_looks(once), mean_looks(twice), strict=True):
+        torch.testing.assert_close(looks, again)
+
+
 def test_a_portrait_begins_as_everybodys_own() -> None:
     torch.manual_seed(0)
     people, size = 4, 32
@@ -48,6 +56,8 @@ def test_a_portrait_begins_as_everybodys_own() -> None:
     looks_PK = portrait.begin_with(heads, pictures)
     assert looks_PK.shape == (people, LOOKS) and not looks_PK[:, people - 1 :].any()
     torch.testing.assert_close(looks_PK.square().mean(0)[: people - 1], torch.ones(people - 1))
+    for component_P in looks_PK[:, : people - 1].T:
+        assert component_P[component_P.abs().argmax()] > 0
     own, behind = portrait(looks_PK)
     torch.testing.assert_close(own[:, :COLOURS], heads, atol=1e-4, rtol=0)
     small = F.interpolate(pictures, BEHIND, mode="bilinear", antialias=True)
