@@ -37,10 +37,10 @@ class FaceLossWeights:
     reconstruction: float = 1.0
     structural: float = 0.2
     movement: float = 1.0
-    # pictures as the teachers see them
-    seen_identity: float = 0.1
-    seen_emotion: float = 0.02
-    seen_lips: float = 0.05
+    # pictures as the teachers see them; little, or specks that please them are painted
+    seen_identity: float = 0.02
+    seen_emotion: float = 0.005
+    seen_lips: float = 0.01
     # adversaries
     frame: float = 0.01
     matching: float = 0.05

@@ -37,6 +37,7 @@ from speech2video.models.networks.face_heads import Heads
 from speech2video.models.pose2video import to_floats
 from speech2video.models.speech2face_losses import (
     ADVERSARIES,
+    GENERATOR,
     STUDENTS,
     TEACHERS,
     FaceLossWeights,
@@ -49,6 +50,7 @@ from speech2video.util.training_log import TrainingLog
 ALL = "speech2face"  # the optimiser of all but the adversaries
 EPSILON = 1e-6  # of Adam, as in pose2video
 IDENTITY_TERMS = ("identity_distance", "contrast")
+APART = 3  # frames between pictures before adversaries come: neighbours teach the same twice
 LOOKS = 3  # frames of a stretch that teachers look at
 # Share of a picture's gradient that reaches what is heard: all of that of a generator that has
 # learned nothing yet drowns what lips teach, and the mouth stops following speech.
@@ -73,7 +75,7 @@ class Speech2FaceModel(BaseModel):
         schedule: of the stages.
         learning_rate, adversary_rate: of the two kinds of Adam, to begin with.
         painted: share of a batch that faces are painted of.
-        pictures: of a stretch that are painted, consecutive ones.
+        pictures: of a stretch that are painted; consecutive ones once adversaries judge them.
         looks: (P, K) of the people, what their portraits begin as; see `Portrait.begin_with`.
         given: teachers of a user's own, "identity" and "emotion", in place of those trained here.
         validated_frames: of each clip that is validated on.
@@ -129,7 +131,7 @@ class Speech2FaceModel(BaseModel):
         elif stage == STUDENTS:
             losses = self._distil(batch)
         else:
-            painting, losses = self._paint(batch)
+            painting, losses = self._paint(batch, apart=APART if stage == GENERATOR else 1)
             if stage == ADVERSARIES:
                 judged = self._judge(painting)
         losses |= judged
@@ -237,7 +239,7 @@ class Speech2FaceModel(BaseModel):
                 losses[name] = labelled_error(guess, batch[name.partition("_")[0]])
         return losses
 
-    def _paint(self, batch: Mapping[str, Tensor]) -> tuple[Painting, Losses]:
+    def _paint(self, batch: Mapping[str, Tensor], *, apart: int) -> tuple[Painting, Losses]:
         content_NTC = self._content(batch["mel"])
         losses = self._read(self._content_codes(content_NTC), batch)
         count = max(1, round(self.painted * len(batch["mel"])))
@@ -245,7 +247,7 @@ class Speech2FaceModel(BaseModel):
         identity_ND = self._heard("identity", batch["voice"], *IDENTITY_TERMS)
         emotion_N8 = self._heard("emotion", batch["voice"], "emotion_distance").softmax(1)
         who = to_floats(batch["still"]) if self.takes_still else identity_ND
-        painting = Painting(batch, pictures=self.pictures, length=content_NTC.shape[1])
+        painting = Painting(batch, pictures=self.pictures, length=content_NTC.shape[1], apart=apart)
         painting.identity_ND = identity_ND.detach()
         said_NPC = painting.picked(content_NTC[:count])
         if self._uses("lips"):

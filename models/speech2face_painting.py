@@ -34,10 +34,16 @@ View = tuple[Tensor, Tensor, dict[str, Any]]  # real, fake, what else the advers
 
 
 class Painting:
-    """Stretches of P consecutive frames, (N, P, 3, H, W) -1..1, of a batch's items.
+    """Stretches of P frames, (N, P, 3, H, W) -1..1, of a batch's items.
 
     Where in its item a stretch begins follows from the item's own place in its clip, which is
     drawn at random.
+
+    Args:
+        pictures: P.
+        length: frames of an item that content is known of.
+        apart: from one frame of a stretch to the next, or less where items are too short; what
+            adversaries judge is consecutive, 1.
 
     Attributes:
         real, fake: as they were, as painted. `fake` and `identity_ND` are set by who paints.
@@ -48,12 +54,16 @@ class Painting:
     fake: Tensor
     identity_ND: Tensor
 
-    def __init__(self, batch: Mapping[str, Tensor], *, pictures: int, length: int) -> None:
+    def __init__(
+        self, batch: Mapping[str, Tensor], *, pictures: int, length: int, apart: int = 1
+    ) -> None:
         settled = min(SETTLED, length - pictures)
-        first_N1 = settled + batch["begin"][:, None] % (length - pictures - settled + 1)
-        self._frames = first_N1 + torch.arange(pictures, device=first_N1.device)
-        columns = torch.arange(COLUMNS * pictures, device=first_N1.device)
-        self._columns = COLUMNS * first_N1 + columns
+        apart = max(1, min(apart, (length - settled - 1) // (pictures - 1)))
+        places = apart * torch.arange(pictures, device=batch["begin"].device)
+        room = length - settled - int(places[-1])
+        self._frames = settled + batch["begin"][:, None] % room + places
+        columns = torch.arange(COLUMNS, device=places.device)
+        self._columns = (COLUMNS * self._frames[..., None] + columns).flatten(1)
         self.real = to_floats(self.picked(batch["frames"]))
         self.boxes, self.present = (self.picked(batch[k]) for k in ("mouth_boxes", "present"))
         self.mel, self.shifted_mel = (self._heard(batch[k]) for k in ("mel", "shifted_mel"))

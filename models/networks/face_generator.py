@@ -8,8 +8,11 @@ a portrait, made of eigenfaces (Turk and Pentland, 1991), and a pyramid of maps.
 that moves with the head and one that stands still behind it. The first is moved by the head's own
 shift, roll and zoom, so that hair and skin keep their detail and nobody has to learn to paint them
 anew at each place. The rest of the motion (turn, nod, lids), speech and emotion modulate the blocks
-on the way up, and what these paint is added to the portrait. No frame sees another one: a video
-cannot drift, however long. Most work is done at 32×32 and below.
+on the way up. These bend the portrait, by a flow of 32×32 (as Wiles et al., X2Face, 2018, and
+Siarohin et al., First Order Motion Model, 2019, bend a still), and what they paint is added to it:
+a jaw that opens and a cheek that turns away are the same pixels elsewhere, and only teeth and
+shadows are new. No frame sees another one: a video cannot drift, however long. Most work is done at
+32×32 and below.
 
 The paper's baseline enters at the same place: `begin_with_still` takes a picture for the portrait
 and makes the pyramid of it.
@@ -38,6 +41,8 @@ PLACED = 4  # the first numbers of motion: right, down, roll, zoom
 STYLE, MIXED = 192, 256  # hidden numbers: of what modulates, of what says whose looks these are
 PIVOT = (0.5, 0.4)  # of the picture: the eyes' middle, about which heads roll
 CHANNELS, BLOCKS = (128, 96, 64, 32), (1, 1, 1, 1)  # of each level, the coarsest first
+BENT_BY = 2  # the level that tells the flow, or the last one
+FLOW_UNIT = 0.1  # of half a picture: what a flow of 1 out of the network means
 
 
 class FaceGenerator(nn.Module):
@@ -93,6 +98,8 @@ class FaceGenerator(nn.Module):
             nn.ModuleList(Block(width) for _ in range(count))
             for width, count in zip(channels, blocks, strict=False)
         )
+        self.bent_by = min(BENT_BY, len(channels) - 1)
+        self.bend = nn.Conv2d(channels[self.bent_by], 2, 3, padding=1)
         self.paint = nn.Conv2d(channels[-1], COLOURS * SHUFFLED**2, 3, padding=1)
         self._draw_weights()
 
@@ -153,14 +160,16 @@ class FaceGenerator(nn.Module):
         given = torch.cat((content_NTC, emotion_NTE, motion_NTM[..., PLACED:]), -1)
         style_MS = self.style(given.flatten(0, 1))
         place_M23 = placement(motion_NTM[..., :PLACED].flatten(0, 1))
-        x = None
+        x = flow = None
         for number, (level, maps) in enumerate(zip(self.levels, person.levels, strict=True)):
             moving, still = (each_frame(one, length) for one in maps)
-            here = moved(moving, place_M23) + still
+            here = moved(moving, place_M23, flow) + still
             x = here if x is None else F.pixel_shuffle(self.up[number - 1](x), 2) + here
             for block in level:
                 x = block(x, style_MS)
-        head = moved(each_frame(person.head, length), place_M23)
+            if number == self.bent_by:
+                flow = FLOW_UNIT * self.bend(x)
+        head = moved(each_frame(person.head, length), place_M23, flow)
         portrait = torch.lerp(
             each_frame(person.behind, length), head[:, :COLOURS], head[:, COLOURS:].sigmoid()
         )
@@ -175,6 +184,7 @@ class FaceGenerator(nn.Module):
                 nn.init.zeros_(layer.bias)
             if isinstance(layer, Block):
                 nn.init.zeros_(layer.second.weight)
+        nn.init.zeros_(self.bend.weight)
         nn.init.zeros_(self.paint.weight)  # the portrait comes first, what moves in it after
 
 
@@ -223,7 +233,15 @@ def placement(place_M4: Tensor) -> Tensor:
     return rows.unflatten(1, (2, 3))
 
 
-def moved(maps_MCHW: Tensor, place_M23: Tensor) -> Tensor:
-    """Return maps moved with the head; beyond the border its last pixels go on."""
-    grid = F.affine_grid(place_M23, list(maps_MCHW.shape), align_corners=False)
+def moved(maps_MCHW: Tensor, place_M23: Tensor, flow_M2HW: Tensor | None = None) -> Tensor:
+    """Return maps moved with the head; beyond the border its last pixels go on.
+
+    A flow, of any size, says how far off (right, down, in halves of a picture) its place alone what
+    is seen there was before.
+    """
+    size = list(maps_MCHW.shape)
+    grid = F.affine_grid(place_M23, size, align_corners=False)
+    if flow_M2HW is not None:
+        flow = F.interpolate(flow_M2HW.float(), size[2:], mode="bilinear", align_corners=False)
+        grid = grid + flow.permute(0, 2, 3, 1)
     return F.grid_sample(maps_MCHW, grid.to(maps_MCHW.dtype), "bilinear", "border", False)

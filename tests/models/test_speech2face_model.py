@@ -188,6 +188,18 @@ def test_a_painting_is_of_frames_and_their_own_speech(batch: dict) -> None:
         torch.testing.assert_close(painting.real[item], real)
 
 
+def test_frames_of_a_painting_may_be_apart(batch: dict) -> None:
+    length = ITEM_FRAMES - LOOK_AHEAD
+    places = torch.arange(ITEM_FRAMES).expand(len(batch["mel"]), -1)
+    for asked, found in ((2, 2), (100, (length - 5) // 4)):
+        painting = Painting(batch, pictures=5, length=length, apart=asked)
+        picked = painting.picked(places)
+        assert (picked[:, 1:] - picked[:, :-1] == found).all()
+        assert int(picked.min()) >= 4 and int(picked.max()) < length
+        last = batch["mel"][0][:, 4 * int(picked[0, -1]) :][:, :4]
+        assert torch.equal(painting.mel[0][:, -4:], last)
+
+
 def test_stillness_costs(batch: dict) -> None:
     painting = Painting(batch, pictures=5, length=ITEM_FRAMES - LOOK_AHEAD)
     painting.fake = painting.real.clone()

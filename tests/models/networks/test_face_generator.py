@@ -87,6 +87,28 @@ def test_what_moves_with_the_head_goes_where_it_goes(right: float, down: float) 
     torch.testing.assert_close(shown, expected, atol=1e-5, rtol=0)
 
 
+def test_a_flow_says_where_a_portrait_comes_from() -> None:
+    maps = torch.zeros(1, 1, 16, 16)
+    maps[0, 0, 7, 6] = 1
+    flow = torch.zeros(1, 2, 4, 4)
+    flow[:, 0], flow[:, 1] = -2 / 8, 1 / 8  # of half a picture: 2 pixels to the left, 1 down
+    shown = moved(maps, placement(torch.zeros(1, 4)), flow)
+    expected = torch.zeros_like(maps)
+    expected[0, 0, 6, 8] = 1
+    torch.testing.assert_close(shown, expected, atol=1e-5, rtol=0)
+
+
+def test_speech_bends_the_portrait_before_anything_is_painted() -> None:
+    made, identity, (content, emotion, motion) = generator(), torch.randn(2, 128), given()
+    still = 0 * motion
+    torch.nn.init.zeros_(made.paint.weight)
+    frames = made(identity, content, emotion, still)
+    assert torch.equal(frames[:, 0], frames[:, 1])  # at first it does not
+    torch.nn.init.normal_(made.bend.weight)
+    frames = made(identity, content, emotion, still)
+    assert (frames[:, 0] - frames[:, 1]).abs().mean() > 1e-3
+
+
 def test_heads_roll_and_zoom_about_the_eyes() -> None:
     points = torch.zeros(1, 1, 100, 100)
     points[0, 0, 35:45, 70:80] = 1  # to the right of the eyes' middle
