@@ -6,8 +6,7 @@ equal area). Sound before the first sample and after the last is silence. Logari
 power in units of full scale.
 
 `normalised` takes an utterance's mean and deviation out of each band, and with them most of a
-voice's colour: what is said is left. `RunningNormaliser` does so for speech that is still coming,
-from what has come and from what training voices had on average. `coloured` leaves the colour in.
+voice's colour: what is said is left. `coloured` leaves the colour in.
 """
 
 from functools import cache
@@ -25,7 +24,6 @@ COLUMNS = 4  # of a frame at 25 a second
 FRAME = COLUMNS * HOP  # samples
 FLOOR = 1e-8  # -80 dB of full scale: less in a band is silence
 LEAST_DEVIATION = 0.1  # nepers; silence is not made loud
-PRIOR_SECONDS = 1.0  # of speech that the training voices' mean counts as, once speech runs
 BATCH = 64_000  # samples computed at once: memory does not grow with the sound
 
 
@@ -95,46 +93,6 @@ def coloured(mels_BN: np.ndarray, mean_B: np.ndarray, deviation_B: np.ndarray) -
     """
     mels_BN = (mels_BN - mean_B[:, None]) / deviation_B[:, None]
     return (mels_BN - mels_BN.mean()).astype(np.float32)
-
-
-class RunningNormaliser:
-    """`normalised` for speech that comes in chunks: its mean and deviation so far.
-
-    They begin as the training voices', which count as `prior_seconds` of speech. The chunks' size
-    does not matter: each column is normalised by what came up to its own frame's end.
-
-    Args:
-        mean_B, deviation_B: (80,) of the training voices.
-    """
-
-    def __init__(
-        self,
-        mean_B: np.ndarray,
-        deviation_B: np.ndarray,
-        *,
-        prior_seconds: float = PRIOR_SECONDS,
-    ) -> None:
-        self._count = prior_seconds * RATE / HOP
-        mean_B, deviation_B = (np.asarray(v, np.float64) for v in (mean_B, deviation_B))
-        self._sum_B = self._count * mean_B
-        self._squares_B = self._count * (np.square(mean_B) + np.square(deviation_B))
-
-    def push(self, mels_BN: np.ndarray) -> np.ndarray:
-        """Take whole frames of log-mels (80, 4 n); return them normalised, (80, 4 n) float32."""
-        if mels_BN.shape[1] % COLUMNS:
-            raise ValueError(f"{mels_BN.shape[1]} columns; whole frames of {COLUMNS} are needed")
-        mels_BTC = mels_BN.reshape(BANDS, -1, COLUMNS).astype(np.float64)
-        frames = mels_BTC.shape[1]
-        if not frames:
-            return mels_BN.astype(np.float32)
-        count_T = self._count + COLUMNS * np.arange(1, frames + 1)
-        sum_BT = self._sum_B[:, None] + mels_BTC.sum(2).cumsum(1)
-        squares_BT = self._squares_B[:, None] + np.square(mels_BTC).sum(2).cumsum(1)
-        self._count, self._sum_B, self._squares_B = count_T[-1], sum_BT[:, -1], squares_BT[:, -1]
-        mean_BT = sum_BT / count_T
-        variance_BT = (squares_BT / count_T - np.square(mean_BT)).clip(min=LEAST_DEVIATION**2)
-        normal_BTC = (mels_BTC - mean_BT[..., None]) / np.sqrt(variance_BT)[..., None]
-        return normal_BTC.reshape(BANDS, -1).astype(np.float32)
 
 
 def mel_filters() -> np.ndarray:

@@ -1,7 +1,5 @@
 """Log-mels: librosa's filters, the same however the sound comes, each column at its own time."""
 
-from itertools import pairwise
-
 import librosa
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from speech2video.util.log_mels import (
     HOP,
     RATE,
     LogMelStream,
-    RunningNormaliser,
     coloured,
     log_mels,
     mel_filters,
@@ -77,26 +74,6 @@ def test_colour_stays_and_gain_goes(wave_S: np.ndarray) -> None:
     moved_BN = coloured(mels_BN + tilt_B1, *usual) - plain_BN
     assert moved_BN[0].max() < -0.3 and moved_BN[-1].min() > 0.3
     assert np.ptp(moved_BN, axis=1).max() < 1e-4
-
-
-def test_a_stream_is_normalised_as_it_comes(wave_S: np.ndarray) -> None:
-    mels_BN = log_mels(wave_S)
-    prior = mels_BN.mean(1) + 0.5, mels_BN.std(1)
-    whole_BN = RunningNormaliser(*prior).push(mels_BN)
-    running = RunningNormaliser(*prior)
-    cuts = (0, 1, 1, 9, mels_BN.shape[1] // COLUMNS)
-    pieces = [running.push(mels_BN[:, COLUMNS * a : COLUMNS * b]) for a, b in pairwise(cuts)]
-    np.testing.assert_allclose(np.concatenate(pieces, 1), whole_BN, atol=1e-5)
-    sure = RunningNormaliser(*prior, prior_seconds=1e9).push(mels_BN)
-    known_BN = (mels_BN - prior[0][:, None]) / prior[1][:, None]
-    np.testing.assert_allclose(sure, known_BN, atol=1e-3)
-    free = RunningNormaliser(*prior, prior_seconds=1e-9).push(mels_BN)
-    np.testing.assert_allclose(free[:, -COLUMNS:], normalised(mels_BN)[:, -COLUMNS:], atol=1e-3)
-
-
-def test_half_frames_are_refused() -> None:
-    with pytest.raises(ValueError, match="whole frames"):
-        RunningNormaliser(np.zeros(BANDS), np.ones(BANDS)).push(np.zeros((BANDS, 3)))
 
 
 @pytest.mark.parametrize(
