@@ -44,9 +44,8 @@ class FaceTeachers(nn.Module):
         """
         faces = shrunk(frames_N3HW, SIDE)
         identity_ND = F.normalize(self.identity(faces), dim=1)
-        people_SD = F.normalize(self.people, dim=1)
         return {
-            "speaker": SURENESS * identity_ND @ people_SD.T,
+            "speaker": self.tell_people(identity_ND),
             "emotion": self.emotion(faces),
             "lips": self.read_lips(frames_N3HW, boxes_N4),
         }
@@ -54,6 +53,10 @@ class FaceTeachers(nn.Module):
     def recognise(self, frames_N3HW: Tensor) -> Tensor:
         """Return identities (N, 128), unit vectors."""
         return F.normalize(self.identity(shrunk(frames_N3HW, SIDE)), dim=1)
+
+    def tell_people(self, identity_ND: Tensor) -> Tensor:
+        """Return logits (N, S) of the people trained on, of unit vectors."""
+        return SURENESS * identity_ND @ F.normalize(self.people, dim=1).T
 
     def feel(self, frames_N3HW: Tensor) -> Tensor:
         """Return emotions' logits (N, 8)."""

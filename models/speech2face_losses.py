@@ -23,6 +23,7 @@ class FaceLossWeights:
     # students, by what the teachers see
     identity_distance: float = 1.0
     contrast: float = 0.5
+    posterior: float = 1.0
     emotion_distance: float = 1.0
     lips: float = 1.0
     # portraits, by the people's mean looks

@@ -25,6 +25,7 @@ from speech2video.models.losses.distillation import (
     identity_distance,
     labelled_error,
     masked_error,
+    posterior_distance,
     reversed_gradient,
 )
 from speech2video.models.networks.face_discriminators import (
@@ -49,7 +50,7 @@ from speech2video.util.training_log import TrainingLog
 
 ALL = "speech2face"  # the optimiser of all but the adversaries
 EPSILON = 1e-6  # of Adam, as in pose2video
-IDENTITY_TERMS = ("identity_distance", "contrast")
+IDENTITY_TERMS = ("identity_distance", "contrast", "posterior")
 APART = 3  # frames between pictures before adversaries come: neighbours teach the same twice
 LOOKS = 3  # frames of a stretch that teachers look at
 # Share of a picture's gradient that reaches what is heard: all of that of a generator that has
@@ -188,11 +189,14 @@ class Speech2FaceModel(BaseModel):
                 self.recognise(frames.flatten(0, 1)).unflatten(0, (-1, LOOKS)).mean(1), dim=1
             )
             felt_NT8 = self.feel(frames.flatten(0, 1)).unflatten(0, (-1, LOOKS))
-        if self._uses("identity_distance", "contrast", "emotion_in_identity", "covariance"):
+        if self._uses(*IDENTITY_TERMS, "emotion_in_identity", "covariance"):
             identity_ND = self.net("identity").train()(voice)
             codes["emotion_in_identity"] = reversed_gradient(identity_ND)
             terms["identity_distance"] = lambda: identity_distance(identity_ND, seen_ND)
             terms["contrast"] = lambda: contrast(identity_ND, seen_ND)
+            if "identity" not in self.given:  # a network of the user's own knows no such people
+                tell = self.teachers.tell_people
+                terms["posterior"] = lambda: posterior_distance(tell(identity_ND), tell(seen_ND))
             if self.looks_PK is not None:
                 terms["looks"] = lambda: self._looks_error(identity_ND, batch["speaker"])
         if self._uses("emotion_distance", "speaker_in_emotion", "covariance"):

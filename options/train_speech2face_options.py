@@ -15,7 +15,7 @@ STAGES = ("teachers", "students", "generator", "adversaries")
 SHARES = (8.0, 17.0, 50.0, 25.0)  # of the steps, per cent
 # what --without takes, and which losses go with it
 TERMS: dict[str, tuple[str, ...]] = {
-    "identity_distillation": ("identity_distance", "contrast"),
+    "identity_distillation": ("identity_distance", "contrast", "posterior"),
     "emotion_distillation": ("emotion_distance",),
     "lip_distillation": ("lips",),
     "gradient_reversal": ("speaker_in_emotion", "emotion_in_identity", "speaker_in_content"),

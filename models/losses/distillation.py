@@ -34,6 +34,16 @@ def contrast(student_ND: Tensor, teacher_ND: Tensor) -> Tensor:
     return -(wanted_NM * heard_NM).sum(1).mean()
 
 
+def posterior_distance(student_NP: Tensor, teacher_NP: Tensor) -> Tensor:
+    """Return the cross-entropy of logits of who it is, by the voice and by the face, 0-dim.
+
+    Hinton et al., Distilling the Knowledge in a Neural Network, 2015. Unlike `contrast` it knows
+    all people at every step, however few of them are in the batch.
+    """
+    wanted_NP = teacher_NP.detach().softmax(1)
+    return -(wanted_NP * student_NP.log_softmax(1)).sum(1).mean()
+
+
 def emotion_distance(student_N8: Tensor, teacher_NT8: Tensor) -> Tensor:
     """Return the cross-entropy at `SOFTNESS` of logits and the frames' largest logits, 0-dim."""
     wanted_N8 = (teacher_NT8.detach().amax(1) / SOFTNESS).softmax(1)

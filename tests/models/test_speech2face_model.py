@@ -36,7 +36,8 @@ PAINTED = {"reconstruction", "structural", "movement", "lips", "speaker_in_conte
 LOSSES = {
     TEACHERS: {"taught_speaker", "taught_emotion", "taught_lips"},
     STUDENTS: {
-        *("identity_distance", "contrast", "emotion_distance", "lips", "motion_statistics"),
+        *("identity_distance", "contrast", "posterior", "emotion_distance", "lips"),
+        "motion_statistics",
         *("speaker_in_emotion", "emotion_in_identity", "speaker_in_content", "covariance"),
     },
     GENERATOR: PAINTED,

@@ -16,6 +16,7 @@ from speech2video.models.losses.distillation import (
     identity_distance,
     labelled_error,
     masked_error,
+    posterior_distance,
     reversed_gradient,
 )
 
@@ -50,6 +51,16 @@ def test_a_student_that_sees_what_its_teacher_sees_has_nothing_to_learn() -> Non
     heard = logits.amax(1).clone().requires_grad_(True)
     emotion_distance(heard, logits).backward()
     assert heard.grad.abs().max() < 1e-7
+
+
+def test_who_it_is_by_the_voice_is_who_it_is_by_the_face() -> None:
+    seen = torch.randn(6, 5).mul(3).requires_grad_(True)
+    heard = seen.detach().clone().requires_grad_(True)
+    posterior_distance(heard, seen).backward()
+    assert heard.grad.abs().max() < 1e-6 and seen.grad is None
+    sure = 50 * torch.eye(5)
+    expected = F.cross_entropy(heard[:5], torch.arange(5))
+    torch.testing.assert_close(posterior_distance(heard[:5], sure), expected)
 
 
 def test_contrast_of_different_faces_is_infonce() -> None:
