@@ -151,6 +151,7 @@ def test_a_users_teachers_take_the_places_of_ours(batch: dict) -> None:
     assert seen == [3 * len(batch["mel"])]
     assert other["identity_distance"] != told["identity_distance"]
     assert other["emotion_distance"] == told["emotion_distance"]
+    assert "posterior" in told and "posterior" not in other
 
 
 def test_the_schedule_goes_by_the_step() -> None:
