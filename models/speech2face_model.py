@@ -2,7 +2,7 @@
 
 teachers      learn from labels and landmarks what there is to see in faces
 students      learn to hear it: identity, emotion, how lips stand; and noise learns to move heads
-generator     paints what the students hear; they no longer learn, but for the content
+generator     paints what the students hear; they go on learning to hear, but not by pictures
 adversaries   the same, judged by discriminators too
 """
 
@@ -65,6 +65,7 @@ JUDGES: dict[str, tuple[type[nn.Module], str]] = {  # with the kind of their los
 
 Look = Callable[[Tensor], Tensor]
 Losses = dict[str, Tensor]
+Terms = dict[str, Callable[[], Tensor]]
 
 
 class Speech2FaceModel(BaseModel):
@@ -182,14 +183,31 @@ class Speech2FaceModel(BaseModel):
         }
 
     def _distil(self, batch: Mapping[str, Tensor]) -> Losses:
+        codes, terms = self._hear(batch)
+        if self._uses("lips", "speaker_in_content"):
+            codes |= self._content_codes(self._content(batch["mel"]))
+        losses = self._only_used(terms) | self._read(codes, batch)
+        return losses | self._only_used({"motion_statistics": lambda: self._motion_error(batch)})
+
+    def _hear(
+        self, batch: Mapping[str, Tensor], *, painting: bool = False
+    ) -> tuple[dict[str, Tensor], Terms]:
+        """Return codes of who speaks and how, for `_read`, and the losses of both students.
+
+        They go on learning while there is painting; but those without a teacher learn by it then.
+        """
         voice, codes, terms = batch["masked_voice"], {}, {}
+        who, how = self._uses(*IDENTITY_TERMS), self._uses("emotion_distance")
+        if not painting:
+            who = who or self._uses("emotion_in_identity", "covariance")
+            how = how or self._uses("speaker_in_emotion", "covariance")
         with torch.no_grad():
             frames = to_floats(batch["frames"][:, _looks(batch["frames"])])
             seen_ND = nn.functional.normalize(
                 self.recognise(frames.flatten(0, 1)).unflatten(0, (-1, LOOKS)).mean(1), dim=1
             )
             felt_NT8 = self.feel(frames.flatten(0, 1)).unflatten(0, (-1, LOOKS))
-        if self._uses(*IDENTITY_TERMS, "emotion_in_identity", "covariance"):
+        if who:
             identity_ND = self.net("identity").train()(voice)
             codes["emotion_in_identity"] = reversed_gradient(identity_ND)
             terms["identity_distance"] = lambda: identity_distance(identity_ND, seen_ND)
@@ -197,25 +215,25 @@ class Speech2FaceModel(BaseModel):
             if "identity" not in self.given:  # a network of the user's own knows no such people
                 tell = self.teachers.tell_people
                 terms["posterior"] = lambda: posterior_distance(tell(identity_ND), tell(seen_ND))
-            if self.looks_PK is not None:
-                terms["looks"] = lambda: self._looks_error(identity_ND, batch["speaker"])
-        if self._uses("emotion_distance", "speaker_in_emotion", "covariance"):
+            if self.looks_PK is not None and self._uses("looks"):
+                # Once there is painting, that is the generator's one call by which processes agree.
+                mixes = self.networks["generator"] if painting else self.net("generator")
+                guess_NK = mixes(identity_ND.detach())
+                terms["looks"] = lambda: self._looks_error(guess_NK, batch["speaker"])
+        if how:
             logits_N8 = self.net("emotion").train()(voice)
             emotion_N8 = logits_N8.softmax(1)
             codes["speaker_in_emotion"] = reversed_gradient(emotion_N8)
             terms["emotion_distance"] = lambda: emotion_distance(logits_N8, felt_NT8)
+        if who and how:
             terms["covariance"] = lambda: cross_covariance(identity_ND, emotion_N8)
-        if self._uses("lips", "speaker_in_content"):
-            codes |= self._content_codes(self._content(batch["mel"]))
-        losses = self._only_used(terms) | self._read(codes, batch)
-        return losses | self._only_used({"motion_statistics": lambda: self._motion_error(batch)})
+        return codes, terms
 
-    def _looks_error(self, identity_ND: Tensor, speaker_N: Tensor) -> Tensor:
+    def _looks_error(self, guess_NK: Tensor, speaker_N: Tensor) -> Tensor:
         """Return how far portraits are from people's own, before any of them is painted.
 
         Else a generator would have to find out whom a code means while it paints with it.
         """
-        guess_NK = self.net("generator")(identity_ND.detach())
         return (guess_NK - self.looks_PK[speaker_N]).square().mean()
 
     def _motion_error(self, batch: Mapping[str, Tensor]) -> Tensor:
@@ -245,7 +263,9 @@ class Speech2FaceModel(BaseModel):
 
     def _paint(self, batch: Mapping[str, Tensor], *, apart: int) -> tuple[Painting, Losses]:
         content_NTC = self._content(batch["mel"])
-        losses = self._read(self._content_codes(content_NTC), batch)
+        codes, terms = self._hear(batch, painting=True)
+        losses = self._only_used(terms)
+        losses |= self._read(codes | self._content_codes(content_NTC), batch)
         count = max(1, round(self.painted * len(batch["mel"])))
         batch = {name: tensor[:count] for name, tensor in batch.items()}
         identity_ND = self._heard("identity", batch["voice"], *IDENTITY_TERMS)

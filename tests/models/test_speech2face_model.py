@@ -27,19 +27,23 @@ STEP = dict(zip(STAGES, range(4), strict=True))  # of a schedule with a step for
 LEARNS = {
     TEACHERS: {"teachers"},
     STUDENTS: {"identity", "emotion", "content", "noise", "heads"},
-    GENERATOR: {"content", "heads", "generator"},
-    ADVERSARIES: {"content", "heads", "generator", *(f"adversary_{name}" for name in JUDGES)},
+    GENERATOR: {"identity", "emotion", "content", "heads", "generator"},
+    ADVERSARIES: {
+        *("identity", "emotion", "content", "heads", "generator"),
+        *(f"adversary_{name}" for name in JUDGES),
+    },
 }
-PAINTED = {"reconstruction", "structural", "movement", "lips", "speaker_in_content"} | {
-    f"seen_{name}" for name in ("identity", "emotion", "lips")
+HEARD = {"identity_distance", "contrast", "posterior", "emotion_distance", "covariance"} | {
+    *("speaker_in_emotion", "emotion_in_identity", "speaker_in_content", "lips")
 }
+PAINTED = (
+    HEARD
+    | {"reconstruction", "structural", "movement"}
+    | {f"seen_{name}" for name in ("identity", "emotion", "lips")}
+)
 LOSSES = {
     TEACHERS: {"taught_speaker", "taught_emotion", "taught_lips"},
-    STUDENTS: {
-        *("identity_distance", "contrast", "posterior", "emotion_distance", "lips"),
-        "motion_statistics",
-        *("speaker_in_emotion", "emotion_in_identity", "speaker_in_content", "covariance"),
-    },
+    STUDENTS: HEARD | {"motion_statistics"},
     GENERATOR: PAINTED,
     ADVERSARIES: {*PAINTED, *JUDGES, "matching"},
 }
