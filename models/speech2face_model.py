@@ -2,11 +2,12 @@
 
 teachers      learn from labels and landmarks what there is to see in faces
 students      learn to hear it: identity, emotion, how lips stand; and noise learns to move heads
-generator     paints what the students hear; they go on learning to hear, but not by pictures
+generator     paints what there is to hear; students go on learning to hear it, not by pictures
 adversaries   the same, judged by discriminators too
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +67,22 @@ JUDGES: dict[str, tuple[type[nn.Module], str]] = {  # with the kind of their los
 Look = Callable[[Tensor], Tensor]
 Losses = dict[str, Tensor]
 Terms = dict[str, Callable[[], Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Hearing:
+    """What the students of who and how hear in a batch.
+
+    Attributes:
+        codes, terms: for `_read`, and losses, each to be computed when it is asked for.
+        identity_ND: by masked voices; None where nobody listens.
+        felt_N8: what the teacher sees of emotions, 1 together; None where nobody listens.
+    """
+
+    codes: dict[str, Tensor]
+    terms: Terms
+    identity_ND: Tensor | None
+    felt_N8: Tensor | None
 
 
 class Speech2FaceModel(BaseModel):
@@ -183,16 +200,18 @@ class Speech2FaceModel(BaseModel):
         }
 
     def _distil(self, batch: Mapping[str, Tensor]) -> Losses:
-        codes, terms = self._hear(batch)
+        heard = self._hear(batch)
+        codes, terms = heard.codes, heard.terms
         if self._uses("lips", "speaker_in_content"):
             codes |= self._content_codes(self._content(batch["mel"]))
+        if self._knows_looks(heard):
+            guess_NK = self.net("generator")(heard.identity_ND.detach())
+            terms["looks"] = lambda: self._looks_error(guess_NK, batch["speaker"])
         losses = self._only_used(terms) | self._read(codes, batch)
         return losses | self._only_used({"motion_statistics": lambda: self._motion_error(batch)})
 
-    def _hear(
-        self, batch: Mapping[str, Tensor], *, painting: bool = False
-    ) -> tuple[dict[str, Tensor], Terms]:
-        """Return codes of who speaks and how, for `_read`, and the losses of both students.
+    def _hear(self, batch: Mapping[str, Tensor], *, painting: bool = False) -> "Hearing":
+        """Return what both students hear, and their losses.
 
         They go on learning while there is painting; but those without a teacher learn by it then.
         """
@@ -207,6 +226,7 @@ class Speech2FaceModel(BaseModel):
                 self.recognise(frames.flatten(0, 1)).unflatten(0, (-1, LOOKS)).mean(1), dim=1
             )
             felt_NT8 = self.feel(frames.flatten(0, 1)).unflatten(0, (-1, LOOKS))
+        identity_ND = emotion_N8 = None
         if who:
             identity_ND = self.net("identity").train()(voice)
             codes["emotion_in_identity"] = reversed_gradient(identity_ND)
@@ -215,11 +235,6 @@ class Speech2FaceModel(BaseModel):
             if "identity" not in self.given:  # a network of the user's own knows no such people
                 tell = self.teachers.tell_people
                 terms["posterior"] = lambda: posterior_distance(tell(identity_ND), tell(seen_ND))
-            if self.looks_PK is not None and self._uses("looks"):
-                # Once there is painting, that is the generator's one call by which processes agree.
-                mixes = self.networks["generator"] if painting else self.net("generator")
-                guess_NK = mixes(identity_ND.detach())
-                terms["looks"] = lambda: self._looks_error(guess_NK, batch["speaker"])
         if how:
             logits_N8 = self.net("emotion").train()(voice)
             emotion_N8 = logits_N8.softmax(1)
@@ -227,7 +242,11 @@ class Speech2FaceModel(BaseModel):
             terms["emotion_distance"] = lambda: emotion_distance(logits_N8, felt_NT8)
         if who and how:
             terms["covariance"] = lambda: cross_covariance(identity_ND, emotion_N8)
-        return codes, terms
+        felt_N8 = felt_NT8.mean(1).softmax(1) if how else None
+        return Hearing(codes, terms, identity_ND, felt_N8)
+
+    def _knows_looks(self, heard: "Hearing") -> bool:
+        return heard.identity_ND is not None and self.looks_PK is not None and self._uses("looks")
 
     def _looks_error(self, guess_NK: Tensor, speaker_N: Tensor) -> Tensor:
         """Return how far portraits are from people's own, before any of them is painted.
@@ -262,23 +281,37 @@ class Speech2FaceModel(BaseModel):
         return losses
 
     def _paint(self, batch: Mapping[str, Tensor], *, apart: int) -> tuple[Painting, Losses]:
+        """Paint with people's own looks and the feelings their faces show, where those are known.
+
+        A second of speech often sounds like somebody else; whoever is painted as heard in it is
+        painted with half of another's hair, and portraits blur into each other.
+        """
         content_NTC = self._content(batch["mel"])
-        codes, terms = self._hear(batch, painting=True)
-        losses = self._only_used(terms)
-        losses |= self._read(codes | self._content_codes(content_NTC), batch)
+        heard, everybody = self._hear(batch, painting=True), batch
+        losses = self._only_used(heard.terms)
+        losses |= self._read(heard.codes | self._content_codes(content_NTC), batch)
         count = max(1, round(self.painted * len(batch["mel"])))
         batch = {name: tensor[:count] for name, tensor in batch.items()}
-        identity_ND = self._heard("identity", batch["voice"], *IDENTITY_TERMS)
-        emotion_N8 = self._heard("emotion", batch["voice"], "emotion_distance").softmax(1)
-        who = to_floats(batch["still"]) if self.takes_still else identity_ND
         painting = Painting(batch, pictures=self.pictures, length=content_NTC.shape[1], apart=apart)
+        identity_ND = self._heard("identity", batch["voice"], *IDENTITY_TERMS)
         painting.identity_ND = identity_ND.detach()
         said_NPC = painting.picked(content_NTC[:count])
         if self._uses("lips"):
             said_NPC = torch.lerp(said_NPC.detach(), said_NPC, PAINTED_GRADIENT)
-        painting.fake = self.net("generator")(
-            who, said_NPC, emotion_N8, painting.picked(batch["motion"])
-        )
+        if heard.felt_N8 is None:
+            emotion_N8 = self._heard("emotion", batch["voice"], "emotion_distance").softmax(1)
+        else:
+            emotion_N8 = heard.felt_N8[:count]
+        given = said_NPC, emotion_N8, painting.picked(batch["motion"])
+        if self._knows_looks(heard):
+            looks_NK = self.looks_PK[batch["speaker"]]
+            painting.fake, guess_NK = self.net("generator")(
+                heard.identity_ND.detach(), *given, looks_NK
+            )
+            losses["looks"] = self._looks_error(guess_NK, everybody["speaker"])
+        else:
+            who = to_floats(batch["still"]) if self.takes_still else identity_ND
+            painting.fake = self.net("generator")(who, *given)
         terms = painting.picture_terms() | painting.seen_terms(self.teachers)
         return painting, losses | self._only_used(terms)
 

@@ -109,20 +109,28 @@ class FaceGenerator(nn.Module):
         content_NTC: Tensor | None = None,
         emotion_N8: Tensor | None = None,
         motion_NTM: Tensor | None = None,
-    ) -> Tensor:
+        looks_NK: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Return frames (N, T, 3, H, W); `who` is an identity (N, 128), or a still, see above.
 
-        Of an identity alone, return its `mixture`: under DistributedDataParallel processes agree on
-        gradients of what is called by this method only.
+        With looks known, return frames of these and the `mixture` of all identities `who`; of
+        identities alone, their `mixture`: under DistributedDataParallel processes agree on
+        gradients of what is called by this method, once, only.
         """
         if content_NTC is None:
             return self.mixture(who)
+        given = content_NTC, emotion_N8, motion_NTM
+        if looks_NK is not None:
+            return self.frames(self.begin_with_looks(looks_NK), *given), self.mixture(who)
         person = self.begin(who) if who.ndim == 2 else self.begin_with_still(who)
-        return self.frames(person, content_NTC, emotion_N8, motion_NTM)
+        return self.frames(person, *given)
 
     def begin(self, identity_ND: Tensor) -> Person:
         """Return somebody's looks, by their identity, a unit vector."""
-        looks_NK = self.mixture(identity_ND)
+        return self.begin_with_looks(self.mixture(identity_ND))
+
+    def begin_with_looks(self, looks_NK: Tensor) -> Person:
+        """Return somebody's looks, by what they are a mixture of."""
         coarse = self.imagine(looks_NK).unflatten(1, (-1, COARSE // 2, COARSE // 2))
         return Person(*self.portrait(looks_NK), self.person(coarse))
 
