@@ -210,7 +210,7 @@ class Speech2FaceModel(BaseModel):
         losses = self._only_used(terms) | self._read(codes, batch)
         return losses | self._only_used({"motion_statistics": lambda: self._motion_error(batch)})
 
-    def _hear(self, batch: Mapping[str, Tensor], *, painting: bool = False) -> "Hearing":
+    def _hear(self, batch: Mapping[str, Tensor], *, painting: bool = False) -> Hearing:
         """Return what both students hear, and their losses.
 
         They go on learning while there is painting; but those without a teacher learn by it then.
@@ -245,7 +245,7 @@ class Speech2FaceModel(BaseModel):
         felt_N8 = felt_NT8.mean(1).softmax(1) if how else None
         return Hearing(codes, terms, identity_ND, felt_N8)
 
-    def _knows_looks(self, heard: "Hearing") -> bool:
+    def _knows_looks(self, heard: Hearing) -> bool:
         return heard.identity_ND is not None and self.looks_PK is not None and self._uses("looks")
 
     def _looks_error(self, guess_NK: Tensor, speaker_N: Tensor) -> Tensor:
