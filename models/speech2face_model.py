@@ -220,6 +220,8 @@ class Speech2FaceModel(BaseModel):
         if not painting:
             who = who or self._uses("emotion_in_identity", "covariance")
             how = how or self._uses("speaker_in_emotion", "covariance")
+        if not (who or how):
+            return Hearing({}, {}, None, None)
         with torch.no_grad():
             frames = to_floats(batch["frames"][:, _looks(batch["frames"])])
             seen_ND = nn.functional.normalize(
