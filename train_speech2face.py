@@ -7,11 +7,12 @@ The same command goes on where a run was stopped. checkpoints/NAME/speech2face/i
 it goes.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from speech2video.data.face_clip import EMOTIONS
 from speech2video.data.face_motion import FaceMotionDataset, heard_otherwise
@@ -47,8 +48,9 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
     dataset = FaceMotionDataset(
         heard, noise=options.noise, frames=options.frames, item_count=options.epoch_items
     )
+    options = dataclasses.replace(options, people=len(dataset.speakers))
     networks = speech2face.build(options)
-    looks_PK = set_statistics(networks, dataset, split.training)
+    set_statistics(networks, dataset, split.training)
     model = Speech2FaceModel(
         networks,
         speakers=len(dataset.speakers),
@@ -60,7 +62,6 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
         ema=options.ema,
         clip=options.clip,
         weights=weights,
-        looks=looks_PK,
         given=given,
         validated_frames=options.validate_frames,
         device=device,
@@ -85,12 +86,8 @@ def teachers(options: TrainSpeech2FaceOptions, device: torch.device) -> dict[str
 
 def set_statistics(
     networks: nn.ModuleDict, dataset: FaceMotionDataset, recordings: Sequence[FaceRecording]
-) -> Tensor | None:
-    """Give the networks the statistics of what they are trained on.
-
-    Returns the mixtures that people's portraits begin as (P, `face_looks.LOOKS`), None for a
-    generator without portraits.
-    """
+) -> None:
+    """Give the networks the statistics of what they are trained on."""
     for name, value in dataset.motion_statistics().items():
         getattr(networks["noise"], name).copy_(value)
     networks["content"].mel_mean.copy_(torch.from_numpy(dataset.mel_mean_B))
@@ -99,9 +96,8 @@ def set_statistics(
     if known:
         shown = torch.tensor([float(name in known) for name in EMOTIONS])
         networks["emotion"].known.copy_(shown)
-    if not hasattr(networks["generator"], "portrait"):
-        return None
-    return networks["generator"].portrait.begin_with(*mean_looks(dataset))
+    if hasattr(networks["generator"], "gallery"):
+        networks["generator"].begin_with_people(*mean_looks(dataset))
 
 
 def spread(recordings: Sequence[FaceRecording], count: int) -> list[FaceRecording]:

@@ -34,6 +34,7 @@ LEAST = 0.02  # deviation of a number that hardly moves, in its unit
 EXTREME = 0.002  # quantile beyond which motion is not to go
 MASKED_BANDS, MASKED_COLUMNS = 12, 16  # at most
 HISS = 0.2  # deviations of a band
+THROATS = 0.08  # deviation of the logarithm of a throat's length
 AGO = 15  # frames that noise runs before a stretch begins
 NO_VOICE_CHANGE = {"pitch": None, "formants": None}  # who speaks must not change
 
@@ -101,7 +102,8 @@ class FaceMotionDataset(FaceDataset):
     """`FaceDataset` with what moves: also motion (T, 7), lips (T, 4), lips_seen (T,), noise.
 
     Lips are in deviations of all clips' lips; noise (AGO + T, Z) is what a `NoiseProcess` reads;
-    masked_voice (80, 4 T) is the voice with parts left out, so that none is known by one detail.
+    masked_voice (80, 4 T) is the voice with parts left out, so that none is known by one detail;
+    masked_mel the mels of what is said, so, and as a throat of another length says it.
     """
 
     def __init__(
@@ -131,8 +133,13 @@ class FaceMotionDataset(FaceDataset):
             "lips_seen": seen_T,
             "noise": noise.next(AGO + self.frames),
             "masked_voice": masked(found["voice"].numpy(), np.random.default_rng((item.seed, 1))),
+            "masked_mel": self._said_otherwise(found["mel"].numpy(), item),
         }
         return found | {k: torch.from_numpy(v.astype(np.float32)) for k, v in more.items()}
+
+    def _said_otherwise(self, mel_BL: np.ndarray, item: Item) -> np.ndarray:
+        random = np.random.default_rng((item.seed, 2))
+        return masked(throat(mel_BL, np.exp(THROATS * random.standard_normal())), random)
 
     def motion_statistics(self) -> dict[str, Tensor]:
         """Return mean, deviation, lowest and highest (7,) of the clips' motion."""
@@ -157,6 +164,18 @@ def masked(mel_BL: np.ndarray, random: np.random.Generator) -> np.ndarray:
         begin, count = random.integers(size), random.integers(most + 1)
         mel_BL[(slice(None),) * axis + (slice(begin, begin + count),)] = 0
     return mel_BL
+
+
+def throat(mel_BL: np.ndarray, length: float) -> np.ndarray:
+    """Return log-mels (80, L) whose band b is what was between the bands about `length` b.
+
+    As if the throat had another length (Jaitly and Hinton, Vocal Tract Length Perturbation, 2013).
+    """
+    bands = np.arange(len(mel_BL))
+    from_B = np.clip(length * bands, 0, bands[-1])
+    below_B = np.floor(from_B).astype(int).clip(max=bands[-1] - 1)
+    share_B1 = (from_B - below_B)[:, None]
+    return (1 - share_B1) * mel_BL[below_B] + share_B1 * mel_BL[below_B + 1]
 
 
 def heard_otherwise(

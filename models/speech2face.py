@@ -37,6 +37,8 @@ from speech2video.util.log_mels import coloured, log_mels, normalised
 from speech2video.util.mel_chunks import frames_of, lasting, windows_of
 from speech2video.util.smooth_noise import NoiseStream
 
+SHARE = 0.5  # of a second that is new in each window in which somebody is heard
+
 
 @dataclass(frozen=True, eq=False)
 class Heard:
@@ -82,7 +84,8 @@ class Speech2Face:
     def hear(self, chunks: Iterable[np.ndarray]) -> Heard:
         """Return who speaks and how, of all log-mels (80, 4 n) in chunks, not normalised.
 
-        The mean over windows of a second, two of them a second, in the memory of one.
+        Of windows of a second, two of them a second, in the memory of one: the mean identity, and
+        the emotion that all of them together tell of, each counting half, for they overlap.
         """
         content: ContentEncoder = self.networks["content"]
         usual = content.mel_mean.cpu().numpy(), content.mel_deviation.cpu().numpy()
@@ -94,7 +97,7 @@ class Speech2Face:
             count += 1
         if not count:
             raise DataError("the sound is empty; nobody can be heard in it")
-        emotion_8 = (logits_8 / count).softmax(0)
+        emotion_8 = (logits_8 * max(1 / count, SHARE)).softmax(0)
         return self._heard(F.normalize(identity_D, dim=0), emotion_8)
 
     def feeling(self, heard: Heard, emotion: str) -> Heard:
@@ -192,7 +195,10 @@ def build(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
     """Return untrained networks of an architecture; raises `OptionError` for a size it cannot."""
     try:
         generator = FaceGenerator(
-            motion=len(MOTION), size=options.size, still=options.baseline == STILL
+            motion=len(MOTION),
+            size=options.size,
+            people=options.people,
+            still=options.baseline == STILL,
         )
     except DataError as error:
         raise OptionError(f"--size {options.size}: {error}") from None
@@ -200,7 +206,7 @@ def build(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
         {
             "identity": IdentityEncoder(dropout=options.dropout),
             "emotion": EmotionEncoder(dropout=options.dropout),
-            "content": ContentEncoder(look_ahead=options.look_ahead),
+            "content": ContentEncoder(look_ahead=options.look_ahead, dropout=options.dropout),
             "noise": NoiseProcess(len(MOTION), noise=options.noise),
             "generator": generator.to(memory_format=torch.channels_last),
         }

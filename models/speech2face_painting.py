@@ -25,7 +25,7 @@ from speech2video.models.networks.face_discriminators import (
 from speech2video.models.networks.face_encoders import COLUMNS
 from speech2video.models.pose2video import to_floats
 
-MOUTH_WEIGHT = 10.0  # how many times as much as elsewhere an error at the mouth counts
+MOUTH_WEIGHT = 16.0  # how many times as much as elsewhere an error at the mouth counts
 SETTLED = 4  # frames that the content's memory has to settle before the first picture
 JUDGED_EVERY = 2  # of the frames that the frame's adversary judges
 

@@ -73,6 +73,9 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     )
 
     size: int = option(128, "pixels a side of the face", group=ARCHITECTURE, choices=(64, 128))
+    people: int = option(
+        1, "that it knows; training counts those of its data set", group=ARCHITECTURE, minimum=1
+    )
     baseline: str = option(
         NONE,
         "still: the paper's baseline, whose generator is given a picture of the person",
@@ -118,7 +121,7 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     frames: int = option(25, "of a clip's stretch that is heard", group="data", minimum=16)
     pictures: int = option(5, "of these that are painted", group="data", minimum=5, maximum=100)
     versions: int = option(
-        2,
+        4,
         "ways each clip is heard: other noise, room, colour; 1: as it is",
         group="data",
         minimum=1,
@@ -130,7 +133,7 @@ class TrainSpeech2FaceOptions(TrainingOptions):
 
     dropout: float = option(
         0.2,
-        "share of what is known of a voice that is left out before who and how are told",
+        "share of what is known of a voice that is left out, so that no single detail tells",
         group="training",
         minimum=0,
         maximum=0.9,

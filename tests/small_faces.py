@@ -23,7 +23,7 @@ def small_networks(*, still: bool = False) -> nn.ModuleDict:
     """Return networks that paint something else of everything that they are given."""
     torch.manual_seed(0)
     generator = FaceGenerator(
-        motion=len(MOTION), size=SIZE, channels=(16, 8, 8), blocks=(1, 1, 1), still=still
+        motion=len(MOTION), size=SIZE, people=2, channels=(16, 8, 8), blocks=(1, 1, 1), still=still
     )
     for name, weight in generator.named_parameters():
         if name.endswith(("second.weight", "heads.weight", "paint.weight")):

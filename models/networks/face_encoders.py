@@ -114,6 +114,9 @@ class ContentEncoder(nn.Module):
     Lips open before the sound, hence the delay: what comes out at frame t + `look_ahead` belongs
     to frame t ("Synthesizing Obama", Suwajanakorn et al. 2017).
 
+    Dropout keeps what is heard of training clips like what is heard of new ones: else faces are
+    painted by what tells the clip.
+
     Attributes:
         mel_mean, mel_deviation: (80,) of the training voices' log-mels.
     """
@@ -121,7 +124,7 @@ class ContentEncoder(nn.Module):
     mel_mean: Tensor
     mel_deviation: Tensor
 
-    def __init__(self, *, size: int = CONTENT, look_ahead: int = 5) -> None:
+    def __init__(self, *, size: int = CONTENT, look_ahead: int = 5, dropout: float = 0.0) -> None:
         super().__init__()
         self.look_ahead = look_ahead
         self.convolutions = nn.ModuleList(
@@ -131,6 +134,7 @@ class ContentEncoder(nn.Module):
         self.norms = nn.ModuleList(MomentNorm(size) for _ in KERNELS)
         self.gru = nn.GRU(size, size, batch_first=True)
         self.norm = nn.LayerNorm(size)
+        self.drop = nn.Dropout(dropout)
         self.register_buffer("mel_mean", torch.zeros(BANDS))
         self.register_buffer("mel_deviation", torch.ones(BANDS))
 
@@ -147,9 +151,9 @@ class ContentEncoder(nn.Module):
                 past = hidden.new_zeros(*hidden.shape[:2], kept)
             hidden = torch.cat((past, hidden), 2)
             after.append(hidden[..., hidden.shape[2] - kept :])
-            hidden = F.gelu(norm(convolution(hidden)))
+            hidden = self.drop(F.gelu(norm(convolution(hidden))))
         content_NTC, memory = self.gru(hidden.transpose(1, 2), memory)
-        return self.norm(content_NTC), (after, memory)
+        return self.drop(self.norm(content_NTC)), (after, memory)
 
 
 class NoiseProcess(nn.Module):

@@ -3,8 +3,9 @@
     person = generator.begin(identity)                             once a clip
     frames = generator.frames(person, content, emotion, motion)    (N, T, 3, H, W), -1..1
 
-Rebuilt. What somebody looks like is decoded once: an identity becomes a mixture of looks, and this
-a portrait, made of eigenfaces (Turk and Pentland, 1991), and a pyramid of maps. Both have a part
+Rebuilt. What somebody looks like is decoded once: an identity becomes a mixture of the looks of the
+people trained on, and this a portrait, made of eigenfaces (Turk and Pentland, 1991), and a pyramid
+of maps. Both have a part
 that moves with the head and one that stands still behind it. The first is moved by the head's own
 shift, roll and zoom, so that hair and skin keep their detail and nobody has to learn to paint them
 anew at each place. The rest of the motion (turn, nod, lids), speech and emotion modulate the blocks
@@ -30,6 +31,7 @@ from speech2video.models.networks.face_looks import (
     COLOURS,
     LOOKS,
     SHUFFLED,
+    Gallery,
     Person,
     PersonDecoder,
     Portrait,
@@ -38,7 +40,7 @@ from speech2video.models.networks.face_looks import (
 from speech2video.util.errors import DataError
 
 PLACED = 4  # the first numbers of motion: right, down, roll, zoom
-STYLE, MIXED = 192, 256  # hidden numbers: of what modulates, of what says whose looks these are
+STYLE = 192  # hidden numbers of what modulates
 PIVOT = (0.5, 0.4)  # of the picture: the eyes' middle, about which heads roll
 CHANNELS, BLOCKS = (128, 96, 64, 32), (1, 1, 1, 1)  # of each level, the coarsest first
 BENT_BY = 2  # the level that tells the flow, or the last one
@@ -51,6 +53,7 @@ class FaceGenerator(nn.Module):
     Args:
         size: pixels a side, 64 or 128 (or another power of two, from 16 on).
         motion: numbers a frame, the first four of them how the head is placed.
+        people: how many it is trained on.
         channels: of the levels, from 8×8 to half the picture; a smaller picture leaves out the
             last ones.
         blocks: of the levels.
@@ -65,6 +68,7 @@ class FaceGenerator(nn.Module):
         *,
         motion: int,
         size: int = 128,
+        people: int = 1,
         identity: int = IDENTITY,
         content: int = CONTENT,
         code: int = CODE,
@@ -80,9 +84,7 @@ class FaceGenerator(nn.Module):
         if still:
             self.look = StillEncoder(channels)
         else:
-            # Two layers, for a voice is never quite anybody's: a mixture that is linear in it has
-            # a little of everybody, other people's glasses too.
-            self.mix = nn.Sequential(nn.Linear(identity, MIXED), nn.GELU(), nn.Linear(MIXED, LOOKS))
+            self.gallery = Gallery(people, identity)
             self.imagine = nn.Linear(LOOKS, channels[0] * (COARSE // 2) ** 2)
             self.portrait = Portrait(size)
         self.person = PersonDecoder(channels)
@@ -109,34 +111,37 @@ class FaceGenerator(nn.Module):
         content_NTC: Tensor | None = None,
         emotion_N8: Tensor | None = None,
         motion_NTM: Tensor | None = None,
-        looks_NK: Tensor | None = None,
+        speaker_N: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Return frames (N, T, 3, H, W); `who` is an identity (N, 128), or a still, see above.
 
-        With looks known, return frames of these and the `mixture` of all identities `who`; of
-        identities alone, their `mixture`: under DistributedDataParallel processes agree on
-        gradients of what is called by this method, once, only.
+        With speakers known, by number, return frames of these and the logits of whom the gallery
+        takes all identities `who` for; of identities alone, these logits: under
+        DistributedDataParallel processes agree on gradients of what is called by this method,
+        once, only.
         """
         if content_NTC is None:
-            return self.mixture(who)
+            return self.gallery.tell(who)
         given = content_NTC, emotion_N8, motion_NTM
-        if looks_NK is not None:
-            return self.frames(self.begin_with_looks(looks_NK), *given), self.mixture(who)
+        if speaker_N is not None:
+            person = self.begin_with_looks(self.gallery.looks[speaker_N])
+            return self.frames(person, *given), self.gallery.tell(who)
         person = self.begin(who) if who.ndim == 2 else self.begin_with_still(who)
         return self.frames(person, *given)
 
+    @torch.no_grad()
+    def begin_with_people(self, heads_P3HW: Tensor, pictures_P3HW: Tensor) -> None:
+        """Let portraits begin as people's mean heads and pictures; see `Portrait.begin_with`."""
+        self.gallery.looks.copy_(self.portrait.begin_with(heads_P3HW, pictures_P3HW))
+
     def begin(self, identity_ND: Tensor) -> Person:
         """Return somebody's looks, by their identity, a unit vector."""
-        return self.begin_with_looks(self.mixture(identity_ND))
+        return self.begin_with_looks(self.gallery(identity_ND))
 
     def begin_with_looks(self, looks_NK: Tensor) -> Person:
         """Return somebody's looks, by what they are a mixture of."""
         coarse = self.imagine(looks_NK).unflatten(1, (-1, COARSE // 2, COARSE // 2))
         return Person(*self.portrait(looks_NK), self.person(coarse))
-
-    def mixture(self, identity_ND: Tensor) -> Tensor:
-        """Return which looks somebody is a mixture of (N, `face_looks.LOOKS`)."""
-        return self.mix(identity_ND * identity_ND.shape[1] ** 0.5)  # of numbers of about 1
 
     def begin_with_still(self, still_N3HW: Tensor) -> Person:
         """Return somebody's looks, by a picture (N, 3, H, W) -1..1 of them."""

@@ -1,6 +1,7 @@
 """What somebody looks like, decoded once a clip: a portrait, and a pyramid of maps to paint with.
 
-Rebuilt. Both have a part that moves with the head and one that stands still behind it.
+Rebuilt. Whose looks a voice means is told by the gallery of the people trained on. Portrait and
+pyramid both have a part that moves with the head and one that stands still behind it.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ COARSE = 8  # pixels a side of the pyramid's lowest level; it begins with half o
 SHUFFLED = 2  # pixels of the picture's side to one of the finest level
 LOOKS = 32  # portraits that everybody's is a mixture of
 BEHIND = 16  # pixels a side of what stands still behind the head, which is smooth
+SURENESS = 24.0  # by which cosines of voices become logits, whoever it is
 OPAQUE = 3.0  # logit of how much of what is behind a head covers, before anything is learned
 
 
@@ -32,6 +34,32 @@ class Person:
     head: Tensor
     behind: Tensor
     levels: Sequence[tuple[Tensor, Tensor]]
+
+
+class Gallery(nn.Module):
+    """The people trained on: how each is heard, and of which mixture of looks their portrait is.
+
+    An identity's looks are those of the people it is like, weighted by a softmax: a voice that is
+    surely somebody's gets exactly their hair and glasses, one between two people a face between
+    theirs (attention over a memory, as in Vaswani et al., 2017).
+
+    Attributes:
+        voices: (P, I), directions of the people's identities.
+        looks: (P, `LOOKS`).
+    """
+
+    def __init__(self, people: int, identity: int) -> None:
+        super().__init__()
+        self.voices = nn.Parameter(torch.randn(people, identity))
+        self.looks = nn.Parameter(torch.randn(people, LOOKS))
+
+    def tell(self, identity_NI: Tensor) -> Tensor:
+        """Return logits (N, P) of whose identities, unit vectors, these are."""
+        return SURENESS * identity_NI @ F.normalize(self.voices, dim=1).T
+
+    def forward(self, identity_NI: Tensor) -> Tensor:
+        """Return mixtures of looks (N, `LOOKS`)."""
+        return self.tell(identity_NI).softmax(1) @ self.looks
 
 
 class Portrait(nn.Module):

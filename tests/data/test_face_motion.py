@@ -15,6 +15,7 @@ from speech2video.data.face_motion import (
     heard_otherwise,
     lip_shapes,
     off_usual,
+    throat,
 )
 from speech2video.data.training_loader import Item
 from tests.face_clips import EYE_APART, EYES, FRAMES, SIZE, recording, recordings
@@ -116,6 +117,18 @@ def test_parts_of_a_voice_are_left_out() -> None:
     gone = left == 0
     assert 0 < float(gone.float().mean()) < 0.5
     assert float((left - voice)[~gone].std()) == pytest.approx(0.2, rel=0.1)
+
+
+def test_what_is_said_is_heard_of_other_throats() -> None:
+    dataset = FaceMotionDataset(recordings(), noise=1, frames=16)
+    one, again, other = (dataset[Item(0, seed)]["masked_mel"] for seed in (3, 3, 4))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+    mel_BL = np.linspace(0, 79, 80)[:, None] + np.arange(3)
+    np.testing.assert_allclose(throat(mel_BL, 1.0), mel_BL)
+    np.testing.assert_allclose(throat(mel_BL, 0.5)[40], mel_BL[20])
+    longer = throat(mel_BL, 1.25)
+    np.testing.assert_allclose(longer[10], mel_BL[12] + 0.5)
+    np.testing.assert_allclose(longer[70], mel_BL[79])  # beyond the highest band it goes on
 
 
 def test_lips_that_are_not_seen_count_nothing() -> None:

@@ -115,6 +115,17 @@ def test_any_length_is_heard_and_shown(face: Speech2Face, log_mel: np.ndarray, f
     assert len(list(face.stream([normalised(part)], heard=heard))) == frames
 
 
+def test_windows_together_are_surer_of_an_emotion_than_one(
+    face: Speech2Face, log_mel: np.ndarray
+) -> None:
+    tone = log_mel[:, :1]  # steady: each window of it is like the first
+    once_8 = face.hear([np.repeat(tone, 4 * HEARD, 1)]).emotion_8
+    windows = 1 + 3  # a whole one, and one more for every 12 frames
+    often_8 = face.hear([np.repeat(tone, 4 * (HEARD + 12 * 3), 1)]).emotion_8
+    torch.testing.assert_close(often_8, (once_8.log() * windows / 2).softmax(0))
+    assert often_8.max() > once_8.max()
+
+
 def test_bad_input_is_named(face: Speech2Face, mel: np.ndarray, heard: Heard) -> None:
     with pytest.raises(DataError, match="the sound is empty"):
         face.hear([])

@@ -5,15 +5,15 @@ import torch
 from torch import Tensor
 
 from speech2video.models.networks.face_generator import FaceGenerator, moved, placement
-from speech2video.models.networks.face_looks import LOOKS
 from speech2video.util.errors import DataError
 
+PEOPLE = 3
 MOTION, SMALL = 7, {"channels": (16, 8, 8, 8), "blocks": (1, 1, 1, 1)}
 
 
 def generator(size: int = 64, **more: object) -> FaceGenerator:
     torch.manual_seed(0)
-    made = FaceGenerator(motion=MOTION, size=size, **SMALL, **more)
+    made = FaceGenerator(motion=MOTION, size=size, people=PEOPLE, **SMALL, **more)
     for layer in made.modules():
         if hasattr(layer, "second"):
             torch.nn.init.normal_(layer.second.weight, std=0.1)
@@ -30,6 +30,10 @@ def given(count: int = 2, frames: int = 3) -> tuple[Tensor, Tensor, Tensor]:
     return torch.randn(count, frames, 256), emotion, 0.1 * torch.randn(count, frames, MOTION)
 
 
+def unit(vectors: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(vectors, dim=-1)
+
+
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
 def test_faces_of_any_power_of_two(size: int) -> None:
     assert generator(size)(torch.randn(2, 128), *given()).shape == (2, 3, 3, size, size)
@@ -43,7 +47,7 @@ def test_other_sizes_are_named(size: int) -> None:
 
 def test_no_frame_sees_another() -> None:
     made, (content, emotion, motion) = generator(), given()
-    identity = torch.randn(2, 128)
+    identity = unit(torch.randn(2, 128))
     whole, person = made(identity, content, emotion, motion), made.begin(identity)
     for t in range(3):
         one = made.frames(person, content[:, t : t + 1], emotion, motion[:, t : t + 1])
@@ -52,19 +56,47 @@ def test_no_frame_sees_another() -> None:
 
 @pytest.mark.parametrize("what", range(4), ids=["who", "content", "emotion", "motion"])
 def test_all_that_is_given_counts(what: int) -> None:
-    made, items = generator(), [torch.randn(2, 128), *given()]
+    made, items = generator(), [unit(torch.randn(2, 128)), *given()]
     before = made(*items)
     items[what] = items[what].flip(0)
     assert (made(*items) - before).abs().mean() > 1e-4
 
 
-def test_an_identity_alone_gives_its_mixture() -> None:
-    made, identity = generator(), torch.nn.functional.normalize(torch.randn(3, 128), dim=1)
-    looks = made(identity)
-    assert looks.shape == (3, LOOKS) and not torch.equal(looks[0], looks[1])
-    head, behind = made.portrait(looks)
-    person = made.begin(identity)
-    assert torch.equal(person.head, head) and torch.equal(person.behind, behind)
+def test_an_identity_alone_is_told_whose_it_is() -> None:
+    made, identity = generator(), unit(torch.randn(4, 128))
+    logits = made(identity)
+    assert logits.shape == (4, PEOPLE)
+    shares = logits.softmax(1)
+    expected = made.begin_with_looks(shares @ made.gallery.looks)
+    assert torch.equal(made.begin(identity).head, expected.head)
+    assert torch.equal(made.begin(identity).behind, expected.behind)
+
+
+def test_a_voice_that_is_surely_somebodys_gets_exactly_their_looks() -> None:
+    made = generator()
+    voices = unit(made.gallery.voices.detach())
+    torch.testing.assert_close(made.gallery(voices), made.gallery.looks, atol=1e-3, rtol=0)
+    between = unit(voices[0] + voices[1])
+    looks = made.gallery(between[None])[0]
+    torch.testing.assert_close(looks, made.gallery.looks[:2].mean(0), atol=0.02, rtol=0)
+
+
+def test_known_people_are_painted_as_themselves_however_they_are_heard() -> None:
+    made, speaker = generator(), torch.tensor([2, 0])
+    heard = unit(torch.randn(5, 128))
+    frames, logits = made(heard, *given(), speaker)
+    torch.testing.assert_close(logits, made(heard))
+    other, _ = made(heard.flip(0), *given(), speaker)
+    assert torch.equal(frames, other)
+    sure = made(unit(made.gallery.voices.detach())[speaker], *given())
+    torch.testing.assert_close(frames, sure, atol=1e-3, rtol=1e-3)
+
+
+def test_portraits_begin_as_the_people_who_are_known() -> None:
+    made, heads = generator(16), torch.rand(PEOPLE, 3, 16, 16) * 2 - 1
+    made.begin_with_people(heads, heads)
+    portraits, _ = made.portrait(made.gallery.looks)
+    torch.testing.assert_close(portraits[:, :3], heads, atol=1e-4, rtol=0)
 
 
 def test_the_baseline_sees_a_picture_in_place_of_an_identity() -> None:
@@ -99,7 +131,7 @@ def test_a_flow_says_where_a_portrait_comes_from() -> None:
 
 
 def test_speech_bends_the_portrait_before_anything_is_painted() -> None:
-    made, identity, (content, emotion, motion) = generator(), torch.randn(2, 128), given()
+    made, identity, (content, emotion, motion) = generator(), unit(torch.randn(2, 128)), given()
     still = 0 * motion
     torch.nn.init.zeros_(made.paint.weight)
     frames = made(identity, content, emotion, still)
