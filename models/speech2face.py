@@ -6,11 +6,13 @@ heard = face.hear([mel_BN])                                       # who speaks, 
 for frame in face.stream([normalised(mel_BN)], heard=heard, emotion="happy", seed=1):
     ...                                                     # (3, H, W) uint8, one at a time
 
-Everything is computed frame by frame, so how the sound is cut into chunks changes no bit.
+Frames are painted four at once, counted from the first, all else frame by frame: how the sound is
+cut into chunks changes no bit.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,7 @@ from speech2video.util.log_mels import coloured, log_mels, normalised
 from speech2video.util.mel_chunks import frames_of, lasting, windows_of
 from speech2video.util.smooth_noise import NoiseStream
 
+AT_ONCE = 4  # frames painted together: half as fast again as one by one, on two cores
 SHARE = 0.5  # of a second that is new in each window in which somebody is heard
 
 
@@ -139,13 +142,13 @@ class Speech2Face:
             )
         if emotion is not None:
             heard = self.feeling(heard, emotion)
-        person = self._begin(heard, still)
-        play = self._play(seed)
-        for content_NTC in self.content(chunks):
-            frames = self.networks["generator"].frames(
-                person, content_NTC, heard.emotion_8[None], next(play)
-            )
-            yield to_bytes(frames[0, 0])
+        person, emotion_N8 = self._begin(heard, still), heard.emotion_8[None]
+        play, said = self._play(seed), self.content(chunks)
+        while group := list(islice(said, AT_ONCE)):
+            content_NTC = torch.cat(group, 1)
+            motion_NTM = torch.cat(list(islice(play, len(group))), 1)
+            frames = self.networks["generator"].frames(person, content_NTC, emotion_N8, motion_NTM)
+            yield from to_bytes(frames[0])
 
     def of_wave(self, wave_S: np.ndarray, **given: object) -> np.ndarray:
         """Return frames (T, 3, H, W), T = ceil(S / 640), of a 16 kHz wave heard as a whole.
