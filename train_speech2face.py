@@ -50,6 +50,8 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
     )
     options = dataclasses.replace(options, people=len(dataset.speakers))
     networks = speech2face.build(options)
+    if options.pretrained is not None:
+        speech2face.begin_with(networks, options.checkpoints / options.pretrained / options.KIND)
     set_statistics(networks, dataset, split.training)
     model = Speech2FaceModel(
         networks,

@@ -33,12 +33,14 @@ from speech2video.models.networks.face_generator import FaceGenerator, Person
 from speech2video.models.pose2video import to_bytes, to_floats
 from speech2video.models.saving import load_networks
 from speech2video.options.train_speech2face_options import STILL, TrainSpeech2FaceOptions
+from speech2video.util.checkpoint import fill
 from speech2video.util.checkpoint_folder import OPTIONS, for_use
 from speech2video.util.errors import DataError, OptionError
 from speech2video.util.log_mels import coloured, log_mels, normalised
 from speech2video.util.mel_chunks import frames_of, lasting, windows_of
 from speech2video.util.smooth_noise import NoiseStream
 
+OF_PEOPLE = ("generator.gallery.", "generator.portrait.")  # weights that know people's looks
 AT_ONCE = 4  # frames painted together: half as fast again as one by one, on two cores
 SHARE = 0.5  # of a second that is new in each window in which somebody is heard
 
@@ -214,6 +216,22 @@ def build(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
             "generator": generator.to(memory_format=torch.channels_last),
         }
     )
+
+
+def begin_with(networks: nn.ModuleDict, folder: Path) -> None:
+    """Take the weights of another run, or of a shipped checkpoint, to begin with.
+
+    All but whom it knows and what they look like, which are those of its own data set.
+
+    Raises:
+        DataError: no checkpoint there, broken, or of another architecture.
+    """
+    found = load(folder).networks.state_dict()
+    own, other = (
+        {name: tensor for name, tensor in state.items() if not name.startswith(OF_PEOPLE)}
+        for state in (networks.state_dict(), found)
+    )
+    fill(folder, own, other)
 
 
 def load(folder: Path, *, device: torch.device | str = "cpu") -> Speech2Face:

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import train_speech2face
+from speech2video.models.speech2face import OF_PEOPLE
 from speech2video.util.audio import write_wave
 from speech2video.util.checkpoint import read_tensors
 from speech2video.util.checkpoint_folder import newest
@@ -105,6 +106,24 @@ def test_two_processes_equal_one(
         off = ~torch.isclose(one[key], two[key], rtol=1e-4, atol=1e-5)
         # where rounding is all the gradient there is, Adam's first step makes a whole step of it
         assert float(off.float().mean()) < 0.01, key
+
+
+def test_a_run_begins_with_what_another_knows_of_speech(
+    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = line(dataset, runs, "--pretrained", "straight", "--steps", 1)
+    still = ("--learning_rate", 0, "--adversary_rate", 0)
+    named = map(str, (*arguments, *still, "--name", "begun"))
+    assert run_here(monkeypatch, train_speech2face.main, *named) == 0
+    known, begun = weights(runs, "straight"), weights(runs, "begun")
+    same = {key for key in known if torch.equal(known[key], begun[key])}
+    people = {key for key in known if key.startswith(OF_PEOPLE)}
+    speech = {key for key in known if key.startswith(tuple(f"{name}." for name in SHIPPED))}
+    assert speech - people <= same
+    assert people and not people <= same
+    named = map(str, (*arguments, "--baseline", "still", "--name", "other"))
+    assert run_here(monkeypatch, train_speech2face.main, *named) == 2
+    assert "weights of another network" in capsys.readouterr().err
 
 
 def test_a_page_shows_how_it_went(runs: Path) -> None:
