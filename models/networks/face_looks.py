@@ -18,6 +18,7 @@ SHUFFLED = 2  # pixels of the picture's side to one of the finest level
 LOOKS = 32  # portraits that everybody's is a mixture of
 BEHIND = 16  # pixels a side of what stands still behind the head, which is smooth
 SURENESS = 24.0  # by which cosines of voices become logits, whoever it is
+SHORT = 0.1  # numbers of a direction at first; long ones hardly turn at Adam's steps
 OPAQUE = 3.0  # logit of how much of what is behind a head covers, before anything is learned
 
 
@@ -50,7 +51,7 @@ class Gallery(nn.Module):
 
     def __init__(self, people: int, identity: int) -> None:
         super().__init__()
-        self.voices = nn.Parameter(torch.randn(people, identity))
+        self.voices = nn.Parameter(SHORT * torch.randn(people, identity))
         self.looks = nn.Parameter(torch.randn(people, LOOKS))
 
     def tell(self, identity_NI: Tensor) -> Tensor:
