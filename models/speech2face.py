@@ -6,8 +6,8 @@ heard = face.hear([mel_BN])                                       # who speaks, 
 for frame in face.stream([normalised(mel_BN)], heard=heard, emotion="happy", seed=1):
     ...                                                     # (3, H, W) uint8, one at a time
 
-Frames are painted four at once, counted from the first, all else frame by frame: how the sound is
-cut into chunks changes no bit.
+Frames are heard and painted four at once, counted from the first: how the sound is cut into chunks
+changes no bit.
 """
 
 from collections.abc import Iterable, Iterator
@@ -37,11 +37,11 @@ from speech2video.util.checkpoint import fill
 from speech2video.util.checkpoint_folder import OPTIONS, for_use
 from speech2video.util.errors import DataError, OptionError
 from speech2video.util.log_mels import coloured, log_mels, normalised
-from speech2video.util.mel_chunks import frames_of, lasting, windows_of
+from speech2video.util.mel_chunks import frames_of, grouped, lasting, windows_of
 from speech2video.util.smooth_noise import NoiseStream
 
 OF_PEOPLE = ("generator.gallery.", "generator.portrait.")  # weights that know people's looks
-AT_ONCE = 4  # frames painted together: half as fast again as one by one, on two cores
+AT_ONCE = 4  # frames heard and painted together: half as fast again as one by one, on two cores
 SHARE = 0.5  # of a second that is new in each window in which somebody is heard
 
 
@@ -145,8 +145,8 @@ class Speech2Face:
         if emotion is not None:
             heard = self.feeling(heard, emotion)
         person, emotion_N8 = self._begin(heard, still), heard.emotion_8[None]
-        play, said = self._play(seed), self.content(chunks)
-        while group := list(islice(said, AT_ONCE)):
+        play = self._play(seed)
+        for group in grouped(self.content(chunks), AT_ONCE):
             content_NTC = torch.cat(group, 1)
             motion_NTM = torch.cat(list(islice(play, len(group))), 1)
             frames = self.networks["generator"].frames(person, content_NTC, emotion_N8, motion_NTM)
@@ -166,10 +166,13 @@ class Speech2Face:
         """Yield what is said (1, 1, 256), frame by frame; beyond the end the last moment lasts."""
         encoder: ContentEncoder = self.networks["content"]
         state: State | None = None
-        for count, mel_BC in enumerate(lasting(frames_of(chunks), encoder.look_ahead)):
-            content_NTC, state = encoder(torch.from_numpy(mel_BC)[None].to(self.device), state)
-            if count >= encoder.look_ahead:
-                yield content_NTC
+        early = encoder.look_ahead  # what comes out of the first frames belongs to none
+        for group in grouped(lasting(frames_of(chunks), encoder.look_ahead), AT_ONCE):
+            mel_NBL = torch.from_numpy(np.concatenate(group, 1))[None].to(self.device)
+            content_NTC, state = encoder(mel_NBL, state)
+            for t in range(early, len(group)):
+                yield content_NTC[:, t : t + 1]
+            early = max(0, early - len(group))
 
     def _heard(self, identity_D: Tensor, emotion_8: Tensor) -> Heard:
         with torch.no_grad():
@@ -191,9 +194,9 @@ class Speech2Face:
         process: NoiseProcess = self.networks["noise"]
         noise, memory = NoiseStream(process.noise, seed=seed), None
         while True:
-            noise_NTZ = torch.from_numpy(noise.next(1))[None].to(self.device)
+            noise_NTZ = torch.from_numpy(noise.next(AT_ONCE))[None].to(self.device)
             motion_NTM, memory = process(noise_NTZ, memory)
-            yield process.in_units(motion_NTM)
+            yield from process.in_units(motion_NTM).split(1, 1)
 
 
 def build(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:

@@ -1,12 +1,15 @@
 """Log-mels that come in chunks of any size: as frames, and as windows to listen in."""
 
 from collections.abc import Iterable, Iterator
-from itertools import repeat
+from itertools import islice, repeat
+from typing import TypeVar
 
 import numpy as np
 
 from speech2video.util.errors import DataError
 from speech2video.util.log_mels import BANDS, COLUMNS
+
+Item = TypeVar("Item")
 
 HEARD, HEARD_EVERY = 25, 12  # frames of a window that who and how are heard in, and between two
 
@@ -27,6 +30,13 @@ def lasting(frames: Iterable[np.ndarray], more: int) -> Iterator[np.ndarray]:
         yield last
     if last is not None:
         yield from repeat(last, more)
+
+
+def grouped(items: Iterable[Item], count: int) -> Iterator[list[Item]]:
+    """Yield so many items at once; the last ones may be fewer."""
+    items = iter(items)
+    while group := list(islice(items, count)):
+        yield group
 
 
 def windows_of(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
