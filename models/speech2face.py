@@ -41,7 +41,7 @@ from speech2video.util.mel_chunks import frames_of, grouped, lasting, windows_of
 from speech2video.util.smooth_noise import NoiseStream
 
 OF_PEOPLE = ("generator.gallery.", "generator.portrait.")  # weights that know people's looks
-AT_ONCE = 4  # frames heard and painted together: half as fast again as one by one, on two cores
+AT_ONCE = 4  # frames heard and painted together; scripts/benchmark.py says what it gains
 SHARE = 0.5  # of a second that is new in each window in which somebody is heard
 
 

@@ -5,15 +5,14 @@
 
 Rebuilt. What somebody looks like is decoded once: an identity becomes a mixture of the looks of the
 people trained on, and this a portrait, made of eigenfaces (Turk and Pentland, 1991), and a pyramid
-of maps. Both have a part
-that moves with the head and one that stands still behind it. The first is moved by the head's own
-shift, roll and zoom, so that hair and skin keep their detail and nobody has to learn to paint them
-anew at each place. The rest of the motion (turn, nod, lids), speech and emotion modulate the blocks
-on the way up. These bend the portrait, by a flow of 32×32 (as Wiles et al., X2Face, 2018, and
-Siarohin et al., First Order Motion Model, 2019, bend a still), and what they paint is added to it:
-a jaw that opens and a cheek that turns away are the same pixels elsewhere, and only teeth and
-shadows are new. No frame sees another one: a video cannot drift, however long. Most work is done at
-32×32 and below.
+of maps. Both have a part that moves with the head and one that stands still behind it. The first is
+moved by the head's own shift, roll and zoom, so that hair and skin keep their detail and nobody has
+to learn to paint them anew at each place. The rest of the motion (turn, nod, lids), speech and
+emotion modulate the blocks on the way up. These bend the portrait, by a flow of 32×32 (as Wiles et
+al., X2Face, 2018, and Siarohin et al., First Order Motion Model, 2019, bend a still), and what they
+paint is added to it: a jaw that opens and a cheek that turns away are the same pixels elsewhere,
+and only teeth and shadows are new. No frame sees another one: a video cannot drift, however long.
+Most work is done at 32×32 and below.
 
 The paper's baseline enters at the same place: `begin_with_still` takes a picture for the portrait
 and makes the pyramid of it.

@@ -49,38 +49,40 @@ def _measured(size: int, options: BenchmarkOptions) -> dict[str, float]:
         start, spent = time.perf_counter(), time.process_time()
         frames = make_video(face, Speech("speech", sound), asked, bar=False)
         whole, spent = time.perf_counter() - start, time.process_time() - spent
+    alone, one_by_one = _alone(networks["generator"]), _alone(networks["generator"], 1)
     return {
         "frames_per_second": frames / whole,
         "processor_ms_per_frame": 1000 * spent / frames,
-        "generator_frames_per_second": 1 / _alone(networks["generator"]),
+        "generator_frames_per_second": 1 / alone,
+        "times_one_by_one": one_by_one / alone,
         "gflop_per_frame": _gflop(networks["generator"]),
         "shipped_mb": 2 * sum(p.numel() for p in networks.parameters()) / 1e6,  # 16 bits
     }
 
 
-def _step(generator: torch.nn.Module) -> Any:
-    """Return what paints `AT_ONCE` frames, as in use."""
+def _step(generator: torch.nn.Module, at_once: int) -> Any:
+    """Return what paints so many frames together."""
     person = generator.begin(torch.zeros(1, IDENTITY))
-    emotion, motion = torch.eye(EMOTIONS)[:1], torch.zeros(1, AT_ONCE, len(MOTION))
-    content = torch.zeros(1, AT_ONCE, CONTENT)
+    emotion, motion = torch.eye(EMOTIONS)[:1], torch.zeros(1, at_once, len(MOTION))
+    content = torch.zeros(1, at_once, CONTENT)
     return lambda: generator.frames(person, content, emotion, motion)
 
 
 @torch.inference_mode()
-def _alone(generator: torch.nn.Module) -> float:
+def _alone(generator: torch.nn.Module, at_once: int = AT_ONCE) -> float:
     """Return the seconds a frame takes when nothing else is done."""
-    step = _step(generator)
+    step = _step(generator, at_once)
     for _ in repeat(None, FIRST):
         step()
     start = time.perf_counter()
-    for _ in repeat(None, FRAMES // AT_ONCE):
+    for _ in repeat(None, FRAMES // at_once):
         step()
     return (time.perf_counter() - start) / FRAMES
 
 
 @torch.inference_mode()
 def _gflop(generator: torch.nn.Module) -> float:
-    step = _step(generator)
+    step = _step(generator, AT_ONCE)
     with FlopCounterMode(display=False) as counter:
         step()
     return counter.get_total_flops() / AT_ONCE / 1e9
