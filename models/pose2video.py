@@ -137,6 +137,18 @@ def complete(options: TrainPose2VideoOptions, camera: Camera) -> TrainPose2Video
     )
 
 
+def begin_with(generator: nn.Module, folder: Path) -> None:
+    """Take the weights of another run, or of a shipped checkpoint, to begin with.
+
+    Its maps may be of another style: what is drawn otherwise is learned anew. What is behind its
+    person comes with them.
+
+    Raises:
+        DataError: no checkpoint there, broken, or of another architecture.
+    """
+    load_networks(nn.ModuleDict({NETWORK: generator}), folder)
+
+
 def load(
     folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Pose2Video:

@@ -27,7 +27,7 @@ class DrawPoseOptions(Options):
         "speech2video",
         "how the skeleton is drawn; vid2vid_authors is what the paper authors' checkpoints expect",
         group="picture",
-        choices=("speech2video", "vid2vid_authors"),
+        choices=("speech2video", "filled_mouth", "vid2vid_authors"),
     )
     mesh: bool = option(False, "render the shaded body instead of its skeleton", group="picture")
     clamp: bool = option(False, "hold every joint inside its anatomical range", group="motion")

@@ -34,7 +34,7 @@ class ImportVid2VidOptions(Options):
         "vid2vid_authors",
         "how the maps it was trained on are drawn",
         group="checkpoint",
-        choices=("vid2vid_authors", "speech2video"),
+        choices=("vid2vid_authors", "speech2video", "filled_mouth"),
     )
     name: str = option(
         REQUIRED, "its name from now on; its folder in --checkpoints", group="result"

@@ -47,7 +47,7 @@ class TrainPose2VideoOptions(TrainingOptions):
         "speech2video",
         "how the maps are drawn",
         group=ARCHITECTURE,
-        choices=("speech2video", "vid2vid_authors"),
+        choices=("speech2video", "filled_mouth", "vid2vid_authors"),
     )
     architecture: tuple[str, ...] = option(
         (),
@@ -68,6 +68,12 @@ class TrainPose2VideoOptions(TrainingOptions):
     )
     raft: Path | None = option(
         None, "weights of torchvision's RAFT, small; fetched if left out", group="files"
+    )
+
+    pretrained: str | None = option(
+        None,
+        "begin with the weights of the run of this name, of the same architecture",
+        group="files",
     )
 
     clips: tuple[str, ...] = option(
@@ -190,4 +196,6 @@ class TrainPose2VideoOptions(TrainingOptions):
 
     def for_shipping(self) -> "TrainPose2VideoOptions":
         """Return the options without this machine's folders and files."""
-        return dataclasses.replace(super().for_shipping(), body=None, vgg=None, raft=None)
+        return dataclasses.replace(
+            super().for_shipping(), body=None, vgg=None, raft=None, pretrained=None
+        )

@@ -40,7 +40,7 @@ class Vid2VidOptions(Options):
         "speech2video",
         "how the maps it was trained on are drawn",
         group=ARCHITECTURE,
-        choices=("speech2video", "vid2vid_authors"),
+        choices=("speech2video", "filled_mouth", "vid2vid_authors"),
     )
     map_channels: int = option(3, "of one map", group=ARCHITECTURE, minimum=1, maximum=256)
     width: int = option(

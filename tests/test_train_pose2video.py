@@ -107,6 +107,21 @@ def test_two_processes_equal_one(
         torch.testing.assert_close(one[key], two[key], rtol=1e-4, atol=1e-5, msg=key)
 
 
+def test_a_run_begins_with_another_s_weights_and_its_own_background(
+    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = line(dataset, runs, "--pretrained", "straight", "--steps", 1)
+    still = ("--learning_rate", "0", "--style", "filled_mouth", "--held_out", "a")
+    assert run_here(monkeypatch, train_pose2video.main, *arguments, *still, "--name", "begun") == 0
+    known = {k: v for k, v in weights(runs, "straight").items() if k.startswith("generator.")}
+    begun = weights(runs, "begun")
+    other = {key for key in known if not torch.equal(known[key], begun[key])}
+    assert other == {"generator.background"}
+    deeper = ("--architecture", "channels=8,16", "blocks=1,2", "--name", "deeper")
+    assert run_here(monkeypatch, train_pose2video.main, *arguments, *deeper) == 2
+    assert "weights of another network" in capsys.readouterr().err
+
+
 def test_what_was_trained_paints(dataset: Path, runs: Path) -> None:
     painter = pose2video.load(runs / "straight" / "pose2video")
     points_TK2 = np.random.default_rng(0).uniform(0, SIZE, (3, 144, 2)).astype(np.float32)

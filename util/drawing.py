@@ -3,9 +3,12 @@
 Body limbs and every finger have a colour of their own, warm for the left hand and cool for the
 right; face, eyes and lips are lines. Lines are drawn to a sixteenth of a pixel and anti-aliased, so
 that lips that part by half a pixel change the map.
+
+In pictures of a whole upper body a mouth is a few pixels high, less than its lines are wide. There
+the open mouth is better filled, each pixel by the share of it that is open.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -22,6 +25,7 @@ from speech2video.util.body.skeleton import (
 Colour = tuple[int, int, int]
 
 _SUBPIXEL_BITS = 4
+_FINER = 16  # pixels to one, a side, when it is measured how much of it is open mouth
 _FAR = 8.0  # points further out than this many pictures are left out: they would overflow OpenCV
 
 BODY_LINES: tuple[tuple[tuple[str, ...], Colour], ...] = (
@@ -46,6 +50,7 @@ FACE_COLOURS: dict[str, Colour] = {
     "inner_lips": (255, 255, 120),
 }
 _FACE_DEFAULT: Colour = (255, 255, 255)
+MOUTH_COLOUR: Colour = (40, 60, 255)
 
 # Line width / the picture's larger side.
 BODY_WIDTH = 1 / 128
@@ -55,11 +60,13 @@ FACE_WIDTH = 1 / 512
 _Line = tuple[np.ndarray, bool, Colour, float]  # points, closed?, colour, width
 
 
-def _lines() -> list[_Line]:
+def _lines(left_out: Collection[str] = ()) -> list[_Line]:
     lines: list[_Line] = [
         (np.array(indices(names)), False, colour, BODY_WIDTH) for names, colour in BODY_LINES
     ]
     for name, (landmarks, closed) in FACE_LINES.items():
+        if name in left_out:
+            continue
         colour = FACE_COLOURS.get(name, _FACE_DEFAULT)
         lines.append((np.array([IBUG68[i] for i in landmarks]), closed, colour, FACE_WIDTH))
     for side, colours in FINGER_COLOURS.items():
@@ -69,7 +76,10 @@ def _lines() -> list[_Line]:
     return lines
 
 
-_LINES = _lines()
+_LINES, _WITHOUT_INNER_LIPS = _lines(), _lines(("inner_lips",))
+_OUTER_LIPS, _INNER_LIPS = (
+    [IBUG68[i] for i in FACE_LINES[name][0]] for name in ("outer_lips", "inner_lips")
+)
 
 
 def draw_skeleton(
@@ -83,8 +93,14 @@ def draw_skeleton(
         yield draw_frame(points_K2, width=width, height=height).transpose(2, 0, 1)
 
 
-def draw_frame(points_K2: np.ndarray, *, width: int, height: int) -> np.ndarray:
-    """Return the skeleton map (H, W, 3) uint8 RGB of one frame of points (144, 2) in pixels."""
+def draw_frame(
+    points_K2: np.ndarray, *, width: int, height: int, filled_mouth: bool = False
+) -> np.ndarray:
+    """Return the skeleton map (H, W, 3) uint8 RGB of one frame of points (144, 2) in pixels.
+
+    Args:
+        filled_mouth: whether the open mouth is filled, in place of a line around it.
+    """
     if points_K2.shape != (len(POINTS), 2):
         raise ValueError(f"points ({len(POINTS)}, 2) are needed, not {points_K2.shape}")
     picture = np.zeros((height, width, 3), np.uint8)
@@ -93,13 +109,39 @@ def draw_frame(points_K2: np.ndarray, *, width: int, height: int) -> np.ndarray:
     # OpenCV counts from a pixel's middle, the camera from the picture's corner.
     scaled = (np.where(present[:, None], points_K2, 0) - 0.5) * (1 << _SUBPIXEL_BITS)
     pixels = np.round(scaled).astype(np.int32)
-    for points, closed, colour, line_width in _LINES:
+    for points, closed, colour, line_width in _WITHOUT_INNER_LIPS if filled_mouth else _LINES:
         thickness = max(1, round(line_width * size))
         for run, is_closed in _runs(points, present, closed):
             cv2.polylines(
                 picture, [pixels[run]], is_closed, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS
             )
+    if filled_mouth and present[_OUTER_LIPS].all() and present[_INNER_LIPS].all():
+        _fill_mouth(picture, points_K2)
     return picture
+
+
+def _fill_mouth(picture: np.ndarray, points_K2: np.ndarray) -> None:
+    """Paint over each pixel as much as it is open mouth."""
+    inner_L2, outer_L2 = points_K2[_INNER_LIPS], points_K2[_OUTER_LIPS]
+    if _area(inner_L2) * _area(outer_L2) <= 0:  # lips pressed into each other
+        return
+    height, width = picture.shape[:2]
+    x0, y0 = np.floor(inner_L2.min(0)).clip(0, (width, height)).astype(int)
+    x1, y1 = np.ceil(inner_L2.max(0)).clip(0, (width, height)).astype(int)
+    if x0 >= x1 or y0 >= y1:
+        return
+    fine = np.zeros((_FINER * (y1 - y0), _FINER * (x1 - x0)), np.float32)
+    corners = ((inner_L2 - (x0, y0)) * _FINER - 0.5) * (1 << _SUBPIXEL_BITS)
+    cv2.fillPoly(fine, [np.round(corners).astype(np.int32)], 1.0, cv2.LINE_8, _SUBPIXEL_BITS)
+    share = cv2.resize(fine, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)[..., None]
+    inside = picture[y0:y1, x0:x1]
+    inside[:] = np.round(inside + share * (np.array(MOUTH_COLOUR, np.float32) - inside))
+
+
+def _area(points_L2: np.ndarray) -> float:
+    """Return the area within points, below 0 where they go round the other way."""
+    x, y = points_L2.T
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
 
 
 def _runs(

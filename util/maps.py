@@ -6,7 +6,8 @@ from speech2video.util.drawing import draw_frame
 from speech2video.util.drawing_vid2vid_authors import draw_vid2vid_authors
 from speech2video.util.openpose import points_to_openpose
 
-STYLES = ("speech2video", "vid2vid_authors")
+FILLED_MOUTH = "filled_mouth"  # as speech2video, but for the open mouth
+STYLES = ("speech2video", FILLED_MOUTH, "vid2vid_authors")
 
 
 def draw_map(points_K2: np.ndarray, *, style: str, width: int, height: int) -> np.ndarray:
@@ -19,4 +20,6 @@ def draw_map(points_K2: np.ndarray, *, style: str, width: int, height: int) -> n
         raise ValueError(f"style {style!r}; one of {', '.join(STYLES)} is needed")
     if style == "vid2vid_authors":
         return draw_vid2vid_authors(points_to_openpose(points_K2), height, width)
-    return draw_frame(points_K2, width=width, height=height).transpose(2, 0, 1)
+    filled_mouth = style == FILLED_MOUTH
+    picture = draw_frame(points_K2, width=width, height=height, filled_mouth=filled_mouth)
+    return picture.transpose(2, 0, 1)

@@ -5,7 +5,12 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE
 from speech2video.util.body.skeleton import LEFT_HAND_JOINTS, LEFT_TIPS, POINT_INDEX, indices
 from speech2video.util.camera import Camera
-from speech2video.util.drawing import FINGER_COLOURS, draw_frame, draw_skeleton
+from speech2video.util.drawing import (
+    FINGER_COLOURS,
+    MOUTH_COLOUR,
+    draw_frame,
+    draw_skeleton,
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +66,42 @@ def test_missing_points_leave_their_lines_out(points_K2: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, 1e9, -1e9, np.inf])
-def test_no_points_and_points_far_away_draw_nothing(value: float) -> None:
-    assert not draw_frame(np.full((144, 2), value), width=64, height=64).any()
+@pytest.mark.parametrize("filled_mouth", [False, True])
+def test_no_points_and_points_far_away_draw_nothing(value: float, filled_mouth: bool) -> None:
+    points = np.full((144, 2), value)
+    assert not draw_frame(points, width=64, height=64, filled_mouth=filled_mouth).any()
+
+
+def _mouth(*, gap: float, at: tuple[float, float]) -> np.ndarray:
+    """Return points of which there is only a mouth, open by 9 x `gap` pixels around a place."""
+    inner = ((-6, 0), (-3, -1), (0, -1), (3, -1), (6, 0), (3, 1), (0, 1), (-3, 1))
+    outer = [(9 * np.cos(a), 7 * np.sin(a)) for a in np.pi + 2 * np.pi * np.arange(12) / 12]
+    points = np.full((144, 2), np.nan)
+    lips = [POINT_INDEX[f"face_{i}"] for i in range(48, 68)]
+    points[lips] = np.array([*outer, *((x, gap / 2 * y) for x, y in inner)]) + at
+    return points
+
+
+def _filled(points_K2: np.ndarray) -> np.ndarray:
+    return draw_frame(points_K2, width=128, height=128, filled_mouth=True).astype(float)
+
+
+@pytest.mark.parametrize("at", [(64, 64), (64.3, 63.6), (100.5, 20.1)])
+@pytest.mark.parametrize("gap", [0.25, 0.5, 1, 3])
+def test_a_mouth_is_filled_by_how_far_it_is_open(gap: float, at: tuple[float, float]) -> None:
+    filled = _filled(_mouth(gap=gap, at=at)) - _filled(_mouth(gap=0, at=at))
+    pixels = filled[..., 2].sum() / MOUTH_COLOUR[2]
+    assert pixels == pytest.approx(9 * gap, rel=0.05, abs=0.9)
+
+
+@pytest.mark.parametrize("at", [(0, 64), (127.5, 127), (64, -0.5)])
+def test_a_mouth_may_be_partly_outside(at: tuple[float, float]) -> None:
+    assert 0 < (_filled(_mouth(gap=3, at=at))[..., 2] > 200).sum() < 27
+
+
+def test_lips_pressed_into_each_other_are_a_shut_mouth() -> None:
+    pressed = _filled(_mouth(gap=-2, at=(64, 64)))
+    assert np.array_equal(pressed, _filled(_mouth(gap=0, at=(64, 64))))
 
 
 def test_wrong_shapes_are_refused() -> None:

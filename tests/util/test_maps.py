@@ -1,9 +1,9 @@
-"""Both styles of maps: as the modules that draw them say, and no third one."""
+"""All styles of maps: as the modules that draw them say, and no other one."""
 
 import numpy as np
 import pytest
 
-from speech2video.util.drawing import draw_skeleton
+from speech2video.util.drawing import draw_frame, draw_skeleton
 from speech2video.util.drawing_vid2vid_authors import draw_vid2vid_authors
 from speech2video.util.maps import STYLES, draw_map
 from speech2video.util.openpose import points_to_openpose
@@ -17,6 +17,7 @@ def test_a_map_is_that_of_its_style(style: str) -> None:
     found = draw_map(POINTS_K2, style=style, **SIZE)
     of = {
         "speech2video": lambda: next(draw_skeleton([POINTS_K2], **SIZE)),
+        "filled_mouth": lambda: draw_frame(POINTS_K2, **SIZE, filled_mouth=True).transpose(2, 0, 1),
         "vid2vid_authors": lambda: draw_vid2vid_authors(points_to_openpose(POINTS_K2), **SIZE),
     }
     assert found.shape == (3, 64, 96) and found.dtype == np.uint8 and found.any()
@@ -24,5 +25,7 @@ def test_a_map_is_that_of_its_style(style: str) -> None:
 
 
 def test_another_style_is_refused() -> None:
-    with pytest.raises(ValueError, match="style 'crayon'; one of speech2video, vid2vid_authors"):
+    with pytest.raises(
+        ValueError, match="style 'crayon'; one of speech2video, filled_mouth, vid2vid_authors"
+    ):
         draw_map(POINTS_K2, style="crayon", **SIZE)
