@@ -1,6 +1,7 @@
 """Face clips as batches: stretches of pictures with their speech, who speaks and how they feel."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,10 +14,26 @@ from speech2video.data.training_loader import Item
 from speech2video.util.errors import DataError
 from speech2video.util.log_mels import COLUMNS, LEAST_DEVIATION, coloured, log_mels, normalised
 
-MOUTH = slice(48, 68)  # of the landmarks
-MOUTH_SIDE = 0.40  # of the picture's width: a mouth's box, the same for all
-MOUTH_AT = (0.5, 0.71)  # of the picture's width and height, where no landmarks are found
 SHIFTS = (5, 15)  # frames by which speech is off to be no longer in step with the lips
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the face.
+
+    Attributes:
+        landmarks: whose middle is its own.
+        sides: across and down, of the picture's width: its box, the same for all faces.
+        at: across and down, of the picture's width: where it is if no landmarks are found.
+    """
+
+    landmarks: tuple[int, ...]
+    sides: tuple[float, float]
+    at: tuple[float, float]
+
+
+MOUTH = Region(tuple(range(48, 68)), sides=(0.40, 0.40), at=(0.5, 0.71))
+EYES = Region((*range(17, 27), *range(36, 48)), sides=(0.56, 0.26), at=(0.5, 0.36))  # and brows
 
 
 class FaceDataset(Dataset):
@@ -24,11 +41,11 @@ class FaceDataset(Dataset):
 
     An item is a dict of tensors: mel (80, 4 T) log-mels normalised over their utterance; voice
     (80, 4 T), the same `coloured`; shifted_mel (80, 4 T), the same clip's 5 to 15 frames earlier
-    or later; frames (T, 3, H, W) uint8; mouth_boxes (T, 4), x0 y0 x1 y1 in pixels, inside the
-    picture; present (T,), 0 where a shorter clip has ended and its last frame is held; still (3, H,
-    W) uint8, another picture of the same person, from another clip if there is one; speaker, a
-    number in `speakers`; emotion, a number in `EMOTIONS`, -1 where it is not known; clip, the
-    recording's number, and begin, the stretch's first frame in it.
+    or later; frames (T, 3, H, W) uint8; mouth_boxes, eye_boxes (T, 4), x0 y0 x1 y1 in pixels,
+    inside the picture; present (T,), 0 where a shorter clip has ended and its last frame is held;
+    still (3, H, W) uint8, another picture of the same person, from another clip if there is one;
+    speaker, a number in `speakers`; emotion, a number in `EMOTIONS`, -1 where it is not known;
+    clip, the recording's number, and begin, the stretch's first frame in it.
 
     Args:
         frames: T of an item.
@@ -86,7 +103,8 @@ class FaceDataset(Dataset):
             "shifted_mel": self._stretch(self.mel(index), self._shifted(index, begin, random)),
             "voice": self._voice(index, begin),
             "frames": recording.frames_T3HW[inside],
-            "mouth_boxes": mouth_boxes(recording.points_TK2[inside], size),
+            "mouth_boxes": region_boxes(recording.points_TK2[inside], size, MOUTH),
+            "eye_boxes": region_boxes(recording.points_TK2[inside], size, EYES),
             "present": (numbers < len(recording)).astype(np.float32),
             "still": self._still(index, random),
         }
@@ -133,15 +151,15 @@ class FaceDataset(Dataset):
         return other.frames_T3HW[int(random.integers(len(other)))]
 
 
-def mouth_boxes(points_TK2: np.ndarray, size: int) -> np.ndarray:
-    """Return square boxes (T, 4) float32, x0 y0 x1 y1 in pixels, around the mouths of landmarks.
+def region_boxes(points_TK2: np.ndarray, size: int, region: Region) -> np.ndarray:
+    """Return boxes (T, 4) float32, x0 y0 x1 y1 in pixels, around a part of the face.
 
-    All of one size and inside the picture of `size` pixels. A missing mouth is where the clip's
-    others are in the middle, and where mouths are in aligned pictures if there are none.
+    All of one size and inside the picture of `size` pixels. Where its landmarks are missing it is
+    where it is in the clip's other frames in the middle, or in most aligned pictures.
     """
-    centre_T2 = points_TK2[:, MOUTH].mean(1)
+    centre_T2 = points_TK2[:, list(region.landmarks)].mean(1)
     seen_T = np.isfinite(centre_T2).all(1)
-    usual_2 = np.median(centre_T2[seen_T], 0) if seen_T.any() else np.array(MOUTH_AT) * size
-    half = MOUTH_SIDE * size / 2
-    centre_T2 = np.where(seen_T[:, None], centre_T2, usual_2).clip(half, size - half)
-    return np.concatenate((centre_T2 - half, centre_T2 + half), 1).astype(np.float32)
+    usual_2 = np.median(centre_T2[seen_T], 0) if seen_T.any() else np.array(region.at) * size
+    half_2 = np.array(region.sides) * size / 2
+    centre_T2 = np.where(seen_T[:, None], centre_T2, usual_2).clip(half_2, size - half_2)
+    return np.concatenate((centre_T2 - half_2, centre_T2 + half_2), 1).astype(np.float32)

@@ -25,7 +25,8 @@ from speech2video.models.networks.face_discriminators import (
 from speech2video.models.networks.face_encoders import COLUMNS
 from speech2video.models.pose2video import to_floats
 
-MOUTH_WEIGHT = 16.0  # how many times as much as elsewhere an error at the mouth counts
+# how many times as much as elsewhere an error counts
+MOUTH_WEIGHT, EYES_WEIGHT = 16.0, 6.0
 SETTLED = 4  # frames that the content's memory has to settle before the first picture
 JUDGED_EVERY = 2  # of the frames that the frame's adversary judges
 
@@ -47,7 +48,7 @@ class Painting:
 
     Attributes:
         real, fake: as they were, as painted. `fake` and `identity_ND` are set by who paints.
-        boxes: around the mouths, (N, P, 4) in pixels.
+        boxes, eye_boxes: around the mouths, and the eyes with their brows, (N, P, 4) in pixels.
         present: (N, P), 0 for frames that are not there.
     """
 
@@ -65,7 +66,8 @@ class Painting:
         columns = torch.arange(COLUMNS, device=places.device)
         self._columns = (COLUMNS * self._frames[..., None] + columns).flatten(1)
         self.real = to_floats(self.picked(batch["frames"]))
-        self.boxes, self.present = (self.picked(batch[k]) for k in ("mouth_boxes", "present"))
+        self.boxes, self.eye_boxes = (self.picked(batch[k]) for k in ("mouth_boxes", "eye_boxes"))
+        self.present = self.picked(batch["present"])
         self.mel, self.shifted_mel = (self._heard(batch[k]) for k in ("mel", "shifted_mel"))
         self.emotion = batch["emotion"]
 
@@ -77,8 +79,11 @@ class Painting:
     def picture_terms(self) -> dict[str, Term]:
         """Return the losses of pixels, each to be computed when it is asked for."""
         real, fake = self.real.flatten(0, 1), self.fake.flatten(0, 1)
-        boxes, present = self.boxes.flatten(0, 1), self.present.flatten()
-        weight = region_weights(boxes[:, None], present[:, None], real.shape[-2:], (MOUTH_WEIGHT,))
+        boxes_MR4 = torch.stack((self.boxes, self.eye_boxes), 2).flatten(0, 1)
+        present = self.present.flatten()
+        weight = region_weights(
+            boxes_MR4, present[:, None], real.shape[-2:], (MOUTH_WEIGHT, EYES_WEIGHT)
+        )
         return {
             "reconstruction": lambda: reconstruction(fake, real, weight, present_N=present),
             "structural": lambda: structural(fake, real, weight, present_N=present),

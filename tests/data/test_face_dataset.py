@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from speech2video.data.face_clip import EMOTIONS
-from speech2video.data.face_dataset import MOUTH_SIDE, SHIFTS, FaceDataset, mouth_boxes
+from speech2video.data.face_dataset import EYES, MOUTH, SHIFTS, FaceDataset, Region, region_boxes
 from speech2video.data.training_loader import Item, batches_from, training_loader
 from speech2video.util.errors import DataError
 from speech2video.util.log_mels import COLUMNS
@@ -93,16 +93,21 @@ def test_unknown_emotions_and_speakers_elsewhere() -> None:
 def test_batches_are_made(dataset: FaceDataset) -> None:
     batch = next(batches_from(training_loader(dataset, batch_size=3), step=0))
     assert batch["frames"].shape == (3, T, 3, SIZE, SIZE) and batch["frames"].dtype == torch.uint8
-    assert batch["mouth_boxes"].shape == (3, T, 4) and batch["speaker"].dtype == torch.int64
+    assert batch["mouth_boxes"].shape == batch["eye_boxes"].shape == (3, T, 4)
+    assert batch["speaker"].dtype == torch.int64
 
 
-def test_mouth_boxes_are_of_one_size_and_inside() -> None:
+@pytest.mark.parametrize("region", [MOUTH, EYES])
+def test_boxes_of_a_part_are_of_one_size_and_inside(region: Region) -> None:
+    own = list(region.landmarks)
     points_TK2 = recording().points_TK2.copy()
-    points_TK2[3, 48:] += 100
+    points_TK2[3, own] += 100
     points_TK2[4] = np.nan
-    boxes_T4 = mouth_boxes(points_TK2, SIZE)
+    boxes_T4 = region_boxes(points_TK2, SIZE, region)
     assert (boxes_T4 >= 0).all() and (boxes_T4 <= SIZE).all()
-    np.testing.assert_allclose(boxes_T4[:, 2:] - boxes_T4[:, :2], MOUTH_SIDE * SIZE, rtol=1e-5)
-    centre_2 = points_TK2[0, 48:].mean(0)
+    sides_T2 = boxes_T4[:, 2:] - boxes_T4[:, :2]
+    np.testing.assert_allclose(sides_T2, np.tile(region.sides, (len(sides_T2), 1)) * SIZE, 1e-5)
+    low_2, high_2 = np.array(region.sides) * SIZE / 2, (1 - np.array(region.sides) / 2) * SIZE
+    centre_2 = points_TK2[0, own].mean(0).clip(low_2, high_2)
     np.testing.assert_allclose((boxes_T4[0, :2] + boxes_T4[0, 2:]) / 2, centre_2, atol=1e-4)
-    assert np.isfinite(mouth_boxes(np.full((2, 68, 2), np.nan), SIZE)).all()
+    assert np.isfinite(region_boxes(np.full((2, 68, 2), np.nan), SIZE, region)).all()
