@@ -41,6 +41,7 @@ from speech2video.util.mel_chunks import frames_of, grouped, lasting, windows_of
 from speech2video.util.smooth_noise import NoiseStream
 
 OF_PEOPLE = ("generator.gallery.", "generator.portrait.")  # weights that know people's looks
+WAYS_IN = ("generator.imagine.", "generator.look.")  # of looks: of those known, of a still's
 AT_ONCE = 4  # frames heard and painted together; scripts/benchmark.py says what it gains
 SHARE = 0.5  # of a second that is new in each window in which somebody is heard
 
@@ -224,15 +225,18 @@ def build(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
 def begin_with(networks: nn.ModuleDict, folder: Path) -> None:
     """Take the weights of another run, or of a shipped checkpoint, to begin with.
 
-    All but whom it knows and what they look like, which are those of its own data set.
+    All but whom it knows and what they look like, which are those of its own data set; and but how
+    looks come in, where one of the two is the baseline.
 
     Raises:
         DataError: no checkpoint there, broken, or of another architecture.
     """
-    found = load(folder).networks.state_dict()
+    face = load(folder)
+    alike = face.takes_still == hasattr(networks["generator"], "look")
+    left_out = OF_PEOPLE if alike else OF_PEOPLE + WAYS_IN
     own, other = (
-        {name: tensor for name, tensor in state.items() if not name.startswith(OF_PEOPLE)}
-        for state in (networks.state_dict(), found)
+        {name: tensor for name, tensor in state.items() if not name.startswith(left_out)}
+        for state in (networks.state_dict(), face.networks.state_dict())
     )
     fill(folder, own, other)
 

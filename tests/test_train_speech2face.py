@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import train_speech2face
-from speech2video.models.speech2face import OF_PEOPLE
+from speech2video.models.speech2face import OF_PEOPLE, WAYS_IN
 from speech2video.util.audio import write_wave
 from speech2video.util.checkpoint import read_tensors
 from speech2video.util.checkpoint_folder import newest
@@ -121,7 +121,13 @@ def test_a_run_begins_with_what_another_knows_of_speech(
     speech = {key for key in known if key.startswith(tuple(f"{name}." for name in SHIPPED))}
     assert speech - people <= same
     assert people and not people <= same
-    named = map(str, (*arguments, "--baseline", "still", "--name", "other"))
+    named = map(str, (*arguments, *still, "--baseline", "still", "--name", "baseline"))
+    assert run_here(monkeypatch, train_speech2face.main, *named) == 0
+    baseline = weights(runs, "baseline")
+    assert {key for key in speech - people if not key.startswith(WAYS_IN)} <= {
+        key for key in known if key in baseline and torch.equal(known[key], baseline[key])
+    }
+    named = map(str, (*arguments, "--size", 2 * SIZE, "--name", "other"))
     assert run_here(monkeypatch, train_speech2face.main, *named) == 2
     assert "weights of another network" in capsys.readouterr().err
 
