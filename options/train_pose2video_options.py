@@ -44,8 +44,9 @@ class TrainPose2VideoOptions(TrainingOptions):
     width: int = option(256, "of the picture", group=ARCHITECTURE, minimum=32, maximum=4096)
     height: int = option(256, "of the picture", group=ARCHITECTURE, minimum=32, maximum=4096)
     style: str = option(
-        "speech2video",
-        "how the maps are drawn",
+        "filled_mouth",
+        "how the maps are drawn: lips as two lines (speech2video, vid2vid_authors), or the open "
+        "mouth filled, which small pictures need",
         group=ARCHITECTURE,
         choices=("speech2video", "filled_mouth", "vid2vid_authors"),
     )

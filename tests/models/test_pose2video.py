@@ -59,7 +59,7 @@ def saved(tmp_path: Path) -> Path:
 
 def test_what_was_trained_comes_back(saved: Path) -> None:
     painter = pose2video.load(saved)
-    assert (painter.width, painter.height, painter.style) == (WIDTH, HEIGHT, "speech2video")
+    assert (painter.width, painter.height, painter.style) == (WIDTH, HEIGHT, "filled_mouth")
     assert painter.camera == CAMERA
     assert not painter.generator.training
     assert not any(weight.requires_grad for weight in painter.generator.parameters())
