@@ -13,7 +13,6 @@ from speech2video.data.motion_file import read_motion, write_motion
 from speech2video.models import pipeline, speaker
 from speech2video.options.test_options import TestOptions
 from speech2video.util.audio import load_wave, write_wave
-from speech2video.util.drawing import draw_skeleton
 from speech2video.util.errors import DataError
 from speech2video.util.speech_source import Speech, recorded
 from speech2video.util.stages import DEPTH
@@ -58,9 +57,8 @@ def test_the_stream_gives_what_the_steps_give(
     pose_TP = person.audio2pose.of_wave(load_wave(sound, normalise=True), seed=3)
     plain_TP, pose_TP = pose_TP, person.gestures.insert(pose_TP, WORDS, seed=3)
     assert (pose_TP != plain_TP).any()
-    camera = person.pose2video.camera
-    points_TK2 = camera.project(person.body.points(pose_TP)).numpy()
-    maps = draw_skeleton(points_TK2, width=camera.width, height=camera.height)
+    points_TK2 = person.pose2video.camera.project(person.body.points(pose_TP)).numpy()
+    maps = person.pose2video.maps(points_TK2)
     whole = np.stack(list(person.pose2video.frames(maps))).astype(int)
     assert np.abs(np.stack(written) - whole).max() <= 2
 
