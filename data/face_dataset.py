@@ -18,7 +18,7 @@ SHIFTS = (5, 15)  # frames by which speech is off to be no longer in step with t
 
 
 @dataclass(frozen=True)
-class Region:
+class FacePart:
     """A part of the face.
 
     Attributes:
@@ -32,8 +32,8 @@ class Region:
     at: tuple[float, float]
 
 
-MOUTH = Region(tuple(range(48, 68)), sides=(0.40, 0.40), at=(0.5, 0.71))
-EYES = Region((*range(17, 27), *range(36, 48)), sides=(0.56, 0.26), at=(0.5, 0.36))  # and brows
+MOUTH = FacePart(tuple(range(48, 68)), sides=(0.40, 0.40), at=(0.5, 0.71))
+EYES = FacePart((*range(17, 27), *range(36, 48)), sides=(0.56, 0.26), at=(0.5, 0.36))  # and brows
 
 
 class FaceDataset(Dataset):
@@ -103,8 +103,8 @@ class FaceDataset(Dataset):
             "shifted_mel": self._stretch(self.mel(index), self._shifted(index, begin, random)),
             "voice": self._voice(index, begin),
             "frames": recording.frames_T3HW[inside],
-            "mouth_boxes": region_boxes(recording.points_TK2[inside], size, MOUTH),
-            "eye_boxes": region_boxes(recording.points_TK2[inside], size, EYES),
+            "mouth_boxes": part_boxes(recording.points_TK2[inside], size, MOUTH),
+            "eye_boxes": part_boxes(recording.points_TK2[inside], size, EYES),
             "present": (numbers < len(recording)).astype(np.float32),
             "still": self._still(index, random),
         }
@@ -151,15 +151,15 @@ class FaceDataset(Dataset):
         return other.frames_T3HW[int(random.integers(len(other)))]
 
 
-def region_boxes(points_TK2: np.ndarray, size: int, region: Region) -> np.ndarray:
+def part_boxes(points_TK2: np.ndarray, size: int, part: FacePart) -> np.ndarray:
     """Return boxes (T, 4) float32, x0 y0 x1 y1 in pixels, around a part of the face.
 
     All of one size and inside the picture of `size` pixels. Where its landmarks are missing it is
     where it is in the clip's other frames in the middle, or in most aligned pictures.
     """
-    centre_T2 = points_TK2[:, list(region.landmarks)].mean(1)
+    centre_T2 = points_TK2[:, list(part.landmarks)].mean(1)
     seen_T = np.isfinite(centre_T2).all(1)
-    usual_2 = np.median(centre_T2[seen_T], 0) if seen_T.any() else np.array(region.at) * size
-    half_2 = np.array(region.sides) * size / 2
+    usual_2 = np.median(centre_T2[seen_T], 0) if seen_T.any() else np.array(part.at) * size
+    half_2 = np.array(part.sides) * size / 2
     centre_T2 = np.where(seen_T[:, None], centre_T2, usual_2).clip(half_2, size - half_2)
     return np.concatenate((centre_T2 - half_2, centre_T2 + half_2), 1).astype(np.float32)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from speech2video.data.face_clip import EMOTIONS
-from speech2video.data.face_dataset import MOUTH, region_boxes
+from speech2video.data.face_dataset import MOUTH, part_boxes
 from speech2video.data.face_motion import lip_shapes
 from speech2video.data.face_recording import FaceRecording
 from speech2video.models.pose2video import to_floats
@@ -82,7 +82,7 @@ def _figures(
 ) -> dict[str, float]:
     mel_BL = log_mels(recording.wave_S)
     heard = face.hear([mel_BL])
-    boxes = region_boxes(recording.points_TK2, painted.shape[-1], MOUTH)
+    boxes = part_boxes(recording.points_TK2, painted.shape[-1], MOUTH)
     looks = _looks(painted, model)
     gap_T = lip_shapes(recording.points_TK2)[:, 0]
     said = torch.cat(list(face.content([normalised(mel_BL)])), 1)

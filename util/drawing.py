@@ -123,7 +123,11 @@ def draw_frame(
 def _fill_mouth(picture: np.ndarray, points_K2: np.ndarray) -> None:
     """Paint over each pixel as much as it is open mouth."""
     inner_L2, outer_L2 = points_K2[_INNER_LIPS], points_K2[_OUTER_LIPS]
-    if _area(inner_L2) * _area(outer_L2) <= 0:  # lips pressed into each other
+    inner, outer = (
+        cv2.contourArea(lips_L2.astype(np.float32), oriented=True)
+        for lips_L2 in (inner_L2, outer_L2)
+    )
+    if inner * outer <= 0:  # lips pressed into each other go round the other way
         return
     height, width = picture.shape[:2]
     x0, y0 = np.floor(inner_L2.min(0)).clip(0, (width, height)).astype(int)
@@ -136,12 +140,6 @@ def _fill_mouth(picture: np.ndarray, points_K2: np.ndarray) -> None:
     share = cv2.resize(fine, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)[..., None]
     inside = picture[y0:y1, x0:x1]
     inside[:] = np.round(inside + share * (np.array(MOUTH_COLOUR, np.float32) - inside))
-
-
-def _area(points_L2: np.ndarray) -> float:
-    """Return the area within points, below 0 where they go round the other way."""
-    x, y = points_L2.T
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
 
 
 def _runs(

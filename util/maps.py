@@ -6,8 +6,7 @@ from speech2video.util.drawing import draw_frame
 from speech2video.util.drawing_vid2vid_authors import draw_vid2vid_authors
 from speech2video.util.openpose import points_to_openpose
 
-FILLED_MOUTH = "filled_mouth"  # as speech2video, but for the open mouth
-STYLES = ("speech2video", FILLED_MOUTH, "vid2vid_authors")
+STYLES = ("speech2video", "filled_mouth", "vid2vid_authors")
 
 
 def draw_map(points_K2: np.ndarray, *, style: str, width: int, height: int) -> np.ndarray:
@@ -20,6 +19,6 @@ def draw_map(points_K2: np.ndarray, *, style: str, width: int, height: int) -> n
         raise ValueError(f"style {style!r}; one of {', '.join(STYLES)} is needed")
     if style == "vid2vid_authors":
         return draw_vid2vid_authors(points_to_openpose(points_K2), height, width)
-    filled_mouth = style == FILLED_MOUTH
-    picture = draw_frame(points_K2, width=width, height=height, filled_mouth=filled_mouth)
+    filled = style == "filled_mouth"
+    picture = draw_frame(points_K2, width=width, height=height, filled_mouth=filled)
     return picture.transpose(2, 0, 1)

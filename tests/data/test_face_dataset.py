@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from speech2video.data.face_clip import EMOTIONS
-from speech2video.data.face_dataset import EYES, MOUTH, SHIFTS, FaceDataset, Region, region_boxes
+from speech2video.data.face_dataset import EYES, MOUTH, SHIFTS, FaceDataset, FacePart, part_boxes
 from speech2video.data.training_loader import Item, batches_from, training_loader
 from speech2video.util.errors import DataError
 from speech2video.util.log_mels import COLUMNS
@@ -97,17 +97,17 @@ def test_batches_are_made(dataset: FaceDataset) -> None:
     assert batch["speaker"].dtype == torch.int64
 
 
-@pytest.mark.parametrize("region", [MOUTH, EYES])
-def test_boxes_of_a_part_are_of_one_size_and_inside(region: Region) -> None:
-    own = list(region.landmarks)
+@pytest.mark.parametrize("part", [MOUTH, EYES])
+def test_boxes_of_a_part_are_of_one_size_and_inside(part: FacePart) -> None:
+    own = list(part.landmarks)
     points_TK2 = recording().points_TK2.copy()
     points_TK2[3, own] += 100
     points_TK2[4] = np.nan
-    boxes_T4 = region_boxes(points_TK2, SIZE, region)
+    boxes_T4 = part_boxes(points_TK2, SIZE, part)
     assert (boxes_T4 >= 0).all() and (boxes_T4 <= SIZE).all()
     sides_T2 = boxes_T4[:, 2:] - boxes_T4[:, :2]
-    np.testing.assert_allclose(sides_T2, np.tile(region.sides, (len(sides_T2), 1)) * SIZE, 1e-5)
-    low_2, high_2 = np.array(region.sides) * SIZE / 2, (1 - np.array(region.sides) / 2) * SIZE
+    np.testing.assert_allclose(sides_T2, np.tile(part.sides, (len(sides_T2), 1)) * SIZE, 1e-5)
+    low_2, high_2 = np.array(part.sides) * SIZE / 2, (1 - np.array(part.sides) / 2) * SIZE
     centre_2 = points_TK2[0, own].mean(0).clip(low_2, high_2)
     np.testing.assert_allclose((boxes_T4[0, :2] + boxes_T4[0, 2:]) / 2, centre_2, atol=1e-4)
-    assert np.isfinite(region_boxes(np.full((2, 68, 2), np.nan), SIZE, region)).all()
+    assert np.isfinite(part_boxes(np.full((2, 68, 2), np.nan), SIZE, part)).all()
