@@ -26,7 +26,7 @@ class Pose2VideoDataset(Dataset):
 
     An item is a dict of tensors, T frames long: maps (T + 2, 3, H, W) uint8 with those of the two
     moments before, which at a clip's start are the first once more; frames (T, 3, H, W) uint8;
-    boxes (T, 4, 4) of `REGIONS`, x0 y0 x1 y1 in pixels, zeros where absent; present (T, 4), 1 where
+    boxes (T, 5, 4) of `REGIONS`, x0 y0 x1 y1 in pixels, zeros where absent; present (T, 5), 1 where
     the part is in the picture; view (2, 3), the `affine_grid` (corners not aligned) that samples
     the item's pictures out of pictures that were not moved. With `flow` also: flow (T, 2, H, W)
     float16, from each pixel to where the frame before shows it, in pixels right and down;

@@ -1,18 +1,21 @@
 """Speech to pose, trained: features in, legal pose vectors out, as they come."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from speech2video.data.motion import FPS
 from speech2video.models.networks.speech_lstm import SpeechToPose
 from speech2video.models.saving import load_networks
 from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
+from speech2video.util.audio import SPEECH_RATE
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
-from speech2video.util.body.pose_vector import POSE_SLICES
+from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.checkpoint_folder import OPTIONS, for_use
 from speech2video.util.smooth_noise import NoiseStream
 from speech2video.util.smoothing import Smoother
@@ -26,6 +29,8 @@ BRANCHES = {
     "body": ("translation", "root_orientation", "body", "left_hand", "right_hand"),
 }
 NOISY = ("body",)
+FACE = [number for part in BRANCHES["face"] for number in range(POSE_SIZE)[POSE_SLICES[part]]]
+SILENCE = 75  # frames, after which the network has forgotten how it began
 
 
 class Audio2Pose:
@@ -35,10 +40,17 @@ class Audio2Pose:
         network: the LSTMs with the training data's statistics.
         body: the body that the pose vectors are for.
         features: the set of `speech_features` it was trained on.
+        articulation: how many times as far from rest as the network says the face moves. What is
+            guessed with least error moves less than what is true; speech synthesis scales its
+            variance back for the same reason (Silén et al., Ways to implement global variance in
+            statistical speech synthesis, Interspeech 2012).
     """
 
-    def __init__(self, network: SpeechToPose, body: Body, *, features: str) -> None:
+    def __init__(
+        self, network: SpeechToPose, body: Body, *, features: str, articulation: float = 1.0
+    ) -> None:
         self.network, self.body, self.features = network, body, features
+        self.articulation = articulation
 
     def of_wave(self, wave_S: np.ndarray, *, seed: int = 0, smooth: int = 1) -> Tensor:
         """Return pose vectors (T, 106), T = ceil(S / 640), of loudness-normalised speech."""
@@ -65,10 +77,16 @@ class Audio2Pose:
         How the features are cut into chunks does not matter. `voice_F` is taken from all of them.
         `smooth` is an odd number of frames over which body and hands, never the face, are smoothed.
         """
-        smoother = Smoother(smooth)
+        smoother, rest_P = Smoother(smooth), self.rest()
         for pose_TP in self._raw(chunks, voice_F, seed):
-            yield self._legal(smoother.push(pose_TP))
-        yield self._legal(smoother.finish())
+            yield self._finished(smoother.push(pose_TP), rest_P)
+        yield self._finished(smoother.finish(), rest_P)
+
+    def rest(self) -> Tensor:
+        """Return the pose (106,) that silence is answered with: a mouth as it is between words."""
+        features_TF = speech_features(np.zeros(SILENCE * SPEECH_RATE // FPS), kind=self.features)
+        voice_F = self.network.voice_mean.cpu().numpy()
+        return torch.cat(list(self._raw([features_TF], voice_F, 0)))[-1]
 
     def _raw(
         self, chunks: Iterable[np.ndarray], voice_F: np.ndarray, seed: int
@@ -101,8 +119,14 @@ class Audio2Pose:
         pose_NTP, state = self.network(speech_NTF, noise_NTZ, state)
         return self.network.in_units(pose_NTP)[0].cpu(), state
 
-    def _legal(self, pose_TP: Tensor) -> Tensor:
-        return clamp_pose(pose_TP, self.body.hands) if len(pose_TP) else pose_TP
+    def _finished(self, pose_TP: Tensor, rest_P: Tensor) -> Tensor:
+        """Return poses with the face as far from rest as it is to be; joint limits hold."""
+        if not len(pose_TP):
+            return pose_TP
+        if self.articulation != 1:
+            pose_TP = pose_TP.clone()
+            pose_TP[:, FACE] = rest_P[FACE].lerp(pose_TP[:, FACE], self.articulation)
+        return clamp_pose(pose_TP, self.body.hands)
 
 
 def build(options: TrainAudio2PoseOptions, body: Body) -> Audio2Pose:
@@ -118,21 +142,26 @@ def build(options: TrainAudio2PoseOptions, body: Body) -> Audio2Pose:
         dropout=options.dropout,
         bidirectional=options.bidirectional,
     )
-    return Audio2Pose(network, body, features=options.features)
+    return Audio2Pose(network, body, features=options.features, articulation=options.articulation)
 
 
-def load(folder: Path, *, body: Path | None = None) -> Audio2Pose:
+def load(
+    folder: Path, *, body: Path | None = None, articulation: float | None = None
+) -> Audio2Pose:
     """Return what a run's folder or a shipped checkpoint holds, ready to use.
 
     Args:
         folder: checkpoints/NAME/audio2pose, or one of its step_N.
         body: the body's file, where it was trained with another than the open body.
+        articulation: in place of the one that the run was given.
 
     Raises:
         DataError: no checkpoint there, broken, of another version or of another network.
     """
     checkpoint = for_use(folder)
     options = TrainAudio2PoseOptions.load(checkpoint / OPTIONS)
+    if articulation is not None:
+        options = replace(options, articulation=articulation)
     predictor = build(options, Body.load(body or options.body))
     load_networks(nn.ModuleDict({NETWORK: predictor.network}), checkpoint)
     predictor.network.eval()

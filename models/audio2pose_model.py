@@ -243,6 +243,7 @@ class Audio2PoseModel(BaseModel):
             "lip_correlation": correlation(*gaps),
             "lip_best_correlation": best,
             "lip_lag": float("nan") if lag is None else float(lag),
+            "lip_range": float(gaps[1].std() / gaps[0].std()) if gaps[0].std() else float("nan"),
             "lip_gap_mm": 1000 * float(np.abs(gaps[0] - gaps[1]).mean()),
             "hand_energy": hand_energy_ratio(points, truth),
             "joints_mm": 1000 * float(np.linalg.norm(points - truth, axis=-1)[:, :25].mean()),

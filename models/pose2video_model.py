@@ -29,7 +29,7 @@ from speech2video.models.raft_flow import RaftFlow
 from speech2video.util.regions import REGIONS
 from speech2video.util.training_log import TrainingLog
 
-REGION_WEIGHTS = (6.0, 4.0, 4.0, 24.0)  # of `REGIONS`: how much more an error counts there
+REGION_WEIGHTS = (6.0, 4.0, 4.0, 24.0, 16.0)  # of `REGIONS`: how much more an error counts there
 TEMPORAL_SIZE = 2  # how much smaller than the frame the windows are that are judged over time
 DISCRIMINATOR_NORM = "instance"  # spectral norm keeps scores near 0 for thousands of steps
 WINDOW = 3  # frames that a temporal discriminator sees

@@ -131,7 +131,7 @@ def _mover(folder: Path, options: TestOptions) -> Audio2Pose | None:
     """Return speech to pose; for motion that is given it only tells where the speaker stands."""
     if options.openpose or (options.pose and not folder.is_dir()):
         return None
-    return audio2pose.load(folder, body=options.body)
+    return audio2pose.load(folder, body=options.body, articulation=options.articulation)
 
 
 def _dictionary(own: Path, options: TestOptions) -> Path | None:

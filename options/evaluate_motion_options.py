@@ -39,6 +39,14 @@ class EvaluateMotionOptions(Options):
         minimum=1,
         maximum=51,
     )
+    articulation: float | None = option(
+        None,
+        "how many times as far from rest as was learned the face moves, in place of the speaker's "
+        "own",
+        group="data",
+        minimum=0,
+        maximum=4,
+    )
     draws: int = option(
         1000, "of the bootstrap, for the intervals", group="data", minimum=10, maximum=100000
     )

@@ -62,6 +62,14 @@ class EvaluateSpeechOptions(Options):
         minimum=1,
         maximum=51,
     )
+    articulation: float | None = option(
+        None,
+        "how many times as far from rest as was learned the face moves, in place of the speaker's "
+        "own",
+        group="data",
+        minimum=0,
+        maximum=4,
+    )
 
     device: str = option("cpu", "where to compute", group="machine", choices=("cpu", "cuda"))
     precision: str = option(

@@ -90,6 +90,14 @@ class TestOptions(Options):
         minimum=1,
         maximum=51,
     )
+    articulation: float | None = option(
+        None,
+        "how many times as far from rest as was learned the face moves, in place of the speaker's "
+        "own",
+        group="motion",
+        minimum=0,
+        maximum=4,
+    )
 
     emotion: str | None = option(
         None,
@@ -207,11 +215,12 @@ CONTRADICTIONS = (
     *(("audio_list", other) for other in ("transcript", "timeline", "pose", "openpose")),
     *(("openpose", other) for other in ("gestures", "timeline", "save_timeline", "save_pose")),
     *(("openpose", other) for other in ("words", "transcript")),
+    *((motion, "articulation") for motion in ("pose", "openpose")),
     ("skeleton", "side_by_side"),
 )
 ONLY_A_FACE = ("emotion", "still")
 ONLY_A_BODY = (
     *("body", "words", "transcript", "pose", "openpose", "gestures", "timeline"),
-    *("skeleton", "side_by_side", "save_pose", "save_timeline"),
+    *("articulation", "skeleton", "side_by_side", "save_pose", "save_timeline"),
 )
 NEEDS = (("audio", "transcript"), ("audio_list", "jobs"))

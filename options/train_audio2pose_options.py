@@ -101,6 +101,15 @@ class TrainAudio2PoseOptions(TrainingOptions):
         5e-5, "learning rate of the motion's discriminator; 0: none", group="training", minimum=0
     )
 
+    articulation: float = option(
+        1.0,
+        "in use, how many times as far from rest as was learned the face moves: what is guessed "
+        "moves too little",
+        group="result",
+        minimum=0,
+        maximum=4,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.smooth % 2 == 0:

@@ -1,4 +1,4 @@
-"""Where head, hands and mouth are in a picture: square boxes from the projected points."""
+"""Where head, hands, mouth and eyes are in a picture: square boxes from the projected points."""
 
 import numpy as np
 
@@ -17,10 +17,11 @@ REGION_POINTS = {
     "left_hand": indices(("left_wrist", *LEFT_HAND_JOINTS, *LEFT_TIPS)),
     "right_hand": indices(("right_wrist", *RIGHT_HAND_JOINTS, *RIGHT_TIPS)),
     "mouth": list(IBUG68[48:68]),
+    "eyes": [*IBUG68[17:27], *IBUG68[36:48]],  # and brows
 }
 REGIONS = tuple(REGION_POINTS)
 # Box side / the points' larger extent. The landmarks end at brows and chin: a head is more.
-MARGINS = {"head": 1.9, "left_hand": 1.4, "right_hand": 1.4, "mouth": 1.7}
+MARGINS = {"head": 1.9, "left_hand": 1.4, "right_hand": 1.4, "mouth": 1.7, "eyes": 1.1}
 HEAD_RISE = 0.15  # the head's box sits higher than its landmarks, by this part of its side
 LEAST_VISIBLE = 0.5  # share of a box that must lie in the picture for the part to count as seen
 

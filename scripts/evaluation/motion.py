@@ -50,7 +50,7 @@ def evaluate(options: EvaluateMotionOptions) -> Figures:
         DataError: no such run or data set, or nothing held out.
     """
     folder = options.checkpoints / options.name / TrainAudio2PoseOptions.KIND
-    predictor = audio2pose.load(folder, body=options.body)
+    predictor = audio2pose.load(folder, body=options.body, articulation=options.articulation)
     train, test = _recordings(options, predictor.body)
     motions: Motions = {"truth": [recording.pose_TP for recording in test]}
     plain = [
@@ -105,6 +105,7 @@ def _judge_one(pose_TP: Tensor, recording: SpeechMotion, body: Body) -> dict[str
         "lip_correlation": correlation(true_gap_T, gap_T),
         "lip_best_correlation": best,
         "lip_lag_frames": np.nan if lag is None else float(lag),
+        "lip_range": float(gap_T.std() / true_gap_T.std()) if true_gap_T.std() else np.nan,
         "lip_gap_error_mm": 1000 * float(np.abs(gap_T - true_gap_T).mean()),
         "lip_vertex_error_mm": 1000 * lip_vertex_error(*faces),
         **{f"{part}_mm": 1000 * value for part, value in error.items()},

@@ -144,6 +144,7 @@ def _how(options: EvaluateSpeechOptions, dataset: Path | None) -> TestOptions:
         gestures=options.gestures,
         seed=options.seed,
         smooth=options.smooth,
+        articulation=options.articulation,
         device=options.device,
         precision=options.precision,
         threads=options.threads,

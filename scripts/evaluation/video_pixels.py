@@ -18,6 +18,7 @@ PARTS = {
     "head": ("head",),
     "hands": ("left_hand", "right_hand"),
     "mouth": ("mouth",),
+    "eyes": ("eyes",),
 }
 PIXELS = 1 << 21  # of all frames measured at once: bounds memory to some hundred MB
 CROP_SIDE = 128  # pixels a side of the crops that networks see

@@ -10,7 +10,7 @@ from speech2video.models.audio2pose import Audio2Pose, build
 from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import limit_report
-from speech2video.util.body.pose_vector import vector_to_smplx
+from speech2video.util.body.pose_vector import POSE_SLICES, vector_to_smplx
 from speech2video.util.speech_features import speech_features
 from speech2video.util.voice_normalisation import voice_mean
 
@@ -72,6 +72,31 @@ def test_poses_come_as_soon_as_they_can(body: Body):
     features_TF = speech_features(wave(640 * 50))
     stream = made.stream(iter([features_TF[:20], features_TF[20:]]), np.zeros(112, np.float32))
     assert len(next(stream)) == 20 - made.network.look_ahead
+
+
+def test_articulation_moves_the_face_further_from_rest_and_nothing_else(body: Body):
+    usual, wider = (predictor(body, "--articulation", a, wild=0.01) for a in ("1", "1.5"))
+    one_TP, other_TP = (made.of_wave(wave(32_000)) for made in (usual, wider))
+    rest_P = usual.rest()
+    assert torch.equal(rest_P, wider.rest())
+    face = slice(POSE_SLICES["expression"].start, POSE_SLICES["jaw"].stop)
+    torch.testing.assert_close(
+        other_TP[:, face] - rest_P[face], 1.5 * (one_TP[:, face] - rest_P[face])
+    )
+    body_part = slice(0, POSE_SLICES["right_hand"].stop)
+    assert torch.equal(one_TP[:, body_part], other_TP[:, body_part])
+    assert not torch.equal(one_TP[:, face], other_TP[:, face])
+
+
+def test_limits_hold_however_far_a_face_moves(body: Body):
+    pose_TP = predictor(body, "--articulation", "4").of_wave(wave(32_000))
+    assert limit_report(vector_to_smplx(pose_TP, body.hands).rotations).frames_over == 0
+
+
+def test_silence_leaves_the_face_at_rest_however_far_it_moves(body: Body):
+    usual, wider = (predictor(body, "--articulation", a, wild=0.01) for a in ("1", "4"))
+    silence = np.zeros(64_000, np.float32)
+    torch.testing.assert_close(wider.of_wave(silence)[-10:], usual.of_wave(silence)[-10:])
 
 
 def test_seeds_change_hands_and_not_lips(body: Body):
