@@ -77,7 +77,8 @@ class Audio2Pose:
         How the features are cut into chunks does not matter. `voice_F` is taken from all of them.
         `smooth` is an odd number of frames over which body and hands, never the face, are smoothed.
         """
-        smoother, rest_P = Smoother(smooth), self.rest()
+        smoother = Smoother(smooth)
+        rest_P = None if self.articulation == 1 else self.rest()
         for pose_TP in self._raw(chunks, voice_F, seed):
             yield self._finished(smoother.push(pose_TP), rest_P)
         yield self._finished(smoother.finish(), rest_P)
@@ -119,11 +120,11 @@ class Audio2Pose:
         pose_NTP, state = self.network(speech_NTF, noise_NTZ, state)
         return self.network.in_units(pose_NTP)[0].cpu(), state
 
-    def _finished(self, pose_TP: Tensor, rest_P: Tensor) -> Tensor:
+    def _finished(self, pose_TP: Tensor, rest_P: Tensor | None) -> Tensor:
         """Return poses with the face as far from rest as it is to be; joint limits hold."""
         if not len(pose_TP):
             return pose_TP
-        if self.articulation != 1:
+        if rest_P is not None:
             pose_TP = pose_TP.clone()
             pose_TP[:, FACE] = rest_P[FACE].lerp(pose_TP[:, FACE], self.articulation)
         return clamp_pose(pose_TP, self.body.hands)
