@@ -9,6 +9,7 @@ import pytest
 
 from speech2video.data.motion_file import read_motion
 from speech2video.util.audio import write_wave
+from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.metrics.lips import lip_opening
 from tests.recordings import make_recording
 from tests.speaking import PATIENCE, read, run, start
@@ -88,6 +89,19 @@ def test_silence_shuts_the_mouth(
     assert run(monkeypatch, checkpoints, "--audio", path, *more) == 0
     points = body.points(read_motion(tmp_path / "x.npz").pose_vector(body)).numpy()
     assert np.median(lip_opening(points)) < 4e-3  # metres
+
+
+def test_articulation_is_how_far_a_mouth_moves(
+    checkpoints: Path, speech: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body
+):
+    jaws = []
+    for often in ("0", "1", "2"):
+        pose = tmp_path / f"{often}.npz"
+        more = ("--articulation", often, "--skeleton", "--output", tmp_path / "x.mp4")
+        assert run(monkeypatch, checkpoints, "--audio", speech, *more, "--save_pose", pose) == 0
+        jaws.append(read_motion(pose).pose_vector(body)[:, POSE_SLICES["jaw"]])
+    still, usual, wide = (jaw.std(0).norm().item() for jaw in jaws)
+    assert still < 1e-5 < usual < wide
 
 
 def test_192_khz_of_8_channels(checkpoints: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

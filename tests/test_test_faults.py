@@ -40,6 +40,7 @@ BAD = {
     "no such dictionary": (["--text", "a", "--gestures", "nowhere"], "nowhere"),
     "gestures without words": (["--audio", "a.wav", "--gestures", "x"], "--words"),
     "two sounds": (["--audio", "a.wav", "--text", "a"], "only one"),
+    "articulation of a motion": (["--pose", "a.npz", "--articulation", "2"], "only one"),
     "no such timeline": (["--audio", "a.wav", "--timeline", "no.json"], "no.json"),
     "no such motion": (["--pose", "no.npz"], "no.npz"),
     "no points": (["--openpose", ".", "--name", AUTHORS], "no json files"),
