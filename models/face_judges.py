@@ -32,6 +32,7 @@ EMBEDDING = 64  # numbers that a face is told by
 PER_CLIP = 10  # pictures of each clip trained on, evenly apart
 STEPS, BATCH, RATE, WEIGHT_DECAY = 1500, 24, 2e-3, 0.02
 CLIP = 5.0  # largest norm of a gradient
+WARM_UP = 100  # steps over which the rate rises: some seeds never learn emotions without
 SMOOTHING = 0.1  # of the labels
 LOOK_STEP = 3  # frames from one to the next that is looked at
 LOOK_BATCH = 64  # pictures looked at at once
@@ -191,7 +192,8 @@ def train(
         network = JudgeNetwork(int(labels_N.max()) + 1).to(device).train()
         optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=WEIGHT_DECAY)
         for step, rows in enumerate(_balanced(labels_N, seed, steps)):
-            set_rate(optimizer, RATE * cosine_share(step, steps))
+            share = cosine_share(step, steps) * min(1.0, (step + 1) / WARM_UP)
+            set_rate(optimizer, RATE * share)
             _, logits = network(disturbed(pictures_N3SS[rows]).to(device))
             wanted = torch.from_numpy(labels_N[rows]).to(device)
             loss = F.cross_entropy(logits, wanted, label_smoothing=SMOOTHING)
