@@ -32,12 +32,14 @@ def batch(items: int = 2, frames: int = FRAMES, *, size: int = SIZE, flow: bool 
     def noise(*shape: int) -> Tensor:
         return torch.randint(0, 256, shape, generator=seeded, dtype=torch.uint8)
 
-    boxes_R4 = torch.tensor([[4, 2, 20, 18], [2, 16, 14, 28], [18, 16, 30, 28], [8, 10, 16, 18]])
+    boxes_R4 = torch.tensor(
+        [[4, 2, 20, 18], [2, 16, 14, 28], [18, 16, 30, 28], [8, 10, 16, 18], [6, 4, 18, 10]]
+    )
     found = {
         "maps": noise(items, frames + 2, 3, size, size),
         "frames": noise(items, frames, 3, size, size),
-        "boxes": (boxes_R4 * size / SIZE).expand(items, frames, 4, 4).clone(),
-        "present": torch.ones(items, frames, 4),
+        "boxes": (boxes_R4 * size / SIZE).expand(items, frames, -1, 4).clone(),
+        "present": torch.ones(items, frames, len(REGIONS)),
         "view": torch.eye(2, 3).repeat(items, 1, 1),
     }
     if flow:
