@@ -30,7 +30,7 @@ from speech2video.util.log import progress
 from speech2video.util.log_mels import BANDS, COLUMNS, LEAST_DEVIATION, LogMelStream
 from speech2video.util.speech_source import Speech
 from speech2video.util.stages import Stages
-from speech2video.util.video import IN_STEP, write_video
+from speech2video.util.video import GENERATED, write_video
 
 FPS = 25
 
@@ -125,8 +125,8 @@ def make_video(face: Face, speech: Speech, options: TestOptions, *, bar: bool = 
             progress(frames, total=hearing.frames, name=outputs.video.name) if bar else frames,
             fps=FPS,
             audio=speech.sound,
-            preset=IN_STEP,
             metadata={"comment": f"{face.made_of}; {shown}; seed {options.seed}"},
+            **GENERATED,
         )
 
 

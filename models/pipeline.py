@@ -45,7 +45,7 @@ from speech2video.util.openpose import OpenPoseFrame, read_openpose_folder
 from speech2video.util.smoothing import Smoother
 from speech2video.util.speech_source import Speech
 from speech2video.util.stages import Stages
-from speech2video.util.video import IN_STEP, write_video
+from speech2video.util.video import GENERATED, write_video
 
 Item = TypeVar("Item")
 
@@ -98,8 +98,8 @@ def make_video(speaker: Speaker, speech: Speech, options: TestOptions, *, bar: b
             progress(frames, total=take.frames, name=outputs.video.name) if bar else frames,
             fps=FPS,
             audio=take.sound,
-            preset=IN_STEP,
             metadata={"comment": f"{speaker.made_of}; seed {options.seed}"},
+            **GENERATED,
         )
     if outputs.pose:
         motion = from_pose_vector(torch.cat(kept), speaker.body, camera=take.camera)
