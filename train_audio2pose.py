@@ -50,8 +50,8 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     predictor = audio2pose.build(options, body)
     dataset = heard(training, options)
     set_statistics(predictor, dataset)
-    if options.pretrained is not None:
-        audio2pose.begin_with(predictor, options.checkpoints / options.pretrained / options.KIND)
+    if pretrained := options.run_to_begin_with():
+        audio2pose.begin_with(predictor, pretrained)
     model = Audio2PoseModel(
         predictor,
         motions=[recording.pose_TP for recording in training],

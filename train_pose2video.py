@@ -46,8 +46,7 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
     dataset = painted(training, options)
     generator = pose2video.build(options)
     if newest(options.folder) is None:  # else it comes with the run's weights
-        if options.pretrained is not None:
-            pretrained = options.checkpoints / options.pretrained / options.KIND
+        if pretrained := options.run_to_begin_with():
             pose2video.begin_with(generator, pretrained)
         still_HW3 = torch.from_numpy(still_background(training, dataset.store))
         generator.begin_with(pose2video.to_floats(still_HW3.permute(2, 0, 1)))

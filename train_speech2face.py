@@ -50,8 +50,8 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
     )
     options = dataclasses.replace(options, people=len(dataset.speakers))
     networks = speech2face.build(options)
-    if options.pretrained is not None:
-        speech2face.begin_with(networks, options.checkpoints / options.pretrained / options.KIND)
+    if pretrained := options.run_to_begin_with():
+        speech2face.begin_with(networks, pretrained)
     set_statistics(networks, dataset, split.training)
     model = Speech2FaceModel(
         networks,

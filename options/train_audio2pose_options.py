@@ -40,11 +40,6 @@ class TrainAudio2PoseOptions(TrainingOptions):
         "the person's gesture dictionary: what it holds is not learned, it is put in afterwards",
         group="files",
     )
-    pretrained: str | None = option(
-        None,
-        "begin with the weights of the run of this name, of the same architecture",
-        group="files",
-    )
 
     held_out: tuple[str, ...] = option((), "clips to validate on, not to train on", group="data")
     held_out_seconds: float = option(
@@ -119,6 +114,4 @@ class TrainAudio2PoseOptions(TrainingOptions):
 
     def for_shipping(self) -> "TrainAudio2PoseOptions":
         """Return the options without what belongs to one machine."""
-        return dataclasses.replace(
-            super().for_shipping(), body=None, gestures=None, pretrained=None
-        )
+        return dataclasses.replace(super().for_shipping(), body=None, gestures=None)

@@ -71,12 +71,6 @@ class TrainPose2VideoOptions(TrainingOptions):
         None, "weights of torchvision's RAFT, small; fetched if left out", group="files"
     )
 
-    pretrained: str | None = option(
-        None,
-        "begin with the weights of the run of this name, of the same architecture",
-        group="files",
-    )
-
     clips: tuple[str, ...] = option(
         (),
         "clips to use, of one outfit and one camera; all of them if left out",
@@ -197,6 +191,4 @@ class TrainPose2VideoOptions(TrainingOptions):
 
     def for_shipping(self) -> "TrainPose2VideoOptions":
         """Return the options without this machine's folders and files."""
-        return dataclasses.replace(
-            super().for_shipping(), body=None, vgg=None, raft=None, pretrained=None
-        )
+        return dataclasses.replace(super().for_shipping(), body=None, vgg=None, raft=None)

@@ -43,13 +43,6 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     KIND: ClassVar[str] = "speech2face"
     TRAINING_ONLY: ClassVar[tuple[str, ...]] = ("teachers", "heads")
 
-    pretrained: str | None = option(
-        None,
-        "begin with the weights of the run of this name, of the same architecture: with what it "
-        "knows of speech, not with its people",
-        group="files",
-    )
-
     steps: int | None = option(4000, "stop after so many steps", group="training", minimum=1)
     batch_size: int = option(
         16, "clips of one step, over all processes together", group="training", minimum=1
@@ -193,7 +186,6 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         """Return the options without this machine's folders and files."""
         return dataclasses.replace(
             super().for_shipping(),
-            pretrained=None,
             identity_teacher=None,
             emotion_teacher=None,
             emotion_classes=(),

@@ -35,6 +35,11 @@ class TrainingOptions(Options):
     name: str = option(REQUIRED, "the run's name; its folder in --checkpoints", group="files")
     dataset: Path = option(REQUIRED, "the data set's folder: datasets/NAME", group="files")
     checkpoints: Path = option(Path("checkpoints"), "where all runs' folders are", group="files")
+    pretrained: str | None = option(
+        None,
+        "begin with the weights of the run of this name, of the same architecture",
+        group="files",
+    )
 
     steps: int | None = option(10000, "stop after so many steps", group="training", minimum=1)
     epochs: int | None = option(None, "stop after so many epochs", group="training", minimum=1)
@@ -106,6 +111,7 @@ class TrainingOptions(Options):
             self,
             dataset=Path(self.dataset.name),
             checkpoints=Path("checkpoints"),
+            pretrained=None,
             resume="auto",
             device="auto",
             workers=0,
@@ -126,6 +132,12 @@ class TrainingOptions(Options):
             return _gone_on(options, cls.load(saved / OPTIONS), _given(cls.parser(), arguments))
         except OptionError as error:
             cls.parser().exit(2, f"error: {error}\n")
+
+    def run_to_begin_with(self) -> Path | None:
+        """Return the folder of --pretrained; None without it, or where this run goes on."""
+        if self.pretrained is None or newest(self.folder) is not None:
+            return None
+        return self.checkpoints / self.pretrained / self.KIND
 
     def checkpoint_to_resume(self) -> Path | None:
         """Return the checkpoint that the run goes on from, None where it begins.

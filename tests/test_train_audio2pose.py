@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,23 @@ def test_it_trains_in_16_bits(
     predictor = audio2pose.load(tmp_path / "half" / "audio2pose")
     pose_TP = predictor.of_wave(load_dataset(dataset, body)[0].wave_S)
     assert pose_TP.dtype == torch.float32 and torch.isfinite(pose_TP).all()
+
+
+def test_a_run_begins_with_another_s_weights_and_goes_on_without_them(
+    dataset: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copytree(runs / "straight", tmp_path / "other")
+    known = weights(tmp_path, "other")
+    run = ("--checkpoints", tmp_path, "--dataset", dataset, *SMALL, "--learning_rate", "0")
+    run = (*run, "--adversary_rate", "0", "--name", "begun", "--steps", "1")
+    assert run_here(monkeypatch, train_audio2pose.main, *run, "--pretrained", "other") == 0
+    learned = {key for key in known if not key.startswith("adversary")}
+    begun = weights(tmp_path, "begun")
+    assert all(torch.equal(begun[key], known[key]) for key in learned & begun.keys())
+    shutil.rmtree(tmp_path / "other")
+    assert run_here(monkeypatch, train_audio2pose.main, *run[:-1], "2") == 0
+    missing = (*run, "--pretrained", "other", "--name", "third")
+    assert run_here(monkeypatch, train_audio2pose.main, *missing) == 2
 
 
 def test_what_was_trained_moves_a_body_to_speech(dataset: Path, runs: Path, body: Body):
