@@ -22,13 +22,16 @@ from speech2video.data.speech_motion import (
 )
 from speech2video.data.training_loader import training_loader
 from speech2video.models import audio2pose
-from speech2video.models.audio2pose_model import LEAST_STD, Audio2PoseModel
+from speech2video.models.audio2pose_model import Audio2PoseModel
 from speech2video.models.training import fit, session
 from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import run_command
 
 LEAST_FEATURE_STD = 0.1  # nepers; a feature that hardly changes is not blown up
+# Radians, metres. What a person moves less is the fits' trembling; a network that may tremble, too,
+# makes her hop where the painter has never seen her.
+LEAST_STD = 0.01
 
 
 def main() -> None:
@@ -92,7 +95,7 @@ def set_statistics(predictor: audio2pose.Audio2Pose, dataset: Audio2PoseDataset)
     network.feature_mean.copy_(feature_mean)
     network.feature_std.copy_(feature_std.clamp(min=LEAST_FEATURE_STD))
     network.pose_mean.copy_(pose_mean)
-    network.pose_std.copy_(pose_std.clamp(min=LEAST_STD))
+    network.pose_std.copy_(pose_std.where(pose_std > LEAST_STD, 0))
     network.voice_mean.copy_(torch.from_numpy(dataset.voice_mean_F))
 
 

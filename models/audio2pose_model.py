@@ -34,7 +34,6 @@ from speech2video.util.metrics.motion import hand_energy_ratio
 from speech2video.util.training_log import TrainingLog
 
 FACE = ("expression", "jaw")
-LEAST_STD = 0.01  # radians, metres: a number that moves less in all recordings is held still
 SPEED, JERK = 1, 3  # orders of differences
 MOSTLY = 0.5  # share of a window that gestures of the dictionary take, to be judged no more
 JUDGED_NOISE = 0.1  # standard deviations, of what is judged: else tremor too fine to see decides
@@ -106,7 +105,7 @@ class Audio2PoseModel(BaseModel):
         """Do one step on a batch of `Audio2PoseDataset`; return its losses."""
         network = self.predictor.network
         late = network.look_ahead
-        truth_NTP = (batch["pose"] - network.pose_mean) / network.pose_std
+        truth_NTP = (batch["pose"] - network.pose_mean) * self._per_std
         with self.precision.autocast(self.device):
             outputs_NTP, _ = self.net(NETWORK)(batch["features"], batch["noise"])
         pose_NTP = outputs_NTP[:, late:]
@@ -124,7 +123,9 @@ class Audio2PoseModel(BaseModel):
     def _weigh(self, motions: Sequence[Tensor]) -> None:
         """Settle what each pose number counts in which loss, and how fast the person usually is."""
         pose_std = self.predictor.network.pose_std.cpu()
-        moving = pose_std > LEAST_STD
+        moving = pose_std > 0
+        per_std = torch.where(moving, 1 / pose_std, 0)
+        self._per_std = per_std.to(self.device)
         tables = {
             **{part: (levers(part) * pose_std).square() for part in LEVERS},
             "face": part_weights(dict.fromkeys(FACE, 1.0)),
@@ -132,7 +133,7 @@ class Audio2PoseModel(BaseModel):
             "hands": part_weights({"left_hand": 1.0, "right_hand": 1.0}),
         }
         self._tables = {name: (table * moving).to(self.device) for name, table in tables.items()}
-        standard = [motion / pose_std for motion in motions]
+        standard = [motion * per_std for motion in motions]
         self._usual = {
             (name, order): usual_speed(standard, tables[name] * moving, order=order)
             for name in (*LEVERS, "hands")
@@ -199,7 +200,8 @@ class Audio2PoseModel(BaseModel):
         network, window = self.predictor.network, pose_NTP.shape[1]
         speech_NTF = (batch["features"][:, :window] - network.feature_mean) / network.feature_std
         blur = JUDGED_NOISE * torch.randn_like(truth_NTP[..., GESTURING])
-        real, fake = (motion[..., GESTURING] + blur for motion in (truth_NTP, pose_NTP))
+        moving = self._per_std[GESTURING] > 0
+        real, fake = (motion[..., GESTURING] * moving + blur for motion in (truth_NTP, pose_NTP))
         free_N = (batch["gesture"].mean(1) < MOSTLY).to(real.dtype)
         given = {"condition": (speech_NTF,), "present_N": batch["weight"].amin(1) * free_N}
         return {

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import train_audio2pose
-from speech2video.data.speech_motion import load_dataset
+from speech2video.data.speech_motion import load_dataset, pose_statistics
 from speech2video.models import audio2pose
 from speech2video.util.body.body_model import Body
 from speech2video.util.checkpoint import read_tensors
@@ -118,10 +118,13 @@ def test_a_run_begins_with_another_s_weights_and_goes_on_without_them(
 
 def test_what_was_trained_moves_a_body_to_speech(dataset: Path, runs: Path, body: Body):
     predictor = audio2pose.load(runs / "straight" / "audio2pose")
-    recording = load_dataset(dataset, body)[1]
+    recording = load_dataset(dataset, body)[0]
     pose_TP = predictor.of_wave(recording.wave_S)
     assert len(pose_TP) == len(recording) and torch.isfinite(pose_TP).all()
-    assert pose_TP.std(0).sum() > 0
+    still_P = pose_statistics([recording])[1] <= train_audio2pose.LEAST_STD
+    assert still_P.any() and not still_P.all()
+    assert (pose_TP[:, still_P].std(0) < 1e-6).all()
+    assert (pose_TP[:, ~still_P].std(0) > 1e-5).all()
 
 
 def test_a_page_shows_how_it_went(runs: Path):

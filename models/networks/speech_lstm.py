@@ -70,8 +70,9 @@ class SpeechToPose(nn.Module):
 
     Buffers hold the training data's statistics, so that a checkpoint is complete: what goes in is
     standardised by `feature_mean` and `feature_std`, what comes out is `pose_mean` plus `pose_std`
-    times the branches' numbers; `voice_mean` is the training voices' own (`voice_normalisation`).
-    `look_ahead` frames of speech beyond the last pose are needed.
+    times the branches' numbers, so that one whose `pose_std` is 0 stands still; `voice_mean` is the
+    training voices' own (`voice_normalisation`). `look_ahead` frames of speech beyond the last pose
+    are needed.
 
     Args:
         features: F, numbers a frame that go in.
