@@ -37,7 +37,8 @@ def validated(
 
     Of the voice alone: identity (share whose nearest face, of all recordings' people, is the right
     one), emotion (share), lips (correlation of the gap). The same of the face that is painted, as
-    the teachers see it; and PSNR, SSIM of the mouth.
+    the teachers see it; and PSNR, SSIM of the mouth. A figure that no recording has, as emotion
+    where none is labelled, is left out.
     """
     recordings = [one.part(0, min(len(one), frames)) for one in recordings]
     face = Speech2Face(model.networks, device=model.device)
@@ -51,7 +52,8 @@ def validated(
     if page is not None:
         _show(model, shown, page)
     names = dict.fromkeys(name for found in figures for name in found)
-    return {name: float(np.nanmean([found[name] for found in figures])) for name in names}
+    known = {n: [f[n] for f in figures if np.isfinite(f.get(n, np.nan))] for n in names}
+    return {name: float(np.mean(values)) for name, values in known.items() if values}
 
 
 def _painted(
@@ -104,8 +106,6 @@ def _figures(
         felt = EMOTIONS[int(model.feel(looks).amax(0).argmax())]
         found["voice_emotion"] = float(heard.emotion == recording.emotion)
         found["emotion"] = float(felt == recording.emotion)
-    else:
-        found |= {"voice_emotion": float("nan"), "emotion": float("nan")}
     return found
 
 

@@ -262,3 +262,7 @@ def test_validation_says_what_it_should() -> None:
         *("psnr", "mouth_ssim"),
     }
     assert 0 <= figures["voice_identity"] <= 1 and figures["psnr"] > 0
+    with made.evaluating():
+        unlabelled = made.validate([replace(one, emotion="") for one in shown], None)
+    assert set(figures) - set(unlabelled) == {"voice_emotion", "emotion"}
+    assert all(unlabelled[name] == figures[name] for name in unlabelled)
