@@ -45,9 +45,9 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
     options = pose2video.complete(options, shared_camera(training))
     dataset = painted(training, options)
     generator = pose2video.build(options)
+    if pretrained := options.run_to_begin_with():
+        pose2video.begin_with(generator, pretrained)
     if newest(options.folder) is None:  # else it comes with the run's weights
-        if pretrained := options.run_to_begin_with():
-            pose2video.begin_with(generator, pretrained)
         still_HW3 = torch.from_numpy(still_background(training, dataset.store))
         generator.begin_with(pose2video.to_floats(still_HW3.permute(2, 0, 1)))
     generator.checkpointing = options.checkpointing

@@ -200,8 +200,8 @@ class Audio2PoseModel(BaseModel):
         network, window = self.predictor.network, pose_NTP.shape[1]
         speech_NTF = (batch["features"][:, :window] - network.feature_mean) / network.feature_std
         blur = JUDGED_NOISE * torch.randn_like(truth_NTP[..., GESTURING])
-        moving = self._per_std[GESTURING] > 0
-        real, fake = (motion[..., GESTURING] * moving + blur for motion in (truth_NTP, pose_NTP))
+        judged_NTP = pose_NTP * (self._per_std > 0)  # what is held still is 0 in the truth, too
+        real, fake = (motion[..., GESTURING] + blur for motion in (truth_NTP, judged_NTP))
         free_N = (batch["gesture"].mean(1) < MOSTLY).to(real.dtype)
         given = {"condition": (speech_NTF,), "present_N": batch["weight"].amin(1) * free_N}
         return {

@@ -43,6 +43,12 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     KIND: ClassVar[str] = "speech2face"
     TRAINING_ONLY: ClassVar[tuple[str, ...]] = ("teachers", "heads")
 
+    pretrained: str | None = option(
+        None,
+        "begin with the weights of the run of this name, of the same architecture: with what it "
+        "knows of speech, not with its people",
+        group="files",
+    )
     steps: int | None = option(4000, "stop after so many steps", group="training", minimum=1)
     batch_size: int = option(
         16, "clips of one step, over all processes together", group="training", minimum=1
