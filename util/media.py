@@ -17,6 +17,8 @@ from av.stream import Disposition
 from speech2video.util.errors import DataError
 
 PICTURES_ONLY = Disposition.attached_pic | Disposition.timed_thumbnails  # cover art is no video
+# tags that are not UTF-8 must not stop a file from being read; PyAV 19 always reads them
+LENIENT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 LEAP = 10  # seconds; a time stamp that leaps so far, past the file's stated end, is disbelieved
 
 
@@ -33,7 +35,7 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     """Open a recording; raises `DataError` in one line if it is missing or no recording."""
     try:
         # the prefix keeps ffmpeg from taking a name such as "http:x" for an address
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = av.open(f"file:{path}", **LENIENT)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise DataError(f"{path}: {_reason(error)}") from None
     try:

@@ -37,6 +37,22 @@ def blocks(number: int = 0, height: int = 64, width: int = 96) -> np.ndarray:
     return frame
 
 
+def test_tags_that_are_not_utf8_do_not_stop_a_file_from_being_read(tmp_path: Path) -> None:
+    plain, tagged = tmp_path / "plain.wav", tmp_path / "tagged.wav"
+    write_wave(plain, np.linspace(-0.5, 0.5, 16_000, dtype=np.float32))
+    content = plain.read_bytes()
+    chunk = (
+        b"LIST"
+        + (18).to_bytes(4, "little")
+        + b"INFOINAM"
+        + (6).to_bytes(4, "little")
+        + b"caf\xe9\0\0"
+    )
+    size = (len(content) - 8 + len(chunk)).to_bytes(4, "little")
+    tagged.write_bytes(content[:4] + size + content[8:12] + chunk + content[12:])
+    assert np.array_equal(load_wave(tagged), load_wave(plain))
+
+
 def noise(path: Path, seconds: float) -> Path:
     wave_S = np.random.default_rng(0).uniform(-0.5, 0.5, round(seconds * 16_000))
     write_wave(path, wave_S)
