@@ -1,20 +1,21 @@
-"""Install speech2video: the top-level rooms become subpackages of one import name."""
+"""Package the checkout: `options`, `util`, `data` and `models` become subpackages of `speech2video`.
+
+`speech2video/` links to them, so that type checkers, editors and packaging follow one import name.
+A checkout without symbolic links (Windows) maps the folders instead.
+"""
+
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
-ROOMS = [
-    room for room in ("options", "util", "data", "models") if find_packages(".", include=[room])
-]
-PACKAGES = {"speech2video": "speech2video"} | {f"speech2video.{room}": room for room in ROOMS}
-for room in ROOMS:
-    for package in find_packages(room):
-        PACKAGES[f"speech2video.{room}.{package}"] = f"{room}/{package.replace('.', '/')}"
+LAYERS = ("options", "util", "data", "models")
 
-setup(
-    packages=list(PACKAGES),
-    package_dir=PACKAGES,
-    package_data={
-        "speech2video.data.preprocessing": ["*.json"],
-        "speech2video.util.body": ["*.npz", "*.md"],
-    },
-)
+if all(Path("speech2video", layer).is_dir() for layer in LAYERS):
+    packages, package_dir = find_packages(include=["speech2video*"]), {}
+else:
+    found = [name for name in find_packages() if name.split(".")[0] in LAYERS]
+    package_dir = {"speech2video": "speech2video"}
+    package_dir |= {f"speech2video.{name}": name.replace(".", "/") for name in found}
+    packages = list(package_dir)
+
+setup(packages=packages, package_dir=package_dir)

@@ -7,7 +7,7 @@ torchrun --nproc_per_node 4 test.py --name demo --audio_list speeches.txt
 python test.py --name NAME --pose motion.npz --audio speech.wav    # somebody's motion, our speaker
 python test.py --model speech2face --name NAME --audio speech.wav [--emotion happy]   # no picture
 
-models/pipeline.py is the walk from the sound to the video, models/face_pipeline.py that to a face.
+models/pipelines/body_video.py is the walk from the sound to the video, models/pipelines/talking_face.py that to a face.
 """
 
 import contextlib
@@ -16,19 +16,23 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from speech2video.models.speech_list import make_videos
-from speech2video.models.walk import walk_of
-from speech2video.options.test_options import TestOptions
+from speech2video.models.pipelines.batch import find_pipeline, make_videos
+from speech2video.options.inference import InferenceOptions
 from speech2video.util import distributed
 from speech2video.util.errors import run_command
-from speech2video.util.speech_source import Speech, read_list, recorded, spoken
+from speech2video.util.text.speech_source import (
+    Speech,
+    read_audio_list,
+    recorded_speech,
+    synthesised_speech,
+)
 
 if TYPE_CHECKING:  # the package comes before torch, see speech2video/__init__.py
     import torch
 
 
 def main() -> None:
-    options = TestOptions.parse()
+    options = InferenceOptions.parse()
     device = distributed.start(options.device, threads=options.threads)
     try:
         if options.audio_list:
@@ -39,34 +43,36 @@ def main() -> None:
         distributed.stop()
 
 
-def make_one(options: TestOptions, device: "torch.device") -> None:
+def make_one(options: InferenceOptions, device: "torch.device") -> None:
     """Make the one video that is asked for."""
-    walk = walk_of(options)
+    walk = find_pipeline(options)
     loaded = walk.load(options, device)
     with speech_of(options) as speech:
         frames = walk.make_video(loaded, speech, options)
         print(f"{options.outputs(speech.stem).video}: {frames} frames")
 
 
-def make_listed(options: TestOptions, device: "torch.device") -> None:
+def make_listed(options: InferenceOptions, device: "torch.device") -> None:
     """Make this process's share of a list, and wait for the others; ends with 2 if any failed."""
-    sounds = read_list(options.audio_list)[distributed.rank() :: distributed.world_size()]
-    failed = make_videos(sounds, options, device)
+    audio_files = read_audio_list(options.audio_list)[
+        distributed.rank() :: distributed.world_size()
+    ]
+    failed = make_videos(audio_files, options, device)
     for reason in failed:
         print("error: " + " ".join(reason.split()), file=sys.stderr)
-    print(f"{len(sounds) - len(failed)} of {len(sounds)} videos made")
+    print(f"{len(audio_files) - len(failed)} of {len(audio_files)} videos made")
     if distributed.largest(len(failed)):
         sys.exit(2)
 
 
 @contextlib.contextmanager
-def speech_of(options: TestOptions) -> Iterator[Speech]:
+def speech_of(options: InferenceOptions) -> Iterator[Speech]:
     """Give what is to be said: a recording, a text, or, for motion that is given, nothing."""
     if options.text is not None:
-        with spoken(options.text, voice=options.voice) as speech:
+        with synthesised_speech(options.text, voice=options.voice) as speech:
             yield speech
     elif options.audio:
-        yield recorded(options.audio, words=options.words, transcript=options.transcript)
+        yield recorded_speech(options.audio, words=options.words, transcript=options.transcript)
     else:
         motion = options.pose or options.openpose
         yield Speech(motion.name if motion.is_dir() else motion.stem)

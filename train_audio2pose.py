@@ -9,22 +9,23 @@ it goes.
 
 import torch
 
-from speech2video.data.audio2pose_dataset import Audio2PoseDataset, voice_prior
-from speech2video.data.gesture_dictionary import GestureDictionary
-from speech2video.data.held_out import divide
-from speech2video.data.sound_augmentation import SoundAugmentation
-from speech2video.data.speech_motion import (
-    SpeechMotion,
-    load_dataset,
+from speech2video.data.audio2pose.dataset import (
+    Audio2PoseDataset,
+    MotionClip,
+    load_motion_clips,
     mark_gestures,
+    mean_voice_features,
     pose_statistics,
-    smoothed,
+    smooth_motion,
 )
-from speech2video.data.training_loader import training_loader
-from speech2video.models import audio2pose
-from speech2video.models.audio2pose_model import Audio2PoseModel
-from speech2video.models.training import fit, session
-from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
+from speech2video.data.gestures.dictionary import GestureDictionary
+from speech2video.data.loader import training_loader
+from speech2video.data.splits import split_clips
+from speech2video.models.audio2pose import predictor as audio2pose
+from speech2video.models.audio2pose.model import Audio2PoseModel
+from speech2video.models.trainer import fit, training_session
+from speech2video.options.audio2pose import TrainAudio2PoseOptions
+from speech2video.util.audio.augmentation import AudioAugmentation
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import run_command
 
@@ -36,33 +37,33 @@ LEAST_STD = 0.01
 
 def main() -> None:
     options = TrainAudio2PoseOptions.parse()
-    with session(options) as device:
+    with training_session(options) as device:
         train(options, device)
 
 
 def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     """Load, build, fit."""
     body = Body.load(options.body)
-    loaded = load_dataset(options.dataset, body)
-    recordings = [smoothed(recording, options.smooth) for recording in loaded]
+    loaded = load_motion_clips(options.dataset, body)
+    recordings = [smooth_motion(recording, options.smooth) for recording in loaded]
     if options.gestures is not None:
         recordings = mark_gestures(recordings, GestureDictionary.load(options.gestures))
-    training, held_out = divide(
+    training, held_out = split_clips(
         recordings, held_out=options.held_out, seconds=options.held_out_seconds
     )
     predictor = audio2pose.build(options, body)
     dataset = heard(training, options)
     set_statistics(predictor, dataset)
-    if pretrained := options.run_to_begin_with():
-        audio2pose.begin_with(predictor, pretrained)
+    if pretrained := options.pretrained_folder():
+        audio2pose.load_pretrained(predictor, pretrained)
     model = Audio2PoseModel(
         predictor,
         motions=[recording.pose_TP for recording in training],
-        learning_rate=options.learning_rate,
-        adversary=options.adversary_rate,
+        lr=options.lr,
+        adversary=options.lr_d,
         steps=options.steps,
         ema=options.ema,
-        clip=options.clip,
+        grad_clip=options.grad_clip,
         precision=options.precision,
         device=device,
     )
@@ -72,7 +73,7 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     fit(model, loader, options=options, validation=held_out)
 
 
-def heard(recordings: list[SpeechMotion], options: TrainAudio2PoseOptions) -> Audio2PoseDataset:
+def heard(recordings: list[MotionClip], options: TrainAudio2PoseOptions) -> Audio2PoseDataset:
     """Return the data set, its sound augmented as the options ask."""
     return Audio2PoseDataset(
         recordings,
@@ -80,14 +81,14 @@ def heard(recordings: list[SpeechMotion], options: TrainAudio2PoseOptions) -> Au
         window=options.window,
         look_ahead=options.look_ahead,
         noise=options.noise,
-        versions=options.versions,
-        augmentation=SoundAugmentation() if options.versions > 1 else None,
-        voice_mean_F=voice_prior(recordings, options.features),
+        num_augmentations=options.num_augmentations,
+        augmentation=AudioAugmentation() if options.num_augmentations > 1 else None,
+        voice_mean_F=mean_voice_features(recordings, options.features),
         seed=options.seed,
     )
 
 
-def set_statistics(predictor: audio2pose.Audio2Pose, dataset: Audio2PoseDataset) -> None:
+def set_statistics(predictor: audio2pose.PosePredictor, dataset: Audio2PoseDataset) -> None:
     """Give the network the statistics of what it is trained on."""
     network = predictor.network
     feature_mean, feature_std = dataset.statistics()

@@ -14,23 +14,27 @@ import numpy as np
 import torch
 from torch import nn
 
-from speech2video.data.face_clip import EMOTIONS
-from speech2video.data.face_motion import FaceMotionDataset, heard_otherwise
-from speech2video.data.face_recording import FaceRecording, divide_faces, load_face_recordings
-from speech2video.data.training_loader import training_loader
-from speech2video.models import speech2face
-from speech2video.models.face_portraits import mean_looks
-from speech2video.models.face_teachers import GivenTeacher
-from speech2video.models.speech2face_losses import FaceLossWeights, Schedule
-from speech2video.models.speech2face_model import Speech2FaceModel
-from speech2video.models.training import fit, session
-from speech2video.options.train_speech2face_options import TrainSpeech2FaceOptions
+from speech2video.data.loader import training_loader
+from speech2video.data.speech2face.clip import (
+    EMOTIONS,
+    FaceRecording,
+    load_face_recordings,
+    split_faces,
+)
+from speech2video.data.speech2face.dataset import FaceMotionDataset, augmented_copies
+from speech2video.models.speech2face import predictor as speech2face
+from speech2video.models.speech2face.generator import mean_appearance
+from speech2video.models.speech2face.losses import FaceLossWeights, Schedule
+from speech2video.models.speech2face.model import Speech2FaceModel
+from speech2video.models.speech2face.teachers import ExternalTeacher
+from speech2video.models.trainer import fit, training_session
+from speech2video.options.speech2face import TrainSpeech2FaceOptions
 from speech2video.util.errors import run_command
 
 
 def main() -> None:
     options = TrainSpeech2FaceOptions.parse()
-    with session(options) as device:
+    with training_session(options) as device:
         train(options, device)
 
 
@@ -39,30 +43,30 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
     weights = FaceLossWeights.of(options.weights, without=options.without)
     given = teachers(options, device)
     recordings = load_face_recordings(options.dataset, size=options.size)
-    split = divide_faces(
+    split = split_faces(
         recordings,
         held_out_sentences=options.held_out_sentences,
         held_out_speakers=options.held_out_speakers,
     )
-    heard = heard_otherwise(split.training, options.versions, seed=options.seed)
+    heard = augmented_copies(split.training, options.num_augmentations, seed=options.seed)
     dataset = FaceMotionDataset(
         heard, noise=options.noise, frames=options.frames, item_count=options.epoch_items
     )
     options = dataclasses.replace(options, people=len(dataset.speakers))
     networks = speech2face.build(options)
-    if pretrained := options.run_to_begin_with():
-        speech2face.begin_with(networks, pretrained)
+    if pretrained := options.pretrained_folder():
+        speech2face.load_pretrained(networks, pretrained)
     set_statistics(networks, dataset, split.training)
     model = Speech2FaceModel(
         networks,
         speakers=len(dataset.speakers),
         schedule=Schedule(options.stage_ends()),
-        learning_rate=options.learning_rate,
-        adversary_rate=options.adversary_rate,
+        lr=options.lr,
+        lr_d=options.lr_d,
         painted=options.painted / options.batch_size,
         pictures=options.pictures,
         ema=options.ema,
-        clip=options.clip,
+        grad_clip=options.grad_clip,
         weights=weights,
         given=given,
         validated_frames=options.validate_frames,
@@ -75,12 +79,12 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
     fit(model, loader, options=options, validation=validation)
 
 
-def teachers(options: TrainSpeech2FaceOptions, device: torch.device) -> dict[str, GivenTeacher]:
+def teachers(options: TrainSpeech2FaceOptions, device: torch.device) -> dict[str, ExternalTeacher]:
     """Return the user's own teachers, those that there are."""
     given = {"identity": options.identity_teacher, "emotion": options.emotion_teacher}
     classes = {"identity": None, "emotion": options.emotion_classes or EMOTIONS}
     return {
-        name: GivenTeacher(path, side=options.teacher_size, classes=classes[name], device=device)
+        name: ExternalTeacher(path, side=options.teacher_size, classes=classes[name], device=device)
         for name, path in given.items()
         if path is not None
     }
@@ -98,8 +102,8 @@ def set_statistics(
     if known:
         shown = torch.tensor([float(name in known) for name in EMOTIONS])
         networks["emotion"].known.copy_(shown)
-    if hasattr(networks["generator"], "gallery"):
-        networks["generator"].begin_with_people(*mean_looks(dataset))
+    if hasattr(networks["generator"], "identity_bank"):
+        networks["generator"].init_eigenfaces(*mean_appearance(dataset))
 
 
 def spread(recordings: Sequence[FaceRecording], count: int) -> list[FaceRecording]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from speech2video.util.errors import DataError
 
-NAMED = 8  # clips, in a message
+MAX_NAMES = 8  # clips, in a message
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Clip:
         self.json.write_text(json.dumps(asdict(info), indent=2) + "\n")
 
 
-def clips_of(dataset: Path, names: Collection[str] = ()) -> list[Clip]:
+def list_clips(dataset: Path, names: Collection[str] = ()) -> list[Clip]:
     """Return a data set's clips in name order, or those of them that have the names given.
 
     Raises:
@@ -101,17 +101,17 @@ def clips_of(dataset: Path, names: Collection[str] = ()) -> list[Clip]:
         raise DataError(f"{dataset}: no clips; scripts/preprocess.py makes them of recordings")
     clips = [clip for clip in found if not clip.folder.name.startswith(".")]
     if unknown := sorted(set(names) - {clip.folder.name for clip in clips}):
-        known = some_of([clip.folder.name for clip in clips])
+        known = join_names([clip.folder.name for clip in clips])
         raise DataError(f"{unknown[0]}: no such clip; there are {known} in {dataset}")
     return [clip for clip in clips if not names or clip.folder.name in names]
 
 
-def some_of(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Return names for a message, not more than a line of them."""
-    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+    return ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")
 
 
-def motion_and_audio(path: Path) -> tuple[Path, Path | None]:
+def find_motion_and_audio(path: Path) -> tuple[Path, Path | None]:
     """Return where the motion and, if there is any, the sound is, for an npz or a clip's folder.
 
     Raises:

@@ -6,9 +6,19 @@ import torch
 from torch import Tensor
 
 from speech2video.util.body.body_model import Body
-from speech2video.util.body.pose_vector import SmplxParameters, smplx_to_vector, vector_to_smplx
-from speech2video.util.body.rotations import resample_axis_angle, resample_linear
-from speech2video.util.camera import Camera
+from speech2video.util.body.pose_vector import (
+    POSE_SLICES,
+    SmplxParameters,
+    smplx_to_vector,
+    vector_to_smplx,
+)
+from speech2video.util.body.rotations import (
+    axis_angle_to_matrix,
+    matrix_to_axis_angle,
+    resample_axis_angle,
+    resample_linear,
+)
+from speech2video.util.rendering.camera import Camera
 
 FPS = 25
 
@@ -52,14 +62,14 @@ class Motion:
             smplx = replace(smplx, rotations=rotations)
         return smplx_to_vector(smplx, body.hands)
 
-    def foreign_parts(self, body: Body) -> list[str]:
+    def unsupported_parts(self, body: Body) -> list[str]:
         """Return what of this motion another body cannot show, in words."""
         if self.body == body.name:
             return []
         parts = ["expressions"] if self.smplx.expression.any() else []
         return parts + (["hand coefficients"] if self.hand_coefficients is not None else [])
 
-    def resampled(self, fps: float = FPS) -> "Motion":
+    def resample(self, fps: float = FPS) -> "Motion":
         """Return the motion at another frame rate: rotations by slerp, the rest linearly."""
         if fps == self.fps:
             return self
@@ -76,7 +86,39 @@ class Motion:
         return replace(self, smplx=smplx, fps=fps, hand_coefficients=hands)
 
 
-def from_pose_vector(pose_TP: Tensor, body: Body, *, camera: Camera | None = None) -> Motion:
+def motion_from_pose(pose_TP: Tensor, body: Body, *, camera: Camera | None = None) -> Motion:
     """Return the motion at 25 fps of pose vectors (T, 106) for a body."""
     smplx = vector_to_smplx(pose_TP, body.hands)
     return Motion(smplx, FPS, body.betas.cpu(), body.name, camera)
+
+
+# Somebody's motion, moved to where somebody else is used to stand.
+
+_PLACE, _FACING = POSE_SLICES["translation"], POSE_SLICES["root_orientation"]
+
+
+def align_placement(pose_TP: Tensor, like_P: Tensor) -> Tensor:
+    """Return pose vectors (T, 106) shifted and turned about the vertical as a whole.
+
+    Afterwards the pelvis is, on average over the motion, where it is in `like_P` (106,), and faces
+    the same way; how the person walks, sways and turns meanwhile stays.
+    """
+    turn = _about_vertical(_yaw(like_P[None, _FACING]) - _yaw(pose_TP[:, _FACING]))
+    place_T3 = pose_TP[:, _PLACE]
+    result = pose_TP.clone()
+    result[:, _PLACE] = (place_T3 - place_T3.mean(0)) @ turn.T + like_P[_PLACE]
+    result[:, _FACING] = matrix_to_axis_angle(turn @ axis_angle_to_matrix(pose_TP[:, _FACING]))
+    return result
+
+
+def _yaw(facing_T3: Tensor) -> Tensor:
+    """Return the angle about y, radians, from +z to where a pelvis faces on average."""
+    ahead_3 = axis_angle_to_matrix(facing_T3)[..., 2].mean(0)
+    return torch.atan2(ahead_3[0], ahead_3[2])
+
+
+def _about_vertical(angle: Tensor) -> Tensor:
+    sin, cos = angle.sin(), angle.cos()
+    zero, one = torch.zeros_like(sin), torch.ones_like(sin)
+    rows = ((cos, zero, sin), (zero, one, zero), (-sin, zero, cos))
+    return torch.stack([torch.stack(row) for row in rows])

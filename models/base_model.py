@@ -23,20 +23,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from speech2video.models.descent import AnyOptimizer, descend
-from speech2video.models.ema import Ema
-from speech2video.models.losses.adversary import Adversary
+from speech2video.models.gan import GANDiscriminator
+from speech2video.models.optim import AnyOptimizer, Ema, backward_and_step
 from speech2video.util import distributed
 from speech2video.util.training_log import TrainingLog
 
-ADVERSARY = "adversary_"  # before the name of each adversary's network and optimiser
+DISCRIMINATOR_PREFIX = "discriminator_"  # before the name of each adversary's network and optimiser
 
 
 class BaseModel(abc.ABC):
     """Networks, their optimisers and their averages; `models.training.fit` trains it.
 
     Attributes:
-        networks: what is saved, by name. Changed by `add_network` and `add_adversary`.
+        networks: what is saved, by name. Changed by `add_network` and `add_discriminator`.
         optimizers: what is resumed, by name. An adversary brings its own.
         averages: moving averages of networks, by the network's name.
         adversaries: discriminators by name.
@@ -47,13 +46,15 @@ class BaseModel(abc.ABC):
 
     unused_parameters = False  # True where a step may leave weights out (DDP must then look)
 
-    def __init__(self, *, device: torch.device | str = "cpu", clip: float | None = None) -> None:
+    def __init__(
+        self, *, device: torch.device | str = "cpu", grad_clip: float | None = None
+    ) -> None:
         self.networks = nn.ModuleDict()
         self.optimizers: dict[str, AnyOptimizer] = {}
         self.averages: dict[str, Ema] = {}
-        self.adversaries: dict[str, Adversary] = {}
+        self.discriminators: dict[str, GANDiscriminator] = {}
         self.device = torch.device(device)
-        self.clip = clip
+        self.grad_clip = grad_clip
         self.step = 0
         self.epoch = -1
         self._parallel: dict[str, tuple[nn.Module, nn.Module]] = {}
@@ -66,7 +67,7 @@ class BaseModel(abc.ABC):
         """
 
     def validate(self, batches: Iterable[Any], page: TrainingLog) -> dict[str, float]:
-        """Return figures by name; may hand pictures and videos to the page (`page.pictures(...)`).
+        """Return figures by name; may hand pictures and videos to the page (`page.images(...)`).
 
         Called on the main process only, in evaluation mode, without gradients, with the averaged
         weights in the networks. Batches are as the caller of `fit` gave them, not moved.
@@ -90,7 +91,7 @@ class BaseModel(abc.ABC):
     @property
     def inference_networks(self) -> tuple[str, ...]:
         """The networks that a shipped checkpoint holds: all but the adversaries'."""
-        return tuple(name for name in self.networks if not name.startswith(ADVERSARY))
+        return tuple(name for name in self.networks if not name.startswith(DISCRIMINATOR_PREFIX))
 
     def add_network(
         self, name: str, network: nn.Module, *, ema_decay: float | None = None
@@ -102,14 +103,14 @@ class BaseModel(abc.ABC):
             self.averages[name] = Ema(network, decay=ema_decay)
         return network
 
-    def add_adversary(self, name: str, adversary: Adversary) -> Adversary:
+    def add_discriminator(self, name: str, adversary: GANDiscriminator) -> GANDiscriminator:
         """Register a discriminator: its network and optimiser as `adversary_NAME`; return it.
 
         Its network must be on the model's device before its optimiser is made.
         """
-        self.adversaries[name] = adversary
-        self.networks[ADVERSARY + name] = adversary.network
-        self.optimizers[ADVERSARY + name] = adversary.optimizer
+        self.discriminators[name] = adversary
+        self.networks[DISCRIMINATOR_PREFIX + name] = adversary.network
+        self.optimizers[DISCRIMINATOR_PREFIX + name] = adversary.optimizer
         return adversary
 
     def net(self, name: str) -> nn.Module:
@@ -123,11 +124,11 @@ class BaseModel(abc.ABC):
             self._parallel[name] = network, parallel
         return parallel
 
-    def descend(self, name: str, loss: Tensor) -> Tensor:
+    def backward_and_step(self, name: str, loss: Tensor) -> Tensor:
         """Do one step of the optimiser of that name; return the gradient's norm before clipping."""
-        return descend(self.optimizers[name], loss, clip=self.clip)
+        return backward_and_step(self.optimizers[name], loss, grad_clip=self.grad_clip)
 
-    def update_averages(self) -> None:
+    def update_ema(self) -> None:
         """Take the networks' weights into their averages; `fit` does it after each step."""
         for average in self.averages.values():
             average.update()

@@ -1,6 +1,6 @@
 """Names of networks and models, and the classes behind them; importing this imports no torch.
 
-A new generator is one line here: `--generator` then takes its name, and `find` gives its class.
+A new generator is one line here: `--generator` then takes its name, and `load_class` gives its class.
 """
 
 import importlib
@@ -8,17 +8,17 @@ import importlib
 from speech2video.util.errors import OptionError
 
 GENERATORS: dict[str, str] = {  # pose2video's
-    "fast": "speech2video.models.networks.fast_generator:FastGenerator",
-    "vid2vid": "speech2video.models.networks.vid2vid_generator:Vid2VidGenerator",
+    "fast": "speech2video.models.pose2video.generators.fast:FastGenerator",
+    "vid2vid": "speech2video.models.pose2video.generators.vid2vid:Vid2VidGenerator",
 }
 
 MODELS: dict[str, str] = {  # test.py's --model: what a walk from speech to video is made with
-    "speech2video": "speech2video.models.speaker:Speaker",
-    "speech2face": "speech2video.models.speech2face:Speech2Face",
+    "speech2video": "speech2video.models.pipelines.speaker:Speaker",
+    "speech2face": "speech2video.models.speech2face.predictor:Speech2Face",
 }
 
 
-def find(table: dict[str, str], name: str) -> type:
+def load_class(table: dict[str, str], name: str) -> type:
     """Return the class behind a name; raises `OptionError` that lists the known names."""
     if name not in table:
         known = ", ".join(sorted(table)) or "none yet"

@@ -15,9 +15,9 @@ import _checkout  # noqa: F401
 import torch
 from benchmarks.machine import peak_memory_mb
 
-from speech2video.options.benchmark_options import BenchmarkOptions
+from speech2video.options.evaluation import BenchmarkOptions
 from speech2video.util.errors import run_command
-from speech2video.util.files import replacing
+from speech2video.util.files import atomic_write
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name:32} {value:.4g}" if isinstance(value, float) else f"{name:32} {value}")
     if options.json:
-        with replacing(options.json) as partial:
+        with atomic_write(options.json) as partial:
             partial.write_text(json.dumps(figures, indent=2) + "\n")
 
 

@@ -8,15 +8,21 @@ python scripts/build_dictionary.py --dataset datasets/NAME --output gestures/ --
 import _checkout  # noqa: F401
 from torch import Tensor
 
-from speech2video.data.clip import Clip, clips_of
-from speech2video.data.gesture_dictionary import JSON_NAME, GestureDictionary
-from speech2video.data.gesture_hands import Finding
-from speech2video.data.gesture_proposals import Predict, joined, propose, read_list, read_takes
-from speech2video.data.gesture_sheet import write_sheet
-from speech2video.models import audio2pose
-from speech2video.options.build_dictionary_options import BuildDictionaryOptions
-from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
-from speech2video.util.audio import load_wave
+from speech2video.data.clip import Clip, list_clips
+from speech2video.data.gestures.contact_sheet import write_contact_sheet
+from speech2video.data.gestures.dictionary import JSON_NAME, GestureDictionary
+from speech2video.data.gestures.extraction import (
+    Predict,
+    merge_entries,
+    propose,
+    read_gesture_list,
+    read_mining_clips,
+)
+from speech2video.data.gestures.mining import GestureCandidate
+from speech2video.models.audio2pose import predictor as audio2pose
+from speech2video.options.audio2pose import TrainAudio2PoseOptions
+from speech2video.options.tools import BuildDictionaryOptions
+from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError, OptionError, run_command
 
@@ -37,7 +43,7 @@ def expected_by(options: BuildDictionaryOptions) -> Predict | None:
     )
 
     def predict(clip: Clip) -> Tensor:
-        return predictor.of_wave(load_wave(clip.audio, normalise=True))
+        return predictor.predict_from_audio(load_audio(clip.audio, normalise=True))
 
     return predict
 
@@ -52,10 +58,10 @@ def build(options: BuildDictionaryOptions, predict: Predict | None = None) -> No
             "another --output"
         )
     body = Body.load(options.body)
-    clips = clips_of(options.dataset)
-    takes = read_takes(clips, body, predict)
-    listed = read_list(options.list, takes, body) if options.list else ()
-    dictionary, found = GestureDictionary((), body.name), list[Finding]()
+    clips = list_clips(options.dataset)
+    takes = read_mining_clips(clips, body, predict)
+    listed = read_gesture_list(options.list, takes, body) if options.list else ()
+    dictionary, found = GestureDictionary((), body.name), list[GestureCandidate]()
     if options.propose:
         dictionary, found = propose(
             takes,
@@ -65,9 +71,9 @@ def build(options: BuildDictionaryOptions, predict: Predict | None = None) -> No
             false_share=options.false_share,
             seed=options.seed,
         )
-    dictionary = joined(listed, dictionary)
+    dictionary = merge_entries(listed, dictionary)
     dictionary.save(options.output)
-    write_sheet(options.output / SHEET_NAME, dictionary, clips, body, found)
+    write_contact_sheet(options.output / SHEET_NAME, dictionary, clips, body, found)
     for entry in dictionary.entries:
         print(f"{entry.name:16} {entry.probability:.2f}  {entry.made} of {entry.seen}")
     print(f"{len(dictionary.entries)} gestures in {options.output}, to judge: {SHEET_NAME}")

@@ -7,11 +7,11 @@ import _checkout  # noqa: F401
 import numpy as np
 from evaluation.video_landmarks import found_points
 
-from speech2video.options.check_video_options import CheckVideoOptions
-from speech2video.util.audio import load_wave
+from speech2video.options.tools import CheckVideoOptions
+from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.errors import DataError, run_command
-from speech2video.util.metrics.lips import lip_opening
-from speech2video.util.video_reader import read_frames
+from speech2video.util.metrics.points import lip_opening
+from speech2video.util.video.reader import read_frames
 
 SAMPLES_A_FRAME = 640
 FACE_FOUND = 0.9  # share of the frames
@@ -28,12 +28,12 @@ def main() -> None:
 
 def reason_against(options: CheckVideoOptions) -> str:
     """Return what is wrong with a video, "" where nothing is."""
-    wave_S, heard_S = load_wave(options.sound), load_wave(options.video)
+    audio_S, heard_S = load_audio(options.audio), load_audio(options.video)
     frames = np.stack(list(read_frames(options.video)))
-    expected = -(-len(wave_S) // SAMPLES_A_FRAME)
+    expected = -(-len(audio_S) // SAMPLES_A_FRAME)
     if len(frames) != expected:
         return f"{len(frames)} frames; {expected} are needed"
-    alike = np.corrcoef(*(loudness(one)[: expected - 1] for one in (wave_S, heard_S)))[0, 1]
+    alike = np.corrcoef(*(loudness(one)[: expected - 1] for one in (audio_S, heard_S)))[0, 1]
     if not alike > SOUND_ALIKE:
         return f"its sound is another one: correlation {alike:.2f}"
     points_TK2 = found_points(frames)
@@ -47,10 +47,10 @@ def reason_against(options: CheckVideoOptions) -> str:
     return ""
 
 
-def loudness(wave_S: np.ndarray) -> np.ndarray:
+def loudness(audio_S: np.ndarray) -> np.ndarray:
     """Return the RMS of each frame's samples (T,)."""
-    count = len(wave_S) // SAMPLES_A_FRAME
-    blocks = wave_S[: count * SAMPLES_A_FRAME].reshape(count, SAMPLES_A_FRAME)
+    count = len(audio_S) // SAMPLES_A_FRAME
+    blocks = audio_S[: count * SAMPLES_A_FRAME].reshape(count, SAMPLES_A_FRAME)
     return np.sqrt(np.square(blocks).mean(1))
 
 

@@ -15,14 +15,16 @@ from typing import Any, NamedTuple
 
 import _checkout  # noqa: F401
 from evaluation import face, motion, preprocess, speech, video
-from evaluation.page import Figures, print_figures, write_figures
+from evaluation.tables import Metrics, print_metrics, write_metrics
 
-from speech2video.options.base_options import Options
-from speech2video.options.evaluate_face_options import EvaluateFaceOptions
-from speech2video.options.evaluate_motion_options import EvaluateMotionOptions
-from speech2video.options.evaluate_preprocess_options import EvaluatePreprocessOptions
-from speech2video.options.evaluate_speech_options import EvaluateSpeechOptions
-from speech2video.options.evaluate_video_options import EvaluateVideoOptions
+from speech2video.options.base import Options
+from speech2video.options.evaluation import (
+    EvaluateFaceOptions,
+    EvaluateMotionOptions,
+    EvaluatePreprocessOptions,
+    EvaluateSpeechOptions,
+    EvaluateVideoOptions,
+)
 from speech2video.util.errors import OptionError, run_command
 
 
@@ -30,7 +32,7 @@ class Kind(NamedTuple):
     """Something to judge; its options have `output`, a folder."""
 
     options: type[Options]
-    evaluate: Callable[[Any], Figures]
+    evaluate: Callable[[Any], Metrics]
 
 
 KINDS = {
@@ -48,8 +50,8 @@ def main() -> None:
         raise OptionError(f"evaluate.py {name}: a kind is needed: {', '.join(KINDS)}")
     options = KINDS[name].options.parse(arguments)
     figures = KINDS[name].evaluate(options)
-    write_figures(options.output, f"{name}: how it compares", figures)
-    print_figures(figures)
+    write_metrics(options.output, f"{name}: how it compares", figures)
+    print_metrics(figures)
     print(f"report: {options.output / 'report.html'}")
 
 

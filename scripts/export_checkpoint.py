@@ -5,11 +5,11 @@ python scripts/export_checkpoint.py --name NAME --kind audio2pose --output check
 
 import _checkout  # noqa: F401
 
-from speech2video.models.saving import export
-from speech2video.options.export_checkpoint_options import ExportCheckpointOptions
-from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
-from speech2video.options.train_pose2video_options import TrainPose2VideoOptions
-from speech2video.options.train_speech2face_options import TrainSpeech2FaceOptions
+from speech2video.models.checkpointing import export_checkpoint
+from speech2video.options.audio2pose import TrainAudio2PoseOptions
+from speech2video.options.pose2video import TrainPose2VideoOptions
+from speech2video.options.speech2face import TrainSpeech2FaceOptions
+from speech2video.options.tools import ExportCheckpointOptions
 from speech2video.util.errors import run_command
 
 KINDS = {
@@ -23,7 +23,7 @@ def main() -> None:
     run, folder = (
         base / options.kind for base in (options.checkpoints / options.name, options.output)
     )
-    taken = export(run, folder, options=KINDS[options.kind])
+    taken = export_checkpoint(run, folder, options=KINDS[options.kind])
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 1e6
     print(f"{folder}: {size:.1f} MB, from {taken}")
 

@@ -15,7 +15,7 @@ its frames are normalised each by itself: --statistics picture, the default, giv
 it gives. --statistics stored takes those that were averaged in training, which is what batch norm
 is meant to do in use; the frames differ. Nothing else about a checkpoint depends on the choice:
 "statistics" in its options.json may be changed later. By picture, the frames are vid2vid's own only
-when run in 32 bits and contiguous memory (models/networks/vid2vid_generator.py says why).
+when run in 32 bits and contiguous memory (models/pose2video/generators/vid2vid.py says why).
 
 The result is checkpoints/NAME/pose2video/{model.safetensors, options.json}.
 """
@@ -23,27 +23,26 @@ The result is checkpoints/NAME/pose2video/{model.safetensors, options.json}.
 import _checkout  # noqa: F401
 from torch import nn
 
-from speech2video.models.vid2vid_checkpoint import NETWORK, load_vid2vid
-from speech2video.options.import_vid2vid_options import ImportVid2VidOptions
-from speech2video.options.vid2vid_options import read_vid2vid_options
-from speech2video.util.checkpoint import save_weights
-from speech2video.util.checkpoint_folder import OPTIONS, WEIGHTS, newest
+from speech2video.models.checkpointing import save_weights
+from speech2video.models.pose2video.vid2vid_import import NETWORK, load_vid2vid
+from speech2video.options.pose2video import ImportVid2VidOptions, read_vid2vid_options
+from speech2video.util.checkpoint_folder import OPTIONS_FILE, WEIGHTS_FILE, newest_checkpoint
 from speech2video.util.errors import DataError, run_command
-from speech2video.util.files import replacing
+from speech2video.util.files import atomic_write
 
 
 def main() -> None:
     options = ImportVid2VidOptions.parse()
     folder = options.folder
-    if newest(folder) or (folder / WEIGHTS).exists():
+    if newest_checkpoint(folder) or (folder / WEIGHTS_FILE).exists():
         raise DataError(f"{folder}: there is a checkpoint already; choose another --name")
     built = read_vid2vid_options(
-        options.options, statistics=options.statistics, style=options.style
+        options.options, statistics=options.statistics, map_style=options.map_style
     )
     generator = load_vid2vid(options.checkpoint, built, label=options.label)
-    with replacing(folder / OPTIONS) as partial:
+    with atomic_write(folder / OPTIONS_FILE) as partial:
         built.save(partial)
-    save_weights(folder / WEIGHTS, nn.ModuleDict({NETWORK: generator}))
+    save_weights(folder / WEIGHTS_FILE, nn.ModuleDict({NETWORK: generator}))
     millions = sum(weight.numel() for weight in generator.parameters()) / 1e6
     print(f"{folder}: {built.scales} scale(s), {millions:.1f} million weights")
 

@@ -12,10 +12,10 @@ default. A run that was stopped is taken up where it stopped, clip by clip.
 import _checkout  # noqa: F401
 from make_demo_speaker import at_most, check_extras, parallel
 
-from speech2video.data.demo_faces.recording import FacePlan, is_complete, make_face_clip
-from speech2video.options.make_demo_faces_options import MakeDemoFacesOptions
+from speech2video.data.synthetic.faces.recording import FacePlan, is_complete, make_demo_face_clip
+from speech2video.options.tools import MakeDemoFacesOptions
 from speech2video.util.errors import run_command
-from speech2video.util.log import progress
+from speech2video.util.iteration import progress_bar
 
 
 def main() -> None:
@@ -28,8 +28,8 @@ def main() -> None:
         print(f"{options.output}: {len(plans) - len(todo)} of {len(plans)} clips are there")
     total = sum(plan.frames for plan in todo)
     jobs = min(options.jobs, len(todo))
-    made = parallel(options.output, todo, make=make_face_clip, jobs=jobs)
-    for _ in progress(at_most(total, made), total=total, name=str(options.output)):
+    made = parallel(options.output, todo, make=make_demo_face_clip, jobs=jobs)
+    for _ in progress_bar(at_most(total, made), total=total, name=str(options.output)):
         pass
     print(f"{options.output}: {len(plans)} clips of {options.people} people, with their truth")
 

@@ -23,16 +23,16 @@ import _checkout  # noqa: F401
 import cv2
 import torch
 
-from speech2video.data.demo_speaker.recording import (
+from speech2video.data.synthetic.speaker.recording import (
     RecordingPlan,
     expected_frames,
     is_complete,
     make_recording,
 )
-from speech2video.options.make_demo_speaker_options import MakeDemoSpeakerOptions
+from speech2video.options.tools import MakeDemoSpeakerOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import UserError, run_command
-from speech2video.util.log import progress
+from speech2video.util.iteration import progress_bar
 
 EXTRAS = {"pyvista": "PyVista", "espeakng_loader": "espeak-ng"}
 Make = Callable[..., int]  # make(folder, plan, body, made=...), as `make_recording`
@@ -56,7 +56,7 @@ def main() -> None:
     total = sum(map(expected_frames, todo))
     jobs = min(options.jobs, len(todo))
     made = parallel(options.output, todo, make=make_recording, jobs=jobs)
-    for _ in progress(at_most(total, made), total=total, name=str(options.output)):
+    for _ in progress_bar(at_most(total, made), total=total, name=str(options.output)):
         pass
     print(f"{options.output}: {len(plans)} recordings with their truth")
 

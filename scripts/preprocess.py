@@ -26,16 +26,15 @@ import torch
 from tqdm import tqdm
 
 from speech2video.data.clip import Clip
-from speech2video.data.face_clip import FaceClip
-from speech2video.data.face_labels import read_labels
-from speech2video.data.preprocessing.face_clips import FaceRecipe, make_face_clip
-from speech2video.data.preprocessing.recording import Recipe, make_clip
+from speech2video.data.preprocessing.faces import FaceClipConfig, preprocess_face
+from speech2video.data.preprocessing.recording import ClipConfig, WordSource, preprocess_recording
 from speech2video.data.preprocessing.report import write_report
-from speech2video.data.preprocessing.words import Words
-from speech2video.options.preprocess_options import PreprocessOptions
+from speech2video.data.speech2face.clip import FaceClip
+from speech2video.data.speech2face.labels import read_labels
+from speech2video.options.preprocessing import PreprocessOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError, OptionError, UserError, run_command
-from speech2video.util.files import writing
+from speech2video.util.files import write_errors
 
 RECORDINGS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".ts")
 OF_FACES = (*RECORDINGS, ".flv")  # CREMA-D's
@@ -51,12 +50,12 @@ class Task(NamedTuple):
 
     recording: Path
     folder: Path
-    recipe: Recipe | FaceRecipe
+    recipe: ClipConfig | FaceClipConfig
 
     @property
     def clip(self) -> Clip | FaceClip:
         """What it becomes."""
-        kind = FaceClip if isinstance(self.recipe, FaceRecipe) else Clip
+        kind = FaceClip if isinstance(self.recipe, FaceClipConfig) else Clip
         return kind(self.folder)
 
 
@@ -72,7 +71,7 @@ def main() -> None:
     todo = [task for task in tasks if not task.clip.json.is_file()]
     if len(todo) < len(tasks):
         print(f"{options.output}: {len(tasks) - len(todo)} of {len(tasks)} recordings are there")
-    with writing(options.output):
+    with write_errors(options.output):
         options.output.mkdir(parents=True, exist_ok=True)
     failed = make_clips(todo, options.jobs)
     for task in todo:
@@ -107,7 +106,7 @@ def face_tasks(options: PreprocessOptions) -> list[Task]:
     need_mediapipe("")
     table = read_labels(options.labels) if options.labels else None
     root = options.input if options.input.is_dir() else options.input.parent
-    how = FaceRecipe(options.face_size, options.label_scheme, root, table)
+    how = FaceClipConfig(options.face_size, options.label_scheme, root, table)
     folders: dict[str, Path] = {}
     for path in list_recordings(options.input, OF_FACES, deep=True):
         name = "_".join(path.relative_to(root).with_suffix("").parts)
@@ -144,7 +143,7 @@ def find_recordings(path: Path) -> list[Path]:
     return found
 
 
-def recipe(options: PreprocessOptions, recording: Path) -> Recipe:
+def recipe(options: PreprocessOptions, recording: Path) -> ClipConfig:
     """Return how one recording is made into a clip."""
     keypoints = options.keypoints
     if keypoints.startswith(OPENPOSE):
@@ -158,12 +157,12 @@ def recipe(options: PreprocessOptions, recording: Path) -> Recipe:
     motion = options.motion
     if motion and motion.is_dir():
         motion = motion / f"{recording.stem}.npz"
-    return Recipe(
+    return ClipConfig(
         body=options.body,
         size=options.size,
         keypoints=keypoints,
         motion=motion,
-        words=Words(options.transcripts, options.recognise),
+        words=WordSource(options.transcripts, options.recognise),
     )
 
 
@@ -250,7 +249,7 @@ def work(number: int, task: Task) -> str:
 
 def make(task: Task, tell: Callable[[float], None]) -> str:
     """Make one clip; return what went wrong in one line, or nothing."""
-    making = make_face_clip if isinstance(task.recipe, FaceRecipe) else make_clip
+    making = preprocess_face if isinstance(task.recipe, FaceClipConfig) else preprocess_recording
     try:
         making(*task, tell)
     except UserError as error:

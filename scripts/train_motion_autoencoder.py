@@ -13,17 +13,23 @@ import _checkout  # noqa: F401
 import torch
 from torch import Tensor
 
-from speech2video.data.demo_speaker.motion import perform
-from speech2video.data.demo_speaker.recording import RecordingPlan, cast
-from speech2video.data.motion_windows import GESTURE_FEATURES, gesture_features, varied, windows
-from speech2video.models.gesture_distance import GestureDistance
-from speech2video.models.networks.motion_autoencoder import MotionAutoencoder, reconstruction_loss
-from speech2video.options.train_motion_autoencoder_options import TrainMotionAutoencoderOptions
+from speech2video.data.synthetic.speaker.motion import animate_speaker
+from speech2video.data.synthetic.speaker.recording import RecordingPlan, script_and_voice
+from speech2video.models.evaluators.gesture_distance import (
+    GESTURE_FEATURES,
+    GestureDistance,
+    MotionAutoencoder,
+    gesture_features,
+    reconstruction_loss,
+    sliding_windows,
+    vary_motion,
+)
+from speech2video.options.tools import TrainMotionAutoencoderOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import run_command
-from speech2video.util.files import replacing
-from speech2video.util.log import progress
-from speech2video.util.speech_synthesis import synthesise
+from speech2video.util.files import atomic_write
+from speech2video.util.iteration import progress_bar
+from speech2video.util.text.synthesis import synthesise
 
 HELD_OUT = 10  # every tenth recording is measured on, not trained on
 VARIANTS = 2  # of each recording, by people of other habits
@@ -40,7 +46,7 @@ def main() -> None:
     held_out = poses[::HELD_OUT]
     seen = [pose_TP for number, pose_TP in enumerate(poses) if number % HELD_OUT]
     others = [
-        varied(pose_TP, seed=options.seed + VARIANTS * number + variant)
+        vary_motion(pose_TP, seed=options.seed + VARIANTS * number + variant)
         for number, pose_TP in enumerate(seen)
         for variant in range(VARIANTS)
     ]
@@ -49,19 +55,19 @@ def main() -> None:
     train(model, features, options)
     model.save(options.output)
     figures = measure(model, held_out, body)
-    with replacing(options.output / "options.json") as partial:
+    with atomic_write(options.output / "options.json") as partial:
         options.save(partial)
-    with replacing(options.output / "figures.json") as partial:
+    with atomic_write(options.output / "figures.json") as partial:
         partial.write_text(json.dumps(figures, indent=2) + "\n")
     print(f"{options.output}: " + ", ".join(f"{k} {v:.3g}" for k, v in figures.items()))
 
 
 def performances(options: TrainMotionAutoencoderOptions, body: Body) -> Iterator[Tensor]:
     """Yield the synthetic speaker's pose vectors (T, 106), a recording at a time."""
-    for number in progress(range(options.recordings), name="performing", unit="recording"):
-        sentences, voice = cast(RecordingPlan(number, options.seed, options.seconds, 0))
+    for number in progress_bar(range(options.recordings), name="performing", unit="recording"):
+        sentences, voice = script_and_voice(RecordingPlan(number, options.seed, options.seconds, 0))
         speech = synthesise(" ".join(sentences), **voice._asdict())
-        yield perform(speech, seed=options.seed * 10_007 + number, body=body).pose_TP
+        yield animate_speaker(speech, seed=options.seed * 10_007 + number, body=body).pose_TP
 
 
 def new_autoencoder(
@@ -85,12 +91,12 @@ def train(
     model: MotionAutoencoder, features: list[Tensor], options: TrainMotionAutoencoderOptions
 ) -> None:
     """Train in place: AdamW, one cycle of the learning rate (Smith & Topin, 2019)."""
-    rate, steps = options.learning_rate, options.steps
+    rate, steps = options.lr, options.steps
     optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
     features_TF, starts = torch.cat(features), window_starts(features, options.frames)
     window = torch.arange(options.frames)
-    for _ in progress(range(steps), name="training", unit="step"):
+    for _ in progress_bar(range(steps), name="training", unit="step"):
         begin = starts[torch.randint(len(starts), (options.batch, 1))]
         loss = reconstruction_loss(model, features_TF[begin + window])
         optimiser.zero_grad()
@@ -114,7 +120,7 @@ def measure(model: MotionAutoencoder, held_out: list[Tensor], body: Body) -> dic
     """Return the loss on motion not trained on, and the distance's floor and ceiling there."""
     distance = GestureDistance(model, body.hands)
     features = [gesture_features(pose_TP, body.hands) for pose_TP in held_out]
-    cut = [windows(f, frames=model.sizes["frames"], stride=STRIDE) for f in features]
+    cut = [sliding_windows(f, frames=model.sizes["frames"], stride=STRIDE) for f in features]
     with torch.inference_mode():
         loss = reconstruction_loss(model, torch.cat(cut)).item()
     found = distance.compare(held_out, held_out)

@@ -13,6 +13,5 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
 
-_checkout = Path(__file__).resolve().parent.parent
-if (_checkout / "setup.py").is_file() and (_checkout / "options").is_dir():
-    __path__.append(str(_checkout))
+if not Path(__file__).with_name("models").is_dir():  # a checkout without symbolic links
+    __path__.append(str(Path(__file__).resolve().parent.parent))

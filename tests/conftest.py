@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from speech2video.util.audio import write_wave
+from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from tests.demo import make_demo
 from tests.tiny_speaker import make_speaker, voice
@@ -30,5 +30,5 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def speech(tmp_path: Path) -> Path:
     """A sound of a second, of a name that asks for trouble."""
     path = tmp_path / "A speech, v1.2 (final).wav"
-    write_wave(path, voice(1.0))
+    write_audio(path, voice(1.0))
     return path

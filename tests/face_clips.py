@@ -1,18 +1,29 @@
 """Drawn faces for tests: ellipses of a colour each, whose mouth follows a buzz's loudness."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from speech2video.data.face_clip import FaceInfo, new_face_clip
-from speech2video.data.face_recording import FaceRecording
-from speech2video.util.audio import write_wave
-from speech2video.util.log_mels import FRAME, RATE
-from speech2video.util.video import write_video
+from speech2video.data.loader import SampleIndex
+from speech2video.data.speech2face.clip import FaceInfo, FaceRecording, new_face_clip
+from speech2video.data.speech2face.dataset import MOTION, FaceMotionDataset
+from speech2video.models.speech2face.encoders import (
+    ContentEncoder,
+    EmotionEncoder,
+    IdentityEncoder,
+    NoiseProcess,
+)
+from speech2video.models.speech2face.generator import FaceGenerator
+from speech2video.util.audio.audio_io import write_audio
+from speech2video.util.audio.mel import FRAME, RATE
+from speech2video.util.video.writer import write_video
 
 SIZE, FRAMES = 64, 30
-PEOPLE, MOODS, SENTENCES = ("ann", "bob"), ("neutral", "happy"), ("one", "two", "three")
+SPEAKERS, CLIP_EMOTIONS, SENTENCES = ("ann", "bob"), ("neutral", "happy"), ("one", "two", "three")
 SKINS = ((210, 160, 130), (110, 80, 60))
 PITCHES = (110.0, 220.0)  # Hz
 TREMBLE = (0.0, 7.0)  # Hz, of a mood's voice
@@ -29,17 +40,17 @@ def recording(
     time_S = np.arange(frames * FRAME) / RATE
     buzz_S = sum(np.sin(2 * np.pi * PITCHES[person] * h * time_S) / h for h in range(1, 10))
     buzz_S = buzz_S * (1 + 0.5 * np.sin(2 * np.pi * TREMBLE[mood] * time_S))
-    wave_S = 0.2 * np.repeat(open_T, FRAME) * buzz_S + 1e-3 * random.standard_normal(len(time_S))
+    audio_S = 0.2 * np.repeat(open_T, FRAME) * buzz_S + 1e-3 * random.standard_normal(len(time_S))
     drawn = [_draw(person, mood, open_T[t], t) for t in range(frames)]
     pictures, points = (np.stack(items) for items in zip(*drawn, strict=True))
-    name = f"{PEOPLE[person]}_{MOODS[mood]}_{SENTENCES[sentence]}"
+    name = f"{SPEAKERS[person]}_{CLIP_EMOTIONS[mood]}_{SENTENCES[sentence]}"
     return FaceRecording(
         name,
-        PEOPLE[person],
-        MOODS[mood],
+        SPEAKERS[person],
+        CLIP_EMOTIONS[mood],
         SENTENCES[sentence],
         pictures,
-        wave_S.astype(np.float32),
+        audio_S.astype(np.float32),
         points.astype(np.float32),
     )
 
@@ -48,8 +59,8 @@ def recordings(*, frames: int = FRAMES) -> list[FaceRecording]:
     """Return everybody saying everything in all moods."""
     return [
         recording(person, mood, sentence, frames=frames)
-        for person in range(len(PEOPLE))
-        for mood in range(len(MOODS))
+        for person in range(len(SPEAKERS))
+        for mood in range(len(CLIP_EMOTIONS))
         for sentence in range(len(SENTENCES))
     ]
 
@@ -59,7 +70,7 @@ def write_face_clips(dataset: Path, *, frames: int = FRAMES) -> Path:
     for one in recordings(frames=frames):
         with new_face_clip(dataset / one.name) as clip:
             write_video(clip.video, one.frames_T3HW, synthetic=False)
-            write_wave(clip.audio, one.wave_S)
+            write_audio(clip.audio, one.audio_S)
             clip.write_points(one.points_TK2)
             info = FaceInfo("drawn", len(one), SIZE, one.speaker, one.emotion, one.sentence)
             clip.write_info(info)
@@ -93,3 +104,40 @@ def _ellipse(
 ) -> None:
     sixteenths = [tuple(round(16 * number) for number in pair) for pair in (at, half)]
     cv2.ellipse(picture, *sixteenths, 0, 0, 360, colour, -1, cv2.LINE_AA, 4)
+
+
+# A speech-to-face of small networks with random weights, and batches for its training.
+
+ITEM_FRAMES, LOOK_AHEAD, NOISE = 16, 2, 4
+
+
+def small_networks(*, reference_image: bool = False) -> nn.ModuleDict:
+    """Return networks that paint something else of everything that they are given."""
+    torch.manual_seed(0)
+    generator = FaceGenerator(
+        motion=len(MOTION),
+        size=SIZE,
+        people=2,
+        channels=(16, 8, 8),
+        blocks=(1, 1, 1),
+        reference_image=reference_image,
+    )
+    for name, weight in generator.named_parameters():
+        if name.endswith(("second.weight", "heads.weight", "paint.weight")):
+            nn.init.normal_(weight, std=0.2)
+    networks = {
+        "identity": IdentityEncoder(widths=(16, 16, 16, 16)),
+        "emotion": EmotionEncoder(widths=(8, 8, 8, 8)),
+        "content": ContentEncoder(look_ahead=LOOK_AHEAD),
+        "noise": NoiseProcess(len(MOTION), noise=NOISE),
+        "generator": generator,
+    }
+    networks["noise"].deviation[:] = 0.02
+    return nn.ModuleDict(networks)
+
+
+def small_batch(count: int = 4, *, seed: int = 0) -> Mapping[str, Tensor]:
+    """Return a batch of drawn faces."""
+    dataset = FaceMotionDataset(recordings(), noise=NOISE, frames=ITEM_FRAMES)
+    items = [dataset[SampleIndex(0, seed * 100 + number)] for number in range(count)]
+    return torch.utils.data.default_collate(items)

@@ -14,24 +14,24 @@ BLOCK = 1000  # samples a frame
 def make_recording(
     path: Path,
     pictures: Sequence[tuple[float, np.ndarray]] = (),
-    sound_CS: np.ndarray | None = None,
+    audio_CS: np.ndarray | None = None,
     *,
     rate: int = 48_000,
-    sound_start: float = 0.0,
-    sound_speed: float = 1.0,
+    audio_start: float = 0.0,
+    audio_speed: float = 1.0,
     gap: tuple[float, float] = (0.0, 0.0),
     codecs: tuple[str, str] = ("libx264", "aac"),
 ) -> Path:
     """Write pictures (seconds, (H, W, 3)) and float sound (C, S); a `gap` of it (s) is left out.
 
-    The sound's time stamps begin at `sound_start` seconds and count `sound_speed` too few.
+    The sound's time stamps begin at `audio_start` seconds and count `audio_speed` too few.
     """
     with av.open(str(path), "w") as container:
         streams = []
         if pictures:
             streams.append(_picture_stream(container, codecs[0], pictures[0][1].shape))
-        if sound_CS is not None:
-            layout = {1: "mono", 2: "stereo", 8: "7.1"}[len(sound_CS)]
+        if audio_CS is not None:
+            layout = {1: "mono", 2: "stereo", 8: "7.1"}[len(audio_CS)]
             streams.append(container.add_stream(codecs[1], rate=rate, layout=layout))
             streams[-1].codec_context.time_base = Fraction(1, rate)
         packets = []
@@ -40,7 +40,7 @@ def make_recording(
                 packets += _encode(stream, _pictures(pictures))
             else:
                 packets += _encode(
-                    stream, _sound(sound_CS, rate, layout, sound_start, sound_speed, gap)
+                    stream, _sound(audio_CS, rate, layout, audio_start, audio_speed, gap)
                 )
         packets.sort(key=lambda packet: packet.dts * packet.time_base)
         container.start_encoding()
@@ -58,11 +58,11 @@ def flashes_and_clicks(seconds: float, *, rate: int, seed: int = 0) -> tuple[lis
         time = second if second > time else time + gap
         times.append(round(time, 3))
     pictures = [(t, np.full((32, 48, 3), 255 if _flashes(t) else 16, np.uint8)) for t in times]
-    sound_CS = np.zeros((1, round(seconds * rate)), np.float32)
+    audio_CS = np.zeros((1, round(seconds * rate)), np.float32)
     for second in range(1, int(seconds)):
         click = slice(second * rate, second * rate + rate // 50)
-        sound_CS[0, click] = random.uniform(-0.8, 0.8, rate // 50)
-    return pictures, sound_CS
+        audio_CS[0, click] = random.uniform(-0.8, 0.8, rate // 50)
+    return pictures, audio_CS
 
 
 def onsets(level_N: np.ndarray, rate: float) -> np.ndarray:
@@ -97,11 +97,11 @@ def _pictures(pictures):
         yield frame
 
 
-def _sound(sound_CS: np.ndarray, rate: int, layout: str, start: float, speed: float, gap):
-    for position in range(0, sound_CS.shape[1], BLOCK):
+def _sound(audio_CS: np.ndarray, rate: int, layout: str, start: float, speed: float, gap):
+    for position in range(0, audio_CS.shape[1], BLOCK):
         if gap[0] <= position / rate < gap[1]:
             continue
-        block_1N = sound_CS[:, position : position + BLOCK].T.astype(np.float32).reshape(1, -1)
+        block_1N = audio_CS[:, position : position + BLOCK].T.astype(np.float32).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(block_1N, "flt", layout)
         frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
         frame.pts = round(start * rate + position / speed)

@@ -32,7 +32,7 @@ def test_wheel_has_one_top_level_name_and_works(tmp_path: Path) -> None:
         f"import sys; sys.path.insert(0, {str(site)!r});"
         "import speech2video.util.body.body_model as m;"
         f"assert m.__file__.startswith({str(site)!r}), m.__file__; m.Body.load();"
-        "import speech2video.options.draw_pose_options, speech2video.data.motion"
+        "import speech2video.options.tools, speech2video.data.motion"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 

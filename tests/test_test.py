@@ -1,18 +1,25 @@
 """`test.py` as a user runs it: videos that are right."""
 
+import errno
 import importlib.util
 import json
+import os
+import shutil
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from speech2video.data.motion_file import read_motion
-from speech2video.util.audio import write_wave
+from speech2video.data.motion_io import read_motion
+from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.pose_vector import POSE_SLICES
-from speech2video.util.metrics.lips import lip_opening
+from speech2video.util.metrics.points import lip_opening
+from tests.audio_fuzzer import write_damaged
+from tests.inference_command import PATIENCE, read, run, start
 from tests.recordings import make_recording
-from tests.speaking import PATIENCE, read, run, start
+from tests.shared import ROOT
 from tests.tiny_speaker import AUTHORS, NAME, SIZE, voice
 
 speaks = pytest.mark.skipif(
@@ -74,7 +81,7 @@ def test_any_length_and_silence_are_right(
     checkpoints: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seconds: float, frames: int
 ):
     path = tmp_path / "silence.wav"
-    write_wave(path, np.zeros(max(round(seconds * 16_000), 1), np.float32))
+    write_audio(path, np.zeros(max(round(seconds * 16_000), 1), np.float32))
     more = ("--skeleton", "--output", tmp_path / "x.mp4", "--save_pose", tmp_path / "x.npz")
     assert run(monkeypatch, checkpoints, "--audio", path, *more) == 0
     assert len(read(tmp_path / "x.mp4")[0]) == frames
@@ -84,7 +91,7 @@ def test_silence_shuts_the_mouth(
     checkpoints: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body
 ):
     path = tmp_path / "silence.wav"
-    write_wave(path, np.zeros(4 * 16_000, np.float32))
+    write_audio(path, np.zeros(4 * 16_000, np.float32))
     more = ("--skeleton", "--output", tmp_path / "x.mp4", "--save_pose", tmp_path / "x.npz")
     assert run(monkeypatch, checkpoints, "--audio", path, *more) == 0
     points = body.points(read_motion(tmp_path / "x.npz").pose_vector(body)).numpy()
@@ -97,7 +104,7 @@ def test_articulation_is_how_far_a_mouth_moves(
     jaws = []
     for often in ("0", "1", "2"):
         pose = tmp_path / f"{often}.npz"
-        more = ("--articulation", often, "--skeleton", "--output", tmp_path / "x.mp4")
+        more = ("--face_motion_scale", often, "--skeleton", "--output", tmp_path / "x.mp4")
         assert run(monkeypatch, checkpoints, "--audio", speech, *more, "--save_pose", pose) == 0
         jaws.append(read_motion(pose).pose_vector(body)[:, POSE_SLICES["jaw"]])
     still, usual, wide = (jaw.std(0).norm().item() for jaw in jaws)
@@ -105,9 +112,9 @@ def test_articulation_is_how_far_a_mouth_moves(
 
 
 def test_192_khz_of_8_channels(checkpoints: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    sound_CS = np.repeat(voice(1.0, rate=192_000)[None], 8, axis=0)
+    audio_CS = np.repeat(voice(1.0, rate=192_000)[None], 8, axis=0)
     path = make_recording(
-        tmp_path / "x.wav", sound_CS=sound_CS, rate=192_000, codecs=("", "pcm_f32le")
+        tmp_path / "x.wav", audio_CS=audio_CS, rate=192_000, codecs=("", "pcm_f32le")
     )
     output = tmp_path / "x.mp4"
     assert run(monkeypatch, checkpoints, "--audio", path, "--output", output) == 0
@@ -138,7 +145,7 @@ def test_a_list_is_shared_by_processes_and_one_bad_sound_keeps_no_other(
 ):
     monkeypatch.chdir(tmp_path)
     for name in ("one.x", "two", "three"):
-        write_wave(tmp_path / f"{name}.wav", voice(0.2))
+        write_audio(tmp_path / f"{name}.wav", voice(0.2))
     (tmp_path / "list.txt").write_text("one.x.wav\nnowhere.wav\ntwo.wav\n\nthree.wav\n")
     assert run(monkeypatch, checkpoints, "--audio_list", "list.txt", "--output", "1") == 2
     shared = ("--audio_list", "list.txt", "--output", "2", "--jobs", 2, "--save_pose", "2")
@@ -152,7 +159,7 @@ def test_a_list_is_shared_by_processes_and_one_bad_sound_keeps_no_other(
 
 def test_torchruns_processes_share_a_list(checkpoints: Path, tmp_path: Path):
     for name in ("one", "two", "three"):
-        write_wave(tmp_path / f"{name}.wav", voice(0.2))
+        write_audio(tmp_path / f"{name}.wav", voice(0.2))
     (tmp_path / "list.txt").write_text("one.wav\ntwo.wav\nthree.wav\n")
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "test.py")
     process = start(checkpoints, tmp_path, "--audio_list", "list.txt", launcher=launcher)
@@ -161,3 +168,146 @@ def test_torchruns_processes_share_a_list(checkpoints: Path, tmp_path: Path):
     assert "2 of 2 videos" in said and "1 of 1 videos" in said
     found = {path.name for path in (tmp_path / "results" / NAME).iterdir()}
     assert found == {"one.mp4", "two.mp4", "three.mp4"}
+
+
+# `test.py` when something is wrong: one line and nothing written, or a right result.
+
+DAMAGED = 30
+FILE_LIMIT = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))"
+
+BAD = {
+    "no such sound": (["--audio", "nowhere.wav"], "no such file"),
+    "not a sound": (["--audio", __file__], "not a video or sound file"),
+    "a folder": (["--audio", "."], "a folder"),
+    "no samples": (["--audio", "empty.wav"], "empty.wav"),
+    "not a rate of speech": (["--audio", "slow.wav"], "1 Hz"),
+    "a pipe": (["--audio", "pipe"], "more than once"),
+    "nothing to say": ([], "--audio"),
+    "another script": (["--text", "你好"], "Latin"),
+    "another script in a transcript": (["--audio", "a.wav", "--transcript", "Привет"], "Latin"),
+    "no words": (["--text", "..."], "no words"),
+    "no such words": (["--audio", "a.wav", "--words", "no.csv"], "no.csv"),
+    "no such speaker": (["--audio", "a.wav", "--name", "nobody"], "there are:"),
+    "no painter": (["--audio", "a.wav", "--name", "bodiless"], "--skeleton"),
+    "no mover": (["--audio", "a.wav", "--name", AUTHORS], "no checkpoint"),
+    "weights cut off": (["--audio", "a.wav", "--name", "cut"], "safetensors"),
+    "of another version": (["--audio", "a.wav", "--name", "version"], "version"),
+    "no options": (["--audio", "a.wav", "--name", "silent"], "options.json"),
+    "no such dictionary": (["--text", "a", "--gestures", "nowhere"], "nowhere"),
+    "gestures without words": (["--audio", "a.wav", "--gestures", "x"], "--words"),
+    "two sounds": (["--audio", "a.wav", "--text", "a"], "only one"),
+    "articulation of a motion": (["--pose", "a.npz", "--face_motion_scale", "2"], "only one"),
+    "no such timeline": (["--audio", "a.wav", "--timeline", "no.json"], "no.json"),
+    "no such motion": (["--pose", "no.npz"], "no.npz"),
+    "no points": (["--openpose", ".", "--name", AUTHORS], "no json files"),
+    "no such list": (["--audio_list", "no.txt"], "no.txt"),
+    "an empty list": (["--audio_list", "blank.txt"], "no paths"),
+    "one name twice": (["--audio_list", "twice.txt"], "two sounds"),
+    "a folder to write to": (["--audio", "a.wav", "--output", "."], "a folder"),
+    "no place to write to": (["--audio", "a.wav", "--output", "a.wav/x.mp4"], "cannot be written"),
+    "onto its own sound": (["--audio", "a.wav", "--output", "a.wav"], "is read from it"),
+}
+
+
+@pytest.fixture(scope="module")
+def bad(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of what can be wrong; checkpoints/ in it has speakers with a fault each."""
+    folder = tmp_path_factory.mktemp("bad")
+    runs = Path(shutil.copytree(checkpoints, folder / "checkpoints"))
+    for name in ("cut", "version", "silent", "bodiless"):
+        shutil.copytree(runs / NAME, runs / name)
+    shutil.rmtree(runs / "bodiless" / "pose2video")
+    (runs / "silent" / "pose2video" / "options.json").unlink()
+    weights = runs / "cut" / "audio2pose" / "model.safetensors"
+    os.truncate(weights, 100_000)
+    weights = runs / "version" / "pose2video" / "model.safetensors"
+    tensors = weights.read_bytes().replace(b'"checkpoint_version":"1"', b'"checkpoint_version":"9"')
+    weights.write_bytes(tensors)
+    write_audio(folder / "a.wav", voice(0.2))
+    write_audio(folder / "empty.wav", np.zeros(0, np.float32))
+    write_audio(folder / "slow.wav", voice(0.2), rate=1)
+    os.mkfifo(folder / "pipe")
+    (folder / "blank.txt").write_text("\n \n")
+    (folder / "twice.txt").write_text("a.wav\nother/a.mp3\n")
+    return folder
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    bad: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], case: str
+):
+    arguments, expected = BAD[case]
+    if "--text" in arguments or "--transcript" in arguments:
+        pytest.importorskip("espeakng_loader", reason="the extra `demo` is not installed")
+    monkeypatch.chdir(bad)
+    before = sorted(bad.rglob("*"))
+    assert run(monkeypatch, Path("checkpoints"), *arguments) == 2
+    said = capsys.readouterr().err
+    assert expected in said and "Traceback" not in said
+    assert len([line for line in said.splitlines() if "error: " in line]) == 1
+    assert sorted(bad.rglob("*")) == before
+
+
+def test_a_full_disk_is_one_line(
+    checkpoints: Path,
+    speech: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    output = tmp_path / "out" / "x.mp4"
+    assert run(monkeypatch, checkpoints, "--audio", speech, "--output", output) == 2
+    assert os.strerror(errno.ENOSPC) in capsys.readouterr().err
+    assert list(output.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a limit of a file's size is POSIX'")
+def test_a_disk_that_fills_up_while_it_is_written_to(
+    checkpoints: Path, speech: Path, tmp_path: Path
+):
+    code = f"{FILE_LIMIT}; runpy.run_path({str(ROOT / 'test.py')!r}, run_name='__main__')"
+    process = start(checkpoints, tmp_path, "--audio", speech, launcher=("-c", code))
+    said = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 2 and "cannot be written" in said and "Traceback" not in said
+    assert list((tmp_path / "results" / NAME).iterdir()) == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=str)
+def test_a_run_that_is_killed_leaves_no_video(
+    checkpoints: Path, tmp_path: Path, how: signal.Signals
+):
+    write_audio(tmp_path / "long.wav", voice(120.0))
+    process = start(checkpoints, tmp_path, "--audio", "long.wav")
+    folder, deadline = tmp_path / "results" / NAME, time.monotonic() + PATIENCE
+    while not any(path.stat().st_size > 0 for path in folder.glob(".*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(how)
+    said = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode != 0 and "Traceback" not in said
+    left = list(folder.iterdir())
+    assert all(path.name.startswith(".") for path in left)
+    assert how == signal.SIGKILL or not left
+
+
+def test_two_runs_at_once_into_one_folder(checkpoints: Path, speech: Path, tmp_path: Path):
+    processes = [start(checkpoints, tmp_path, "--audio", speech) for _ in range(2)]
+    assert [process.wait(timeout=PATIENCE) for process in processes] == [0, 0]
+    (video,) = (tmp_path / "results" / NAME).iterdir()
+    assert len(read(video)[0]) == 25
+
+
+def test_damaged_sounds_end_in_a_line_or_a_video(checkpoints: Path, tmp_path: Path):
+    listed = write_damaged(tmp_path, DAMAGED)
+    process = start(checkpoints, tmp_path, "--audio_list", listed, "--skeleton")
+    said, noise = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2 and "Traceback" not in noise
+    errors = [line for line in noise.splitlines() if line.startswith("error: ")]
+    videos = list((tmp_path / "results" / NAME).iterdir())
+    assert len(errors) + len(videos) == DAMAGED and min(len(errors), len(videos)) > 0
+    assert all(path.suffix == ".mp4" and len(read(path)[0]) for path in videos)
+    assert f"{len(videos)} of {DAMAGED}" in said

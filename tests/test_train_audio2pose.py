@@ -13,12 +13,12 @@ import pytest
 import torch
 
 import train_audio2pose
-from speech2video.data.speech_motion import load_dataset, pose_statistics, smoothed
-from speech2video.models import audio2pose
-from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
+from speech2video.data.audio2pose.dataset import load_motion_clips, pose_statistics, smooth_motion
+from speech2video.models.audio2pose import predictor as audio2pose
+from speech2video.models.checkpointing import read_tensors
+from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.util.body.body_model import Body
-from speech2video.util.checkpoint import read_tensors
-from speech2video.util.checkpoint_folder import newest
+from speech2video.util.checkpoint_folder import newest_checkpoint
 from tests.shared import ROOT, run_here
 from tests.speech_clips import write_speech_clips
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 )
 SMALL = (
     *("--hidden_size", "8", "--layers", "1", "--window", "16", "--batch_size", "4"),
-    *("--versions", "2", "--held_out", "001", "--device", "cpu"),
+    *("--num_augmentations", "2", "--held_out", "001", "--device", "cpu"),
     *("--validate_every", "6", "--save_every", "2", "--keep", "50"),
 )
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
@@ -51,7 +51,7 @@ def finish(process: subprocess.Popen) -> None:
 
 
 def weights(runs: Path, name: str) -> dict[str, torch.Tensor]:
-    checkpoint = newest(runs / name / "audio2pose")
+    checkpoint = newest_checkpoint(runs / name / "audio2pose")
     return read_tensors(checkpoint / "model.safetensors") | read_tensors(
         checkpoint / "ema.safetensors"
     )
@@ -67,7 +67,7 @@ def runs(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_killed_and_resumed_equals_a_straight_one(dataset: Path, runs: Path):
     killed = start(dataset, runs, "--name", "killed", "--steps", 12)
-    while newest(runs / "killed" / "audio2pose") is None and killed.poll() is None:
+    while newest_checkpoint(runs / "killed" / "audio2pose") is None and killed.poll() is None:
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
@@ -79,7 +79,7 @@ def test_a_run_killed_and_resumed_equals_a_straight_one(dataset: Path, runs: Pat
 
 def test_two_processes_equal_one(dataset: Path, runs: Path):
     # Dropout and what the discriminator is blurred by are drawn by each process for itself.
-    same = ("--steps", 4, "--dropout", 0, "--adversary_rate", 0)
+    same = ("--steps", 4, "--dropout", 0, "--lr_d", 0)
     finish(start(dataset, runs, "--name", "one", *same))
     finish(start(dataset, runs, "--name", "two", *same, launcher=LAUNCHER))
     one, two = weights(runs, "one"), weights(runs, "two")
@@ -96,7 +96,7 @@ def test_it_trains_in_16_bits(
     run = (*arguments, "--steps", 3, "--precision", precision)
     assert run_here(monkeypatch, train_audio2pose.main, *run) == 0
     predictor = audio2pose.load(tmp_path / "half" / "audio2pose")
-    pose_TP = predictor.of_wave(load_dataset(dataset, body)[0].wave_S)
+    pose_TP = predictor.predict_from_audio(load_motion_clips(dataset, body)[0].audio_S)
     assert pose_TP.dtype == torch.float32 and torch.isfinite(pose_TP).all()
 
 
@@ -105,8 +105,8 @@ def test_a_run_begins_with_another_s_weights_and_goes_on_without_them(
 ):
     shutil.copytree(runs / "straight", tmp_path / "other")
     known = weights(tmp_path, "other")
-    run = ("--checkpoints", tmp_path, "--dataset", dataset, *SMALL, "--learning_rate", "0")
-    run = (*run, "--adversary_rate", "0", "--name", "begun", "--steps", "1")
+    run = ("--checkpoints", tmp_path, "--dataset", dataset, *SMALL, "--lr", "0")
+    run = (*run, "--lr_d", "0", "--name", "begun", "--steps", "1")
     assert run_here(monkeypatch, train_audio2pose.main, *run, "--pretrained", "other") == 0
     begun = weights(tmp_path, "begun")
     learned = [key for key in begun if ".branches." in key]
@@ -119,8 +119,8 @@ def test_a_run_begins_with_another_s_weights_and_goes_on_without_them(
 
 def test_what_was_trained_moves_a_body_to_speech(dataset: Path, runs: Path, body: Body):
     predictor = audio2pose.load(runs / "straight" / "audio2pose")
-    recording = smoothed(load_dataset(dataset, body)[0], TrainAudio2PoseOptions.smooth)
-    pose_TP = predictor.of_wave(recording.wave_S)
+    recording = smooth_motion(load_motion_clips(dataset, body)[0], TrainAudio2PoseOptions.smooth)
+    pose_TP = predictor.predict_from_audio(recording.audio_S)
     assert len(pose_TP) == len(recording) and torch.isfinite(pose_TP).all()
     still_P = pose_statistics([recording])[1] <= train_audio2pose.LEAST_STD
     assert still_P.any() and not still_P.all()

@@ -14,19 +14,19 @@ import pytest
 import torch
 
 import train_pose2video
-from speech2video.models import pose2video
+from speech2video.models.checkpointing import read_tensors
+from speech2video.models.pose2video import renderer as pose2video
 from speech2video.util.body.body_model import Body
-from speech2video.util.checkpoint import read_tensors
-from speech2video.util.checkpoint_folder import newest
-from tests.picture_clips import write_picture_clip
+from speech2video.util.checkpoint_folder import newest_checkpoint
 from tests.shared import ROOT, run_here
+from tests.video_clips import write_moving_clip
 
 SIZE = 64  # pixels
 SMALL = (
     *("--width", SIZE, "--height", SIZE, "--architecture", "channels=8,16", "blocks=1,1"),
-    *("--adversary_width", 4, "--part_size", 16, "--adversary_after", 0.2, "--weights"),
-    *("perceptual=0", "--batch_size", 2, "--frames", 3, "--longest", 5, "--epoch_items", 8),
-    *("--grow_epochs", 1, "--held_out", "b", "--validate_frames", 4, "--device", "cpu"),
+    *("--ndf", 4, "--part_size", 16, "--gan_start", 0.2, "--weights"),
+    *("perceptual=0", "--batch_size", 2, "--frames", 3, "--max_seq_len", 5, "--epoch_items", 8),
+    *("--seq_grow_epochs", 1, "--held_out", "b", "--validate_frames", 4, "--device", "cpu"),
     *("--validate_every", 4, "--save_every", 2, "--keep", 50),
 )
 STEPS = 8
@@ -46,7 +46,7 @@ def one_thread() -> Iterator[None]:
 def dataset(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
     folder = tmp_path_factory.mktemp("pictures") / "dataset"
     for seed, name in enumerate("ab"):
-        write_picture_clip(folder / name, body, frames=16, seed=seed)
+        write_moving_clip(folder / name, body, frames=16, seed=seed)
     return folder
 
 
@@ -61,7 +61,7 @@ def start(*arguments: object, launcher: tuple = ()) -> subprocess.Popen:
 
 
 def weights(runs: Path, name: str) -> dict[str, torch.Tensor]:
-    checkpoint = newest(runs / name / "pose2video")
+    checkpoint = newest_checkpoint(runs / name / "pose2video")
     return read_tensors(checkpoint / "model.safetensors") | read_tensors(
         checkpoint / "ema.safetensors"
     )
@@ -81,7 +81,7 @@ def test_a_run_killed_and_resumed_equals_a_straight_one(
     dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = start(dataset, runs, "--name", "killed", "--steps", STEPS)
-    while newest(runs / "killed" / "pose2video") is None and killed.poll() is None:
+    while newest_checkpoint(runs / "killed" / "pose2video") is None and killed.poll() is None:
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
@@ -111,7 +111,7 @@ def test_a_run_begins_with_another_s_weights_and_its_own_background(
     dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     arguments = line(dataset, runs, "--pretrained", "straight", "--steps", 1)
-    still = ("--learning_rate", "0", "--style", "filled_mouth", "--held_out", "a")
+    still = ("--lr", "0", "--map_style", "filled_mouth", "--held_out", "a")
     assert run_here(monkeypatch, train_pose2video.main, *arguments, *still, "--name", "begun") == 0
     known = {k: v for k, v in weights(runs, "straight").items() if k.startswith("generator.")}
     begun = weights(runs, "begun")
@@ -143,8 +143,8 @@ def test_a_page_shows_how_it_went(runs: Path) -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        ("--precision", "bf16", "--checkpointing", "--flow_truth", "none"),
-        ("--precision", "autocast", "--style", "vid2vid_authors", "--discriminators", "none"),
+        ("--precision", "bf16", "--gradient_checkpointing", "--flow_ground_truth", "none"),
+        ("--precision", "autocast", "--map_style", "vid2vid_authors", "--discriminators", "none"),
         (
             *("--generator", "vid2vid", "--scale_epochs", 1, "--workers", 1, "--architecture"),
             *("width=8", "scales=2", "halvings=1", "blocks=2", "norm=instance"),
@@ -170,7 +170,7 @@ def test_without_weights_of_raft_it_goes_on_and_says_so(
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    more = ("--name", "raft", "--steps", 1, "--flow_truth", "raft")
+    more = ("--name", "raft", "--steps", 1, "--flow_ground_truth", "raft")
     assert run_here(monkeypatch, train_pose2video.main, *line(dataset, tmp_path, *more)) == 0
     said = capfd.readouterr().err.splitlines()
     assert len([words for words in said if words.startswith("without the loss of flow")]) == 1
@@ -205,7 +205,7 @@ def test_a_clip_that_lacks_something_is_named(
 def test_a_clip_of_one_frame_is_named(
     copy: Path, tmp_path: Path, body: Body, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:
-    write_picture_clip(copy / "c", body, frames=1)
+    write_moving_clip(copy / "c", body, frames=1)
     said = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
     assert f"{copy / 'c'}: 1 frames; at least 2 are needed" in said
 
@@ -220,9 +220,9 @@ def test_a_clip_of_one_frame_is_named(
         (("--generator", "slow"), "known are fast, vid2vid"),
         (("--architecture", "depth=3"), "--architecture depth: fast knows"),
         (("--weights", "gam=1"), "--weights gam: no such loss"),
-        (("--flow_truth", "raft", "--raft", "nowhere.pth"), "nowhere.pth: no such file"),
+        (("--flow_ground_truth", "raft", "--raft", "nowhere.pth"), "nowhere.pth: no such file"),
         (("--vgg", "nowhere.pth", "--weights", "gan=1"), "nowhere.pth: no such file"),
-        (("--frames", 9), "--longest 5: at least --frames, 9, is needed"),
+        (("--frames", 9), "--max_seq_len 5: at least --frames, 9, is needed"),
         (("--discriminators", "none", "head"), "--discriminators none"),
         (("--weights", "gan"), "--weights gan: NAME=VALUE is needed"),
     ],
@@ -241,7 +241,7 @@ def test_a_broken_checkpoint_is_one_line(
     dataset: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, file: str
 ) -> None:
     shutil.copytree(runs / "straight", tmp_path / "straight")
-    broken = newest(tmp_path / "straight" / "pose2video") / file
+    broken = newest_checkpoint(tmp_path / "straight" / "pose2video") / file
     broken.write_bytes(broken.read_bytes()[:1000])
     more = ("--name", "straight", "--steps", STEPS + 2)
     assert str(broken) in failing(monkeypatch, capfd, dataset, tmp_path, *more)

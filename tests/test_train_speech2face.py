@@ -16,18 +16,18 @@ import pytest
 import torch
 
 import train_speech2face
-from speech2video.models.speech2face import OF_PEOPLE, WAYS_IN
-from speech2video.util.audio import write_wave
-from speech2video.util.checkpoint import read_tensors
-from speech2video.util.checkpoint_folder import newest
+from speech2video.models.checkpointing import read_tensors
+from speech2video.models.speech2face.predictor import APPEARANCE_WEIGHTS, SPEAKER_WEIGHTS
+from speech2video.util.audio.audio_io import write_audio
+from speech2video.util.checkpoint_folder import newest_checkpoint
 from tests.face_clips import SIZE, recording, write_face_clips
+from tests.inference_command import command, read
 from tests.shared import ROOT, run_here
-from tests.speaking import command, read
 
 STEPS = 8
 SMALL = (
     *("--size", SIZE, "--batch_size", 4, "--painted", 2, "--frames", 16, "--look_ahead", 2),
-    *("--versions", 1, "--epoch_items", 8, "--validate_clips", 2, "--validate_frames", 26),
+    *("--num_augmentations", 1, "--epoch_items", 8, "--validate_clips", 2, "--validate_frames", 26),
     *("--validate_every", 4, "--save_every", 2, "--keep", 50, "--device", "cpu"),
     *("--stage_shares", 1, 1, 1, 1),
 )
@@ -60,7 +60,7 @@ def start(*arguments: object, launcher: tuple = ()) -> subprocess.Popen:
 
 
 def weights(runs: Path, name: str) -> dict[str, torch.Tensor]:
-    checkpoint = newest(runs / name / "speech2face")
+    checkpoint = newest_checkpoint(runs / name / "speech2face")
     return read_tensors(checkpoint / "model.safetensors") | read_tensors(
         checkpoint / "ema.safetensors"
     )
@@ -80,7 +80,7 @@ def test_a_run_killed_and_resumed_equals_a_straight_one(
     dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = start(dataset, runs, "--name", "killed", "--steps", STEPS)
-    while newest(runs / "killed" / "speech2face") is None and killed.poll() is None:
+    while newest_checkpoint(runs / "killed" / "speech2face") is None and killed.poll() is None:
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
@@ -112,19 +112,19 @@ def test_a_run_begins_with_what_another_knows_of_speech(
     dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     arguments = line(dataset, runs, "--pretrained", "straight", "--steps", 1)
-    still = ("--learning_rate", 0, "--adversary_rate", 0)
+    still = ("--lr", 0, "--lr_d", 0)
     named = map(str, (*arguments, *still, "--name", "begun"))
     assert run_here(monkeypatch, train_speech2face.main, *named) == 0
     known, begun = weights(runs, "straight"), weights(runs, "begun")
     same = {key for key in known if torch.equal(known[key], begun[key])}
-    people = {key for key in known if key.startswith(OF_PEOPLE)}
+    people = {key for key in known if key.startswith(SPEAKER_WEIGHTS)}
     speech = {key for key in known if key.startswith(tuple(f"{name}." for name in SHIPPED))}
     assert speech - people <= same
     assert people and not people <= same
-    named = map(str, (*arguments, *still, "--baseline", "still", "--name", "baseline"))
+    named = map(str, (*arguments, *still, "--baseline", "reference_image", "--name", "baseline"))
     assert run_here(monkeypatch, train_speech2face.main, *named) == 0
     baseline = weights(runs, "baseline")
-    assert {key for key in speech - people if not key.startswith(WAYS_IN)} <= {
+    assert {key for key in speech - people if not key.startswith(APPEARANCE_WEIGHTS)} <= {
         key for key in known if key in baseline and torch.equal(known[key], baseline[key])
     }
     named = map(str, (*arguments, "--size", 2 * SIZE, "--name", "other"))
@@ -168,8 +168,8 @@ def test_only_what_is_needed_ships(shipped: Path) -> None:
 def test_speech_becomes_a_face(
     shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_wave(tmp_path / "speech.wav", recording().wave_S[:-100])
-    sound = ("--name", "face", "--audio", tmp_path / "speech.wav")
+    write_audio(tmp_path / "speech.wav", recording().audio_S[:-100])
+    audio = ("--name", "face", "--audio", tmp_path / "speech.wav")
     asked = {
         "one": (),
         "same": (),
@@ -178,7 +178,7 @@ def test_speech_becomes_a_face(
         "neutral": ("--emotion", "neutral"),
     }
     for name, more in asked.items():
-        given = (*sound, "--output", tmp_path / f"{name}.mp4", *more)
+        given = (*audio, "--output", tmp_path / f"{name}.mp4", *more)
         assert show(monkeypatch, shipped, *given) == 0
     frames, seconds, about = read(tmp_path / "one.mp4")
     assert frames.shape == (30, SIZE, SIZE, 3) and seconds == pytest.approx(1.2, abs=0.1)
@@ -192,7 +192,7 @@ def test_a_list_becomes_faces(
     shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_wave(tmp_path / "a.wav", recording().wave_S[:9000])
+    write_audio(tmp_path / "a.wav", recording().audio_S[:9000])
     (tmp_path / "list.txt").write_text("a.wav\nnone.wav\n")
     given = ("--name", "face", "--audio_list", "list.txt", "--output", "out")
     assert show(monkeypatch, shipped, *given) == 2
@@ -217,8 +217,8 @@ def test_bad_input_is_one_line(
     shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, more: tuple, words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_wave(tmp_path / "a.wav", recording().wave_S[:9000])
-    write_wave(tmp_path / "empty.wav", np.zeros(0, np.float32))
+    write_audio(tmp_path / "a.wav", recording().audio_S[:9000])
+    write_audio(tmp_path / "empty.wav", np.zeros(0, np.float32))
     assert show(monkeypatch, shipped, "--name", "face", "--audio", "a.wav", *more) == 2
     said = capfd.readouterr().err.strip().splitlines()
     assert len(said) == 1 and words in said[0]
@@ -228,12 +228,19 @@ def test_bad_input_is_one_line(
 def test_the_baseline_trains_and_wants_a_picture(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:
-    more = ("--name", "still", "--steps", 4, "--baseline", "still")
+    more = ("--name", "reference_image", "--steps", 4, "--baseline", "reference_image")
     assert run_here(monkeypatch, train_speech2face.main, *line(dataset, tmp_path, *more)) == 0
-    write_wave(tmp_path / "a.wav", recording().wave_S)
+    write_audio(tmp_path / "a.wav", recording().audio_S)
     picture = recording().frames_T3HW[0].transpose(1, 2, 0)
     cv2.imwrite(str(tmp_path / "face.png"), picture[..., ::-1])
-    given = ("--name", "still", "--audio", tmp_path / "a.wav", "--output", tmp_path / "x.mp4")
+    given = (
+        "--name",
+        "reference_image",
+        "--audio",
+        tmp_path / "a.wav",
+        "--output",
+        tmp_path / "x.mp4",
+    )
     assert show(monkeypatch, tmp_path, *given) == 2
     assert "its baseline needs --still" in capfd.readouterr().err
     assert show(monkeypatch, tmp_path, *given, "--still", tmp_path / "a.wav") == 2

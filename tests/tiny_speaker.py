@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from speech2video.models import audio2pose, pose2video
-from speech2video.options.train_pose2video_options import TrainPose2VideoOptions
-from speech2video.options.vid2vid_options import Vid2VidOptions
-from speech2video.util.camera import Camera
-from speech2video.util.checkpoint import save_weights
-from speech2video.util.checkpoint_folder import OPTIONS, WEIGHTS
+from speech2video.models.audio2pose import predictor as audio2pose
+from speech2video.models.checkpointing import save_weights
+from speech2video.models.pose2video import renderer as pose2video
+from speech2video.options.pose2video import TrainPose2VideoOptions, Vid2VidOptions
+from speech2video.util.checkpoint_folder import OPTIONS_FILE, WEIGHTS_FILE
+from speech2video.util.rendering.camera import Camera
 from tests.shared import ROOT
 
 NAME, AUTHORS = "tiny", "authors"
@@ -32,7 +32,7 @@ def make_speaker(checkpoints: Path) -> Path:
     options = pose2video.complete(options, Camera.framing(stance, width=SIZE, height=SIZE))
     _save(checkpoints / NAME / "pose2video", options)
     imported = Vid2VidOptions(
-        width=8, halvings=2, blocks=2, norm="instance", style="vid2vid_authors"
+        width=8, halvings=2, blocks=2, norm="instance", map_style="vid2vid_authors"
     )
     _save(checkpoints / AUTHORS / "pose2video", imported)
     return checkpoints
@@ -42,8 +42,8 @@ def _save(folder: Path, options: TrainPose2VideoOptions | Vid2VidOptions) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     networks = nn.ModuleDict({pose2video.NETWORK: pose2video.build(options)})
-    save_weights(folder / WEIGHTS, networks)
-    options.save(folder / OPTIONS)
+    save_weights(folder / WEIGHTS_FILE, networks)
+    options.save(folder / OPTIONS_FILE)
 
 
 def voice(seconds: float, *, rate: int = 16_000) -> np.ndarray:

@@ -8,18 +8,17 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from evaluation.face_speakers import Codes
+from evaluation.face_systems import Codes
 
-from speech2video.data.face_clip import EMOTIONS
-from speech2video.data.face_recording import FaceRecording
-from speech2video.util.log_mels import FRAME, RATE
+from speech2video.data.speech2face.clip import EMOTIONS, FaceRecording
+from speech2video.util.audio.mel import FRAME, RATE
 
 SIZE, FRAMES = 64, 40
 SKINS = ((210, 160, 130), (110, 70, 50), (150, 180, 110), (120, 130, 200))
-MOODS = ("neutral", "happy", "angry")
+TOY_EMOTIONS = ("neutral", "happy", "angry")
 MOUTH = (200, 0, 40)
-PEOPLE = tuple(f"p{i}" for i in range(len(SKINS)))
-WHO, FEELS = 200.0, 3000.0  # Hz, of the first person and of the first mood
+SPEAKERS = tuple(f"p{i}" for i in range(len(SKINS)))
+SPEAKER_HZ, EMOTION_HZ = 200.0, 3000.0  # Hz, of the first person and of the first mood
 STEP = 100.0  # Hz from one to the next
 WIDEST = 20  # pixels that a mouth opens
 
@@ -30,20 +29,20 @@ def voice(person: int, mood: int, *, seed: int, frames: int = FRAMES) -> np.ndar
     loud_T = np.convolve(chance.uniform(0, 1, frames + 2), np.ones(3) / 3, "valid") ** 2
     loud_T /= loud_T.max()
     time_S = np.arange(frames * FRAME) / RATE
-    tones_S = np.sin(2 * np.pi * (WHO + STEP * person) * time_S)
-    tones_S = tones_S + 0.3 * np.sin(2 * np.pi * (FEELS + STEP * mood) * time_S)
+    tones_S = np.sin(2 * np.pi * (SPEAKER_HZ + STEP * person) * time_S)
+    tones_S = tones_S + 0.3 * np.sin(2 * np.pi * (EMOTION_HZ + STEP * mood) * time_S)
     return (0.5 * np.repeat(loud_T, FRAME) * tones_S).astype(np.float32)
 
 
-def heard(wave_S: np.ndarray) -> tuple[int, int, np.ndarray]:
+def decode_voice(audio_S: np.ndarray) -> tuple[int, int, np.ndarray]:
     """Return person, mood, and how far the mouth opens (T,), 0 to 1."""
-    power_F = np.abs(np.fft.rfft(wave_S))
-    hertz = np.fft.rfftfreq(len(wave_S), 1 / RATE)
+    power_F = np.abs(np.fft.rfft(audio_S))
+    hertz = np.fft.rfftfreq(len(audio_S), 1 / RATE)
     found = []
-    for first, count in ((WHO, len(SKINS)), (FEELS, len(MOODS))):
+    for first, count in ((SPEAKER_HZ, len(SKINS)), (EMOTION_HZ, len(TOY_EMOTIONS))):
         bands = [np.abs(hertz - first - STEP * i) < STEP / 4 for i in range(count)]
         found.append(int(np.argmax([power_F[band].max() for band in bands])))
-    loud_T = np.sqrt(np.square(wave_S.reshape(-1, FRAME), dtype=np.float64).mean(1))
+    loud_T = np.sqrt(np.square(audio_S.reshape(-1, FRAME), dtype=np.float64).mean(1))
     return found[0], found[1], loud_T / max(loud_T.max(), 1e-9)
 
 
@@ -81,12 +80,12 @@ class ToyMesh:
 
 def recording(person: int, mood: int, sentence: int) -> FaceRecording:
     """Return a person saying a sentence in a mood."""
-    wave_S = voice(person, mood, seed=sentence + 100 * person + 10 * mood)
-    frames = draw(*heard(wave_S))
-    name = f"{PEOPLE[person]}_{MOODS[mood]}_{sentence}"
+    audio_S = voice(person, mood, seed=sentence + 100 * person + 10 * mood)
+    frames = draw(*decode_voice(audio_S))
+    name = f"{SPEAKERS[person]}_{TOY_EMOTIONS[mood]}_{sentence}"
     points_TK2 = ToyMesh().points(frames)
-    who, mood_name = PEOPLE[person], MOODS[mood]
-    return FaceRecording(name, who, mood_name, f"s{sentence}", frames, wave_S, points_TK2)
+    who, mood_name = SPEAKERS[person], TOY_EMOTIONS[mood]
+    return FaceRecording(name, who, mood_name, f"s{sentence}", frames, audio_S, points_TK2)
 
 
 def recordings(sentences: int = 3) -> list[FaceRecording]:
@@ -94,26 +93,26 @@ def recordings(sentences: int = 3) -> list[FaceRecording]:
     return [
         recording(person, mood, sentence)
         for person in range(len(SKINS))
-        for mood in range(len(MOODS))
+        for mood in range(len(TOY_EMOTIONS))
         for sentence in range(sentences)
     ]
 
 
-class Knowing:
+class OracleFace:
     """A talking face that hears all there is to hear."""
 
-    size, emotions = SIZE, MOODS
+    size, emotions = SIZE, TOY_EMOTIONS
 
-    def codes(self, wave_S: np.ndarray) -> Codes:
+    def codes(self, audio_S: np.ndarray) -> Codes:
         """Return who and how, each told apart from the other."""
-        person, mood, _ = heard(wave_S)
+        person, mood, _ = decode_voice(audio_S)
         logits_C = np.zeros(len(EMOTIONS))
-        logits_C[EMOTIONS.index(MOODS[mood])] = 5
-        return Codes(np.eye(len(SKINS))[person], np.eye(len(MOODS))[mood], logits_C)
+        logits_C[EMOTIONS.index(TOY_EMOTIONS[mood])] = 5
+        return Codes(np.eye(len(SKINS))[person], np.eye(len(TOY_EMOTIONS))[mood], logits_C)
 
     def render(
         self,
-        wave_S: np.ndarray,
+        audio_S: np.ndarray,
         *,
         emotion: str | None = None,
         feeling_S: np.ndarray | None = None,
@@ -121,20 +120,22 @@ class Knowing:
         seed: int = 0,
     ) -> np.ndarray:
         """Return the very recording."""
-        person, mood, open_T = heard(wave_S)
+        person, mood, open_T = decode_voice(audio_S)
         if feeling_S is not None:
-            mood = heard(feeling_S)[1]
-        return draw(person, mood if emotion is None else MOODS.index(emotion), open_T)
+            mood = decode_voice(feeling_S)[1]
+        return draw(person, mood if emotion is None else TOY_EMOTIONS.index(emotion), open_T)
 
 
-class Deaf(Knowing):
+class ConstantFace(OracleFace):
     """A talking face that shows the first person, who feels nothing and says nothing."""
 
-    def codes(self, wave_S: np.ndarray) -> Codes:
+    def codes(self, audio_S: np.ndarray) -> Codes:
         """Return noise that has nothing to do with the voice but its length and sum."""
-        chance = np.random.default_rng(int(1e6 * np.abs(wave_S).sum()) % (1 << 32))
-        return Codes(*(chance.normal(size=n) for n in (len(SKINS), len(MOODS), len(EMOTIONS))))
+        chance = np.random.default_rng(int(1e6 * np.abs(audio_S).sum()) % (1 << 32))
+        return Codes(
+            *(chance.normal(size=n) for n in (len(SKINS), len(TOY_EMOTIONS), len(EMOTIONS)))
+        )
 
-    def render(self, wave_S: np.ndarray, **given: object) -> np.ndarray:
+    def render(self, audio_S: np.ndarray, **given: object) -> np.ndarray:
         """Return a face that does not move."""
-        return draw(0, 0, np.full(len(wave_S) // FRAME, 0.2))
+        return draw(0, 0, np.full(len(audio_S) // FRAME, 0.2))

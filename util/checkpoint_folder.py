@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speech2video.util.errors import DataError
-from speech2video.util.files import replacing
-from speech2video.util.files import writing as writing_file
+from speech2video.util.files import atomic_write
+from speech2video.util.files import write_errors as writing_file
 
-OPTIONS, WEIGHTS = "options.json", "model.safetensors"
+OPTIONS_FILE, WEIGHTS_FILE = "options.json", "model.safetensors"
 _BEST = "best"
 _STEP = re.compile(r"step_(\d+)")
 
@@ -30,13 +30,13 @@ def step_folder(folder: Path, step: int) -> Path:
     return folder / f"step_{step:08d}"
 
 
-def newest(folder: Path) -> Path | None:
+def newest_checkpoint(folder: Path) -> Path | None:
     """Return the checkpoint with the largest step, None where there is none."""
     steps = _steps(folder)
     return steps[-1] if steps else None
 
 
-def marked_best(folder: Path) -> Path | None:
+def best_checkpoint(folder: Path) -> Path | None:
     """Return the checkpoint marked best, None where none is or it is gone."""
     try:
         name = (folder / _BEST).read_text(encoding="utf-8").strip()
@@ -45,7 +45,7 @@ def marked_best(folder: Path) -> Path | None:
     return folder / name if _STEP.fullmatch(name) and (folder / name).is_dir() else None
 
 
-def for_use(folder: Path, *, best: bool = True) -> Path:
+def resolve_checkpoint(folder: Path, *, best: bool = True) -> Path:
     """Return the folder that holds the weights to use.
 
     Args:
@@ -55,16 +55,16 @@ def for_use(folder: Path, *, best: bool = True) -> Path:
     Raises:
         DataError: there is no checkpoint.
     """
-    found = (marked_best(folder) if best else None) or newest(folder)
-    if found is None and (folder / WEIGHTS).is_file():
+    found = (best_checkpoint(folder) if best else None) or newest_checkpoint(folder)
+    if found is None and (folder / WEIGHTS_FILE).is_file():
         return folder
     if found is None:
-        raise DataError(f"{folder}: no checkpoint in it (step_N folders, or {WEIGHTS})")
+        raise DataError(f"{folder}: no checkpoint in it (step_N folders, or {WEIGHTS_FILE})")
     return found
 
 
 @contextlib.contextmanager
-def writing(folder: Path, step: int) -> Iterator[Path]:
+def new_checkpoint(folder: Path, step: int) -> Iterator[Path]:
     """Give a folder to write a checkpoint into; it becomes folder/step_N when all went well.
 
     Raises:
@@ -90,16 +90,16 @@ def writing(folder: Path, step: int) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def set_best(folder: Path, step: int) -> None:
+def mark_best(folder: Path, step: int) -> None:
     """Mark a checkpoint as the best of its folder."""
-    with replacing(folder / _BEST) as partial:
+    with atomic_write(folder / _BEST) as partial:
         partial.write_text(step_folder(folder, step).name + "\n", encoding="utf-8")
 
 
-def prune(folder: Path, *, keep: int) -> None:
+def prune_checkpoints(folder: Path, *, keep: int) -> None:
     """Remove all checkpoints but the `keep` newest and the one marked best."""
     for path in _steps(folder)[:-keep]:
-        if path != marked_best(folder):
+        if path != best_checkpoint(folder):
             _remove(path)
 
 

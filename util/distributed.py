@@ -107,15 +107,15 @@ def wrap(network: nn.Module, *, unused_parameters: bool = False) -> nn.Module:
     return DistributedDataParallel(network, find_unused_parameters=unused_parameters, **buffers)
 
 
-def mean_over_ranks(figures: Mapping[str, float]) -> dict[str, float]:
+def mean_over_ranks(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return each figure's mean over the processes, which must have the same names."""
-    if world_size() == 1 or not figures:
-        return dict(figures)
-    names = sorted(figures)
-    values = torch.tensor([figures[name] for name in names], dtype=torch.float64)
+    if world_size() == 1 or not metrics:
+        return dict(metrics)
+    names = sorted(metrics)
+    values = torch.tensor([metrics[name] for name in names], dtype=torch.float64)
     dist.all_reduce(values)
     means = dict(zip(names, (values / world_size()).tolist(), strict=True))
-    return {name: means[name] for name in figures}
+    return {name: means[name] for name in metrics}
 
 
 def largest(value: int) -> int:

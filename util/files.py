@@ -1,15 +1,21 @@
 """Files that are complete or absent."""
 
 import contextlib
+import dataclasses
+import json
+import math
 import os
-from collections.abc import Iterator
+import types
+import typing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from speech2video.util.errors import DataError
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes `path`'s place on success, else goes.
 
     The folder is made if need be, and tried at once, before hours of work are done for one that
@@ -23,11 +29,11 @@ def replacing(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise DataError(f"{path}: a folder; the name of a file is needed")
     try:
-        with writing(path):
+        with write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             partial.touch()
         yield partial
-        with writing(path):
+        with write_errors(path):
             os.replace(partial, path)
     finally:
         with contextlib.suppress(OSError):
@@ -35,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def writing(path: Path, *also: type[Exception]) -> Iterator[None]:
+def write_errors(path: Path, *also: type[Exception]) -> Iterator[None]:
     """Turn what goes wrong while writing (no permission, full disk) into one line.
 
     `also` are the exceptions of a library that does not raise the system's.
@@ -45,3 +51,60 @@ def writing(path: Path, *also: type[Exception]) -> Iterator[None]:
     except (OSError, *also) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be written ({reason})") from None
+
+
+# Json that people edit: read, and checked against a dataclass, with one line on what is wrong.
+
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def read_json(path: Path, *, what: str) -> Any:
+    """Return the value of a json file; raises `DataError`, which says `what` it should be."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; {what} is needed") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not json ({error}); {what} is needed") from None
+
+
+def typed_fields(
+    row: Any, kind: type, *, where: str, leave_out: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return a json object's values as the types of a dataclass's fields; lists become tuples.
+
+    Fields that are missing are left to their defaults. Dataclasses in a tuple stay json objects.
+
+    Raises:
+        DataError: no object, unknown or missing fields, or values of another type, NaN included.
+    """
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: a json object is needed, not {row!r:.60}")
+    hints = typing.get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.name not in leave_out}
+    unknown = [name for name in row if name not in fields]
+    if unknown:
+        raise DataError(f"{where}: unknown {unknown[0]!r}; known are {', '.join(fields)}")
+    for name, item in fields.items():
+        if name not in row and item.default is dataclasses.MISSING:
+            raise DataError(f"{where}: no {name!r}")
+    return {name: _typed(value, hints[name], f"{where}: {name}") for name, value in row.items()}
+
+
+def _typed(value: Any, hint: Any, where: str) -> Any:
+    if isinstance(hint, types.UnionType):  # T | None
+        if value is None:
+            return None
+        hint = typing.get_args(hint)[0]
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise DataError(f"{where} is {value!r:.60}; a list is needed")
+        return tuple(_typed(item, typing.get_args(hint)[0], where) for item in value)
+    if dataclasses.is_dataclass(hint):
+        return value
+    fits = isinstance(value, hint) or (hint is float and isinstance(value, int))
+    if not fits or (isinstance(value, bool) and hint is not bool):
+        raise DataError(f"{where} is {value!r:.60}; {_WORDS[hint]} is needed")
+    if hint is float and not math.isfinite(value):
+        raise DataError(f"{where} is {value}; a finite number is needed")
+    return float(value) if hint is float else value

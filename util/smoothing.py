@@ -13,10 +13,10 @@ from torch import Tensor
 from speech2video.util.body.pose_vector import POSE_SLICES
 
 ORDER = 2  # of the polynomial
-GESTURING = ("translation", "root_orientation", "body", "left_hand", "right_hand")
+GESTURE_PARTS = ("translation", "root_orientation", "body", "left_hand", "right_hand")
 
 
-class Smoother:
+class PoseSmoother:
     """Smooths parts of pose vectors that come in chunks; the chunks' size does not matter.
 
     Args:
@@ -27,7 +27,7 @@ class Smoother:
         ValueError: an even window, or one too short for a parabola.
     """
 
-    def __init__(self, window: int, parts: Sequence[str] = GESTURING) -> None:
+    def __init__(self, window: int, parts: Sequence[str] = GESTURE_PARTS) -> None:
         if window % 2 == 0 or (1 < window <= ORDER):
             raise ValueError(f"a smoothing window of {window} frames; 1, or an odd number from 3")
         self.reach = window // 2
@@ -68,3 +68,29 @@ def savitzky_golay(window: int) -> np.ndarray:
         return np.ones(1)
     steps = np.arange(window) - window // 2
     return np.linalg.pinv(np.vander(steps, ORDER + 1, increasing=True))[0]
+
+
+# Seeded noise that wanders smoothly, as it comes: what makes two performances differ.
+
+SECONDS = (0.5, 1.0, 2.0)  # time constants, dealt to the numbers in turn
+FPS = 25
+
+
+class SmoothNoise:
+    """Autoregressive noise of unit variance; the chunks it is asked for do not change it."""
+
+    def __init__(self, size: int, *, seed: int | tuple[int, ...]) -> None:
+        self._random = np.random.default_rng(seed)
+        seconds_Z = np.resize(SECONDS, size)
+        self._keep_Z = np.exp(-1 / (FPS * seconds_Z))
+        self._last_Z = self._random.standard_normal(size)
+
+    def next(self, count: int) -> np.ndarray:
+        """Return the next frames (T, Z) float32."""
+        keep_Z, last_Z = self._keep_Z, self._last_Z
+        noise_TZ = np.sqrt(1 - keep_Z**2) * self._random.standard_normal((count, len(keep_Z)))
+        for noise_Z in noise_TZ:  # scipy's filter is faster, and takes 60 MB to import
+            noise_Z += keep_Z * last_Z
+            last_Z = noise_Z
+        self._last_Z = last_Z.copy()
+        return noise_TZ.astype(np.float32)

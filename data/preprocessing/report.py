@@ -1,22 +1,128 @@
 """A data set's report: report.html for a person, the same figures in report.json."""
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from dominate import document, tags
+from dominate import document, svg, tags
 from dominate.util import raw
 
-from speech2video.data.clip import clips_of
+from speech2video.data.clip import Clip, list_clips
 from speech2video.data.motion import FPS
-from speech2video.data.preprocessing.clip_figures import LAGS, ClipFigures, best_lag, figures_of
-from speech2video.data.preprocessing.clip_series import ClipSeries
-from speech2video.data.preprocessing.report_pictures import jaw_plot, overlays
+from speech2video.data.preprocessing.clip_metrics import (
+    LAGS,
+    BadFrames,
+    ClipMetrics,
+    ClipSignals,
+    best_lag,
+    compute_clip_metrics,
+)
 from speech2video.util.body.body_model import Body
-from speech2video.util.files import replacing, writing
+from speech2video.util.files import atomic_write, write_errors
+from speech2video.util.rendering.skeleton_maps import draw_skeleton_map
+from speech2video.util.video.reader import read_frames
+
+# What the report shows of a clip: skeletons over frames, and jaw and sound over time.
+
+OVERLAYS = 4
+OVERLAY_WIDTH = 320  # pixels
+JPEG_QUALITY = 85
+PLOT_WIDTH, SOUND_HEIGHT, JAW_HEIGHT, AXIS_HEIGHT = 1000, 70, 90, 18  # pixels
+TICKS = 10  # at most this many times are written under a plot
+TICK_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
+JAW_LEAST = 5.0  # degrees that the plot spans at least, so that a still jaw looks still
+
+
+def overlays(clip: Clip, fitted_TK2: np.ndarray) -> list[tuple[int, str]]:
+    """Return (frame number, data URL of a jpeg) of skeletons over frames spread over the clip."""
+    count = len(fitted_TK2)
+    wanted = {int((k + 0.5) * count / OVERLAYS) for k in range(OVERLAYS)}
+    found = []
+    for number, frame in enumerate(read_frames(clip.video, fps=FPS)):
+        if number in wanted:
+            picture = _overlay(frame.transpose(1, 2, 0), fitted_TK2[number])
+            found.append((number, _data_url(picture)))
+        if number >= max(wanted):
+            break
+    return found
+
+
+def jaw_plot(series: ClipSignals, bad_frames: tuple[BadFrames, ...]) -> svg.svg:
+    """Return a plot of the jaw's opening in degrees under the waveform.
+
+    Frames to throw away are shaded.
+    """
+    count = len(series.jaw_T)
+    seconds, bottom = count / FPS, SOUND_HEIGHT + JAW_HEIGHT
+    plot = svg.svg(viewBox=f"0 0 {PLOT_WIDTH} {bottom + AXIS_HEIGHT}", cls="plot", role="img")
+    with plot:
+        for run in bad_frames:
+            x, width = run.first, run.last + 1 - run.first
+            scale = PLOT_WIDTH / count
+            svg.rect(x=_px(x * scale), y=0, width=_px(width * scale), height=bottom, cls="bad")
+        svg.path(d=_sound_path(series), cls="sound")
+        low, high = _jaw_range(series.jaw_T)
+        svg.polyline(points=_jaw_points(series.jaw_T, low, high), cls="jaw")
+        svg.text(f"jaw {low:.0f}° to {high:.0f}°", x=4, y=SOUND_HEIGHT + 12)
+        for time in _ticks(seconds):
+            x = time / seconds * PLOT_WIDTH
+            svg.line(x1=_px(x), x2=_px(x), y1=bottom, y2=bottom + 4, cls="axis")
+            svg.text(f"{time} s", x=_px(x + 3), y=bottom + 13)
+    return plot
+
+
+def _overlay(rgb_HW3: np.ndarray, points_K2: np.ndarray) -> np.ndarray:
+    scale = OVERLAY_WIDTH / rgb_HW3.shape[1]
+    size = OVERLAY_WIDTH, max(1, round(rgb_HW3.shape[0] * scale))
+    picture = cv2.resize(rgb_HW3, size, interpolation=cv2.INTER_AREA)
+    lines = draw_skeleton_map(points_K2 * scale, width=size[0], height=size[1])
+    return np.where(lines.any(2, keepdims=True), lines, picture)
+
+
+def _data_url(rgb_HW3: np.ndarray) -> str:
+    settings = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    _, data = cv2.imencode(".jpg", rgb_HW3[..., ::-1], settings)
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
+
+
+def _sound_path(series: ClipSignals) -> str:
+    """Return the outline of the waveform: a stroke from the least to the most in each column."""
+    audio_S = series.audio_S / max(np.abs(series.audio_S).max(), 1e-6)
+    columns = np.array_split(audio_S, min(PLOT_WIDTH, len(audio_S)))
+    middle, step = SOUND_HEIGHT / 2, PLOT_WIDTH / len(columns)
+    return "".join(
+        f"M{_px(k * step)} {_px(middle * (1 - column.max()))}V{_px(middle * (1 - column.min()))}"
+        for k, column in enumerate(columns)
+    )
+
+
+def _jaw_range(jaw_T: np.ndarray) -> tuple[float, float]:
+    low = float(jaw_T.min())
+    return low, max(float(jaw_T.max()), low + JAW_LEAST)
+
+
+def _jaw_points(jaw_T: np.ndarray, low: float, high: float) -> str:
+    """Return the line of the jaw, opening downwards as it does; the widest in each column."""
+    columns = np.array_split(jaw_T, min(PLOT_WIDTH, len(jaw_T)))
+    widest = np.array([column.max() for column in columns])
+    y = SOUND_HEIGHT + (widest - low) / (high - low) * JAW_HEIGHT
+    x = (np.arange(len(widest)) + 0.5) * PLOT_WIDTH / len(widest)
+    return " ".join(f"{_px(a)},{_px(b)}" for a, b in zip(x, y, strict=True))
+
+
+def _ticks(seconds: float) -> range:
+    step = next((s for s in TICK_SECONDS if seconds / s <= TICKS), TICK_SECONDS[-1])
+    return range(0, int(np.ceil(seconds)), step)
+
+
+def _px(value: float) -> str:
+    return f"{value:.1f}"
+
 
 ENOUGH_MINUTES = 3.0
 HAND_SEEN = 0.3  # share of the frames from which a hand can be learned
@@ -56,15 +162,15 @@ def write_report(dataset: Path, *, body: Body) -> Path:
         DataError: no clips, a broken one, or the folder takes no files.
     """
     all_figures, sections = [], []
-    for clip in clips_of(dataset):
-        series = ClipSeries.read(clip, body)
-        figures = figures_of(clip, series)
+    for clip in list_clips(dataset):
+        series = ClipSignals.read(clip, body)
+        figures = compute_clip_metrics(clip, series)
         all_figures.append(figures)
         sections.append(
             _clip_section(
                 figures,
                 overlays(clip, series.fitted_TK2),
-                jaw_plot(series, figures.throw_away),
+                jaw_plot(series, figures.bad_frames),
             )
         )
     verdicts = verdict(all_figures)
@@ -80,7 +186,7 @@ def write_report(dataset: Path, *, body: Body) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    with replacing(path) as partial, writing(path):
+    with atomic_write(path) as partial, write_errors(path):
         partial.write_text(text, encoding="utf-8")
 
 
@@ -99,14 +205,14 @@ def medians(clips: list[dict[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def verdict(clips: list[ClipFigures]) -> list[Verdict]:
+def verdict(clips: list[ClipMetrics]) -> list[Verdict]:
     """Return what a person should know first: minutes, hands, face, sound."""
     return [_minutes(clips), _hands(clips), _face(clips), _sound(clips)]
 
 
-def _minutes(clips: list[ClipFigures]) -> Verdict:
-    minutes = sum(clip.frames - clip.frames_thrown_away for clip in clips) / FPS / 60
-    lost = sum(clip.frames_thrown_away for clip in clips) / FPS
+def _minutes(clips: list[ClipMetrics]) -> Verdict:
+    minutes = sum(clip.frames - clip.num_bad_frames for clip in clips) / FPS / 60
+    lost = sum(clip.num_bad_frames for clip in clips) / FPS
     what = f"{minutes:.1f} minutes in {len(clips)} {'clip' if len(clips) == 1 else 'clips'}"
     what += f", {lost:.1f} s worth throwing away left out" if lost else ""
     if minutes >= ENOUGH_MINUTES:
@@ -114,7 +220,7 @@ def _minutes(clips: list[ClipFigures]) -> Verdict:
     return Verdict(False, f"Too little: {what}; {ENOUGH_MINUTES:.0f} and more are good.")
 
 
-def _hands(clips: list[ClipFigures]) -> Verdict:
+def _hands(clips: list[ClipMetrics]) -> Verdict:
     looked = [clip for clip in clips if clip.found]
     if not looked:
         return Verdict(None, "No detector has looked for hands.")
@@ -129,7 +235,7 @@ def _hands(clips: list[ClipFigures]) -> Verdict:
     return Verdict(False, f"Hands are seldom visible: {seen}; {HAND_SEEN:.0%} and more are good.")
 
 
-def _face(clips: list[ClipFigures]) -> Verdict:
+def _face(clips: list[ClipMetrics]) -> Verdict:
     sizes = {clip.name: clip.eye_distance for clip in clips if clip.eye_distance is not None}
     if not sizes:
         return Verdict(None, "No face was seen, so its size is not known.")
@@ -143,7 +249,7 @@ def _face(clips: list[ClipFigures]) -> Verdict:
     )
 
 
-def _sound(clips: list[ClipFigures]) -> Verdict:
+def _sound(clips: list[ClipMetrics]) -> Verdict:
     """Judge all clips' sound together: one of a few seconds tells little."""
     curves_CL = np.array([clip.lag_correlations for clip in clips], float)
     known = np.isfinite(curves_CL).all(1)
@@ -167,7 +273,7 @@ def _sound(clips: list[ClipFigures]) -> Verdict:
     return Verdict(True, f"Sound and lips are in step: {usual}.")
 
 
-def _clearly_off(clip: ClipFigures) -> bool:
+def _clearly_off(clip: ClipMetrics) -> bool:
     """Return whether a clip's sound fits its lips far better out of step than in step."""
     if clip.lag_correlation is None or abs(clip.lag) <= STEP_FRAMES:
         return False
@@ -185,7 +291,7 @@ def _named(names: list[str], count: int) -> str:
     return f"in {len(names)} of {count} clips ({', '.join(names[:3])}{more})"
 
 
-_COLUMNS: tuple[tuple[str, Callable[[ClipFigures], str]], ...] = (
+_COLUMNS: tuple[tuple[str, Callable[[ClipMetrics], str]], ...] = (
     ("clip", lambda clip: clip.name),
     ("seconds", lambda clip: f"{clip.seconds:.1f}"),
     ("body found", lambda clip: _percent(clip.found.get("body"))),
@@ -196,15 +302,15 @@ _COLUMNS: tuple[tuple[str, Callable[[ClipFigures], str]], ...] = (
     ("body error, px", lambda clip: _error(clip, "body")),
     ("face error", lambda clip: _error(clip, "face")),
     ("hand error", lambda clip: _error(clip, "hands")),
-    ("lips seen ~ fitted", lambda clip: _number(clip.lips_correlation, 3)),
+    ("lips seen ~ fitted", lambda clip: _number(clip.lip_correlation, 3)),
     ("sound late, frames", lambda clip: _number(clip.lag, 0)),
     ("lips move ~ loudness", lambda clip: _number(clip.lag_correlation, 2)),
-    ("frames to throw away", lambda clip: str(clip.frames_thrown_away)),
+    ("frames to throw away", lambda clip: str(clip.num_bad_frames)),
 )
 
 
 def _page(
-    name: str, verdicts: list[Verdict], clips: list[ClipFigures], sections: list[tags.section]
+    name: str, verdicts: list[Verdict], clips: list[ClipMetrics], sections: list[tags.section]
 ) -> document:
     page = document(title=f"{name}: report")
     page.head.add(tags.meta(charset="utf-8"), tags.style(raw(_STYLE)))
@@ -226,7 +332,7 @@ def _page(
 
 
 def _clip_section(
-    figures: ClipFigures, pictures: list[tuple[int, str]], plot: tags.html_tag
+    figures: ClipMetrics, pictures: list[tuple[int, str]], plot: tags.html_tag
 ) -> tags.section:
     section = tags.section(tags.h2(figures.name))
     section.add(tags.p(note) for note in figures.notes)
@@ -235,11 +341,11 @@ def _clip_section(
         for number, url in pictures
     )
     section.add(plot)
-    if figures.throw_away:
+    if figures.bad_frames:
         runs = (
             f"{run.first / FPS:.2f}–{(run.last + 1) / FPS:.2f} s "
             f"(frames {run.first} to {run.last}): {run.why}"
-            for run in figures.throw_away
+            for run in figures.bad_frames
         )
         section.add(tags.p("Worth throwing away:"), tags.ul(tags.li(run) for run in runs))
     return section
@@ -253,7 +359,7 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.0%}"
 
 
-def _error(clip: ClipFigures, part: str) -> str:
+def _error(clip: ClipMetrics, part: str) -> str:
     error = clip.errors[part]
     if error.median is None:
         return "–"

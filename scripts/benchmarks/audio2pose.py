@@ -8,21 +8,20 @@ import numpy as np
 import torch
 
 from benchmarks.machine import peak_memory_mb
-from speech2video.data.gesture_dictionary import GestureDictionary, GestureEntry
-from speech2video.data.gesture_insertion import GestureInserter
-from speech2video.models.audio2pose import build
-from speech2video.options.benchmark_options import BenchmarkOptions
-from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
-from speech2video.util.audio import SPEECH_RATE
+from speech2video.data.gestures.dictionary import GestureDictionary, GestureEntry
+from speech2video.data.gestures.insertion import GestureInserter
+from speech2video.models.audio2pose.predictor import build
+from speech2video.options.audio2pose import TrainAudio2PoseOptions
+from speech2video.options.evaluation import BenchmarkOptions
+from speech2video.util.audio.audio_io import SAMPLE_RATE, LoudnessMeter
+from speech2video.util.audio.features import FeatureExtractor
+from speech2video.util.audio.normalisation import VoiceMeter
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import BODY_JOINTS
-from speech2video.util.loudness import LoudnessMeter
-from speech2video.util.speech_features import FeatureStream
-from speech2video.util.transcript import Word
-from speech2video.util.voice_normalisation import VoiceMeter
+from speech2video.util.text.transcript import Word
 
-CHUNK = 20 * SPEECH_RATE  # samples read at a time
+CHUNK = 20 * SAMPLE_RATE  # samples read at a time
 EVERY = 2.0  # seconds between two words that are gestured at
 
 
@@ -40,12 +39,12 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
     inserter = GestureInserter(GestureDictionary((raised_arms(),)), body)
     words = [Word("up", at, at + 0.3) for at in np.arange(1.0, seconds - 1, EVERY)]
     frames, start, spent = 0, time.perf_counter(), time.process_time()
-    loudness, stream = LoudnessMeter(SPEECH_RATE), FeatureStream(training.features)
-    for wave_S in speech_noise(seconds):
-        loudness.push(wave_S)
+    loudness, stream = LoudnessMeter(SAMPLE_RATE), FeatureExtractor(training.features)
+    for audio_S in speech_noise(seconds):
+        loudness.push(audio_S)
     gain, meter = loudness.gain, VoiceMeter(training.features)
-    for wave_S in speech_noise(seconds):
-        meter.push(stream.push(gain * wave_S))
+    for audio_S in speech_noise(seconds):
+        meter.push(stream.push(gain * audio_S))
     meter.push(stream.finish())
     hearing = time.process_time() - spent
     timeline = inserter.plan(words, seed=0)
@@ -67,17 +66,17 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
 def speech_noise(seconds: float) -> Iterator[np.ndarray]:
     """Yield noise that comes and goes as syllables do, in chunks."""
     random = np.random.default_rng(0)
-    loud = np.abs(np.sin(np.arange(CHUNK) * 2 * np.pi * 2 / SPEECH_RATE)).astype(np.float32)
+    loud = np.abs(np.sin(np.arange(CHUNK) * 2 * np.pi * 2 / SAMPLE_RATE)).astype(np.float32)
     chunk_S = 0.1 * loud * random.standard_normal(CHUNK, dtype=np.float32)
-    left = round(seconds * SPEECH_RATE)
+    left = round(seconds * SAMPLE_RATE)
     while left > 0:
         yield chunk_S[:left]
         left -= CHUNK
 
 
-def _features(seconds: float, gain: float, stream: FeatureStream) -> Iterator[np.ndarray]:
-    for wave_S in speech_noise(seconds):
-        yield stream.push(gain * wave_S)
+def _features(seconds: float, gain: float, stream: FeatureExtractor) -> Iterator[np.ndarray]:
+    for audio_S in speech_noise(seconds):
+        yield stream.push(gain * audio_S)
     yield stream.finish()
 
 

@@ -5,11 +5,11 @@ from typing import Any
 import torch
 
 from benchmarks.machine import best_of
-from speech2video.options.benchmark_options import BenchmarkOptions
+from speech2video.options.evaluation import BenchmarkOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE
-from speech2video.util.camera import Camera
-from speech2video.util.drawing import draw_skeleton
+from speech2video.util.rendering.camera import Camera
+from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
 
 BODY_FRAMES = 10_000
 MAP_FRAMES = 1_000
@@ -28,7 +28,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
     points_TK3 = body.points(pose_TP[:MAP_FRAMES])
     camera = Camera.framing(points_TK3, width=MAP_SIZE, height=MAP_SIZE)
     points_TK2 = camera.project(points_TK3).numpy()
-    draw = draw_skeleton
+    draw = draw_skeleton_maps
     map_seconds = best_of(
         3, lambda: sum(1 for _ in draw(points_TK2, width=MAP_SIZE, height=MAP_SIZE))
     )

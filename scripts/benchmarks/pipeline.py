@@ -15,21 +15,22 @@ import torch
 
 from benchmarks.audio2pose import EVERY, raised_arms, speech_noise
 from benchmarks.machine import peak_memory_mb
-from speech2video.data.gesture_dictionary import GestureDictionary
-from speech2video.data.gesture_insertion import GestureInserter
-from speech2video.models import audio2pose, pose2video
-from speech2video.models.pipeline import make_video
-from speech2video.models.pose2video import Pose2Video
-from speech2video.models.speaker import Speaker
-from speech2video.options.benchmark_options import BenchmarkOptions
-from speech2video.options.test_options import TestOptions
-from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
-from speech2video.options.train_pose2video_options import TrainPose2VideoOptions
-from speech2video.util.audio import SPEECH_RATE
+from speech2video.data.gestures.dictionary import GestureDictionary
+from speech2video.data.gestures.insertion import GestureInserter
+from speech2video.models.audio2pose import predictor as audio2pose
+from speech2video.models.pipelines.body_video import make_video
+from speech2video.models.pipelines.speaker import Speaker
+from speech2video.models.pose2video import renderer as pose2video
+from speech2video.models.pose2video.renderer import Pose2VideoRenderer
+from speech2video.options.audio2pose import TrainAudio2PoseOptions
+from speech2video.options.evaluation import BenchmarkOptions
+from speech2video.options.inference import InferenceOptions
+from speech2video.options.pose2video import TrainPose2VideoOptions
+from speech2video.util.audio.audio_io import SAMPLE_RATE
 from speech2video.util.body.body_model import Body
-from speech2video.util.camera import Camera
-from speech2video.util.speech_source import Speech
-from speech2video.util.transcript import Word
+from speech2video.util.rendering.camera import Camera
+from speech2video.util.text.speech_source import Speech
+from speech2video.util.text.transcript import Word
 
 ALONE = 100  # frames painted alone, before and after
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -49,14 +50,14 @@ def _measured(options: BenchmarkOptions) -> dict[str, Any]:
     seconds = 60 * options.minutes
     speaker = _speaker(options)
     with tempfile.TemporaryDirectory() as folder:
-        sound, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
-        write_speech(sound, seconds)
+        audio, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
+        write_speech(audio, seconds)
         words = [Word("up", at, at + 0.3) for at in np.arange(1.0, seconds - 1, EVERY)]
-        asked = TestOptions(name=speaker.name, audio=sound, output=video)
+        asked = InferenceOptions(name=speaker.name, audio=audio, output=video)
         before = _alone(speaker.pose2video)
         held = peak_memory_mb()
         start, spent = time.perf_counter(), time.process_time()
-        frames = make_video(speaker, Speech("speech", sound, words), asked)
+        frames = make_video(speaker, Speech("speech", audio, words), asked)
         whole, spent = time.perf_counter() - start, time.process_time() - spent
         after = _alone(speaker.pose2video)
     painter, painter_spent = ((a + b) / 2 for a, b in zip(before, after, strict=True))
@@ -102,19 +103,19 @@ def _speaker(options: BenchmarkOptions) -> Speaker:
     generator = pose2video.build(painting).eval().requires_grad_(False)
     dtype = DTYPES[options.precision]
     generator = generator.to(dtype).to(memory_format=torch.channels_last)
-    painter = Pose2Video(generator, painting.style, *size, camera, dtype=dtype)
+    painter = Pose2VideoRenderer(generator, painting.map_style, *size, camera, dtype=dtype)
     return Speaker("benchmark", "benchmark: untrained", body, mover, inserter, painter, size)
 
 
 def write_speech(path: Path, seconds: float) -> None:
     """Write noise that comes and goes as syllables do, as a wav file."""
     with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, SPEECH_RATE, 0, "NONE", ""))
-        for wave_S in speech_noise(seconds):
-            file.writeframes((wave_S * 32767).clip(-32768, 32767).astype("<i2").tobytes())
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        for audio_S in speech_noise(seconds):
+            file.writeframes((audio_S * 32767).clip(-32768, 32767).astype("<i2").tobytes())
 
 
-def _alone(painter: Pose2Video) -> tuple[float, float]:
+def _alone(painter: Pose2VideoRenderer) -> tuple[float, float]:
     """Return the seconds, and those of the processor, that a frame takes when nothing else is."""
     picture = np.random.default_rng(0).integers(0, 256, (3, painter.height, painter.width))
     frames = painter.frames(_endless(picture.astype(np.uint8)))

@@ -14,11 +14,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.audio2pose import speech_noise
 from benchmarks.machine import peak_memory_mb
 from speech2video.data.motion import FPS
-from speech2video.models import audio2pose, pose2video
-from speech2video.models.networks.generator import MAPS, SEEN, Generator
-from speech2video.models.networks.vid2vid_generator import Vid2VidGenerator
-from speech2video.options.benchmark_options import BenchmarkOptions
-from speech2video.options.train_pose2video_options import TrainPose2VideoOptions
+from speech2video.models.audio2pose import predictor as audio2pose
+from speech2video.models.pose2video import renderer as pose2video
+from speech2video.models.pose2video.generators.base import MAPS_PER_STEP, PAST_FRAMES, Generator
+from speech2video.models.pose2video.generators.vid2vid import Vid2VidGenerator
+from speech2video.options.evaluation import BenchmarkOptions
+from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.metrics.image import psnr
 
 SIZES = (256, 512)  # pixels a side
@@ -66,8 +67,8 @@ def _fast(size: int) -> Generator:
 
 
 def _stepper(generator: Generator, size: int) -> Callable[[], Any]:
-    maps = torch.rand(1, MAPS * generator.map_channels, size, size) * 2 - 1
-    past = torch.rand(1, 3 * SEEN, size, size) * 2 - 1
+    maps = torch.rand(1, MAPS_PER_STEP * generator.map_channels, size, size) * 2 - 1
+    past = torch.rand(1, 3 * PAST_FRAMES, size, size) * 2 - 1
     return lambda: generator.step(maps, past)
 
 
@@ -106,7 +107,7 @@ def _bf16() -> dict[str, Any]:
     dtypes = (torch.float32, torch.bfloat16)
     painters = [pose2video.load(SHIPPED / "pose2video", dtype=dtype) for dtype in dtypes]
     mover = audio2pose.load(SHIPPED / "audio2pose")
-    poses = mover.of_wave(next(speech_noise(COMPARED / FPS)))
+    poses = mover.predict_from_audio(next(speech_noise(COMPARED / FPS)))
     points_TK2 = painters[0].camera.project(mover.body.points(poses)).numpy()
     exact, rounded = (np.stack(list(one.frames(one.maps(points_TK2)))) for one in painters)
     return {"bf16_psnr_db": float(psnr(rounded, exact).mean())}
@@ -132,8 +133,8 @@ def _gpu() -> dict[str, Any]:
 @torch.inference_mode()
 def _graph(generator: Generator, size: int) -> Iterator[Callable[[], None]]:
     """Give a step as one CUDA graph."""
-    maps = torch.rand(1, MAPS * generator.map_channels, size, size, device="cuda")
-    past = torch.rand(1, 3 * SEEN, size, size, device="cuda")
+    maps = torch.rand(1, MAPS_PER_STEP * generator.map_channels, size, size, device="cuda")
+    past = torch.rand(1, 3 * PAST_FRAMES, size, size, device="cuda")
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):  # what is captured must have run before
         for _ in range(CAPTURED_AFTER):

@@ -15,17 +15,22 @@ import torch
 from benchmarks.machine import peak_memory_mb
 from speech2video.data.keypoints import Keypoints
 from speech2video.data.motion import FPS
-from speech2video.data.preprocessing.clip_copy import SAMPLES
-from speech2video.data.preprocessing.recording import COPIED, SEEN, Recipe, make_clip
-from speech2video.data.preprocessing.words import Words
-from speech2video.options.benchmark_options import BenchmarkOptions
-from speech2video.util.audio import write_wave
+from speech2video.data.preprocessing.recording import (
+    CONVERTED,
+    DETECTED,
+    SAMPLES,
+    ClipConfig,
+    WordSource,
+    preprocess_recording,
+)
+from speech2video.options.evaluation import BenchmarkOptions
+from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import JOINTS
-from speech2video.util.camera import Camera
-from speech2video.util.render import MeshRenderer
-from speech2video.util.video import write_video
+from speech2video.util.rendering.camera import Camera
+from speech2video.util.rendering.renderer import MeshRenderer
+from speech2video.util.video.writer import write_video
 
 SPEAKER_FRAMES = 250  # drawn; a longer recording goes through them there and back
 SPEAKER_WIDTH, SPEAKER_HEIGHT = 512, 384
@@ -49,7 +54,7 @@ def _record_speaker(folder: Path, frames: int) -> Path:
                     translation=(0.0, 0.1, 1.6))  # fmt: skip
     with MeshRenderer(Body.load(), camera) as renderer:
         drawn = list(renderer.frames(_talking_pose(min(frames, SPEAKER_FRAMES))))
-    write_wave(folder / "hum.wav", np.sin(np.arange(frames * SAMPLES) / 20, dtype=np.float32) / 2)
+    write_audio(folder / "hum.wav", np.sin(np.arange(frames * SAMPLES) / 20, dtype=np.float32) / 2)
     pictures = islice(cycle(drawn + drawn[::-1]), frames)
     write_video(folder / "speaker.mp4", pictures, audio=folder / "hum.wav")
     return folder / "speaker.mp4"
@@ -58,26 +63,28 @@ def _record_speaker(folder: Path, frames: int) -> Path:
 def _preprocess(recording: Path) -> dict[str, Any]:
     """Make a clip as `scripts/preprocess.py` does, and return what it took."""
     torch.set_num_threads(1)
-    recipe = Recipe(body=None, size=1024, keypoints="mediapipe", motion=None, words=Words())
+    recipe = ClipConfig(
+        body=None, size=1024, keypoints="mediapipe", motion=None, words=WordSource()
+    )
     seconds: dict[float, float] = {}  # when a share of the work was done
 
     def tell(share: float) -> None:
-        for mark in (COPIED, SEEN):
+        for mark in (CONVERTED, DETECTED):
             if share >= mark:
                 seconds.setdefault(mark, time.perf_counter())
 
     start, spent = time.perf_counter(), time.process_time()
-    clip = make_clip(recording, recording.parent / "clip", recipe, tell)
+    clip = preprocess_recording(recording, recording.parent / "clip", recipe, tell)
     done, spent = time.perf_counter(), time.process_time() - spent
     keypoints = Keypoints.load(clip.keypoints)
-    found, frames = keypoints.found_share(), len(keypoints)
+    found, frames = keypoints.detection_rates(), len(keypoints)
     return {
         "size": f"{keypoints.width}x{keypoints.height}",
         "frames": frames,
         "hands_found": (found["left_hand"] + found["right_hand"]) / 2,
-        "copy_ms_per_frame": 1000 * (seconds[COPIED] - start) / frames,
-        "keypoints_ms_per_frame": 1000 * (seconds[SEEN] - seconds[COPIED]) / frames,
-        "fit_ms_per_frame": 1000 * (done - seconds[SEEN]) / frames,
+        "copy_ms_per_frame": 1000 * (seconds[CONVERTED] - start) / frames,
+        "keypoints_ms_per_frame": 1000 * (seconds[DETECTED] - seconds[CONVERTED]) / frames,
+        "fit_ms_per_frame": 1000 * (done - seconds[DETECTED]) / frames,
         "processor_ms_per_frame": 1000 * spent / frames,  # of all cores; others hardly change it
         "frames_per_second": frames / (done - start),
         "peak_memory_mb": peak_memory_mb(),

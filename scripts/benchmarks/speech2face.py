@@ -11,14 +11,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import peak_memory_mb
 from benchmarks.pipeline import processor_cores, write_speech
-from speech2video.data.face_motion import MOTION
-from speech2video.models.face_pipeline import Face, make_video
-from speech2video.models.networks.face_encoders import CONTENT, EMOTIONS, IDENTITY
-from speech2video.models.speech2face import AT_ONCE, Speech2Face, build
-from speech2video.options.benchmark_options import BenchmarkOptions
-from speech2video.options.test_options import TestOptions
-from speech2video.options.train_speech2face_options import TrainSpeech2FaceOptions
-from speech2video.util.speech_source import Speech
+from speech2video.data.speech2face.dataset import MOTION
+from speech2video.models.pipelines.talking_face import TalkingFace, make_video
+from speech2video.models.speech2face.encoders import CONTENT, EMOTIONS, IDENTITY
+from speech2video.models.speech2face.predictor import FRAMES_PER_STEP, Speech2FacePredictor, build
+from speech2video.options.evaluation import BenchmarkOptions
+from speech2video.options.inference import InferenceOptions
+from speech2video.options.speech2face import TrainSpeech2FaceOptions
+from speech2video.util.text.speech_source import Speech
 
 SIZES = (64, 128)  # pixels a side
 FRAMES = 200  # painted by the generator alone
@@ -40,14 +40,14 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
 def _measured(size: int, options: BenchmarkOptions) -> dict[str, float]:
     training = TrainSpeech2FaceOptions(name="benchmark", dataset=Path("none"), size=size)
     networks = build(training).eval().requires_grad_(False)
-    face = Face("benchmark: untrained", Speech2Face(networks), None)
+    face = TalkingFace("benchmark: untrained", Speech2FacePredictor(networks), None)
     with tempfile.TemporaryDirectory() as folder:
-        sound, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
-        write_speech(sound, 60 * options.minutes)
-        asked = TestOptions(model="speech2face", name="benchmark", audio=sound, output=video)
-        make_video(face, Speech("speech", sound), asked, bar=False)  # pays for what loads lazily
+        audio, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
+        write_speech(audio, 60 * options.minutes)
+        asked = InferenceOptions(model="speech2face", name="benchmark", audio=audio, output=video)
+        make_video(face, Speech("speech", audio), asked, bar=False)  # pays for what loads lazily
         start, spent = time.perf_counter(), time.process_time()
-        frames = make_video(face, Speech("speech", sound), asked, bar=False)
+        frames = make_video(face, Speech("speech", audio), asked, bar=False)
         whole, spent = time.perf_counter() - start, time.process_time() - spent
     alone, one_by_one = _alone(networks["generator"]), _alone(networks["generator"], 1)
     return {
@@ -69,7 +69,7 @@ def _step(generator: torch.nn.Module, at_once: int) -> Any:
 
 
 @torch.inference_mode()
-def _alone(generator: torch.nn.Module, at_once: int = AT_ONCE) -> float:
+def _alone(generator: torch.nn.Module, at_once: int = FRAMES_PER_STEP) -> float:
     """Return the seconds a frame takes when nothing else is done."""
     step = _step(generator, at_once)
     for _ in repeat(None, FIRST):
@@ -82,7 +82,7 @@ def _alone(generator: torch.nn.Module, at_once: int = AT_ONCE) -> float:
 
 @torch.inference_mode()
 def _gflop(generator: torch.nn.Module) -> float:
-    step = _step(generator, AT_ONCE)
+    step = _step(generator, FRAMES_PER_STEP)
     with FlopCounterMode(display=False) as counter:
         step()
-    return counter.get_total_flops() / AT_ONCE / 1e9
+    return counter.get_total_flops() / FRAMES_PER_STEP / 1e9

@@ -20,35 +20,40 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from evaluation.face_bench import FRECHET, Bench, Judges
-from evaluation.face_runs import load_runs, load_split
-from evaluation.face_speakers import (
+from evaluation.face_disentanglement import (
+    emotion_swap_metrics,
+    named_emotion_metrics,
+    pairs_of,
+    probe_metrics,
+    voice_metrics,
+)
+from evaluation.face_metrics import FRECHET, FaceClassifiers, FaceMetrics
+from evaluation.face_study import Pair, Study
+from evaluation.face_systems import (
     LATE,
-    SPEECH_AND_STILL,
-    Cast,
+    SPEECH_AND_REFERENCE,
     FaceSpeaker,
-    somebody_else,
+    Systems,
+    contrasting_clip,
+    load_runs,
+    load_split,
     spread,
 )
-from evaluation.face_study import Pair, Study
-from evaluation.face_voice import heard_figures, probe_figures
-from evaluation.face_wishes import named_figures, pairs_of, swap_figures
-from evaluation.page import Figures
 from evaluation.speech_trials import file_name
-from evaluation.video_table import MODEL, REAL
-from speech2video.data.face_recording import FPS, FaceRecording, FaceSplit
-from speech2video.models.image_networks import ImageNetworks
-from speech2video.options.evaluate_face_options import EvaluateFaceOptions
-from speech2video.util.audio import write_wave
-from speech2video.util.video import write_video
+from evaluation.tables import MODEL, REAL, Metrics
+from speech2video.data.speech2face.clip import FPS, FaceRecording, FaceSplit
+from speech2video.models.evaluators.image_metrics import ImageNetworks
+from speech2video.options.evaluation import EvaluateFaceOptions
+from speech2video.util.audio.audio_io import write_audio
+from speech2video.util.video.writer import write_video
 
-SHOWN = (REAL, MODEL, SPEECH_AND_STILL)  # beside each other in the videos
-PAIRS = ((REAL, MODEL), (MODEL, SPEECH_AND_STILL))  # that raters choose between
+SHOWN = (REAL, MODEL, SPEECH_AND_REFERENCE)  # beside each other in the videos
+PAIRS = ((REAL, MODEL), (MODEL, SPEECH_AND_REFERENCE))  # that raters choose between
 WITH_NETWORKS = ("lpips", "fid")  # scores that may be absent
 OBSERVED, UNSEEN = "observed_people", "unseen_people"
 
 
-def evaluate(options: EvaluateFaceOptions) -> Figures:
+def evaluate(options: EvaluateFaceOptions) -> Metrics:
     """Return tables of the model and what it must beat; write videos and the study's page.
 
     Raises:
@@ -60,11 +65,11 @@ def evaluate(options: EvaluateFaceOptions) -> Figures:
     run, others = load_runs(options)
     split = _cut(load_split(options, run.size), options.frames)
     seeds = range(options.seed, options.seed + options.seeds)
-    judges = Judges(split.training, options)
-    cast = Cast(split.training, run, others, seeds)
+    judges = FaceClassifiers(split.training, options)
+    cast = Systems(split.training, run, others, seeds)
     networks = ImageNetworks(options.networks, device=options.device)
     stage = _Stage(options, judges, networks, cast)
-    figures: Figures = {"about": _about(options, run, split)}
+    figures: Metrics = {"about": _about(options, run, split)}
     if split.observed:
         figures[OBSERVED] = stage.play(split.observed, people=split.training, show=True)
         figures |= _voices(cast, split)
@@ -86,10 +91,14 @@ class _Stage:
         bench: of what was played last.
     """
 
-    bench: Bench
+    bench: FaceMetrics
 
     def __init__(
-        self, options: EvaluateFaceOptions, judges: Judges, networks: ImageNetworks, cast: Cast
+        self,
+        options: EvaluateFaceOptions,
+        judges: FaceClassifiers,
+        networks: ImageNetworks,
+        cast: Systems,
     ) -> None:
         self._options, self._judges, self._networks = options, judges, networks
         self._cast = cast
@@ -98,7 +107,7 @@ class _Stage:
 
     def play(
         self, clips: Sequence[FaceRecording], *, people: Sequence[FaceRecording], show: bool
-    ) -> Figures:
+    ) -> Metrics:
         """Return the tables of some clips.
 
         Args:
@@ -107,7 +116,7 @@ class _Stage:
             show: write videos and the study of these clips.
         """
         options = self._options
-        self.bench = Bench(self._judges, self._networks, options, people)
+        self.bench = FaceMetrics(self._judges, self._networks, options, people)
         judged = spread(clips, options.clips)
         shown = {id(clip) for clip in spread(judged, options.shown)} if show else set()
         asked = {id(clip) for clip in spread(judged, options.study)} if show else set()
@@ -115,7 +124,7 @@ class _Stage:
         for clip in tqdm(judged, desc="clips", disable=None):
             place = next((i for i, one in enumerate(everybody) if one is clip), 0)
             kept: dict[str, np.ndarray] = {}
-            for takes in self._cast.perform(clip, somebody_else(everybody, place)):
+            for takes in self._cast.perform(clip, contrasting_clip(everybody, place)):
                 self.bench.see(clip, takes)
                 if takes.system in SHOWN:
                     kept[takes.system] = takes.videos[0]
@@ -132,9 +141,9 @@ class _Stage:
             }
         )
 
-    def shown(self) -> Figures:
+    def shown(self) -> Metrics:
         """Return what there is to be seen, and write the study's page."""
-        figures: Figures = {"real_model_and_baseline": self._videos} if self._videos else {}
+        figures: Metrics = {"real_model_and_baseline": self._videos} if self._videos else {}
         if self._study is not None and (self._options.output / "study").is_dir():
             figures["user_study"] = self._study.finish()
         return figures
@@ -143,47 +152,49 @@ class _Stage:
         self, clip: FaceRecording, kept: dict[str, np.ndarray], *, show: bool, ask: bool
     ) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            sound = Path(folder) / "sound.wav"
-            write_wave(sound, clip.wave_S)
+            audio = Path(folder) / "sound.wav"
+            write_audio(audio, clip.audio_S)
             if show:
                 name = f"{file_name(clip.name)}.mp4"
                 beside = np.concatenate([kept[s] for s in SHOWN if s in kept], axis=3)
-                write_video(self._options.output / name, beside, fps=FPS, audio=sound)
+                write_video(self._options.output / name, beside, fps=FPS, audio=audio)
                 self._videos[clip.name] = name
             for names in PAIRS if ask and self._study is not None else ():
                 if set(names) <= set(kept):
                     videos = tuple(kept[name] for name in names)
-                    self._study.add(Pair(clip.name, names, videos, sound))
+                    self._study.add(Pair(clip.name, names, videos, audio))
 
 
-def _voices(cast: Cast, split: FaceSplit) -> Figures:
+def _voices(cast: Systems, split: FaceSplit) -> Metrics:
     """Return what codes tell of held-out sentences, and what they should not."""
     codes = [cast.codes_of(clip) for clip in split.observed]
     trained = split.training, cast.codes
     return {
-        "voices": heard_figures(cast, split.observed, codes),
-        "probes": probe_figures(trained, (split.observed, codes)),
+        "voices": voice_metrics(cast, split.observed, codes),
+        "probes": probe_metrics(trained, (split.observed, codes)),
     }
 
 
 def _wishes(
     options: EvaluateFaceOptions,
     run: FaceSpeaker,
-    judges: Judges,
-    bench: Bench,
+    judges: FaceClassifiers,
+    bench: FaceMetrics,
     clips: Sequence[FaceRecording],
-) -> Figures:
+) -> Metrics:
     """Return how emotions asked for by name, or taken from another voice, are shown."""
     if judges.face is None or judges.emotion is None:
         return {}
-    figures: Figures = {}
+    figures: Metrics = {}
     if options.named:
         chosen = spread(clips, options.named)
         how = {"real": clips, "emotions": run.emotions, "seed": options.seed}
-        figures["named_emotions"] = named_figures(run, judges, bench, chosen, **how)
+        figures["named_emotions"] = named_emotion_metrics(run, judges, bench, chosen, **how)
     pairs = pairs_of(clips, spread(clips, options.swaps)) if options.swaps else []
     if pairs:
-        figures["emotion_of_another"] = swap_figures(run, judges, bench, pairs, seed=options.seed)
+        figures["emotion_of_another"] = emotion_swap_metrics(
+            run, judges, bench, pairs, seed=options.seed
+        )
     return figures
 
 
@@ -195,14 +206,14 @@ def _cut(split: FaceSplit, frames: int | None) -> FaceSplit:
     return FaceSplit(split.training, *held_out)
 
 
-def _summary(figures: Figures) -> Figures:
+def _summary(figures: Metrics) -> Metrics:
     """Return the few figures that matter most, of people who were trained on."""
     places = {
         "voice_to_face_top_1": (OBSERVED, "identity", "top_1", MODEL),
         "emotion_accuracy_of_real": (OBSERVED, "emotion", "accuracy_of_real", MODEL),
         "opening_correlation": (OBSERVED, "lips", "opening_correlation", MODEL),
         "opening_correlation_with_still": (
-            OBSERVED, "lips", "opening_correlation", SPEECH_AND_STILL,
+            OBSERVED, "lips", "opening_correlation", SPEECH_AND_REFERENCE,
         ),
         "speaker_in_emotion_code_times_chance": (
             "probes", "speaker_in_emotion_code", "times_chance",
@@ -214,7 +225,7 @@ def _summary(figures: Figures) -> Figures:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _cell(figures: Figures, *names: str) -> float | None:
+def _cell(figures: Metrics, *names: str) -> float | None:
     for name in names:
         if name not in figures:
             return None
@@ -222,7 +233,7 @@ def _cell(figures: Figures, *names: str) -> float | None:
     return figures
 
 
-def _about(options: EvaluateFaceOptions, run: FaceSpeaker, split: FaceSplit) -> Figures:
+def _about(options: EvaluateFaceOptions, run: FaceSpeaker, split: FaceSplit) -> Metrics:
     return {
         "run": options.name,
         "size": f"{run.size}x{run.size}",

@@ -15,8 +15,8 @@ from dominate import document, tags
 from dominate.util import raw
 
 from speech2video.data.motion import FPS
-from speech2video.util.files import replacing
-from speech2video.util.video import write_video
+from speech2video.util.files import atomic_write
+from speech2video.util.video.writer import write_video
 
 FOLDER, PAGE, KEY = "study", "index.html", "study_key.json"
 COMMENT = "synthetic or recorded: one of a pair in a user study of speech2video"
@@ -42,7 +42,7 @@ class Pair(NamedTuple):
     clip: str
     names: tuple[str, str]
     videos: tuple[np.ndarray, np.ndarray]
-    sound: Path
+    audio: Path
 
 
 class Study:
@@ -65,7 +65,7 @@ class Study:
         sides = {"left": first, "right": 1 - first}
         for side, index in sides.items():
             path = self._folder / FOLDER / f"{code}_{side}.mp4"
-            about = {"metadata": {"comment": COMMENT}, "synthetic": False, "audio": pair.sound}
+            about = {"metadata": {"comment": COMMENT}, "synthetic": False, "audio": pair.audio}
             write_video(path, pair.videos[index], fps=FPS, **about)
         self._key[code] = {"clip": pair.clip} | {
             side: pair.names[index] for side, index in sides.items()
@@ -74,9 +74,9 @@ class Study:
     def finish(self) -> dict[str, str | int]:
         """Write page and key; return what there is to say of the study."""
         codes = sorted(self._key)  # random, and so is their order
-        with replacing(self._folder / FOLDER / PAGE) as partial:
+        with atomic_write(self._folder / FOLDER / PAGE) as partial:
             partial.write_text(_page(codes), encoding="utf-8")
-        with replacing(self._folder / KEY) as partial:
+        with atomic_write(self._folder / KEY) as partial:
             partial.write_text(json.dumps(self._key, indent=2) + "\n", encoding="utf-8")
         return {"page": f"{FOLDER}/{PAGE}", "key": KEY, "pairs": len(codes), "result": "not done"}
 

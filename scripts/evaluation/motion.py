@@ -9,26 +9,25 @@ import torch
 from torch import Tensor
 
 from evaluation import motion_baselines
-from evaluation.motion_gestures import gesture_figures, points_of
-from evaluation.page import Figures
-from speech2video.data.gesture_insertion import GestureInserter
-from speech2video.data.held_out import divide
+from evaluation.motion_gestures import gesture_metrics, points_of
+from evaluation.tables import Metrics
+from speech2video.data.audio2pose.dataset import MotionClip, load_motion_clips
+from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.data.motion import FPS
-from speech2video.data.motion_file import read_motion
-from speech2video.data.speech_motion import SpeechMotion, load_dataset
-from speech2video.models import audio2pose
-from speech2video.models.audio2pose import Audio2Pose
-from speech2video.models.gesture_distance import GestureDistance
-from speech2video.options.evaluate_motion_options import EvaluateMotionOptions
-from speech2video.options.train_audio2pose_options import TrainAudio2PoseOptions
+from speech2video.data.motion_io import read_motion
+from speech2video.data.splits import split_clips
+from speech2video.models.audio2pose import predictor as audio2pose
+from speech2video.models.audio2pose.predictor import PosePredictor
+from speech2video.models.evaluators.gesture_distance import GestureDistance
+from speech2video.options.audio2pose import TrainAudio2PoseOptions
+from speech2video.options.evaluation import EvaluateMotionOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import vector_to_smplx
-from speech2video.util.checkpoint_folder import OPTIONS, for_use
+from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
 from speech2video.util.metrics import motion as metrics
-from speech2video.util.metrics.beats import beat_constancy, joint_speeds, speech_onsets
-from speech2video.util.metrics.bootstrap import bootstrap_interval
-from speech2video.util.metrics.lips import (
+from speech2video.util.metrics.motion import beat_constancy, joint_speeds, speech_onsets
+from speech2video.util.metrics.points import (
     LIPS,
     align_heads,
     best_lag,
@@ -36,6 +35,7 @@ from speech2video.util.metrics.lips import (
     lip_opening,
     lip_vertex_error,
 )
+from speech2video.util.metrics.statistics import bootstrap_interval
 
 LONGEST_LAG = 5  # frames
 BLOCK = 25  # frames that the bootstrap draws together
@@ -43,23 +43,25 @@ BLOCK = 25  # frames that the bootstrap draws together
 Motions = dict[str, list[Tensor]]  # poses of each held-out clip, by who made them
 
 
-def evaluate(options: EvaluateMotionOptions) -> Figures:
+def evaluate(options: EvaluateMotionOptions) -> Metrics:
     """Return one table of all systems, what is beaten for sure, and how the dictionary did.
 
     Raises:
         DataError: no such run or data set, or nothing held out.
     """
     folder = options.checkpoints / options.name / TrainAudio2PoseOptions.KIND
-    predictor = audio2pose.load(folder, body=options.body, articulation=options.articulation)
+    predictor = audio2pose.load(
+        folder, body=options.body, face_motion_scale=options.face_motion_scale
+    )
     train, test = _recordings(options, predictor.body)
     motions: Motions = {"truth": [recording.pose_TP for recording in test]}
     plain = [
-        predictor.of_wave(recording.wave_S, seed=options.seed, smooth=options.smooth)[
+        predictor.predict_from_audio(recording.audio_S, seed=options.seed, smooth=options.smooth)[
             : len(recording)
         ]
         for recording in test
     ]
-    figures: Figures = {}
+    figures: Metrics = {}
     if options.gestures is None:
         motions["ours"] = plain
     else:
@@ -70,7 +72,7 @@ def evaluate(options: EvaluateMotionOptions) -> Figures:
             for pose_TP, timeline in zip(plain, timelines, strict=True)
         ]
         motions["ours_without_gestures"] = plain
-        figures["gestures"] = gesture_figures(inserter, test, plain, predictor.body)
+        figures["gestures"] = gesture_metrics(inserter, test, plain, predictor.body)
     motions |= _baselines(train, test, predictor)
     table = {name: judge(poses, test, predictor.body) for name, poses in motions.items()}
     distances = gesture_distances(motions, test, predictor.body)
@@ -84,14 +86,14 @@ def evaluate(options: EvaluateMotionOptions) -> Figures:
     }
 
 
-def judge(poses: Sequence[Tensor], test: Sequence[SpeechMotion], body: Body) -> Figures:
+def judge(poses: Sequence[Tensor], test: Sequence[MotionClip], body: Body) -> Metrics:
     """Return the means over clips, weighted by their lengths, of all that is measured on each."""
     rows = [_judge_one(pose, recording, body) for pose, recording in zip(poses, test, strict=True)]
     weights = np.array([len(recording) for recording in test], float)
     return {name: _weighted([row[name] for row in rows], weights) for name in rows[0]}
 
 
-def _judge_one(pose_TP: Tensor, recording: SpeechMotion, body: Body) -> dict[str, float]:
+def _judge_one(pose_TP: Tensor, recording: MotionClip, body: Body) -> dict[str, float]:
     points, truth = (points_of(pose, body) for pose in (pose_TP, recording.pose_TP))
     gap_T, true_gap_T = lip_opening(points), lip_opening(truth)
     lag, best = best_lag(true_gap_T, gap_T, LONGEST_LAG)
@@ -122,8 +124,8 @@ def _judge_one(pose_TP: Tensor, recording: SpeechMotion, body: Body) -> dict[str
 
 
 def gesture_distances(
-    motions: Motions, test: Sequence[SpeechMotion], body: Body
-) -> dict[str, Figures]:
+    motions: Motions, test: Sequence[MotionClip], body: Body
+) -> dict[str, Metrics]:
     """Return each system's Fréchet gesture distance, with its floor and ceiling beside it."""
     distance = GestureDistance.load(body.hands)
     try:
@@ -138,8 +140,8 @@ def gesture_distances(
 
 
 def compare(
-    motions: Motions, test: Sequence[SpeechMotion], body: Body, options: EvaluateMotionOptions
-) -> Figures:
+    motions: Motions, test: Sequence[MotionClip], body: Body, options: EvaluateMotionOptions
+) -> Metrics:
     """Return by how much ours is better than each baseline, with 95 % bootstrap intervals.
 
     Frames are drawn in blocks of a second, the same for both. Of beats it is how near they come to
@@ -156,7 +158,7 @@ def compare(
         "lip_error_mm": (_error_gain, gaps, BLOCK),
         "beat_constancy": (_beat_gain, beats, 1),
     }
-    rows: Figures = {}
+    rows: Metrics = {}
     for baseline in ("mean_pose", "ridge", "shuffled"):
         rows[baseline] = {}
         for name, (gain, values, block) in measures.items():
@@ -175,33 +177,33 @@ def compare(
 
 def _recordings(
     options: EvaluateMotionOptions, body: Body
-) -> tuple[list[SpeechMotion], list[SpeechMotion]]:
+) -> tuple[list[MotionClip], list[MotionClip]]:
     """Return what the run trained on and what it held out; the latter with its truth if given."""
     folder = options.checkpoints / options.name / TrainAudio2PoseOptions.KIND
-    trained = TrainAudio2PoseOptions.load(for_use(folder) / OPTIONS)
-    recordings = load_dataset(options.dataset or trained.dataset, body)
+    trained = TrainAudio2PoseOptions.load(resolve_checkpoint(folder) / OPTIONS_FILE)
+    recordings = load_motion_clips(options.dataset or trained.dataset, body)
     how = {
         "held_out": options.held_out or trained.held_out,
         "seconds": trained.held_out_seconds,
     }
-    train, test = divide(recordings, **how)
+    train, test = split_clips(recordings, **how)
     if options.truth is not None:
         true = [
             replace(r, pose_TP=_truth(options.truth / r.name, len(r), body)) for r in recordings
         ]
-        _, test = divide(true, **how)
+        _, test = split_clips(true, **how)
     return train, test
 
 
 def _truth(folder: Path, frames: int, body: Body) -> Tensor:
-    pose_TP = read_motion(folder / "pose.npz").resampled().pose_vector(body)
+    pose_TP = read_motion(folder / "pose.npz").resample().pose_vector(body)
     if abs(len(pose_TP) - frames) > 1:
         raise DataError(f"{folder}: {len(pose_TP)} frames of truth; the clip has {frames}")
     return torch.cat((pose_TP, pose_TP[-1:]))[:frames]
 
 
 def _baselines(
-    train: Sequence[SpeechMotion], test: Sequence[SpeechMotion], predictor: Audio2Pose
+    train: Sequence[MotionClip], test: Sequence[MotionClip], predictor: PosePredictor
 ) -> Motions:
     return {
         "mean_pose": motion_baselines.mean_pose(train, test),
@@ -210,15 +212,15 @@ def _baselines(
     }
 
 
-def _beats(rotations: np.ndarray, truth: np.ndarray, recording: SpeechMotion) -> float:
-    onsets = speech_onsets(recording.wave_S)
+def _beats(rotations: np.ndarray, truth: np.ndarray, recording: MotionClip) -> float:
+    onsets = speech_onsets(recording.audio_S)
     if not len(onsets):
         return float("nan")
     usual_J = joint_speeds(truth, fps=FPS).mean(0)
     return beat_constancy(rotations, onsets, fps=FPS, mean_speed_J=usual_J)
 
 
-def _beat_pieces(poses: Sequence[Tensor], test: Sequence[SpeechMotion], body: Body) -> np.ndarray:
+def _beat_pieces(poses: Sequence[Tensor], test: Sequence[MotionClip], body: Body) -> np.ndarray:
     """Return the beat constancy of each four seconds."""
     pieces, long = [], 4 * FPS
     for pose_TP, recording in zip(poses, test, strict=True):
@@ -254,7 +256,7 @@ def _weighted(values: list[float], weights: np.ndarray) -> float | None:
     return float(np.average(np.array(values)[known], weights=weights[known]))
 
 
-def _finite(rows: Figures) -> Figures:
+def _finite(rows: Metrics) -> Metrics:
     return {
         row: {name: value if np.isfinite(value) else None for name, value in values.items()}
         for row, values in rows.items()

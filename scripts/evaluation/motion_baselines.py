@@ -6,21 +6,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speech2video.data.audio2pose_dataset import normalised_features
-from speech2video.data.speech_motion import SpeechMotion, pose_statistics
-from speech2video.models.audio2pose import Audio2Pose
+from speech2video.data.audio2pose.dataset import MotionClip, normalised_features, pose_statistics
+from speech2video.models.audio2pose.predictor import PosePredictor
 
 REACH = 6  # frames of speech on either side that the ridge regression hears
 PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5)  # tried on the last fifth of the training frames
 
 
-def mean_pose(train: Sequence[SpeechMotion], test: Sequence[SpeechMotion]) -> list[Tensor]:
+def mean_pose(train: Sequence[MotionClip], test: Sequence[MotionClip]) -> list[Tensor]:
     """Return the training data's mean pose, held."""
     mean_P, _ = pose_statistics(train)
     return [mean_P.expand(len(recording), -1) for recording in test]
 
 
-def shuffled(train: Sequence[SpeechMotion], test: Sequence[SpeechMotion]) -> list[Tensor]:
+def shuffled(train: Sequence[MotionClip], test: Sequence[MotionClip]) -> list[Tensor]:
     """Return true motion of another moment: the training data's, from its beginning on."""
     pose_NP = torch.cat([recording.pose_TP for recording in train])
     moved, begin = [], 0
@@ -32,7 +31,7 @@ def shuffled(train: Sequence[SpeechMotion], test: Sequence[SpeechMotion]) -> lis
 
 
 def ridge(
-    train: Sequence[SpeechMotion], test: Sequence[SpeechMotion], predictor: Audio2Pose
+    train: Sequence[MotionClip], test: Sequence[MotionClip], predictor: PosePredictor
 ) -> list[Tensor]:
     """Return the poses of a ridge regression on the same features, a quarter second around."""
     x_ND = np.concatenate([_heard(recording, predictor) for recording in train])
@@ -54,10 +53,10 @@ def ridge(
     return [torch.from_numpy(pose_TP).float() for pose_TP in poses]
 
 
-def _heard(recording: SpeechMotion, predictor: Audio2Pose) -> np.ndarray:
+def _heard(recording: MotionClip, predictor: PosePredictor) -> np.ndarray:
     """Return features (T, 13 F): each frame with its neighbours."""
     prior_F = predictor.network.voice_mean.numpy()
-    features_TF = normalised_features(recording.wave_S, predictor.features, prior_F)
+    features_TF = normalised_features(recording.audio_S, predictor.features, prior_F)
     padded = np.pad(features_TF[: len(recording)], ((REACH, REACH), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * REACH + 1, axis=0)
     return windows.reshape(len(windows), -1).astype(np.float64)

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluation.page import Figures
-from speech2video.data.gesture_insertion import GestureInserter
-from speech2video.data.gesture_timeline import COLLISION, Insertion
+from evaluation.tables import Metrics
+from speech2video.data.audio2pose.dataset import MotionClip
+from speech2video.data.gestures.insertion import GestureInserter
+from speech2video.data.gestures.timeline import COLLISION, Insertion
 from speech2video.data.motion import FPS
-from speech2video.data.speech_motion import SpeechMotion
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.skeleton import POINT_INDEX, indices
 from speech2video.util.metrics import gesture_hits as hits
@@ -23,9 +23,9 @@ HAND_POINTS = indices(
 CHEST = POINT_INDEX["spine3"]
 
 
-def gesture_figures(
-    inserter: GestureInserter, test: Sequence[SpeechMotion], plain: Sequence[Tensor], body: Body
-) -> Figures:
+def gesture_metrics(
+    inserter: GestureInserter, test: Sequence[MotionClip], plain: Sequence[Tensor], body: Body
+) -> Metrics:
     """Return how often the dictionary's gestures are made at their words, and how far off in time.
 
     Over `PLANS` seeds, since a few words say little about a probability. A gesture counts as seen

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluation.page import Figures
-from speech2video.data.clip import Clip, clips_of
-from speech2video.data.motion_file import read_motion
-from speech2video.data.preprocessing.clip_series import INNER_LIPS, MEASURED, ClipSeries
-from speech2video.options.evaluate_preprocess_options import EvaluatePreprocessOptions
+from evaluation.tables import Metrics
+from speech2video.data.clip import Clip, list_clips
+from speech2video.data.motion_io import read_motion
+from speech2video.data.preprocessing.clip_metrics import EVALUATED_POINTS, INNER_LIPS, ClipSignals
+from speech2video.options.evaluation import EvaluatePreprocessOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import split_pose
 from speech2video.util.body.skeleton import IBUG68, POINT_INDEX, indices
@@ -25,8 +25,8 @@ JOINTS = tuple(
     f"{side}_{at}" for at in ("shoulder", "elbow", "wrist") for side in ("left", "right")
 )
 PIXEL_PARTS = {
-    "body": MEASURED["body"],
-    "hands": MEASURED["hands"],
+    "body": EVALUATED_POINTS["body"],
+    "hands": EVALUATED_POINTS["hands"],
     "face_51": list(IBUG68[17:]),
     "face_68": list(IBUG68),
 } | {joint: [POINT_INDEX[joint]] for joint in JOINTS}
@@ -64,14 +64,14 @@ class Compared:
         return len(self.true_jaw_T)
 
 
-def evaluate(options: EvaluatePreprocessOptions) -> Figures:
+def evaluate(options: EvaluatePreprocessOptions) -> Metrics:
     """Return figures over all frames, and those of each clip.
 
     Raises:
         DataError: no clips, none with a truth of its name, or lengths that differ.
     """
     clips = {}
-    for clip in clips_of(options.dataset):
+    for clip in list_clips(options.dataset):
         truth = options.truth / clip.folder.name / "pose.npz"
         if truth.is_file():
             clips[clip.folder.name] = compare(clip, truth, options.body)
@@ -91,7 +91,7 @@ def compare(clip: Clip, truth: Path, body_path: Path | None) -> Compared:
     fitted, true = read_motion(clip.pose), read_motion(truth)
     if len(fitted) != len(true):
         raise DataError(f"{truth}: {len(true)} frames; {len(fitted)}, as {clip.pose} has, needed")
-    series = ClipSeries.read(clip, Body.load(body_path))
+    series = ClipSignals.read(clip, Body.load(body_path))
     points, pixels, jaws = [], [], []
     for path, motion in ((clip.pose, fitted), (truth, true)):
         if motion.camera is None:
@@ -110,7 +110,7 @@ def compare(clip: Clip, truth: Path, body_path: Path | None) -> Compared:
     return Compared(series.seen_TK3[..., :2], series.fitted_TK2, *pixels, *points, *jaws)
 
 
-def figures_of(clip: Compared) -> Figures:
+def figures_of(clip: Compared) -> Metrics:
     """Return all figures, in groups."""
     return {
         "summary": summary(clip),
@@ -121,7 +121,7 @@ def figures_of(clip: Compared) -> Figures:
     }
 
 
-def summary(clip: Compared) -> Figures:
+def summary(clip: Compared) -> Metrics:
     """Return the few figures that have targets."""
     pixels = {
         part: metrics.percentile(_errors(clip.fitted_TK2, clip.true_TK2, PIXEL_PARTS[part]), 50)
@@ -146,7 +146,7 @@ def _errors(points_TK2: np.ndarray, other_TK2: np.ndarray, which: list[int]) -> 
     return metrics.distances(points_TK2[:, which], other_TK2[:, which])
 
 
-def _pixels(clip: Compared, which: list[int]) -> Figures:
+def _pixels(clip: Compared, which: list[int]) -> Metrics:
     """Return median errors against the truth: the fit's, where the part is seen too, and so on."""
     off_TN = _errors(clip.fitted_TK2, clip.true_TK2, which)
     seen_TN = np.isfinite(clip.seen_TK2[:, which]).all(2)
@@ -160,7 +160,7 @@ def _pixels(clip: Compared, which: list[int]) -> Figures:
     }
 
 
-def _space(clip: Compared) -> Figures:
+def _space(clip: Compared) -> Metrics:
     aligned_TK = 1000 * metrics.aligned_distances(clip.fitted_TK3, clip.true_TK3, at=NECK)
     off_TK3 = 1000 * (clip.fitted_TK3 - clip.true_TK3)
     depth_TK = off_TK3[..., 2] - off_TK3[:, NECK : NECK + 1, 2]
@@ -175,7 +175,7 @@ def _space(clip: Compared) -> Figures:
     }
 
 
-def _bones(clip: Compared) -> Figures:
+def _bones(clip: Compared) -> Metrics:
     angles_TB = metrics.bone_angles(clip.fitted_TK3, clip.true_TK3, list(ARM_BONES.values()))
     return {
         bone: {
@@ -187,7 +187,7 @@ def _bones(clip: Compared) -> Figures:
     }
 
 
-def _correlations(clip: Compared) -> Figures:
+def _correlations(clip: Compared) -> Metrics:
     def gap(points_TKC: np.ndarray) -> np.ndarray:
         upper, lower = INNER_LIPS
         return np.linalg.norm(points_TKC[:, upper] - points_TKC[:, lower], axis=1)

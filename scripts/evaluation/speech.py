@@ -16,29 +16,34 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluation.page import Figures
-from evaluation.speech_lips import sync_figures
-from evaluation.speech_measures import GENERATED, Measured, in_a_row, measure
-from evaluation.speech_picture import kept_on_disk, mean, recorded_frames
-from evaluation.speech_plot import write_plot
+from evaluation.lip_sync import sync_metrics, write_plot
+from evaluation.speech_metrics import (
+    GENERATED,
+    Measured,
+    in_a_row,
+    kept_on_disk,
+    mean,
+    measure,
+    recorded_frames,
+)
 from evaluation.speech_trials import Made, Trial, dataset_of, file_name, make, trials
+from evaluation.tables import REAL, Metrics
 from evaluation.video_landmarks import found_points
-from evaluation.video_table import REAL
 from speech2video.data.motion import FPS
-from speech2video.models import speaker
-from speech2video.models.pose2video import read_options
-from speech2video.models.speaker import POSE2VIDEO, Speaker
-from speech2video.options.evaluate_speech_options import EvaluateSpeechOptions
-from speech2video.options.test_options import TestOptions
-from speech2video.util.audio import load_wave
-from speech2video.util.checkpoint_folder import OPTIONS, for_use
-from speech2video.util.video import write_video
-from speech2video.util.video_reader import read_frames
+from speech2video.models.pipelines import speaker
+from speech2video.models.pipelines.speaker import POSE2VIDEO, Speaker
+from speech2video.models.pose2video.renderer import read_options
+from speech2video.options.evaluation import EvaluateSpeechOptions
+from speech2video.options.inference import InferenceOptions
+from speech2video.util.audio.audio_io import load_audio
+from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
+from speech2video.util.video.reader import read_frames
+from speech2video.util.video.writer import write_video
 
 Lists = dict[str, dict[str, list]]
 
 
-def evaluate(options: EvaluateSpeechOptions) -> Figures:
+def evaluate(options: EvaluateSpeechOptions) -> Metrics:
     """Return tables of lips, mouth, hands and picture; write plots and videos.
 
     Raises:
@@ -48,7 +53,7 @@ def evaluate(options: EvaluateSpeechOptions) -> Figures:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     painter = options.checkpoints / options.name / POSE2VIDEO
-    trained = read_options(for_use(painter) / OPTIONS)
+    trained = read_options(resolve_checkpoint(painter) / OPTIONS_FILE)
     dataset = dataset_of(options, trained)
     how = _how(options, dataset)
     loaded = speaker.load(how, torch.device(options.device))
@@ -71,7 +76,7 @@ class _Judge:
     def see(self, trial: Trial, made: Made) -> None:
         """Measure one speech, draw its plot, and show it beside its recording."""
         name, output = trial.speech.stem, self._options.output
-        wave_S = load_wave(trial.speech.sound)
+        audio_S = load_audio(trial.speech.audio)
         with tempfile.TemporaryFile() as one, tempfile.TemporaryFile() as other:
             count = len(made.points_TK3)
             if trial.video is not None:
@@ -82,22 +87,22 @@ class _Judge:
             found = {}
             if self._options.landmarks:
                 found = {system: found_points(video) for system, video in frames.items()}
-            self.measured[name] = measure(trial, made, frames, found, wave_S)
+            self.measured[name] = measure(trial, made, frames, found, audio_S)
             self._videos[name] = f"{file_name(name)}.mp4"
             if trial.video is not None:
                 pairs = zip(frames[REAL], frames[GENERATED], strict=True)
                 beside = (np.concatenate(pair, axis=2) for pair in pairs)
-                path, sound = output / self._videos[name], trial.speech.sound
-                write_video(path, beside, fps=FPS, audio=sound)
+                path, audio = output / self._videos[name], trial.speech.audio
+                write_video(path, beside, fps=FPS, audio=audio)
         self._plots[name] = f"{file_name(name)}.svg"
-        write_plot(output / self._plots[name], wave_S, self.measured[name].openings)
+        write_plot(output / self._plots[name], audio_S, self.measured[name].openings)
 
-    def figures(self) -> Figures:
+    def figures(self) -> Metrics:
         """Return tables over all speeches, one of each speech, and what there is to be seen."""
         curves, tables = _by_system(self.measured.values())
         lips = {
             f"lips_with_{reference}": {
-                system: sync_figures(found) for system, found in systems.items()
+                system: sync_metrics(found) for system, found in systems.items()
             }
             for reference, systems in curves.items()
         }
@@ -125,17 +130,17 @@ def _by_system(measured: Iterable[Measured]) -> tuple[Lists, Lists]:
     return curves, tables
 
 
-def _means(rows: list[Figures]) -> Figures:
+def _means(rows: list[Metrics]) -> Metrics:
     """Return the mean over speeches of each figure, of those that have it."""
     names = dict.fromkeys(name for row in rows for name in row)
     values = {name: [row[name] for row in rows if row.get(name) is not None] for name in names}
     return {name: mean(np.array(known, float)) for name, known in values.items()}
 
 
-def _how(options: EvaluateSpeechOptions, dataset: Path | None) -> TestOptions:
+def _how(options: EvaluateSpeechOptions, dataset: Path | None) -> InferenceOptions:
     """Return how `test.py` would be asked to say it."""
     says = dataset is not None and any(dataset.glob("*/words.csv"))
-    return TestOptions(
+    return InferenceOptions(
         name=options.name,
         checkpoints=options.checkpoints,
         body=options.body,
@@ -144,18 +149,18 @@ def _how(options: EvaluateSpeechOptions, dataset: Path | None) -> TestOptions:
         gestures=options.gestures,
         seed=options.seed,
         smooth=options.smooth,
-        articulation=options.articulation,
+        face_motion_scale=options.face_motion_scale,
         device=options.device,
         precision=options.precision,
         threads=options.threads,
     )
 
 
-def _about(options: EvaluateSpeechOptions, loaded: Speaker, judge: _Judge) -> Figures:
+def _about(options: EvaluateSpeechOptions, loaded: Speaker, judge: _Judge) -> Metrics:
     frames = sum(one.frames for one in judge.measured.values())
     return {
         "about": {
-            "speaker": loaded.made_of,
+            "speaker": loaded.provenance,
             "speeches": " ".join(judge.measured),
             "seconds": frames / FPS,
             "size": f"{loaded.size[0]}x{loaded.size[1]}",

@@ -7,23 +7,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speech2video.data.clip import Clip, clips_of
-from speech2video.data.held_out import divide
+from speech2video.data.clip import Clip, list_clips
 from speech2video.data.motion import FPS
-from speech2video.data.motion_file import read_motion
-from speech2video.data.pose_video import PoseVideo, load_pose_video
-from speech2video.models.pipeline import make_video
-from speech2video.models.pose2video import PaintingOptions
-from speech2video.models.speaker import Speaker
-from speech2video.options.evaluate_speech_options import EvaluateSpeechOptions
-from speech2video.options.test_options import TestOptions
-from speech2video.options.train_pose2video_options import TrainPose2VideoOptions
-from speech2video.util.audio import read_audio, write_wave
+from speech2video.data.motion_io import read_motion
+from speech2video.data.pose2video.clip import PoseVideo, load_pose_video
+from speech2video.data.splits import split_clips
+from speech2video.models.pipelines.body_video import make_video
+from speech2video.models.pipelines.speaker import Speaker
+from speech2video.models.pose2video.renderer import RendererOptions
+from speech2video.options.evaluation import EvaluateSpeechOptions
+from speech2video.options.inference import InferenceOptions
+from speech2video.options.pose2video import TrainPose2VideoOptions
+from speech2video.util.audio.audio_io import read_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
-from speech2video.util.metrics.lips import lip_opening
-from speech2video.util.speech_source import Speech
-from speech2video.util.transcript import Word, read_words
+from speech2video.util.metrics.points import lip_opening
+from speech2video.util.text.speech_source import Speech
+from speech2video.util.text.transcript import Word, read_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Made:
     points_TK2: np.ndarray
 
 
-def dataset_of(options: EvaluateSpeechOptions, trained: PaintingOptions) -> Path | None:
+def dataset_of(options: EvaluateSpeechOptions, trained: RendererOptions) -> Path | None:
     """Return where the clips to say are: --dataset, or else, without --audio, the run's own.
 
     Raises:
@@ -73,7 +73,7 @@ def dataset_of(options: EvaluateSpeechOptions, trained: PaintingOptions) -> Path
 def trials(
     options: EvaluateSpeechOptions,
     dataset: Path | None,
-    trained: PaintingOptions,
+    trained: RendererOptions,
     speaker: Speaker,
     folder: Path,
 ) -> list[Trial]:
@@ -94,7 +94,7 @@ def trials(
     return found
 
 
-def make(loaded: Speaker, trial: Trial, how: TestOptions, output: Path, folder: Path) -> Made:
+def make(loaded: Speaker, trial: Trial, how: InferenceOptions, output: Path, folder: Path) -> Made:
     """Make the video of a speech: into `folder` if it is to be shown beside its recording."""
     name = file_name(trial.speech.stem)
     video = (output if trial.video is None else folder) / f"{name}.mp4"
@@ -111,10 +111,10 @@ def file_name(name: str) -> str:
 
 
 def _videos(
-    options: EvaluateSpeechOptions, dataset: Path, trained: PaintingOptions, speaker: Speaker
+    options: EvaluateSpeechOptions, dataset: Path, trained: RendererOptions, speaker: Speaker
 ) -> list[PoseVideo]:
     names = options.held_out
-    clips = {clip.folder.name: clip for clip in clips_of(dataset, names)}
+    clips = {clip.folder.name: clip for clip in list_clips(dataset, names)}
     width, height = speaker.size
     seconds = 0.0
     if isinstance(trained, TrainPose2VideoOptions) and not names:
@@ -126,7 +126,7 @@ def _videos(
         for name in names or clips
     ]
     if seconds:
-        _, videos = divide(videos, held_out=(), seconds=seconds)
+        _, videos = split_clips(videos, held_out=(), seconds=seconds)
     if options.frames is not None:
         limit = options.frames
         videos = [video.part(0, limit) if len(video) > limit else video for video in videos]
@@ -138,7 +138,7 @@ def _of_clip(video: PoseVideo, options: EvaluateSpeechOptions, body: Body, folde
     begin, end = video.begin, video.begin + video.frames
     if not clip.audio.is_file():
         raise DataError(f"{clip.folder}: no {clip.audio.name} in it; somebody who speaks is needed")
-    sound = _cut(clip.audio, folder / f"{video.name}.wav", begin=begin, frames=video.frames)
+    audio = _cut(clip.audio, folder / f"{video.name}.wav", begin=begin, frames=video.frames)
     words = _words(clip, begin, end) if clip.words.is_file() else None
     truth_T = None
     if options.truth is not None:
@@ -149,7 +149,7 @@ def _of_clip(video: PoseVideo, options: EvaluateSpeechOptions, body: Body, folde
                 f"has {clip.info().frames}"
             )
     return Trial(
-        Speech(video.name, sound, words),
+        Speech(video.name, audio, words),
         video,
         points_of(clip.pose, body)[begin:end],
         None if truth_T is None else np.append(truth_T, truth_T[-1])[begin:end],
@@ -162,12 +162,12 @@ def _of_sound(path: Path, frames: int | None, folder: Path) -> Trial:
     return Trial(Speech(path.stem, _cut(path, folder / f"{path.stem}.wav", begin=0, frames=frames)))
 
 
-def _cut(sound: Path, cut: Path, *, begin: int, frames: int) -> Path:
+def _cut(audio: Path, cut: Path, *, begin: int, frames: int) -> Path:
     """Write what belongs to some frames of a sound, and return the file."""
-    chunks = list(read_audio(sound, start=begin / FPS, duration=frames / FPS))
+    chunks = list(read_audio(audio, start=begin / FPS, duration=frames / FPS))
     if not chunks:
-        raise DataError(f"{sound}: no sound from {begin / FPS:.1f} s on")
-    write_wave(cut, np.concatenate(chunks))
+        raise DataError(f"{audio}: no sound from {begin / FPS:.1f} s on")
+    write_audio(cut, np.concatenate(chunks))
     return cut
 
 
@@ -183,4 +183,4 @@ def _words(clip: Clip, begin: int, end: int) -> list[Word]:
 @torch.inference_mode()
 def points_of(path: Path, body: Body) -> np.ndarray:
     """Return a motion's points (T, 144, 3) in metres, all in the shape of one body."""
-    return body.points(read_motion(path).resampled().pose_vector(body)).numpy()
+    return body.points(read_motion(path).resample().pose_vector(body)).numpy()

@@ -13,26 +13,30 @@ import numpy as np
 import torch
 
 from evaluation import video_landmarks as landmarks
-from evaluation.page import Figures
-from evaluation.video_baselines import Baselines
-from evaluation.video_drift import drift
+from evaluation.tables import MODEL, REAL, FrameTable, Metrics, in_lines
+from evaluation.video_baselines import Baselines, drift
 from evaluation.video_pixels import WHOLE, Frames, boxes_of, measure_pixels, measure_with_networks
-from evaluation.video_table import MODEL, REAL, Table, in_lines
-from speech2video.data.frame_store import FrameStore
-from speech2video.data.held_out import divide
 from speech2video.data.motion import FPS
-from speech2video.data.pose_video import PoseVideo, load_pose_videos
-from speech2video.models import pose2video
-from speech2video.models.image_networks import WINDOW, ImageNetworks
-from speech2video.models.image_scores import FaceNetwork, cut_out, fvd, inception_scores
-from speech2video.models.pose2video import Pose2Video
-from speech2video.options.evaluate_video_options import EvaluateVideoOptions
-from speech2video.options.train_pose2video_options import TrainPose2VideoOptions
+from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos
+from speech2video.data.pose2video.frame_cache import FrameCache
+from speech2video.data.splits import split_clips
+from speech2video.models.evaluators.image_metrics import (
+    I3D_FRAMES,
+    FaceRecognitionNetwork,
+    ImageNetworks,
+    crop_boxes,
+    fvd,
+    inception_scores,
+)
+from speech2video.models.pose2video import renderer as pose2video
+from speech2video.models.pose2video.renderer import Pose2VideoRenderer
+from speech2video.options.evaluation import EvaluateVideoOptions
+from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.body.body_model import Body
-from speech2video.util.checkpoint_folder import OPTIONS, for_use
+from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.image import MS_SSIM_SIDE
-from speech2video.util.video import write_video
+from speech2video.util.video.writer import write_video
 
 NEAREST, MEAN = "nearest_pose", "mean_frame"
 BASELINES = (NEAREST, MEAN)
@@ -42,7 +46,7 @@ HEAD_SIDE = 128  # pixels a side of the heads that Inception sees
 ROLLOUT = "free: no past to begin with, then its own frames only"
 
 
-def evaluate(options: EvaluateVideoOptions) -> Figures:
+def evaluate(options: EvaluateVideoOptions) -> Metrics:
     """Return tables of the model and the baselines, and write a video of each held-out clip.
 
     Raises:
@@ -55,7 +59,7 @@ def evaluate(options: EvaluateVideoOptions) -> Figures:
     painter = pose2video.load(folder, device=options.device, dtype=DTYPES[options.precision])
     train, test = _videos(options, folder, painter)
     judge = _Judge(options)
-    baselines = Baselines(train, FrameStore(train, limit_bytes=CACHE))
+    baselines = Baselines(train, FrameCache(train, limit_bytes=CACHE))
     mean_3HW = baselines.mean_frame()
     videos = {}
     for video in test:
@@ -82,11 +86,11 @@ class _Judge:
     """What is said of all clips together."""
 
     def __init__(self, options: EvaluateVideoOptions) -> None:
-        self._options, self._table = options, Table()
+        self._options, self._table = options, FrameTable()
         self._networks = ImageNetworks(options.networks, device=options.device)
         self._face = None
         if options.face_network is not None:
-            self._face = FaceNetwork(
+            self._face = FaceRecognitionNetwork(
                 options.face_network, size=options.face_size, device=options.device
             )
         self._hands, self._side = 0, 0
@@ -102,7 +106,7 @@ class _Judge:
         if self._options.landmarks:
             self._find_landmarks(frames, video)
 
-    def figures(self) -> Figures:
+    def figures(self) -> Metrics:
         """Return means over all frames of all clips, what is beaten for sure, what is absent."""
         figures = self._table.means()
         for part, scores in self._distributions().items():
@@ -116,7 +120,7 @@ class _Judge:
     def _look(self, frames: Frames, video: PoseVideo) -> None:
         (boxes,) = boxes_of(video, "head")
         for system, video_T3HW in frames.items():
-            heads = cut_out(video_T3HW, boxes, HEAD_SIDE)
+            heads = crop_boxes(video_T3HW, boxes, HEAD_SIDE)
             for part, pictures in ((WHOLE, video_T3HW), ("head", heads)):
                 seen = self._networks.inception(pictures) if len(pictures) else None
                 if seen is not None:
@@ -139,9 +143,9 @@ class _Judge:
                 if system != REAL or name.endswith("to_asked"):
                     self._table.add("landmarks", name, system, values_T)
 
-    def _distributions(self) -> Figures:
+    def _distributions(self) -> Metrics:
         """Return FID, KID, IS and FVD, which are of all frames together."""
-        parts: Figures = {}
+        parts: Metrics = {}
         for part in (WHOLE, "head"):
             seen = {
                 system: tuple(map(np.concatenate, zip(*features, strict=True)))
@@ -163,7 +167,7 @@ class _Judge:
         if self._side < MS_SSIM_SIDE:
             absent["ms_ssim"] = f"pictures of {self._side} pixels; {MS_SSIM_SIDE} are needed"
         if "fvd" not in absent and ("video", REAL) not in self._features:
-            absent["fvd"] = f"no clip has {WINDOW} frames"
+            absent["fvd"] = f"no clip has {I3D_FRAMES} frames"
         if self._face is None:
             absent["identity_similarity"] = "no --face_network"
         if not self._options.landmarks:
@@ -172,10 +176,10 @@ class _Judge:
 
 
 def _videos(
-    options: EvaluateVideoOptions, folder: Path, painter: Pose2Video
+    options: EvaluateVideoOptions, folder: Path, painter: Pose2VideoRenderer
 ) -> tuple[list[PoseVideo], list[PoseVideo]]:
     """Return what the run trained on and what it held out, the latter no longer than asked for."""
-    trained = pose2video.read_options(for_use(folder) / OPTIONS)
+    trained = pose2video.read_options(resolve_checkpoint(folder) / OPTIONS_FILE)
     ours = isinstance(trained, TrainPose2VideoOptions)
     dataset = options.dataset or (trained.dataset if ours else None)
     if dataset is None:
@@ -186,7 +190,7 @@ def _videos(
     width, height = (painter.width, painter.height) if painter.width else options.size
     names = {*trained.clips, *options.held_out} if ours and trained.clips else ()
     videos = load_pose_videos(dataset, body, width=width, height=height, names=names)
-    train, test = divide(
+    train, test = split_clips(
         videos,
         held_out=options.held_out or trained.held_out,
         seconds=trained.held_out_seconds if ours else 0.0,
@@ -205,16 +209,18 @@ def _space(file, video: PoseVideo) -> dict[str, np.ndarray]:
 
 
 def _real(video: PoseVideo) -> Iterator[np.ndarray]:
-    store = FrameStore([video], limit_bytes=CACHE)
+    store = FrameCache([video], limit_bytes=CACHE)
     return (store.frames(0, [t])[0] for t in range(len(video)))
 
 
-def _rollout(painter: Pose2Video, video: PoseVideo) -> Iterator[np.ndarray]:
+def _rollout(painter: Pose2VideoRenderer, video: PoseVideo) -> Iterator[np.ndarray]:
     size = video.framing.width, video.framing.height
     return painter.frames(painter.maps(video.points_TK2, size=size))
 
 
-def _side_by_side(painter: Pose2Video, video: PoseVideo, frames: Frames) -> Iterator[np.ndarray]:
+def _side_by_side(
+    painter: Pose2VideoRenderer, video: PoseVideo, frames: Frames
+) -> Iterator[np.ndarray]:
     """Yield map, painted and real frame beside each other."""
     maps = painter.maps(video.points_TK2, size=(video.framing.width, video.framing.height))
     for three in zip(maps, frames[MODEL], frames[REAL], strict=True):
@@ -228,10 +234,10 @@ def _plain(name: str) -> str:
 
 def _about(
     options: EvaluateVideoOptions,
-    painter: Pose2Video,
+    painter: Pose2VideoRenderer,
     train: list[PoseVideo],
     test: list[PoseVideo],
-) -> Figures:
+) -> Metrics:
     framing = test[0].framing
     return {
         "about": {

@@ -1,11 +1,16 @@
 """What pose to video must beat: the training frame of the nearest pose, and their mean."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from speech2video.data.frame_store import FrameStore
-from speech2video.data.pose_video import PoseVideo
+from evaluation.tables import Metrics, mean
+from speech2video.data.motion import FPS
+from speech2video.data.pose2video.clip import PoseVideo
+from speech2video.data.pose2video.frame_cache import FrameCache
+from speech2video.models.pose2video.renderer import Pose2VideoRenderer
 from speech2video.util.body.skeleton import (
     IBUG68,
     LEFT_HAND_JOINTS,
@@ -14,6 +19,7 @@ from speech2video.util.body.skeleton import (
     RIGHT_TIPS,
     indices,
 )
+from speech2video.util.metrics import image as metrics
 
 MOST_AVERAGED = 2000  # frames, spread evenly over all
 COMPARED = 256  # poses compared with all training poses at once
@@ -37,7 +43,7 @@ class Baselines:
         store: of their frames.
     """
 
-    def __init__(self, train: Sequence[PoseVideo], store: FrameStore) -> None:
+    def __init__(self, train: Sequence[PoseVideo], store: FrameCache) -> None:
         self._train, self._store = train, store
         self._places = [(i, t) for i, video in enumerate(train) for t in range(len(video))]
         width = [
@@ -88,3 +94,75 @@ class Baselines:
             for which, weight in PARTS.values()
         ]
         return np.concatenate(parts, 1).astype(np.float64)
+
+
+# Whether a long video ends as it began: a loop of held-out poses, painted for minutes.
+
+MINUTE = 60 * FPS  # frames
+EVERY = 5  # frames; one of so many is measured
+STATM = Path("/proc/self/statm")  # Linux: pages of memory, those in use second
+
+
+def drift(
+    painter: Pose2VideoRenderer, video: PoseVideo, *, minutes: float, limit_bytes: int
+) -> Metrics:
+    """Return figures of each minute of a video painted from a clip's poses, and last over first.
+
+    The poses go forwards, then backwards, and again: a loop without a jump. Each frame is compared
+    with the real one of the same pose. Sharpness is a share of the real frame's. Memory is the most
+    that was in use in that minute, MB, None where the system does not say. Of less than two minutes
+    the halves are taken in place of minutes.
+    """
+    count = max(2, round(minutes * MINUTE))
+    window = min(MINUTE, count // 2)
+    rows: list[list[tuple[float, ...]]] = [[] for _ in range(count // window)]
+    for t, (number, frame) in enumerate(_painted(painter, video, count)):
+        if t % EVERY == 0 or window < MINUTE:
+            if t == 0:
+                store = FrameCache([video], limit_bytes=limit_bytes)
+            real = store.frames(0, [number]).transpose(0, 3, 1, 2)
+            rows[min(t // window, len(rows) - 1)].append(_measured(frame[None], real))
+    names = ("psnr_db", "ssim", "sharpness", "memory_mb")
+    table = {}
+    for number, row in enumerate(rows):
+        columns = np.array(row, float).T
+        values = [mean(column) for column in columns[:3]]
+        peak = float(columns[3].max())
+        values.append(peak if np.isfinite(peak) else None)
+        table[f"from {number * window / FPS:g} s"] = dict(zip(names, values, strict=True))
+    first, *_, last = table.values()
+    table["last over first"] = {
+        name: last[name] / first[name] if first[name] and last[name] is not None else None
+        for name in names
+    }
+    return {"minutes": count / MINUTE, "loop": video.name, "by_time": table}
+
+
+def back_and_forth(count: int, frames: int) -> Iterator[int]:
+    """Yield `count` frame numbers: 0 to `frames` − 1, back again without repeating an end, on."""
+    period = max(2 * (frames - 1), 1)
+    for t in range(count):
+        yield min(t % period, period - t % period)
+
+
+def _painted(
+    painter: Pose2VideoRenderer, video: PoseVideo, count: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (number of the clip's frame, painted frame), one at a time."""
+    size = video.framing.width, video.framing.height
+    points = (video.points_TK2[number] for number in back_and_forth(count, len(video)))
+    painted = painter.frames(painter.maps(points, size=size))
+    yield from zip(back_and_forth(count, len(video)), painted, strict=True)
+
+
+def _measured(frame_13HW: np.ndarray, real_13HW: np.ndarray) -> tuple[float, ...]:
+    sharpness = metrics.sharpness(frame_13HW)[0] / max(metrics.sharpness(real_13HW)[0], 1e-9)
+    similar = metrics.psnr(frame_13HW, real_13HW)[0], metrics.ssim(frame_13HW, real_13HW)[0]
+    return (*similar, sharpness, _memory_mb())
+
+
+def _memory_mb() -> float:
+    """Return the memory in use now, MB; NaN where it is not known."""
+    if not STATM.is_file():
+        return float("nan")
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from evaluation.video_table import mean_of_known
-from speech2video.data.keypoints import FOUND, PARTS
+from evaluation.tables import mean_of_known
+from speech2video.data.keypoints import MIN_CONFIDENCE, PART_POINTS
 from speech2video.data.motion import FPS
-from speech2video.data.preprocessing.mediapipe_keypoints import detect_keypoints
+from speech2video.data.preprocessing.detection.mediapipe_keypoints import detect_keypoints
 from speech2video.util.body.skeleton import POINTS, indices
 from speech2video.util.errors import DataError
-from speech2video.util.metrics.lips import EYE_CORNERS, LIPS, correlation, lip_opening
+from speech2video.util.metrics.points import EYE_CORNERS, LIPS, correlation, lip_opening
 
 BODY = indices(("left_shoulder", "right_shoulder", "left_elbow", "right_elbow"))
-HANDS = (PARTS["left_hand"], PARTS["right_hand"])
+HANDS = (PART_POINTS["left_hand"], PART_POINTS["right_hand"])
 
 
 def found_points(frames_T3HW: np.ndarray) -> np.ndarray:
@@ -21,7 +21,7 @@ def found_points(frames_T3HW: np.ndarray) -> np.ndarray:
         keypoints = detect_keypoints(frames_T3HW, width=width, height=height, fps=FPS)
     except DataError:  # nobody in any frame
         return np.full((len(frames_T3HW), len(POINTS), 2), np.nan, np.float32)
-    sure_TK1 = keypoints.points_TK3[..., 2:] >= FOUND
+    sure_TK1 = keypoints.points_TK3[..., 2:] >= MIN_CONFIDENCE
     return np.where(sure_TK1, keypoints.points_TK3[..., :2], np.nan)
 
 
@@ -49,8 +49,8 @@ def landmark_scores(
         "mouth_error_to_asked": _distance(mouths[0], mouths[2]) / eye,
         "body_error": _distance(found_TK2[:, BODY], real_TK2[:, BODY]) / eye,
         "hands_error": mean_of_known(apart_T),
-        "face_again": _again(found_TK2[:, PARTS["face"]], real_TK2[:, PARTS["face"]]),
-        "body_again": _again(found_TK2[:, PARTS["body"]], real_TK2[:, PARTS["body"]]),
+        "face_again": _again(found_TK2[:, PART_POINTS["face"]], real_TK2[:, PART_POINTS["face"]]),
+        "body_again": _again(found_TK2[:, PART_POINTS["body"]], real_TK2[:, PART_POINTS["body"]]),
         "hands_again": mean_of_known(hands_T),
     }
 

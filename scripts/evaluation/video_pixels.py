@@ -4,13 +4,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from evaluation.video_table import REAL, Table, mean_of_known
-from speech2video.data.pose_video import PoseVideo
-from speech2video.models.image_networks import ImageNetworks
-from speech2video.models.image_scores import FaceNetwork, cut_out
+from evaluation.tables import REAL, FrameTable, mean_of_known
+from speech2video.data.pose2video.clip import PoseVideo
+from speech2video.models.evaluators.image_metrics import (
+    FaceRecognitionNetwork,
+    ImageNetworks,
+    crop_boxes,
+)
+from speech2video.util.body.skeleton import boxes_visible, region_boxes
 from speech2video.util.metrics import image as metrics
-from speech2video.util.optical_flow import dis_flow, flow_trust
-from speech2video.util.regions import region_boxes, visible
+from speech2video.util.video.optical_flow import dis_flow, flow_trust
 
 WHOLE = "whole_frame"
 PARTS = {
@@ -33,10 +36,10 @@ def boxes_of(video: PoseVideo, part: str) -> Boxes:
         return [None]
     size = {"width": video.framing.width, "height": video.framing.height}
     found = [region_boxes(video.points_TK2, region) for region in PARTS[part]]
-    return [np.where(visible(boxes, **size)[:, None], boxes, np.nan) for boxes in found]
+    return [np.where(boxes_visible(boxes, **size)[:, None], boxes, np.nan) for boxes in found]
 
 
-def measure_pixels(table: Table, frames: Frames, video: PoseVideo) -> None:
+def measure_pixels(table: FrameTable, frames: Frames, video: PoseVideo) -> None:
     """Measure one clip: how near to the real frames, how sharp, how steady."""
     boxes = {part: boxes_of(video, part) for part in PARTS}
     count, _, height, width = frames[REAL].shape
@@ -56,11 +59,11 @@ def measure_pixels(table: Table, frames: Frames, video: PoseVideo) -> None:
 
 
 def measure_with_networks(
-    table: Table,
+    table: FrameTable,
     frames: Frames,
     video: PoseVideo,
     networks: ImageNetworks,
-    face: FaceNetwork | None,
+    face: FaceRecognitionNetwork | None,
     face_size: int,
 ) -> None:
     """Measure one clip: perceptual distance, and whether the head is the same person's."""
@@ -128,7 +131,7 @@ def _of_crops(
         there_T, pair = np.ones(len(real_T3HW), bool), (mine_T3HW, real_T3HW)
     else:
         there_T = np.isfinite(boxes_T4).all(1)
-        pair = tuple(cut_out(video, boxes_T4, size) for video in (mine_T3HW, real_T3HW))
+        pair = tuple(crop_boxes(video, boxes_T4, size) for video in (mine_T3HW, real_T3HW))
     values = measure(*pair)
     if values is not None:
         values_T[there_T] = values

@@ -4,20 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from speech2video.models.ema import Ema
-from speech2video.models.registry import GENERATORS, MODELS, find
+from speech2video.models.optim import Ema
+from speech2video.models.registry import GENERATORS, MODELS, load_class
 from speech2video.util.errors import OptionError
 
 
 def test_names_lead_to_classes() -> None:
-    assert find({"a": "speech2video.models.ema:Ema"}, "a") is Ema
+    assert load_class({"a": "speech2video.models.optim:Ema"}, "a") is Ema
     for table in (GENERATORS, MODELS):
-        assert all(isinstance(find(table, name), type) for name in table)
+        assert all(isinstance(load_class(table, name), type) for name in table)
 
 
 def test_unknown_name_is_answered_with_the_known() -> None:
     with pytest.raises(OptionError, match="fats: no such name; known are fast, slow"):
-        find({"slow": "x:X", "fast": "y:Y"}, "fats")
+        load_class({"slow": "x:X", "fast": "y:Y"}, "fats")
 
 
 def test_the_table_loads_no_torch() -> None:

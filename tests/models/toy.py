@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from speech2video.data.training_loader import Item, training_loader
+from speech2video.data.loader import SampleIndex, training_loader
 from speech2video.models.base_model import BaseModel
-from speech2video.models.losses.adversary import Adversary
-from speech2video.models.mixed_precision import Precision
-from speech2video.models.training import fit, session
-from speech2video.options.base_options import option
-from speech2video.options.training_options import TrainingOptions
+from speech2video.models.gan import GANDiscriminator
+from speech2video.models.optim import Precision
+from speech2video.models.trainer import fit, training_session
+from speech2video.options.base import option
+from speech2video.options.training import TrainingOptions
 from speech2video.util.distributed import main_process_first
 from speech2video.util.errors import DataError, run_command
 
@@ -36,7 +36,7 @@ class ToyOptions(TrainingOptions):
     spoil: int = option(-1, "step whose loss is NaN", group="toy")
 
 
-class ToyData(Dataset):
+class ToyDataset(Dataset):
     """Noisy points of a fixed map, the noise drawn anew each time an item comes up."""
 
     def __init__(self, length: int = 22, *, noise: float = 0.1) -> None:
@@ -48,19 +48,19 @@ class ToyData(Dataset):
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, item: Item) -> dict[str, np.ndarray]:
+    def __getitem__(self, item: SampleIndex) -> dict[str, np.ndarray]:
         noise = self.noise * item.rng().normal(size=INPUTS).astype(np.float32)
         return {"x": self.x[item.index] + noise, "y": self.y[item.index]}
 
 
-class BrokenData(ToyData):
+class BrokenDataset(ToyDataset):
     """A data set whose files are no good."""
 
-    def __getitem__(self, item: Item) -> dict[str, np.ndarray]:
+    def __getitem__(self, item: SampleIndex) -> dict[str, np.ndarray]:
         raise DataError("clip_7/pose.npz: broken")
 
 
-class Scales(nn.Module):
+class ToyDiscriminator(nn.Module):
     """A discriminator of two scales with one layer of features each."""
 
     def __init__(self, inputs: int = INPUTS + OUTPUTS) -> None:
@@ -77,20 +77,22 @@ class ToyModel(BaseModel):
     """Two layers with dropout, an average, and an adversary."""
 
     def __init__(self, options: ToyOptions, device: torch.device | str = "cpu") -> None:
-        super().__init__(device=device, clip=options.clip)
+        super().__init__(device=device, grad_clip=options.grad_clip)
         self.options, self.precision = options, Precision(options.precision)
         network = nn.Sequential(
             nn.Linear(INPUTS, options.width), nn.Dropout(options.dropout), nn.Tanh()
         ).append(nn.Linear(options.width, OUTPUTS))
-        self.add_network("network", self.precision.cast(network), ema_decay=options.ema)
+        self.add_network("network", self.precision.to_dtype(network), ema_decay=options.ema)
         self.optimizers["network"] = self._adam(network)
         if options.adversary:
-            judge = self.precision.cast(Scales().to(device))
-            self.add_adversary("toy", Adversary(judge, self._adam(judge), clip=options.clip))
+            judge = self.precision.to_dtype(ToyDiscriminator().to(device))
+            self.add_discriminator(
+                "toy", GANDiscriminator(judge, self._adam(judge), grad_clip=options.grad_clip)
+            )
         self.seen_epochs: list[int] = []
 
     def _adam(self, network: nn.Module) -> torch.optim.Optimizer:
-        rate = self.options.learning_rate
+        rate = self.options.lr
         return self.precision.optimizer(
             network.parameters(), lambda p: torch.optim.Adam(p, lr=rate, betas=(0.5, 0.99))
         )
@@ -98,49 +100,49 @@ class ToyModel(BaseModel):
     def on_epoch(self, epoch: int) -> None:
         self.seen_epochs.append(epoch)
         for group in self.optimizers["network"].param_groups:
-            group["lr"] = self.options.learning_rate * 0.9**epoch
+            group["lr"] = self.options.lr * 0.9**epoch
 
     def training_step(self, batch: dict[str, Tensor]) -> dict[str, float | Tensor]:
         time.sleep(self.options.pause)
         if self.step == self.options.terminated:
             signal.raise_signal(signal.SIGTERM)
-        x, y = (self.precision.cast(batch[name]) for name in ("x", "y"))
+        x, y = (self.precision.to_dtype(batch[name]) for name in ("x", "y"))
         with self.precision.autocast(self.device):
             made = self.net("network")(x)
         loss = (made.float() - y.float()).square().mean()
         losses: dict[str, float | Tensor] = {"squared": loss}
-        for name, adversary in self.adversaries.items():
+        for name, adversary in self.discriminators.items():
             real, fake = torch.cat([x, y], 1), torch.cat([x, made], 1)
             losses[f"d_{name}"] = adversary.update(real, fake)
             gan, matching = adversary.generator_losses(real, fake)
             loss = loss + 0.1 * gan + 0.1 * matching
         if self.step == self.options.spoil:
             loss = losses["squared"] = loss * float("nan")
-        self.descend("network", loss)
+        self.backward_and_step("network", loss)
         return losses
 
     def validate(self, batches: list, page: object) -> dict[str, float]:
         torch.rand(3)  # what validation draws must not matter
         errors = [
-            (self.net("network")(self.precision.cast(b["x"])).float() - b["y"]).square().mean()
+            (self.net("network")(self.precision.to_dtype(b["x"])).float() - b["y"]).square().mean()
             for b in batches
         ]
-        page.pictures(self.step, {"noise": torch.rand(2, 3, 8, 8)})
+        page.images(self.step, {"noise": torch.rand(2, 3, 8, 8)})
         return {"error": float(torch.stack(errors).mean())}
 
 
 def validation_batches() -> list[dict[str, Tensor]]:
     """Return one batch without noise."""
-    data = ToyData(noise=0.0)
+    data = ToyDataset(noise=0.0)
     return [{"x": torch.from_numpy(data.x), "y": torch.from_numpy(data.y)}]
 
 
-def train(options: ToyOptions, data: ToyData | None = None) -> ToyModel:
+def train(options: ToyOptions, data: ToyDataset | None = None) -> ToyModel:
     """Train the toy by its options; return it."""
     torch.set_num_threads(1)
-    with session(options) as device:
+    with training_session(options) as device:
         with main_process_first():
-            data = data or ToyData()
+            data = data or ToyDataset()
         model = ToyModel(options, device)
         loader = training_loader(
             data,
@@ -155,7 +157,7 @@ def train(options: ToyOptions, data: ToyData | None = None) -> ToyModel:
 def toy_options(checkpoints: Path, **values: object) -> ToyOptions:
     """Return options of a short run."""
     given = {"steps": 30, "batch_size": 4, "save_every": 7, "validate_every": 10, "device": "cpu"}
-    given |= {"name": "toy", "dataset": Path("nowhere"), "learning_rate": 0.01}
+    given |= {"name": "toy", "dataset": Path("nowhere"), "lr": 0.01}
     return ToyOptions(checkpoints=checkpoints, **(given | values))
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import build_dictionary as build_dictionary_script
 import pytest
 
-from speech2video.data.clip import clips_of
-from speech2video.data.gesture_dictionary import GestureDictionary
-from speech2video.data.gesture_proposals import propose, read_takes
-from speech2video.data.motion_file import read_motion
+from speech2video.data.clip import list_clips
+from speech2video.data.gestures.dictionary import GestureDictionary
+from speech2video.data.gestures.extraction import propose, read_mining_clips
+from speech2video.data.motion_io import read_motion
 from speech2video.util.body.body_model import Body
-from speech2video.util.transcript import Word
-from tests.data.gesture_examples import gesturing_clips
+from speech2video.util.text.transcript import Word
+from tests.data.gestures.gesture_examples import gesturing_clips
 from tests.shared import run_here
 
 
@@ -41,8 +41,8 @@ def test_the_gesture_is_found(
 
 
 def test_what_was_predicted_is_no_gesture(dataset: tuple[Path, list[Word]], body: Body) -> None:
-    clips = clips_of(dataset[0])
-    takes = read_takes(clips, body, lambda clip: read_motion(clip.pose).pose_vector(body))
+    clips = list_clips(dataset[0])
+    takes = read_mining_clips(clips, body, lambda clip: read_motion(clip.pose).pose_vector(body))
     dictionary, _ = propose(takes, body)
     assert not dictionary.entries
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from speech2video.data.motion import FPS, from_pose_vector
-from speech2video.data.motion_file import write_motion
-from speech2video.util.audio import write_wave
+from speech2video.data.motion import FPS, motion_from_pose
+from speech2video.data.motion_io import write_motion
+from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE
 from tests.shared import DATA, ROOT, cases, run_here
@@ -37,9 +37,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
     folder = tmp_path_factory.mktemp("clip")
     torch.manual_seed(0)
     pose = torch.randn(1, POSE_SIZE) * torch.linspace(0, 0.2, FRAMES).unsqueeze(1)
-    write_motion(folder / "pose.npz", from_pose_vector(pose, body))
+    write_motion(folder / "pose.npz", motion_from_pose(pose, body))
     time = np.arange(FRAMES * 640) / 16000
-    write_wave(folder / "audio.wav", np.sin(2 * np.pi * 440 * time).astype(np.float32) / 2, 16000)
+    write_audio(folder / "audio.wav", np.sin(2 * np.pi * 440 * time).astype(np.float32) / 2, 16000)
     return folder
 
 
@@ -48,13 +48,13 @@ def read(path: Path) -> tuple[np.ndarray, float]:
     with av.open(str(path)) as file:
         frames = np.stack([f.to_ndarray(format="rgb24") for f in file.decode(video=0)])
     with av.open(str(path)) as file:
-        sound = file.streams.audio
-        seconds = float(sound[0].duration * sound[0].time_base) if sound else 0.0
+        audio = file.streams.audio
+        seconds = float(audio[0].duration * audio[0].time_base) if audio else 0.0
     return frames, seconds
 
 
 @pytest.mark.parametrize(
-    "extra", [(), ("--style", "vid2vid_authors"), ("--clamp",), ("--mesh",)], ids=str
+    "extra", [(), ("--map_style", "vid2vid_authors"), ("--clamp",), ("--mesh",)], ids=str
 )
 def test_a_clip_becomes_a_video_with_its_sound(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: tuple

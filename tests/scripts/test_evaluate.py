@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from speech2video.data.clip import Clip, ClipInfo
-from speech2video.data.motion import from_pose_vector
-from speech2video.data.motion_file import write_motion
-from speech2video.data.preprocessing.fit_jacobian import POSE_STARTS
-from speech2video.util.audio import write_wave
+from speech2video.data.motion import motion_from_pose
+from speech2video.data.motion_io import write_motion
+from speech2video.data.preprocessing.fitting.jacobian import POSE_STARTS
+from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE
-from speech2video.util.camera import Camera
+from speech2video.util.rendering.camera import Camera
 from tests.shared import run_here
 
 FRAMES = 40
@@ -31,8 +31,8 @@ def talking() -> torch.Tensor:
 def write_clip(folder: Path, pose_TP: torch.Tensor, body: Body) -> None:
     folder.mkdir(parents=True)
     clip = Clip(folder)
-    write_motion(clip.pose, from_pose_vector(pose_TP, body, camera=CAMERA))
-    write_wave(clip.audio, np.zeros(640 * len(pose_TP), np.float32))
+    write_motion(clip.pose, motion_from_pose(pose_TP, body, camera=CAMERA))
+    write_audio(clip.audio, np.zeros(640 * len(pose_TP), np.float32))
     about = {"source": "a.mp4", "frames": len(pose_TP), "width": 256, "height": 256}
     clip.write_info(
         ClipInfo(**about, keypoints="none", body=body.name, people=1, words="none", notes=())

@@ -7,28 +7,37 @@ from typing import Any
 import evaluate
 import numpy as np
 import pytest
-from evaluation import face, face_bench
-from evaluation.face_landmarks import lip_curve, lip_figures, opening
-from evaluation.face_runs import load_runs
-from evaluation.face_speakers import (
+from evaluation import face
+from evaluation import face_metrics as face_bench
+from evaluation.face_metrics import lip_curve, lip_metrics, opening
+from evaluation.face_study import COMMENT
+from evaluation.face_systems import (
     LATE,
-    Cast,
     FaceSpeaker,
+    Systems,
+    contrasting_clip,
     fitted,
+    load_runs,
     mean_face,
-    somebody_else,
     spread,
 )
-from evaluation.face_study import COMMENT
-from evaluation.face_table import ClipTable
-from evaluation.speech_lips import LONGEST_LAG, loudness
+from evaluation.lip_sync import LONGEST_LAG, loudness
+from evaluation.tables import ClipTable
 
-from speech2video.data.face_recording import FaceRecording, divide_faces
-from speech2video.options.evaluate_face_options import EvaluateFaceOptions
+from speech2video.data.speech2face.clip import FaceRecording, split_faces
+from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.image import IDENTICAL_DB
 from tests.shared import run_here
-from tests.toy_faces import MOODS, PEOPLE, SIZE, Deaf, Knowing, ToyMesh, recordings
+from tests.toy_faces import (
+    SIZE,
+    SPEAKERS,
+    TOY_EMOTIONS,
+    ConstantFace,
+    OracleFace,
+    ToyMesh,
+    recordings,
+)
 
 CLIPS = 4
 
@@ -57,7 +66,7 @@ def judged(
     """Return metrics.json of a speaker that needs no checkpoint."""
     output, judges = folders
     monkeypatch.setattr(face, "load_runs", lambda _: (speaker, others or {}))
-    monkeypatch.setattr(face, "load_split", lambda *_: divide_faces(clips, held_out_speakers=held))
+    monkeypatch.setattr(face, "load_split", lambda *_: split_faces(clips, held_out_speakers=held))
     monkeypatch.setattr(face_bench, "LipReader", ToyMesh)
     arguments = ["--name", "toy", "--output", output, "--judges", judges, "--judge_steps", 60]
     arguments += ["--clips", CLIPS, "--draws", 20, "--seeds", 2, "--named", 3, "--swaps", 3]
@@ -69,8 +78,8 @@ def judged(
 def test_a_perfect_copy_has_perfect_figures(
     clips: list[FaceRecording], judges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    still = {"speech_and_still": Deaf()}
-    figures = judged(Knowing(), clips, (tmp_path, judges), monkeypatch, others=still)
+    still = {"speech_and_still": ConstantFace()}
+    figures = judged(OracleFace(), clips, (tmp_path, judges), monkeypatch, others=still)
     observed = figures["observed_people"]
     lips, picture = observed["lips"], observed["picture"]
     assert lips["opening_correlation"]["model"] == pytest.approx(1)
@@ -103,14 +112,14 @@ def test_a_perfect_copy_has_perfect_figures(
     assert probes["emotion_in_emotion_code"]["accuracy"] == 1
     assert probes["speaker_in_emotion_code"]["times_chance"] <= 1.5
     assert figures["named_emotions"]["all"]["recognised"] == 1
-    assert set(figures["named_emotions"]) == {*MOODS, "all"}
+    assert set(figures["named_emotions"]) == {*TOY_EMOTIONS, "all"}
     assert figures["emotion_of_another"]["swapped"]["feels_as_b"] == 1
     assert figures["emotion_of_another"]["swapped"]["seen_as_a"] == 1
     assert figures["emotion_of_another"]["as_heard"]["feels_as_b"] == 0
     sure = observed["model_for_sure"]
     assert sure["lips opening_correlation"]["better_than_still_by"]["low"] > 0.9
     assert all(row["deviation"] == 0 for row in observed["model_by_seed"].values())
-    assert set(observed["model_by_person"]) == set(PEOPLE)
+    assert set(observed["model_by_person"]) == set(SPEAKERS)
     assert figures["summary"]["voice_to_face_top_1"] == 1
     assert figures["summary"]["opening_correlation_with_still"] == 0
     assert {"fid", "lpips"} <= set(figures["absent"]) | set(observed["picture"])
@@ -119,14 +128,14 @@ def test_a_perfect_copy_has_perfect_figures(
 def test_who_hears_nothing_is_at_chance(
     clips: list[FaceRecording], judges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figures = judged(Deaf(), clips, (tmp_path, judges), monkeypatch)
+    figures = judged(ConstantFace(), clips, (tmp_path, judges), monkeypatch)
     observed = figures["observed_people"]
-    assert observed["identity"]["top_1"]["model"] == 1 / len(PEOPLE)  # of each one clip
+    assert observed["identity"]["top_1"]["model"] == 1 / len(SPEAKERS)  # of each one clip
     assert observed["lips"]["opening_correlation"]["model"] == 0
     assert observed["lips"]["lag_frames"]["model"] is None
     assert figures["voices"]["voice_one_of_two"] == pytest.approx(0.5, abs=0.3)
     assert figures["probes"]["speaker_in_identity_code"]["times_chance"] < 2.5
-    assert figures["named_emotions"]["all"]["recognised"] == pytest.approx(1 / len(MOODS))
+    assert figures["named_emotions"]["all"]["recognised"] == pytest.approx(1 / len(TOY_EMOTIONS))
     assert figures["named_emotions"]["all"]["identity_falls_by"] == pytest.approx(0)
 
 
@@ -135,22 +144,22 @@ def test_people_who_were_not_trained_on_have_tables_of_their_own(
 ) -> None:
     folders = (tmp_path, tmp_path / "judges")
     more = ("--clips", 2, "--judge_steps", 2, "--named", 0, "--swaps", 0, "--study", 0)
-    held = {"held": (PEOPLE[0],)}
-    figures = judged(Knowing(), clips, folders, monkeypatch, *more, "--no-landmarks", **held)
+    held = {"held": (SPEAKERS[0],)}
+    figures = judged(OracleFace(), clips, folders, monkeypatch, *more, "--no-landmarks", **held)
     unseen = figures["unseen_people"]
     assert unseen["clips"] == 2 and "top_1" not in unseen["identity"]
     assert "lips" not in unseen and "named_emotions" not in figures
     assert "user_study" not in figures and not (tmp_path / "study").exists()
     assert unseen["picture"]["psnr_db"]["model"] == IDENTICAL_DB
-    assert figures["about"]["people_trained_on"] == len(PEOPLE) - 1
+    assert figures["about"]["people_trained_on"] == len(SPEAKERS) - 1
 
 
 def test_raters_cannot_read_the_key(
     clips: list[FaceRecording], judges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     more = ("--clips", 2, "--named", 0, "--swaps", 0, "--no-landmarks", "--study", 2)
-    others = {"speech_and_still": Deaf()}
-    figures = judged(Knowing(), clips, (tmp_path, judges), monkeypatch, *more, others=others)
+    others = {"speech_and_still": ConstantFace()}
+    figures = judged(OracleFace(), clips, (tmp_path, judges), monkeypatch, *more, others=others)
     assert figures["user_study"]["result"] == "not done" and figures["user_study"]["pairs"] == 4
     key = json.loads((tmp_path / "study_key.json").read_text())
     page = (tmp_path / "study" / "index.html").read_text()
@@ -177,12 +186,12 @@ def test_lips_that_are_late_are_late_by_so_much(clips: list[FaceRecording]) -> N
 
 def test_lost_mouths_do_not_flatter(clips: list[FaceRecording]) -> None:
     real_TK2 = ToyMesh().points(clips[0].frames_T3HW)
-    sound_T = loudness(clips[0].wave_S, len(clips[0]))
-    lost = lip_figures(np.full_like(real_TK2, np.nan), real_TK2, sound_T)
+    sound_T = loudness(clips[0].audio_S, len(clips[0]))
+    lost = lip_metrics(np.full_like(real_TK2, np.nan), real_TK2, sound_T)
     assert lost["found"] == lost["opening_correlation"] == 0 and np.isnan(lost["mouth_distance"])
-    same = lip_figures(real_TK2, real_TK2, sound_T)
+    same = lip_metrics(real_TK2, real_TK2, sound_T)
     assert same["opening_correlation"] == pytest.approx(1) and same["mouth_distance"] == 0
-    nobody = lip_figures(real_TK2, np.full_like(real_TK2, np.nan), sound_T)
+    nobody = lip_metrics(real_TK2, np.full_like(real_TK2, np.nan), sound_T)
     assert np.isnan(nobody["opening_correlation"])
 
 
@@ -196,18 +205,18 @@ def test_frames_a_few_short_are_held(clips: list[FaceRecording]) -> None:
 
 
 def test_everybody_s_turn_comes_before_anybody_s_second(clips: list[FaceRecording]) -> None:
-    chosen = spread(clips, len(PEOPLE))
-    assert {r.speaker for r in chosen} == set(PEOPLE)
+    chosen = spread(clips, len(SPEAKERS))
+    assert {r.speaker for r in chosen} == set(SPEAKERS)
     assert len({r.emotion for r in spread(clips, 12)}) > 1
     assert spread(clips, None) == spread(clips, 1000) == clips
     for index, clip in enumerate(clips):
-        other = somebody_else(clips, index)
+        other = contrasting_clip(clips, index)
         assert other.speaker != clip.speaker and other.emotion != clip.emotion
 
 
 def test_the_cast_plays_what_it_says(clips: list[FaceRecording]) -> None:
     training = [r for r in clips if r.sentence != "s2"]
-    cast = Cast(training, Knowing(), {}, seeds=(0, 1, 2))
+    cast = Systems(training, OracleFace(), {}, seeds=(0, 1, 2))
     clip = next(r for r in clips if r.sentence == "s2")
     takes = {t.system: t.videos for t in cast.perform(clip, clips[-1])}
     assert [len(videos) for videos in takes.values()] == [1, 3, 1, 1, 1, 1]

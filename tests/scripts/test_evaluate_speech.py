@@ -9,35 +9,35 @@ import numpy as np
 import pytest
 import torch
 from evaluation import speech, speech_trials
-from evaluation.speech_lips import (
+from evaluation.lip_sync import (
     LONGEST_LAG,
     SAMPLES,
     lag_curve,
     loudness,
-    mouth_figures,
+    mouth_metrics,
     silences,
-    sync_figures,
+    sync_metrics,
 )
-from evaluation.speech_picture import found_shares, picture_figures, seen_hand_speed
+from evaluation.speech_metrics import found_shares, image_metrics, seen_hand_speed
 from evaluation.video_landmarks import HANDS
 
 from speech2video.data.clip import Clip, ClipInfo
-from speech2video.data.motion import from_pose_vector
-from speech2video.data.motion_file import read_motion, write_motion
-from speech2video.models.speaker import Speaker
-from speech2video.options.test_options import TestOptions
-from speech2video.util.audio import write_wave
+from speech2video.data.motion import motion_from_pose
+from speech2video.data.motion_io import read_motion, write_motion
+from speech2video.models.pipelines.speaker import Speaker
+from speech2video.options.inference import InferenceOptions
+from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import POINT_INDEX
-from speech2video.util.camera import Camera
-from speech2video.util.speech_source import Speech
-from speech2video.util.transcript import Word, write_words
-from speech2video.util.video import write_video
-from speech2video.util.video_reader import probe, read_frames
-from tests.picture_clips import moving
+from speech2video.util.rendering.camera import Camera
+from speech2video.util.text.speech_source import Speech
+from speech2video.util.text.transcript import Word, write_words
+from speech2video.util.video.reader import probe, read_frames
+from speech2video.util.video.writer import write_video
 from tests.shared import run_here
 from tests.tiny_speaker import AUTHORS, NAME, SIZE, voice
+from tests.video_clips import moving_texture
 
 FRAMES, SOURCE = 75, 96
 LATE = 3  # frames
@@ -60,9 +60,9 @@ def write_clip(folder: Path, body: Body, *, seed: int) -> None:
     opening_T = torch.from_numpy(random_walk(seed=seed)).float()
     pose_TP[:, POSE_SLICES["jaw"]][:, 0] = 0.3 * opening_T
     pose_TP[:, ARM_COLUMNS] = 0.1 * torch.sin(torch.linspace(0, 9, FRAMES))[:, None]
-    write_motion(clip.pose, from_pose_vector(pose_TP, body, camera=CAMERA))
-    write_video(clip.video, moving(FRAMES, seed=seed).transpose(0, 3, 1, 2), quality=1)
-    write_wave(clip.audio, voice(FRAMES / 25))
+    write_motion(clip.pose, motion_from_pose(pose_TP, body, camera=CAMERA))
+    write_video(clip.video, moving_texture(FRAMES, seed=seed).transpose(0, 3, 1, 2), quality=1)
+    write_audio(clip.audio, voice(FRAMES / 25))
     write_words(clip.words, [Word("huge", 0.5, 0.8), Word("up", 2.0, 2.2)])
     clip.write_info(ClipInfo("a.mp4", FRAMES, SOURCE, SOURCE, "", body.name))
 
@@ -88,7 +88,7 @@ def judged(
 def test_speeches_with_and_without_a_recording(
     checkpoints: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    write_wave(tmp_path / "a voice.wav", voice(1.2))
+    write_audio(tmp_path / "a voice.wav", voice(1.2))
     more = ("--dataset", dataset, "--held_out", "two", "--audio", tmp_path / "a voice.wav")
     figures = judged(checkpoints, tmp_path / "out", monkeypatch, *more, "--no-landmarks")
     assert list(figures["speeches"]) == ["two", "a voice"]
@@ -129,14 +129,14 @@ def test_a_recording_that_is_given_back_is_in_step(
     body: Body,
     late: int,
 ):
-    def give_back(loaded: Speaker, said: Speech, options: TestOptions) -> int:
+    def give_back(loaded: Speaker, said: Speech, options: InferenceOptions) -> int:
         clip = Clip(dataset / said.stem)
         shown = [frame[:, 16:-16, 16:-16] for frame in read_frames(clip.video)]
         shown = [shown[0]] * late + shown[: FRAMES - late]
         pose_TP = read_motion(clip.pose).pose_vector(body)
         pose_TP = torch.cat((pose_TP[:1].expand(late, -1), pose_TP[: FRAMES - late]))
-        write_motion(options.save_pose, from_pose_vector(pose_TP, body))
-        return write_video(options.output, shown, audio=said.sound)
+        write_motion(options.save_pose, motion_from_pose(pose_TP, body))
+        return write_video(options.output, shown, audio=said.audio)
 
     def find(frames_T3HW: np.ndarray) -> np.ndarray:
         points_TK2, delay = next(seen)
@@ -170,10 +170,10 @@ def test_a_recording_that_is_given_back_is_in_step(
 def test_lips_that_come_later_are_that_late(late: int):
     long_T = random_walk(frames=200)
     reference_T, opening_T = long_T[20:150], long_T[20 - late : 150 - late]
-    figures = sync_figures([lag_curve(reference_T, opening_T)])
+    figures = sync_metrics([lag_curve(reference_T, opening_T)])
     assert figures["lag_frames"] == late and figures["best_correlation"] == pytest.approx(1)
     assert (figures["within_1_frame"] == pytest.approx(1)) == (abs(late) <= 1)
-    scaled = sync_figures([lag_curve(7 * reference_T + 3, 0.1 * opening_T)])
+    scaled = sync_metrics([lag_curve(7 * reference_T + 3, 0.1 * opening_T)])
     assert scaled == pytest.approx(figures)
 
 
@@ -181,18 +181,18 @@ def test_clips_together_have_the_lag_that_most_of_them_show():
     truth_T = random_walk(frames=100)
     noise_T = random_walk(frames=100, seed=9)
     curves = [lag_curve(truth_T, np.roll(truth_T, 1)), lag_curve(truth_T, noise_T)]
-    figures = sync_figures(curves)
+    figures = sync_metrics(curves)
     assert figures["lag_frames"] == 1
     assert figures["correlation"] == pytest.approx(np.mean([c[LONGEST_LAG] for c in curves]))
 
 
 def test_lips_that_nobody_saw_have_no_figures():
     nothing_T = np.full(100, np.nan)
-    figures = sync_figures([lag_curve(random_walk(frames=100), nothing_T)])
+    figures = sync_metrics([lag_curve(random_walk(frames=100), nothing_T)])
     assert set(figures.values()) == {None}
-    mouth = mouth_figures(nothing_T, np.zeros(100, bool))
+    mouth = mouth_metrics(nothing_T, np.zeros(100, bool))
     assert set(mouth.values()) == {None}
-    still = mouth_figures(np.ones(100), np.zeros(100, bool))
+    still = mouth_metrics(np.ones(100), np.zeros(100, bool))
     assert set(still.values()) == {None}
 
 
@@ -204,31 +204,31 @@ def sound_of(levels: dict[int, float]) -> np.ndarray:
 
 
 def test_silence_is_what_is_quiet_for_a_while():
-    wave_S = sound_of({30: 0.5, 20: 0.001, 31: 0.4, 5: 0.001, 32: 0.5, 21: 0.0})
-    silent_T = silences(loudness(wave_S, 139))
+    audio_S = sound_of({30: 0.5, 20: 0.001, 31: 0.4, 5: 0.001, 32: 0.5, 21: 0.0})
+    silent_T = silences(loudness(audio_S, 139))
     assert list(np.flatnonzero(silent_T)) == [*range(32, 48), *range(120, 139)]
     assert not silences(loudness(sound_of({100: 0.3}), 100)).any()  # nothing to tell apart
     assert not silences(loudness(np.zeros(100 * SAMPLES), 100)).any()
-    louder_T, usual_T = loudness(0.1 * wave_S, 139), loudness(wave_S, 139)
+    louder_T, usual_T = loudness(0.1 * audio_S, 139), loudness(audio_S, 139)
     assert louder_T == pytest.approx(usual_T)
 
 
 def test_a_mouth_that_opens_in_speech_only_is_closed_in_silence():
     silent_T = np.arange(100) % 20 < 8
     opening_T = np.where(silent_T, 0.1, 0.3)
-    figures = mouth_figures(opening_T, silent_T)
+    figures = mouth_metrics(opening_T, silent_T)
     assert figures["in_silence"] == pytest.approx(0) and figures["in_speech"] == pytest.approx(1)
     assert figures["range"] == pytest.approx(0.2)
-    other = mouth_figures(-opening_T, silent_T)
+    other = mouth_metrics(-opening_T, silent_T)
     assert other["in_silence"] == pytest.approx(1) and other["in_speech"] == pytest.approx(0)
 
 
 def test_what_changes_steadily_does_not_flicker():
     brighter = np.arange(40, dtype=np.uint8)[:, None, None, None] * np.ones((3, 8, 8), np.uint8)
     points_TK2 = np.full((40, 144, 2), np.nan)
-    assert picture_figures(brighter, points_TK2)["flicker"] == 0
+    assert image_metrics(brighter, points_TK2)["flicker"] == 0
     blinking = brighter // 40 + 6 * (np.arange(40) % 2)[:, None, None, None].astype(np.uint8)
-    figures = picture_figures(blinking, points_TK2)
+    figures = image_metrics(blinking, points_TK2)
     assert figures["flicker"] == pytest.approx(6) and figures["head_sharpness"] is None
     assert figures["sharpness"] == 0
 
@@ -269,7 +269,7 @@ def test_bad_input_is_one_line(
     words: str,
 ):
     monkeypatch.chdir(tmp_path)
-    write_wave(tmp_path / "one.wav", voice(1.0))
+    write_audio(tmp_path / "one.wav", voice(1.0))
     files = ("--checkpoints", checkpoints, "--output", "out", "--dataset", dataset)
     name = () if "--name" in arguments else ("--name", NAME)
     more = ("--no-landmarks", "--threads", 1)

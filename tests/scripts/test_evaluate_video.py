@@ -11,29 +11,27 @@ import numpy as np
 import pytest
 import torch
 from evaluation import video, video_landmarks
-from evaluation.video_baselines import Baselines
-from evaluation.video_drift import back_and_forth
+from evaluation.video_baselines import Baselines, back_and_forth
 from torch import nn
 
 from speech2video.data.clip import Clip, ClipInfo
-from speech2video.data.frame_store import FrameStore
-from speech2video.data.motion import from_pose_vector
-from speech2video.data.motion_file import write_motion
-from speech2video.data.pose_video import PoseVideo, load_pose_videos
-from speech2video.models import pose2video
-from speech2video.options.train_pose2video_options import TrainPose2VideoOptions
-from speech2video.options.vid2vid_options import Vid2VidOptions
+from speech2video.data.motion import motion_from_pose
+from speech2video.data.motion_io import write_motion
+from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos
+from speech2video.data.pose2video.frame_cache import FrameCache
+from speech2video.models.checkpointing import save_weights
+from speech2video.models.pose2video import renderer as pose2video
+from speech2video.options.pose2video import TrainPose2VideoOptions, Vid2VidOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import IBUG68, POINT_INDEX
-from speech2video.util.camera import Camera
-from speech2video.util.checkpoint import save_weights
-from speech2video.util.checkpoint_folder import OPTIONS, WEIGHTS
-from speech2video.util.drawing import draw_frame
+from speech2video.util.checkpoint_folder import OPTIONS_FILE, WEIGHTS_FILE
 from speech2video.util.metrics.image import IDENTICAL_DB
-from speech2video.util.metrics.lips import LIPS
-from speech2video.util.video import write_video
-from tests.models.small_networks import FACE, write_networks
+from speech2video.util.metrics.points import LIPS
+from speech2video.util.rendering.camera import Camera
+from speech2video.util.rendering.skeleton_maps import draw_skeleton_map
+from speech2video.util.video.writer import write_video
+from tests.models.evaluators.small_networks import FACE, write_networks
 from tests.shared import run_here
 
 SIZE, FRAMES = 64, 12
@@ -48,10 +46,11 @@ def write_clip(folder: Path, body: Body, *, phase: float) -> None:
     pose_TP = torch.zeros(FRAMES, POSE_SIZE)
     pose_TP[:, POSE_SLICES["translation"]][:, 0] = 0.1 * torch.sin(time_T)
     pose_TP[:, POSE_SLICES["jaw"]][:, 0] = 0.15 + 0.15 * torch.sin(3 * time_T)
-    write_motion(clip.pose, from_pose_vector(pose_TP, body, camera=CAMERA))
+    write_motion(clip.pose, motion_from_pose(pose_TP, body, camera=CAMERA))
     wall = np.random.default_rng(0).integers(60, 120, (SIZE, SIZE, 3), np.uint8)
     frames = [
-        wall // 2 + cv2.GaussianBlur(draw_frame(points_K2, width=SIZE, height=SIZE), (0, 0), 1) // 2
+        wall // 2
+        + cv2.GaussianBlur(draw_skeleton_map(points_K2, width=SIZE, height=SIZE), (0, 0), 1) // 2
         for points_K2 in CAMERA.project(body.points(pose_TP)).numpy()
     ]
     write_video(clip.video, (frame.transpose(2, 0, 1) for frame in frames), quality=5)
@@ -67,9 +66,11 @@ def here(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
     run = folder / "runs" / "small" / "pose2video"
     run.mkdir(parents=True)
     torch.manual_seed(0)
-    options = Vid2VidOptions(width=4, halvings=2, blocks=1, norm="instance", style="speech2video")
-    options.save(run / OPTIONS)
-    save_weights(run / WEIGHTS, nn.ModuleDict({pose2video.NETWORK: pose2video.build(options)}))
+    options = Vid2VidOptions(
+        width=4, halvings=2, blocks=1, norm="instance", map_style="speech2video"
+    )
+    options.save(run / OPTIONS_FILE)
+    save_weights(run / WEIGHTS_FILE, nn.ModuleDict({pose2video.NETWORK: pose2video.build(options)}))
     return folder
 
 
@@ -81,8 +82,8 @@ def write_own_run(here: Path) -> None:
     options = pose2video.complete(options, CAMERA)
     run = here / "runs" / "own" / "pose2video"
     run.mkdir(parents=True)
-    options.save(run / OPTIONS)
-    save_weights(run / WEIGHTS, nn.ModuleDict({pose2video.NETWORK: pose2video.build(options)}))
+    options.save(run / OPTIONS_FILE)
+    save_weights(run / WEIGHTS_FILE, nn.ModuleDict({pose2video.NETWORK: pose2video.build(options)}))
 
 
 def judged(here: Path, output: Path, monkeypatch: pytest.MonkeyPatch, *more: object) -> Any:
@@ -160,7 +161,7 @@ def test_who_paints_the_truth_is_perfect_for_minutes(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: Body
 ) -> None:
     painter = Perfect()
-    store = FrameStore(videos(here, body), limit_bytes=1 << 24)
+    store = FrameCache(videos(here, body), limit_bytes=1 << 24)
     painter.shown = [frame.transpose(2, 0, 1) for frame in store.frames(1, range(FRAMES))]
     monkeypatch.setattr(video.pose2video, "load", lambda *_, **__: painter)
     networks = write_networks(tmp_path)
@@ -195,7 +196,7 @@ def test_a_loop_has_no_jump() -> None:
 
 def test_nearest_pose_does_not_mind_what_is_out_of_the_picture(here: Path, body: Body) -> None:
     train = videos(here, body)[:2]
-    found = Baselines(train, FrameStore(train, limit_bytes=1 << 24))
+    found = Baselines(train, FrameCache(train, limit_bytes=1 << 24))
     assert (found.nearest(train[1]) == FRAMES + np.arange(FRAMES)).all()
     points_TK2 = train[1].points_TK2
     outside = points_TK2[..., 0] > SIZE

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from speech2video.data.audio2pose.dataset import load_motion_clips
 from speech2video.data.clip import Clip
-from speech2video.data.motion import from_pose_vector
-from speech2video.data.motion_file import write_motion
-from speech2video.data.speech_motion import load_dataset
-from speech2video.util.audio import write_wave
+from speech2video.data.motion import motion_from_pose
+from speech2video.data.motion_io import write_motion
+from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
-from speech2video.util.transcript import Word, write_words
+from speech2video.util.text.transcript import Word, write_words
 from tests.shared import run_here
 
 FRAMES = 40
@@ -24,8 +24,8 @@ def files(tmp_path: Path, body: Body) -> dict[str, Path]:
     """Motion, sound and words of a short talk."""
     paths = {name: tmp_path / name for name in ("talk.npz", "talk.wav", "talk.csv")}
     pose_TP = 0.05 * np.random.default_rng(0).standard_normal((FRAMES, 106)).astype(np.float32)
-    write_motion(paths["talk.npz"], from_pose_vector(torch.from_numpy(pose_TP), body))
-    write_wave(paths["talk.wav"], np.sin(np.arange(FRAMES * 640 + 100) / 9).astype(np.float32))
+    write_motion(paths["talk.npz"], motion_from_pose(torch.from_numpy(pose_TP), body))
+    write_audio(paths["talk.wav"], np.sin(np.arange(FRAMES * 640 + 100) / 9).astype(np.float32))
     write_words(paths["talk.csv"], [Word("up", 0.2, 0.6)])
     return paths
 
@@ -40,7 +40,7 @@ def test_it_becomes_a_clip(
 ):
     folder = tmp_path / "set"
     assert run(monkeypatch, files, "--output", folder, "--words", files["talk.csv"]) == 0
-    recording = load_dataset(folder, body)[0]
+    recording = load_motion_clips(folder, body)[0]
     assert len(recording) == FRAMES and [word.text for word in recording.words] == ["up"]
     assert Clip(folder / "talk").info().notes == ("no pictures",)
     assert run(monkeypatch, files, "--output", folder) == 2  # there already
@@ -55,7 +55,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     folder = tmp_path / "set"
     assert run(monkeypatch, files, "--output", folder, "--words", tmp_path / "no.csv") == 2
     assert "no such file" in capsys.readouterr().err
-    write_wave(files["talk.wav"], np.zeros(16_000 * 9, np.float32))
+    write_audio(files["talk.wav"], np.zeros(16_000 * 9, np.float32))
     assert run(monkeypatch, files, "--output", folder) == 2
     assert "must belong together" in capsys.readouterr().err
     assert not list(folder.glob("*")) and not list(folder.glob(".*"))

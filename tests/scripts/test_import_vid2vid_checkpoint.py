@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from speech2video.models.networks.vid2vid_generator import Vid2VidGenerator
-from speech2video.models.registry import GENERATORS, find
-from speech2video.models.saving import load_networks
-from speech2video.models.vid2vid_checkpoint import NETWORK, tensors_of
-from speech2video.options.vid2vid_options import Vid2VidOptions, read_vid2vid_options
+from speech2video.models.checkpointing import load_networks
+from speech2video.models.pose2video.generators.vid2vid import Vid2VidGenerator
+from speech2video.models.pose2video.vid2vid_import import NETWORK, vid2vid_tensors
+from speech2video.models.registry import GENERATORS, load_class
+from speech2video.options.pose2video import Vid2VidOptions, read_vid2vid_options
 from tests.shared import run_here
 
 THEIRS = {"ngf": 4, "n_downsample_G": 1, "n_blocks": 2, "n_blocks_local": 1, "no_first_img": True}
@@ -28,7 +28,7 @@ def saved(tmp_path: Path) -> tuple[Path, Vid2VidGenerator]:
     options = read_vid2vid_options(folder / "options.json")
     generator = Vid2VidGenerator(**options.architecture()).eval()
     for number, scale in enumerate(generator.scales):
-        torch.save(tensors_of(scale, finer=number > 0), folder / f"latest_net_G{number}.pth")
+        torch.save(vid2vid_tensors(scale, finer=number > 0), folder / f"latest_net_G{number}.pth")
     return folder, generator
 
 
@@ -46,8 +46,8 @@ def test_the_result_is_a_checkpoint_that_gives_the_same_frames(
     written = folder.parent / "Ann/pose2video"
     assert sorted(p.name for p in written.iterdir()) == ["model.safetensors", "options.json"]
     options = Vid2VidOptions.load(written / "options.json")
-    assert (options.style, options.statistics) == ("vid2vid_authors", statistics)
-    network = find(GENERATORS, options.generator)(**options.architecture()).eval()
+    assert (options.map_style, options.statistics) == ("vid2vid_authors", statistics)
+    network = load_class(GENERATORS, options.generator)(**options.architecture()).eval()
     load_networks(nn.ModuleDict({NETWORK: network}), written)
     maps = torch.rand(3, 1, 3, 16, 16) * 2 - 1
     for norm in generator.modules():

@@ -10,9 +10,14 @@ import numpy as np
 import pytest
 from make_demo_speaker import EXTRAS
 
-from speech2video.data.face_clip import EYE_DISTANCE, EYES_AT, eye_middles
-from speech2video.data.face_recording import FaceRecording, load_face_recordings
-from speech2video.util.video_reader import read_frames
+from speech2video.data.speech2face.clip import (
+    EYE_DISTANCE,
+    EYES_AT,
+    FaceRecording,
+    eye_centres,
+    load_face_recordings,
+)
+from speech2video.util.video.reader import read_frames
 from tests.shared import run_here
 
 SIZE = 48
@@ -56,12 +61,12 @@ def test_there_are_clips_and_truth_and_nothing_else(folder: Path) -> None:
 
 def test_clips_say_who_and_how(clips: list[FaceRecording]) -> None:
     assert [(one.speaker, one.emotion) for one in clips] == [("p00", "neutral"), ("p01", "calm")]
-    assert all(0 < len(one) <= 30 and np.abs(one.wave_S).max() > 0.03 for one in clips)
+    assert all(0 < len(one) <= 30 and np.abs(one.audio_S).max() > 0.03 for one in clips)
 
 
 def test_faces_are_aligned_and_fill_the_picture(clips: list[FaceRecording]) -> None:
     for one in clips:
-        right_2, left_2 = (np.median(eye, 0) for eye in eye_middles(one.points_TK2))
+        right_2, left_2 = (np.median(eye, 0) for eye in eye_centres(one.points_TK2))
         np.testing.assert_allclose((right_2 + left_2) / 2, np.array(EYES_AT) * SIZE, atol=0.5)
         np.testing.assert_allclose(left_2 - right_2, (EYE_DISTANCE * SIZE, 0), atol=0.5)
         x, y = one.points_TK2[0, 30].astype(int)

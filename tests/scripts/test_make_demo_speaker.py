@@ -10,13 +10,12 @@ import make_demo_speaker as script
 import numpy as np
 import pytest
 
-from speech2video.data.demo_speaker.recording import QUIET
-from speech2video.data.demo_speaker.rendering import demo_camera
 from speech2video.data.motion import FPS
-from speech2video.data.motion_file import read_motion
-from speech2video.util.audio import load_wave
+from speech2video.data.motion_io import read_motion
+from speech2video.data.synthetic.speaker.recording import QUIET, demo_camera
+from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.body.body_model import Body
-from speech2video.util.transcript import read_words
+from speech2video.util.text.transcript import read_words
 from tests.shared import run_here
 
 SIZE, COUNT = 128, 2
@@ -66,9 +65,9 @@ def test_the_truth_is_as_long_as_the_video(folder: Path, body: Body, number: int
     assert len(frames) == len(motion) and motion.fps == FPS
     assert motion.camera == demo_camera(SIZE) and motion.body == body.name
     assert {frame.shape for frame in frames} == {(SIZE, SIZE, 3)}
-    wave_S = load_wave(video)
-    assert len(wave_S) / 16_000 == pytest.approx(len(frames) / FPS, abs=0.06)
-    assert np.abs(wave_S).max() > 0.05
+    audio_S = load_audio(video)
+    assert len(audio_S) / 16_000 == pytest.approx(len(frames) / FPS, abs=0.06)
+    assert np.abs(audio_S).max() > 0.05
 
 
 @NEEDED

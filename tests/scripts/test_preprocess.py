@@ -9,12 +9,12 @@ import pytest
 
 from speech2video.data.clip import Clip
 from speech2video.data.keypoints import Keypoints
-from speech2video.data.motion_file import read_motion
-from speech2video.util.audio import load_wave
+from speech2video.data.motion_io import read_motion
+from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.skeleton import IBUG68, POINT_INDEX, indices
-from speech2video.util.openpose import points_to_openpose
-from speech2video.util.transcript import read_words
+from speech2video.util.rendering.openpose import points_to_openpose
+from speech2video.util.text.transcript import read_words
 from tests.demo import SIZE
 from tests.shared import run_here
 
@@ -50,14 +50,14 @@ def test_the_clip_is_whole_and_in_step(demo_clip: Clip, truth: dict[str, np.ndar
     assert (info.frames, info.width, info.height) == (frames, SIZE, SIZE)
     assert info.words == "aligned" and info.source == "000.mp4" and info.people == 1
     assert info.notes == ()
-    assert len(load_wave(demo_clip.audio)) == frames * 640
+    assert len(load_audio(demo_clip.audio)) == frames * 640
     assert "000" in (demo_clip.folder.parent / "report.html").read_text()
     assert (demo_clip.folder.parent / "report.json").is_file()
     assert len(read_motion(demo_clip.pose)) == len(Keypoints.load(demo_clip.keypoints)) == frames
 
 
 def test_face_and_hands_are_found(demo_clip: Clip) -> None:
-    found = Keypoints.load(demo_clip.keypoints).found_share()
+    found = Keypoints.load(demo_clip.keypoints).detection_rates()
     assert found["face"] > 0.99 and found["body"] > 0.99
     assert min(found["left_hand"], found["right_hand"]) > 0.5
 

@@ -21,10 +21,10 @@ import pytest
 from speech2video.data.clip import Clip
 from speech2video.data.keypoints import Keypoints
 from speech2video.data.preprocessing import recording as recording_module
-from speech2video.util.audio import load_wave, write_wave
+from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.skeleton import POINT_INDEX
-from speech2video.util.video import write_video
-from speech2video.util.video_reader import read_frames
+from speech2video.util.video.reader import read_frames
+from speech2video.util.video.writer import write_video
 from tests.demo import SIZE
 from tests.recordings import make_recording
 from tests.shared import ROOT, run_here
@@ -48,11 +48,11 @@ def is_empty(folder: Path) -> bool:
     return not folder.exists() or not list(folder.iterdir())
 
 
-def plain(folder: Path, *, frames: int = 60, sound: bool = True) -> Path:
+def plain(folder: Path, *, frames: int = 60, audio: bool = True) -> Path:
     """Write a video of nobody."""
-    write_wave(folder / "a.wav", np.zeros(frames * 640, np.float32))
+    write_audio(folder / "a.wav", np.zeros(frames * 640, np.float32))
     picture = np.full((3, 64, 64), 128, np.uint8)
-    audio = folder / "a.wav" if sound else None
+    audio = folder / "a.wav" if audio else None
     write_video(folder / "a.mp4", (picture for _ in range(frames)), audio=audio)
     return folder / "a.mp4"
 
@@ -88,7 +88,7 @@ def short(folder: Path) -> Path:
         (lambda folder: plain(folder), "no person found in 60 frames"),
         (lambda folder: plain(folder, frames=20), "0.8 s; at least 2 s"),
         (short, "s of 4.00 s read"),
-        (lambda folder: plain(folder, sound=False), "no sound track"),
+        (lambda folder: plain(folder, audio=False), "no sound track"),
     ],
     ids=[
         "absent",
@@ -257,7 +257,7 @@ def make_mixed(demo: Path, folder: Path) -> Path:
     (folder / "cut.mp4").write_bytes(source.read_bytes()[: source.stat().st_size * 6 // 10])
     write_video(folder / "mute.mp4", iter(frames))
     two = [(number / 25, with_onlooker(frame)) for number, frame in enumerate(frames)]
-    second_CS = load_wave(source)[None, :16_000]
+    second_CS = load_audio(source)[None, :16_000]
     make_recording(folder / "odd.mp4", two, second_CS, rate=16_000)
     text(folder / "text.mp4")
     return folder
@@ -363,7 +363,7 @@ def test_what_is_odd_is_said(taken_up: TakenUp, name: str, words: str) -> None:
     assert any(words in note for note in clip.info().notes)
     if clip.json not in taken_up.made:
         assert f"{name}.mp4: " in taken_up.said and words in taken_up.said
-    assert len(load_wave(clip.audio)) == 640 * clip.info().frames
+    assert len(load_audio(clip.audio)) == 640 * clip.info().frames
     assert words in (taken_up.output / "report.html").read_text()
 
 

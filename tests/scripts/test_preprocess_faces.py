@@ -8,12 +8,16 @@ import numpy as np
 import preprocess as script
 import pytest
 
-from speech2video.data.face_clip import FaceClip, eye_middles, face_clips_of
-from speech2video.data.face_recording import load_face_recording
-from speech2video.data.preprocessing.face_clips import aligned_frames
-from speech2video.util.audio import load_wave, write_wave
-from speech2video.util.log_mels import FRAME
-from speech2video.util.video import write_video
+from speech2video.data.preprocessing.faces import align_frames
+from speech2video.data.speech2face.clip import (
+    FaceClip,
+    eye_centres,
+    list_face_clips,
+    load_face_recording,
+)
+from speech2video.util.audio.audio_io import load_audio, write_audio
+from speech2video.util.audio.mel import FRAME
+from speech2video.util.video.writer import write_video
 from tests.shared import DATA, cases, run_here
 
 SIZE, FRAMES = 64, 20
@@ -31,11 +35,11 @@ def run(monkeypatch: pytest.MonkeyPatch, recordings: Path, output: Path, *more: 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> FaceClip:
     """A synthetic face that speaks, with its true landmarks, at 128 pixels."""
-    from speech2video.data.demo_faces.recording import FacePlan, make_face_clip
+    from speech2video.data.synthetic.faces.recording import FacePlan, make_demo_face_clip
     from speech2video.util.body.body_model import Body
 
     folder, plan = tmp_path_factory.mktemp("made"), FacePlan(6, 0, 0, 1.2, 128)
-    make_face_clip(folder, plan, Body.load())
+    make_demo_face_clip(folder, plan, Body.load())
     return FaceClip(folder / plan.name)
 
 
@@ -64,7 +68,7 @@ def dataset(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @NEEDED
 def test_clips_are_named_and_labelled_by_their_folders(dataset: Path) -> None:
-    found = {clip.folder.name: clip.info() for clip in face_clips_of(dataset)}
+    found = {clip.folder.name: clip.info() for clip in list_face_clips(dataset)}
     assert set(found) == {"ann_happy_one", "bob_two"}
     one, two = found["ann_happy_one"], found["bob_two"]
     assert (one.speaker, one.emotion, one.sentence) == ("ann", "happy", "one")
@@ -79,7 +83,7 @@ def test_the_found_face_is_the_true_one(dataset: Path, made: FaceClip) -> None:
     inner = slice(17, 68)  # cheeks' outline is where each detector thinks
     apart_TK = np.linalg.norm(found_TK2 - truth_TK2, axis=2)[:, inner]
     assert np.median(apart_TK) < 0.04 * SIZE
-    right_T2, left_T2 = eye_middles(found_TK2)
+    right_T2, left_T2 = eye_centres(found_TK2)
     middle_2 = np.median((right_T2 + left_T2) / 2, 0)
     np.testing.assert_allclose(middle_2, (0.5 * SIZE, 0.38 * SIZE), atol=0.5)
     gaps = [np.linalg.norm(p[:, 62] - p[:, 66], axis=1) for p in (found_TK2, truth_TK2)]
@@ -91,7 +95,7 @@ def test_picture_and_sound_are_as_they_were(dataset: Path, made: FaceClip) -> No
     truth = load_face_recording(made, size=SIZE)
     one = load_face_recording(FaceClip(dataset / "bob_two"), size=SIZE)
     assert len(one) == len(truth)
-    np.testing.assert_array_equal(one.wave_S, truth.wave_S)
+    np.testing.assert_array_equal(one.audio_S, truth.audio_S)
     middle = slice(SIZE // 4, 3 * SIZE // 4)  # detectors' eyes are not quite the true ones
     apart = (
         one.frames_T3HW[..., middle, middle].astype(int) - truth.frames_T3HW[..., middle, middle]
@@ -116,7 +120,7 @@ def test_bad_recordings_are_named_and_the_others_made(
     folder = tmp_path / "people"
     shutil.copytree(recordings / "ann", folder / "ann")
     grey = np.full((FRAMES, 3, 64, 64), 128, np.uint8)
-    write_wave(tmp_path / "a.wav", np.zeros(FRAMES * FRAME, np.float32))
+    write_audio(tmp_path / "a.wav", np.zeros(FRAMES * FRAME, np.float32))
     (folder / "eve").mkdir()
     write_video(folder / "eve" / "nobody.mp4", grey, audio=tmp_path / "a.wav")
     write_video(folder / "eve" / "silent.mp4", grey)
@@ -126,7 +130,7 @@ def test_bad_recordings_are_named_and_the_others_made(
     assert len(errors) == 3
     for name, reason in (("nobody", "no face"), ("silent", "no sound"), ("text", "not a video")):
         assert any(name in line and reason in line for line in errors)
-    assert [clip.folder.name for clip in face_clips_of(tmp_path / "set")] == ["ann_happy_one"]
+    assert [clip.folder.name for clip in list_face_clips(tmp_path / "set")] == ["ann_happy_one"]
 
 
 @NEEDED
@@ -158,7 +162,7 @@ def test_pictures_move_as_points_do(scale: float) -> None:
     frame_3HW[:, 20:24, 30:34] = 240  # its middle is (32, 22)
     turn = scale * np.array([[0.8, -0.6], [0.6, 0.8]])
     transform_23 = np.column_stack((turn, (64, 64) - turn @ (32, 22)))
-    (moved_3HW,) = aligned_frames([frame_3HW], transform_23, 128)
+    (moved_3HW,) = align_frames([frame_3HW], transform_23, 128)
     weight_HW = moved_3HW[0].astype(float)
     ys, xs = np.indices(weight_HW.shape) + 0.5
     middle = (weight_HW * xs).sum() / weight_HW.sum(), (weight_HW * ys).sum() / weight_HW.sum()
@@ -167,7 +171,7 @@ def test_pictures_move_as_points_do(scale: float) -> None:
 
 def test_borders_are_replicated() -> None:
     frame_3HW = np.full((3, 40, 40), 77, np.uint8)
-    (moved_3HW,) = aligned_frames([frame_3HW], np.array([[1.0, 0, 90], [0, 1, 5]]), 128)
+    (moved_3HW,) = align_frames([frame_3HW], np.array([[1.0, 0, 90], [0, 1, 5]]), 128)
     assert (moved_3HW == 77).all()
 
 
@@ -177,7 +181,7 @@ def test_real_faces_are_found_in_every_frame(
     recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(monkeypatch, recording, tmp_path / "set") == 0
-    (clip,) = face_clips_of(tmp_path / "set")
+    (clip,) = list_face_clips(tmp_path / "set")
     info = clip.info()
     assert info.frames == 75 and np.isfinite(clip.points()).all() and info.notes == ()
-    assert info.sentence == recording.stem and len(load_wave(clip.audio)) == 75 * FRAME
+    assert info.sentence == recording.stem and len(load_audio(clip.audio)) == 75 * FRAME

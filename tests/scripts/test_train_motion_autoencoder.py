@@ -8,8 +8,8 @@ import pytest
 import torch
 import train_motion_autoencoder as script
 
-from speech2video.models.networks.motion_autoencoder import WEIGHTS, MotionAutoencoder
-from speech2video.options.train_motion_autoencoder_options import TrainMotionAutoencoderOptions
+from speech2video.models.evaluators.gesture_distance import WEIGHTS, MotionAutoencoder
+from speech2video.options.tools import TrainMotionAutoencoderOptions
 from tests.shared import run_here
 
 TINY = ("--recordings", 3, "--seconds", 5, "--steps", 5, "--frames", 16, "--width", 8)

@@ -11,33 +11,33 @@ from pathlib import Path
 import pytest
 
 from speech2video.util.checkpoint_folder import (
-    for_use,
-    marked_best,
-    newest,
-    prune,
-    set_best,
+    best_checkpoint,
+    mark_best,
+    new_checkpoint,
+    newest_checkpoint,
+    prune_checkpoints,
+    resolve_checkpoint,
     step_folder,
-    writing,
 )
 from speech2video.util.errors import DataError
 
 
 def save(folder: Path, step: int) -> Path:
-    with writing(folder, step) as partial:
+    with new_checkpoint(folder, step) as partial:
         (partial / "file").write_text(str(step))
     return step_folder(folder, step)
 
 
 def test_newest_is_the_largest_step(tmp_path: Path) -> None:
-    assert newest(tmp_path) is None and newest(tmp_path / "none") is None
+    assert newest_checkpoint(tmp_path) is None and newest_checkpoint(tmp_path / "none") is None
     for step in (9, 100_000_000, 10):
         save(tmp_path, step)
-    assert (newest(tmp_path) / "file").read_text() == "100000000"
+    assert (newest_checkpoint(tmp_path) / "file").read_text() == "100000000"
 
 
 def test_failed_writing_leaves_what_was(tmp_path: Path) -> None:
     save(tmp_path, 1)
-    with pytest.raises(RuntimeError), writing(tmp_path, 2) as partial:
+    with pytest.raises(RuntimeError), new_checkpoint(tmp_path, 2) as partial:
         (partial / "file").write_text("half")
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == ["step_00000001"]
@@ -48,7 +48,7 @@ def test_what_a_killed_run_left_is_no_checkpoint_and_goes(tmp_path: Path) -> Non
     left = tmp_path / ".step_00000002.partial"
     left.mkdir()
     (left / "file").write_text("half")
-    assert newest(tmp_path).name == "step_00000001"
+    assert newest_checkpoint(tmp_path).name == "step_00000001"
     save(tmp_path, 3)
     assert not left.exists()
 
@@ -78,44 +78,44 @@ def test_crash_at_any_point_leaves_a_whole_checkpoint(
         patch.setattr(shutil, "rmtree", crashing(shutil.rmtree, clears=True))
         with contextlib.suppress(KeyboardInterrupt):
             save(tmp_path, 2)
-            set_best(tmp_path, 2)
-            prune(tmp_path, keep=1)
-    found = newest(tmp_path)
+            mark_best(tmp_path, 2)
+            prune_checkpoints(tmp_path, keep=1)
+    found = newest_checkpoint(tmp_path)
     assert (found / "file").read_text() == str(int(found.name[5:]))
-    assert for_use(tmp_path) == found
+    assert resolve_checkpoint(tmp_path) == found
     save(tmp_path, 3)
-    assert newest(tmp_path).name == "step_00000003" and not list(tmp_path.glob(".step*"))
+    assert newest_checkpoint(tmp_path).name == "step_00000003" and not list(tmp_path.glob(".step*"))
 
 
 def test_pruning_keeps_the_newest_and_the_best(tmp_path: Path) -> None:
     for step in range(1, 7):
         save(tmp_path, step)
         if step == 2:
-            set_best(tmp_path, step)
-        prune(tmp_path, keep=2)
+            mark_best(tmp_path, step)
+        prune_checkpoints(tmp_path, keep=2)
     assert sorted(path.name[-1] for path in tmp_path.glob("step_*")) == ["2", "5", "6"]
-    assert marked_best(tmp_path).name == "step_00000002"
+    assert best_checkpoint(tmp_path).name == "step_00000002"
 
 
 def test_no_step_is_written_twice(tmp_path: Path) -> None:
     save(tmp_path, 1)
     with pytest.raises(DataError, match="already"):
         save(tmp_path, 1)
-    assert (newest(tmp_path) / "file").read_text() == "1"
+    assert (newest_checkpoint(tmp_path) / "file").read_text() == "1"
 
 
 def test_folder_for_use(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no checkpoint in it"):
-        for_use(tmp_path)
+        resolve_checkpoint(tmp_path)
     (tmp_path / "model.safetensors").touch()  # shipped, then trained on
-    assert for_use(tmp_path) == tmp_path
+    assert resolve_checkpoint(tmp_path) == tmp_path
     for step in (1, 2):
         save(tmp_path, step)
     (tmp_path / "best").write_text("../../elsewhere")
-    assert for_use(tmp_path).name == "step_00000002"
-    set_best(tmp_path, 1)
-    assert for_use(tmp_path).name == "step_00000001"
-    assert for_use(tmp_path, best=False).name == "step_00000002"
+    assert resolve_checkpoint(tmp_path).name == "step_00000002"
+    mark_best(tmp_path, 1)
+    assert resolve_checkpoint(tmp_path).name == "step_00000001"
+    assert resolve_checkpoint(tmp_path, best=False).name == "step_00000002"
 
 
 def test_looking_for_a_checkpoint_loads_no_torch() -> None:

@@ -6,13 +6,13 @@ import torch
 from scipy.signal import savgol_coeffs
 
 from speech2video.util.body.pose_vector import POSE_SLICES
-from speech2video.util.smoothing import Smoother, savitzky_golay
+from speech2video.util.smoothing import PoseSmoother, SmoothNoise, savitzky_golay
 
 FACE = slice(POSE_SLICES["expression"].start, None)
 
 
 def smoothed(pose_TP: torch.Tensor, window: int, cuts: tuple[int, ...] = ()) -> torch.Tensor:
-    smoother = Smoother(window)
+    smoother = PoseSmoother(window)
     parts = [smoother.push(part) for part in pose_TP.tensor_split(cuts)]
     return torch.cat([*parts, smoother.finish()])
 
@@ -45,4 +45,26 @@ def test_chunks_do_not_matter_and_nothing_is_lost():
 @pytest.mark.parametrize("window", [0, 2, 4])
 def test_even_windows_are_refused(window: int):
     with pytest.raises(ValueError, match="odd"):
-        Smoother(window)
+        PoseSmoother(window)
+
+
+# Noise: the chunks it is asked for do not change it, and it has unit variance.
+
+
+def test_chunks_do_not_matter():
+    whole = SmoothNoise(5, seed=3).next(200)
+    stream = SmoothNoise(5, seed=3)
+    parts = [stream.next(count) for count in (1, 0, 60, 139)]
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
+
+
+def test_seeds_differ_and_repeat():
+    assert np.array_equal(SmoothNoise(3, seed=1).next(9), SmoothNoise(3, seed=1).next(9))
+    assert not np.array_equal(SmoothNoise(3, seed=1).next(9), SmoothNoise(3, seed=2).next(9))
+
+
+def test_unit_variance_and_smooth():
+    noise_TZ = SmoothNoise(3, seed=0).next(50_000)
+    np.testing.assert_allclose(noise_TZ.std(0), 1, atol=0.1)
+    steps = np.diff(noise_TZ, axis=0).std(0)
+    assert (np.diff(steps) < 0).all() and steps[0] < 0.6  # each slower than the one before

@@ -22,8 +22,8 @@ def test_page_shows_curves_pictures_and_videos(tmp_path: Path) -> None:
     for step in range(1, 6):
         log.scalars(step, {"train/loss": 1 / step, "validation/loss": 2 / step})
     (tmp_path / "elsewhere.mp4").write_bytes(b"video")
-    log.pictures(5, {"map": torch.rand(2, 3, 700, 350), "real": np.zeros((3, 8, 8), np.uint8)})
-    log.pictures(5, {"grey": torch.rand(1, 8, 8).bfloat16()}, title="mouths")
+    log.images(5, {"map": torch.rand(2, 3, 700, 350), "real": np.zeros((3, 8, 8), np.uint8)})
+    log.images(5, {"grey": torch.rand(1, 8, 8).bfloat16()}, title="mouths")
     log.video(5, "spoken", tmp_path / "elsewhere.mp4")
     log.close()
     page = (tmp_path / "index.html").read_text()
@@ -40,7 +40,7 @@ def test_curves_and_pictures_are_bounded(tmp_path: Path) -> None:
     assert len(curve) <= CURVE_POINTS and curve[-1].tolist() == [5 * CURVE_POINTS - 1] * 2
     assert (np.diff(curve[:, 0]) > 0).all() and np.abs(curve[:, 0] - curve[:, 1]).max() < 4
     for step in range(2 * SHOWS):
-        log.pictures(step, {"a": np.zeros((20, 3, 4, 4), np.uint8)})
+        log.images(step, {"a": np.zeros((20, 3, 4, 4), np.uint8)})
         log.video_path(step, "v").parent.mkdir(exist_ok=True)
         log.video_path(step, "v").write_bytes(b"")
         log.video(step, "v", log.video_path(step, "v"))
@@ -54,8 +54,8 @@ def test_resumed_run_goes_on_with_the_log(tmp_path: Path) -> None:
     log = log_of(tmp_path)
     for step in range(1, 11):
         log.scalars(step, {"train/loss": float(step)})
-    log.pictures(4, {"a": np.zeros((3, 4, 4), np.uint8)})
-    log.pictures(9, {"a": np.zeros((3, 4, 4), np.uint8)})
+    log.images(4, {"a": np.zeros((3, 4, 4), np.uint8)})
+    log.images(9, {"a": np.zeros((3, 4, 4), np.uint8)})
     log.close()
     resumed = log_of(tmp_path, step=6)  # killed after step 10; the checkpoint was of step 6
     assert resumed.curves == {"train/loss": [[step, float(step)] for step in range(1, 7)]}
@@ -73,14 +73,14 @@ def test_broken_log_begins_anew_with_a_line(
 
 def test_picture_of_another_form_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"picture map: \(8, 8, 3\)"):
-        log_of(tmp_path).pictures(1, {"map": np.zeros((8, 8, 3), np.uint8)})
+        log_of(tmp_path).images(1, {"map": np.zeros((8, 8, 3), np.uint8)})
 
 
 def test_pictures_keep_their_colours(tmp_path: Path) -> None:
     import cv2
 
     red = torch.tensor([0.9, 0.2, 0.1]).view(3, 1, 1).expand(3, 16, 16)
-    log_of(tmp_path).pictures(1, {"red": red})
+    log_of(tmp_path).images(1, {"red": red})
     seen_HWC = cv2.imread(str(next((tmp_path / "pictures").iterdir())))[..., ::-1]
     np.testing.assert_allclose(seen_HWC.mean((0, 1)), np.array([0.9, 0.2, 0.1]) * 255, atol=4)
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from speech2video.util.body.pose_vector import (
-    EXPRESSIONS,
     HAND_COMPONENTS,
+    NUM_EXPRESSIONS,
     HandBasis,
     split_pose,
     vector_to_smplx,
@@ -31,7 +31,7 @@ from speech2video.util.errors import DataError
 OPEN_BODY = Path(__file__).parent / "open_body.npz"
 REGISTRATION = "https://smpl-x.is.tue.mpg.de"
 CHUNK = 2000  # frames skinned at a time: bounds memory to some hundred MB
-SHAPES = 10
+NUM_BETAS = 10
 
 
 class Body:
@@ -49,8 +49,8 @@ class Body:
     def __init__(self, model: smplx.SMPLX, *, name: str, betas: Tensor | None = None) -> None:
         self.name = name
         self.model = model.requires_grad_(False)
-        shape = torch.zeros(SHAPES) if betas is None else betas.float()[:SHAPES]
-        self.betas = pad(shape, (0, SHAPES - len(shape)))
+        shape = torch.zeros(NUM_BETAS) if betas is None else betas.float()[:NUM_BETAS]
+        self.betas = pad(shape, (0, NUM_BETAS - len(shape)))
         self.faces = model.faces_tensor
         means = torch.stack((model.left_hand_mean, model.right_hand_mean))
         components = torch.stack((model.left_hand_components, model.right_hand_components))
@@ -250,8 +250,8 @@ def _build(path: Path, arrays: dict[str, np.ndarray]) -> smplx.SMPLX:
         "use_pca": True,
         "num_pca_comps": HAND_COMPONENTS,
         "flat_hand_mean": False,
-        "num_betas": SHAPES,
-        "num_expression_coeffs": EXPRESSIONS,
+        "num_betas": NUM_BETAS,
+        "num_expression_coeffs": NUM_EXPRESSIONS,
         "use_face_contour": True,
         "create_transl": False,
     }

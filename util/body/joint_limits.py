@@ -106,10 +106,10 @@ def angles_to_rotations(angles_TJ3: Tensor) -> Tensor:
 
 def limit_penalty(rotations_TJ3: Tensor) -> Tensor:
     """Return the mean squared excess over the limits, radians², of axis-angle (..., 55, 3)."""
-    return excess(rotations_TJ3).square().mean()
+    return limit_excess(rotations_TJ3).square().mean()
 
 
-def excess(rotations_TJ3: Tensor) -> Tensor:
+def limit_excess(rotations_TJ3: Tensor) -> Tensor:
     """Return how far each joint angle is outside its range, radians ≥ 0, (..., 55, 3)."""
     limits = LIMITS.to(rotations_TJ3)
     angles = joint_angles(rotations_TJ3)
@@ -186,7 +186,7 @@ class LimitReport:
 
 def limit_report(rotations_TJ3: Tensor) -> LimitReport:
     """Return the report on axis-angle rotations (T, 55, 3)."""
-    degrees_TJ = torch.rad2deg(excess(rotations_TJ3).amax(-1))
+    degrees_TJ = torch.rad2deg(limit_excess(rotations_TJ3).amax(-1))
     illegal_TJ = _illegal(rotations_TJ3)
     finger = torch.tensor([joint in (*_HANDS[0], *_HANDS[1]) for joint in JOINTS])
     offenders = [i for i in range(len(JOINTS)) if illegal_TJ[:, i].any()]
@@ -200,7 +200,7 @@ def limit_report(rotations_TJ3: Tensor) -> LimitReport:
 
 
 def _illegal(rotations_TJ3: Tensor) -> Tensor:
-    return (excess(rotations_TJ3) > TOLERANCE).any(-1)
+    return (limit_excess(rotations_TJ3) > TOLERANCE).any(-1)
 
 
 def _angles(rotations: Tensor, bones: Tensor) -> Tensor:

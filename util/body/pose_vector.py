@@ -12,7 +12,7 @@ from torch import Tensor
 from speech2video.util.body.skeleton import BODY_JOINTS, FACE_JOINTS, JOINTS
 
 HAND_COMPONENTS = 12
-EXPRESSIONS = 10
+NUM_EXPRESSIONS = 10
 
 POSE_PARTS = {
     "translation": 3,
@@ -20,7 +20,7 @@ POSE_PARTS = {
     "body": 3 * (len(BODY_JOINTS) - 1),  # axis-angle of 21 joints
     "left_hand": HAND_COMPONENTS,  # coefficients of the body model's hand components
     "right_hand": HAND_COMPONENTS,
-    "expression": EXPRESSIONS,
+    "expression": NUM_EXPRESSIONS,
     "jaw": 3,  # axis-angle
 }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speech2video.util.metrics.arrays import checked
+from speech2video.util.metrics.statistics import checked
 
 HELD = 0.25  # of the tolerance, within which two moments show the same pose
 REACH = 0.6  # seconds from a word within which its gesture counts as made

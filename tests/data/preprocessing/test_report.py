@@ -9,17 +9,21 @@ import torch
 
 from speech2video.data.clip import Clip, ClipInfo
 from speech2video.data.keypoints import Keypoints
-from speech2video.data.motion import from_pose_vector
-from speech2video.data.motion_file import write_motion
-from speech2video.data.preprocessing.clip_figures import MEASURED, ClipFigures, clip_figures
+from speech2video.data.motion import motion_from_pose
+from speech2video.data.motion_io import write_motion
+from speech2video.data.preprocessing.clip_metrics import (
+    EVALUATED_POINTS,
+    ClipMetrics,
+    read_clip_metrics,
+)
 from speech2video.data.preprocessing.report import medians, verdict, write_report
-from speech2video.util.audio import write_wave
+from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import IBUG68
-from speech2video.util.camera import Camera
 from speech2video.util.errors import DataError
-from speech2video.util.video import write_video
+from speech2video.util.rendering.camera import Camera
+from speech2video.util.video.writer import write_video
 
 FRAMES, SIZE = 120, 96
 LAG = 5  # frames that the sound is late
@@ -37,13 +41,13 @@ def make_clip(folder: Path, body: Body, *, lag: int = LAG) -> Clip:
     pose = torch.zeros(FRAMES, POSE_SIZE)
     pose[:, POSE_SLICES["jaw"].start] = torch.from_numpy(opening_T).float()
     camera = Camera.framing(body.points(pose), width=SIZE * 10, height=SIZE * 10)
-    write_motion(clip.pose, from_pose_vector(pose, body, camera=camera))
+    write_motion(clip.pose, motion_from_pose(pose, body, camera=camera))
     pixels_TK2 = camera.project(body.points(pose)).numpy()
     seen(pixels_TK2).save(clip.keypoints)
     moving_T = np.abs(np.gradient(opening_T))
     loudness_T = np.roll(moving_T / moving_T.max(), lag)
     tone_S = np.sin(np.arange(FRAMES * 640) * (2 * np.pi * 200 / 16_000))
-    write_wave(clip.audio, (np.repeat(loudness_T, 640) * tone_S * 0.5).astype(np.float32))
+    write_audio(clip.audio, (np.repeat(loudness_T, 640) * tone_S * 0.5).astype(np.float32))
     write_video(clip.video, (np.full((3, SIZE, SIZE), 90, np.uint8) for _ in range(FRAMES)))
     clip.write_info(ClipInfo("a.mp4", FRAMES, SIZE, SIZE, "mediapipe", "open", notes=("a <note>",)))
     return clip
@@ -53,10 +57,10 @@ def seen(pixels_TK2: np.ndarray) -> Keypoints:
     """Return what a detector with known faults sees: all lies `NOISE` to the right."""
     points_TK3 = np.ones((*pixels_TK2.shape[:2], 3), np.float32)
     points_TK3[..., :2] = pixels_TK2 + (NOISE, 0)
-    points_TK3[LOST, MEASURED["body"], 0] += 200
+    points_TK3[LOST, EVALUATED_POINTS["body"], 0] += 200
     gone_TK = np.zeros(points_TK3.shape[:2], bool)
     gone_TK[NO_FACE, list(IBUG68)] = True
-    gone_TK[NO_LEFT_HAND, MEASURED["hands"][0]] = True
+    gone_TK[NO_LEFT_HAND, EVALUATED_POINTS["hands"][0]] = True
     points_TK3[gone_TK] = np.nan, np.nan, 0
     world_TK3 = np.full_like(points_TK3, np.nan)
     return Keypoints(points_TK3, world_TK3, SIZE * 10, SIZE * 10, 25, "mediapipe")
@@ -68,72 +72,72 @@ def clip(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Clip:
 
 
 @pytest.fixture(scope="module")
-def figures(clip: Clip, body: Body) -> ClipFigures:
-    return clip_figures(clip, body)
+def figures(clip: Clip, body: Body) -> ClipMetrics:
+    return read_clip_metrics(clip, body)
 
 
-def test_known_noise_is_the_error(figures: ClipFigures) -> None:
+def test_known_noise_is_the_error(figures: ClipMetrics) -> None:
     for error in figures.errors.values():
         assert error.median == pytest.approx(NOISE, abs=1e-2)
         assert error.of_eye_distance == pytest.approx(error.median / figures.eye_distance)
 
 
-def test_what_was_found_is_counted(figures: ClipFigures) -> None:
+def test_what_was_found_is_counted(figures: ClipMetrics) -> None:
     assert figures.found == pytest.approx(
         {"body": 1, "face": 1 - 10 / FRAMES, "left_hand": 1 - 30 / FRAMES, "right_hand": 1}
     )
     assert figures.frames == FRAMES and figures.seconds == FRAMES / 25
 
 
-def test_bad_frames_are_named(figures: ClipFigures) -> None:
-    runs = [(run.first, run.last, run.why) for run in figures.throw_away]
+def test_bad_frames_are_named(figures: ClipMetrics) -> None:
+    runs = [(run.first, run.last, run.why) for run in figures.bad_frames]
     assert runs == [(40, 49, "no face"), (80, 82, "body far off")]
-    assert figures.frames_thrown_away == 13
+    assert figures.num_bad_frames == 13
 
 
 @pytest.mark.parametrize("lag", [-7, 0])
 def test_known_lag_is_found(lag: int, tmp_path: Path, body: Body) -> None:
-    assert clip_figures(make_clip(tmp_path / "clip", body, lag=lag), body).lag == lag
+    assert read_clip_metrics(make_clip(tmp_path / "clip", body, lag=lag), body).lag == lag
 
 
-def test_late_sound_and_little_of_it_are_said(figures: ClipFigures) -> None:
+def test_late_sound_and_little_of_it_are_said(figures: ClipMetrics) -> None:
     assert figures.lag == LAG and figures.lag_correlation > 0.9
-    assert figures.lips_correlation == pytest.approx(1, abs=1e-3)
-    minutes, hands, face, sound = verdict([figures])
+    assert figures.lip_correlation == pytest.approx(1, abs=1e-3)
+    minutes, hands, face, audio = verdict([figures])
     assert minutes.good is False and "0.1 minutes" in minutes.sentence
     assert hands.good and face.good is (figures.eye_distance >= 40)
-    assert sound.good is False and f"{LAG} frames late" in sound.sentence
+    assert audio.good is False and f"{LAG} frames late" in audio.sentence
 
 
 def test_points_as_the_detector_sees_them_are_taken(clip: Clip, body: Body) -> None:
     pixels_TK2 = Keypoints.load(clip.keypoints).points_TK3[..., :2]
-    exact = clip_figures(clip, body, pixels_TK2=pixels_TK2)
+    exact = read_clip_metrics(clip, body, pixels_TK2=pixels_TK2)
     assert all(error.median == 0 for error in exact.errors.values())
     with pytest.raises(DataError, match="119 frames of fitted points"):
-        clip_figures(clip, body, pixels_TK2=pixels_TK2[1:])
+        read_clip_metrics(clip, body, pixels_TK2=pixels_TK2[1:])
 
 
 def test_projected_points_of_the_folder_are_taken(tmp_path: Path, body: Body) -> None:
     clip = make_clip(tmp_path / "clip", body)
     pixels_TK2 = Keypoints.load(clip.keypoints).points_TK3[..., :2]
     np.savez(clip.folder / "projected.npz", projected=pixels_TK2)
-    assert clip_figures(clip, body).errors["face"].median == 0
+    assert read_clip_metrics(clip, body).errors["face"].median == 0
     (clip.folder / "projected.npz").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(DataError, match="projected"):
-        clip_figures(clip, body)
+        read_clip_metrics(clip, body)
 
 
 def test_a_clip_nobody_looked_at_has_no_shares(tmp_path: Path, body: Body) -> None:
     clip = make_clip(tmp_path / "clip", body)
     clip.keypoints.unlink()
-    figures = clip_figures(clip, body)
-    assert figures.found == {} and figures.throw_away == () and figures.eye_distance is None
+    figures = read_clip_metrics(clip, body)
+    assert figures.found == {} and figures.bad_frames == () and figures.eye_distance is None
     assert figures.errors["body"].median is None and figures.lag == LAG
     assert [one.good for one in verdict([figures])][1:3] == [None, None]
 
 
 def test_the_page_parses_and_the_json_has_the_same_figures(
-    clip: Clip, figures: ClipFigures, body: Body
+    clip: Clip, figures: ClipMetrics, body: Body
 ) -> None:
     dataset = clip.folder.parent
     path = write_report(dataset, body=body)

@@ -9,8 +9,8 @@ from speech2video.util.body.joint_limits import (
     angles_to_rotations,
     clamp_pose,
     clamp_rotations,
-    excess,
     joint_angles,
+    limit_excess,
     limit_penalty,
     limit_report,
 )
@@ -49,7 +49,7 @@ def test_a_turn_about_one_axis_is_that_angle() -> None:
 
 
 def test_after_the_clamp_no_joint_is_outside_its_range() -> None:
-    assert excess(clamp_rotations(wild_rotations(500))).max() <= TOLERANCE
+    assert limit_excess(clamp_rotations(wild_rotations(500))).max() <= TOLERANCE
 
 
 def test_clamp_is_idempotent() -> None:
@@ -66,7 +66,7 @@ def test_clamp_leaves_legal_poses_untouched() -> None:
 def test_clamping_a_pose_vector_keeps_every_law(body: Body) -> None:
     pose = torch.randn(300, POSE_SIZE) * 2
     clamped = clamp_pose(pose, body.hands)
-    assert excess(vector_to_smplx(clamped, body.hands).rotations).max() <= TOLERANCE
+    assert limit_excess(vector_to_smplx(clamped, body.hands).rotations).max() <= TOLERANCE
     assert torch.equal(clamp_pose(clamped, body.hands), clamped)
     still = torch.zeros(1, POSE_SIZE)
     assert torch.equal(clamp_pose(still, body.hands), still), "the body's own rest must be legal"

@@ -10,14 +10,17 @@ import pytest
 from scipy.io import wavfile
 
 from speech2video.util.body.skeleton import JOINTS
-from speech2video.util.metrics.beats import (
+from speech2video.util.metrics.motion import (
     beat_constancy,
     joint_speeds,
+    l1_diversity,
+    lvd_emage,
+    mean_squared_error,
     motion_beats,
     speech_onsets,
+    srgr,
 )
-from speech2video.util.metrics.frechet import frechet_distance
-from speech2video.util.metrics.motion import l1_diversity, lvd_emage, mean_squared_error, srgr
+from speech2video.util.metrics.statistics import frechet_distance
 from tests.shared import DATA, FIXTURES
 
 CLOSE = 1e-4  # relative

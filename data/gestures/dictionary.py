@@ -1,0 +1,250 @@
+"""One person's gesture dictionary: at which words they gesture, how, and how often.
+
+On disk it is a folder: dictionary.json, which a person may edit, and motions.npz with the motion of
+every entry under its name.
+"""
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speech2video.data.motion import FPS
+from speech2video.util.body.pose_vector import POSE_SIZE
+from speech2video.util.errors import DataError
+from speech2video.util.files import atomic_write, read_json, typed_fields
+from speech2video.util.text.transcript import strip_punctuation
+
+FORMAT = 1
+JSON_NAME, MOTIONS_NAME = "dictionary.json", "motions.npz"
+BODIES = ("open", "smplx")
+
+# What an entry may own: joints of the pose vector's body part, or a whole hand. The face is never
+# a gesture's: lips and jaw belong to speech.
+PART_JOINTS: dict[str, tuple[str, ...]] = {
+    **{
+        f"{side}_arm": tuple(f"{side}_{j}" for j in ("collar", "shoulder", "elbow", "wrist"))
+        for side in ("left", "right")
+    },
+    "head": ("neck", "head"),
+    "torso": ("spine1", "spine2", "spine3"),
+}
+PART_HANDS = ("left_hand", "right_hand")
+PARTS = (*PART_JOINTS, *PART_HANDS)
+
+LONGEST = 10.0  # seconds any stretch of a gesture may last
+FARTHEST = 20.0  # word lengths that the key may lie from a word's start
+WILD = 100.0  # no number of a pose vector is as large
+
+
+@dataclass(frozen=True)
+class Example:
+    """Where in the data set an entry was seen: first movement, key, last, seconds in that clip."""
+
+    clip: str
+    start: float
+    key: float
+    end: float
+
+
+@dataclass(frozen=True, eq=False)
+class GestureEntry:
+    """One gesture of one person: a key pose or a short motion, and when it is made.
+
+    Attributes:
+        name: unique in its dictionary.
+        words: spellings at which it is made, any of them.
+        probability: how often, of the times the word is said.
+        parts: of `PARTS`, what the gesture moves; the rest of the body goes on as it was.
+        motion_NP: (n, 106) pose vectors at 25 fps; one frame is a key pose.
+        key: the frame of it that belongs to the word.
+        key_in_word: when the key comes, in word lengths from the word's start: 0.5 is its middle.
+        ramp_in: seconds in which the body goes over to the gesture.
+        lead: seconds before the key at which that is done.
+        hold: seconds after the key from which the body goes back.
+        ramp_out: seconds in which it does.
+        on: whether it is used at all.
+        seen: how often its words were said in the data set.
+        made: at how many of these it was made.
+        examples: where.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    probability: float
+    parts: tuple[str, ...]
+    motion_NP: Tensor = field(repr=False)
+    key: int = 0
+    key_in_word: float = 0.5
+    ramp_in: float = 0.42
+    lead: float = 0.0
+    hold: float = 0.35
+    ramp_out: float = 0.6
+    on: bool = True
+    seen: int = 0
+    made: int = 0
+    examples: tuple[Example, ...] = ()
+
+    def __post_init__(self) -> None:
+        for problem in _problems(self):
+            raise DataError(f"entry {self.name!r}: {problem}")
+
+    def times(self, key: float) -> tuple[float, float, float, float]:
+        """Return start, arrival, hold end and end, seconds, of a gesture with its key at `key`."""
+        arrival, hold_end = key - self.lead, key + self.hold
+        return arrival - self.ramp_in, arrival, hold_end, hold_end + self.ramp_out
+
+
+@dataclass(frozen=True)
+class GestureDictionary:
+    """A person's gestures, in an order that editing and saving keep.
+
+    Attributes:
+        entries: names differ.
+        body: the body whose hand coefficients the motions hold ("open" or "smplx").
+    """
+
+    entries: tuple[GestureEntry, ...] = ()
+    body: str = "open"
+
+    def __post_init__(self) -> None:
+        if self.body not in BODIES:
+            raise DataError(f"body {self.body!r}; one of {', '.join(BODIES)} is needed")
+        names = [entry.name for entry in self.entries]
+        double = next((name for name in names if names.count(name) > 1), None)
+        if double is not None:
+            raise DataError(f"entry {double!r}: there are two of that name; names must differ")
+        for word, entries in self.by_word().items():
+            total = sum(entry.probability for entry in entries)
+            if total > 1 + 1e-6:
+                raise DataError(
+                    f"word {word!r}: probabilities of its {len(entries)} entries add up to "
+                    f"{total:g}; at most 1 is possible"
+                )
+
+    def by_word(self) -> dict[str, list[GestureEntry]]:
+        """Return spelling -> the entries that are on, of which at most one is made at a time."""
+        found: dict[str, list[GestureEntry]] = {}
+        for entry in self.entries:
+            for word in dict.fromkeys(map(spelling, entry.words)) if entry.on else ():
+                found.setdefault(word, []).append(entry)
+        return found
+
+    def entry(self, name: str) -> GestureEntry:
+        """Return the entry of that name; raises `DataError` where there is none."""
+        for entry in self.entries:
+            if entry.name == name:
+                return entry
+        raise DataError(f"no gesture {name!r} in the dictionary")
+
+    def save(self, folder: Path) -> None:
+        """Write dictionary.json and motions.npz; raises `DataError` if they cannot be written."""
+        with atomic_write(folder / MOTIONS_NAME) as partial, partial.open("wb") as stream:
+            np.savez_compressed(stream, **{e.name: e.motion_NP.numpy() for e in self.entries})
+        rows = [_row(entry) for entry in self.entries]
+        values = {"format": FORMAT, "body": self.body, "entries": rows}
+        with atomic_write(folder / JSON_NAME) as partial:
+            text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+            partial.write_text(text, encoding="utf-8", newline="\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> "GestureDictionary":
+        """Return the dictionary of a folder, as `save` or a person wrote it.
+
+        Raises:
+            DataError: missing or broken files, and edited values that make no sense.
+        """
+        path = Path(folder) / JSON_NAME
+        values = read_json(path, what="a gesture dictionary")
+        rows = values.get("entries") if isinstance(values, dict) else None
+        if not isinstance(rows, list) or values.get("format") != FORMAT:
+            raise DataError(f'{path}: {{"format": {FORMAT}, "entries": [...]}} is needed')
+        motions = _read_motions(Path(folder) / MOTIONS_NAME)
+        try:
+            entries = tuple(_entry(row, number, motions) for number, row in enumerate(rows, 1))
+            return cls(entries, values.get("body", ""))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+
+
+def spelling(text: str) -> str:
+    """Return a word as it is looked up: lower case, no punctuation around it, plain apostrophes."""
+    return strip_punctuation(text.replace("’", "'").strip("'‘`-–—")).casefold()
+
+
+def _problems(entry: GestureEntry) -> list[str]:
+    """Return what is wrong with an entry, in words."""
+    found = []
+
+    def within(name: str, low: float, high: float) -> None:
+        if not low <= getattr(entry, name) <= high:  # written so that NaN is refused too
+            found.append(f"{name} {getattr(entry, name):g}; {low:g} to {high:g} is needed")
+
+    if not entry.name.strip() or "/" in entry.name or "\\" in entry.name:
+        found.append("its name must not be empty and hold no slashes")
+    if not entry.words or not all(map(spelling, entry.words)):
+        found.append("at least one word is needed, and none may be empty")
+    within("probability", 0, 1)
+    for name in ("ramp_in", "lead", "hold", "ramp_out"):
+        within(name, 0, LONGEST)
+    within("key_in_word", -FARTHEST, FARTHEST)
+    unknown = [part for part in entry.parts if part not in PARTS]
+    if unknown or not entry.parts:
+        seen = f"unknown part {unknown[0]!r}" if unknown else "no parts"
+        found.append(f"{seen}; some of {', '.join(PARTS)} are needed")
+    return found + _motion_problems(entry)
+
+
+def _motion_problems(entry: GestureEntry) -> list[str]:
+    motion_NP = entry.motion_NP
+    if motion_NP.ndim != 2 or motion_NP.shape[1] != POSE_SIZE or len(motion_NP) == 0:
+        return [f"its motion has shape {tuple(motion_NP.shape)}; (frames, {POSE_SIZE}) is needed"]
+    if len(motion_NP) > LONGEST * FPS:
+        return [f"its motion has {len(motion_NP)} frames; {LONGEST * FPS:g} at most are a gesture"]
+    if not torch.isfinite(motion_NP).all() or motion_NP.abs().max() > WILD:
+        return ["its motion holds NaN, infinity or no radians; finite radians are needed"]
+    if not 0 <= entry.key < len(motion_NP):
+        return [f"key {entry.key}; its motion has frames 0 to {len(motion_NP) - 1}"]
+    return []
+
+
+def _row(entry: GestureEntry) -> dict[str, Any]:
+    """Return an entry as json, what a person edits most first; its motion is not in it."""
+    values = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
+    del values["motion_NP"]
+    first = {key: values.pop(key) for key in ("name", "on")}
+    values["examples"] = [dataclasses.asdict(example) for example in entry.examples]
+    return first | values
+
+
+def _entry(row: Any, number: int, motions: Mapping[str, Tensor]) -> GestureEntry:
+    where = f"entry {number}"
+    if isinstance(row, dict) and isinstance(row.get("name"), str):
+        where = f"entry {row['name']!r}"
+    values = typed_fields(row, GestureEntry, where=where, leave_out=("motion_NP",))
+    examples = values.pop("examples", ())
+    taken = [Example(**typed_fields(e, Example, where=f"{where}, examples")) for e in examples]
+    if values["name"] not in motions:
+        raise DataError(f"{where}: no motion of that name in {MOTIONS_NAME}")
+    return GestureEntry(**values, motion_NP=motions[values["name"]], examples=tuple(taken))
+
+
+def _read_motions(path: Path) -> dict[str, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; the motions of the dictionary are needed") from None
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not an npz file of plain numbers ({error})") from None
+    odd = next((name for name, array in arrays.items() if array.dtype.kind not in "fiu"), None)
+    if odd is not None:
+        raise DataError(f"{path}: {odd!r} holds {arrays[odd].dtype}; numbers are needed")
+    return {name: torch.from_numpy(a.astype(np.float32)) for name, a in arrays.items()}

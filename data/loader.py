@@ -1,0 +1,169 @@
+"""Batches whose order and randomness follow from (seed, step) alone, so that runs can go on.
+
+class Windows(torch.utils.data.Dataset):
+    def __getitem__(self, item: Item):
+        noise = item.rng().normal(size=...)     # the same whichever worker loads it, and when
+        return {"x": self.windows[item.index] + noise}
+
+Batches go on for ever; an epoch is a number of steps, no pause. Whatever should change with the
+epoch (longer sequences, say) can go by `item.epoch`.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from speech2video.util import distributed
+from speech2video.util.errors import DataError, OptionError, UserError
+
+
+class SampleIndex(NamedTuple):
+    """What a data set is asked for: which of its items, and the seed of all that is random."""
+
+    index: int
+    seed: int
+    epoch: int = 0
+
+    def rng(self) -> np.random.Generator:
+        """Return a new generator; equal items have equal generators."""
+        return np.random.default_rng(self.seed)
+
+
+class ResumableSampler(Sampler[list[SampleIndex]]):
+    """Batches of items: in each epoch a permutation, cut into batches, from any step on.
+
+    The last items of an epoch that fill no batch are left out (other ones each time). With fewer
+    items than a batch takes, items come up more than once in it, each with its own seed.
+
+    Args:
+        length: items of the data set.
+        batch_size: items of a step, over all processes together.
+        seed: of the order and of the items.
+        rank, world_size: this process and how many there are; together the processes' parts of
+            a step are the batch that a single process would have.
+
+    Raises:
+        DataError: no items.
+        OptionError: the batch cannot be shared evenly.
+    """
+
+    def __init__(
+        self, length: int, batch_size: int, seed: int, *, rank: int = 0, world_size: int = 1
+    ) -> None:
+        if length < 1:
+            raise DataError("the data set has no items; at least one is needed")
+        if batch_size % world_size:
+            raise OptionError(
+                f"--batch_size {batch_size}: {world_size} processes cannot share it evenly"
+            )
+        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self.steps_per_epoch = max(1, length // batch_size)
+        self._step = 0
+
+    def start(self, step: int) -> None:
+        """Let the next iteration begin with the batch of that step."""
+        self._step = step
+
+    def __iter__(self) -> Iterator[list[SampleIndex]]:
+        step = self._step
+        while True:
+            epoch, first = divmod(step, self.steps_per_epoch)
+            order = self._order(epoch)
+            for number in range(first, self.steps_per_epoch):
+                begin = number * self.batch_size
+                yield self._batch(epoch, order, begin)
+            step = (epoch + 1) * self.steps_per_epoch
+
+    def _order(self, epoch: int) -> np.ndarray:
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
+        return np.resize(order, max(self.length, self.batch_size))
+
+    def _batch(self, epoch: int, order: np.ndarray, begin: int) -> list[SampleIndex]:
+        places = range(begin + self.rank, begin + self.batch_size, self.world_size)
+        return [SampleIndex(int(order[place]), self._seed(epoch, place), epoch) for place in places]
+
+    def _seed(self, epoch: int, place: int) -> int:
+        sequence = np.random.SeedSequence((self.seed, epoch, place + 1))
+        return int(sequence.generate_state(1, np.uint64)[0]) >> 1  # fits torch's signed seeds
+
+
+def training_loader(
+    dataset: Dataset,
+    *,
+    batch_size: int,
+    seed: int = 0,
+    workers: int = 0,
+    collate: Callable[[list[Any]], Any] | None = None,
+) -> DataLoader:
+    """Return a loader for `fit`; the data set is indexed with `SampleIndex`s.
+
+    Args:
+        batch_size: items of a step, over all of torchrun's processes together.
+        workers: processes that load; 0 loads in this one.
+        collate: makes a batch of a list of items; torch's own by default.
+    """
+    sampler = ResumableSampler(
+        len(dataset),
+        batch_size,
+        seed,
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+    )
+    return DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_start_worker,
+        generator=torch.Generator().manual_seed(seed),  # else it draws from the model's
+    )
+
+
+def steps_per_epoch(loader: DataLoader) -> int:
+    """Return how many steps go once through the data set."""
+    return loader.batch_sampler.steps_per_epoch
+
+
+def iterate_batches(
+    loader: DataLoader, *, step: int, device: torch.device | str = "cpu"
+) -> Iterator[Any]:
+    """Yield a training loader's batches from a step on, for ever, on a device.
+
+    Raises:
+        UserError: one that loading raised, in a worker too, in one line.
+    """
+    loader.batch_sampler.start(step)
+    try:
+        for batch in loader:
+            yield to_device(batch, device)
+    except UserError as error:
+        # from a worker it comes as "Caught ... Original Traceback ... DataError: what it said"
+        said = str(error).strip().rpartition("\n")[2]
+        raise type(error)(
+            said.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
+        ) from None
+
+
+def to_device(batch: Any, device: torch.device | str) -> Any:
+    """Return a batch with its tensors on a device; containers keep their form."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(to_device(value, device) for value in batch))
+    if isinstance(batch, list | tuple):
+        return type(batch)(to_device(value, device) for value in batch)
+    return batch
+
+
+def _start_worker(number: int) -> None:
+    # Ctrl-C reaches the whole process group; the main process decides when workers end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

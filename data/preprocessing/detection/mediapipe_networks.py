@@ -1,0 +1,284 @@
+"""MediaPipe's networks, quietly: body and face of a frame, and a hand in a picture of a hand.
+
+Body and face are Holistic's own parts, joined without its hands: the same numbers at half the time,
+since `hand_search` looks for hands itself. The weights are inside the wheel of version 0.10.14;
+later wheels hold none. Importing this module does not import MediaPipe.
+"""
+
+import contextlib
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from speech2video.util.body.skeleton import FINGER_TIPS, IBUG68, finger_chain, indices
+from speech2video.util.errors import UserError
+
+CROP = 224  # pixels; what the hand network looks at
+_SILENCE = threading.RLock()  # two threads at once would leave standard error shut
+
+_BODY_GRAPH = """
+input_stream: "image"
+input_side_packet: "complexity"
+input_side_packet: "yes"
+input_side_packet: "no"
+output_stream: "pose"
+output_stream: "world"
+output_stream: "face"
+node {
+  calculator: "PoseLandmarkCpu"
+  input_side_packet: "MODEL_COMPLEXITY:complexity"
+  input_side_packet: "USE_PREV_LANDMARKS:yes"
+  input_side_packet: "SMOOTH_LANDMARKS:no"
+  input_side_packet: "ENABLE_SEGMENTATION:no"
+  input_stream: "IMAGE:image"
+  output_stream: "LANDMARKS:pose"
+  output_stream: "WORLD_LANDMARKS:world"
+}
+node {
+  calculator: "SplitNormalizedLandmarkListCalculator"
+  options { [mediapipe.SplitVectorCalculatorOptions.ext] { ranges { begin: 0 end: 11 } } }
+  input_stream: "pose"
+  output_stream: "head"
+}
+node {
+  calculator: "FaceLandmarksFromPoseCpu"
+  input_side_packet: "REFINE_LANDMARKS:yes"
+  input_stream: "IMAGE:image"
+  input_stream: "FACE_LANDMARKS_FROM_POSE:head"
+  output_stream: "FACE_LANDMARKS:face"
+}
+"""
+_HAND_GRAPH = """
+input_stream: "image"
+input_stream: "roi"
+input_side_packet: "complexity"
+output_stream: "hand"
+output_stream: "world"
+output_stream: "side"
+node {
+  calculator: "HandLandmarkCpu"
+  input_side_packet: "MODEL_COMPLEXITY:complexity"
+  input_stream: "IMAGE:image"
+  input_stream: "ROI:roi"
+  output_stream: "LANDMARKS:hand"
+  output_stream: "WORLD_LANDMARKS:world"
+  output_stream: "HANDEDNESS:side"
+}
+"""
+
+
+def import_mediapipe() -> Any:
+    """Return the module `mediapipe`; raises `UserError` in one line where it cannot be had."""
+    warnings.filterwarnings("ignore", r"SymbolDatabase\.GetPrototype", UserWarning)
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        with silenced():
+            import mediapipe
+    except ImportError as error:
+        raise UserError(
+            f"mediapipe cannot be imported ({error}); pip install 'speech2video[preprocess]', "
+            "or give keypoints from OpenPose"
+        ) from None
+    if not hasattr(mediapipe, "solutions"):
+        raise UserError(f"mediapipe {mediapipe.__version__} has no weights; 0.10.14 is needed")
+    return mediapipe
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Send what MediaPipe's C++ and its Python write to standard error nowhere."""
+    with _SILENCE, warnings.catch_warnings(), open(os.devnull, "wb") as nowhere:
+        warnings.simplefilter("ignore")
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+@dataclass(frozen=True)
+class PersonDetection:
+    """One person in one frame.
+
+    Attributes:
+        pose_333: (33, 3) x and y in pixels, visibility in [0, 1].
+        world_333: (33, 3) metres from between the hips: x right, y down, z away from the viewer.
+        face_K2: (478, 2) pixels of the face mesh and the irises, or None where no face is seen.
+    """
+
+    pose_333: np.ndarray
+    world_333: np.ndarray
+    face_K2: np.ndarray | None
+
+
+class BodyNetwork:
+    """Holistic's pose and face mesh, following one person from frame to frame.
+
+    Its smoothing over time is off: it lags by a frame. The network "full" (complexity 1) is the one
+    inside the wheel; "lite" and "heavy" would have to be downloaded.
+    """
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Forget whom it follows."""
+        self._graph = _graph(
+            _BODY_GRAPH, ["pose", "world", "face"], complexity=1, yes=True, no=False
+        )
+        with silenced():
+            self(np.zeros((CROP, CROP, 3), np.uint8))
+
+    def __call__(self, image_HW3: np.ndarray) -> PersonDetection | None:
+        """Return the person in the next frame (RGB, contiguous), or None."""
+        size = np.array(image_HW3.shape[1::-1])
+        found = self._graph.process({"image": image_HW3})
+        if found.pose is None or found.world is None:
+            return None
+        pose = _landmarks(found.pose)[:, :2] * size
+        visible = np.array([point.visibility for point in found.pose.landmark])
+        face = None if found.face is None else _landmarks(found.face)[:, :2] * size
+        return PersonDetection(np.column_stack([pose, visible]), _landmarks(found.world), face)
+
+
+class HandNetwork:
+    """MediaPipe's hand landmarks in a crop that we choose."""
+
+    def __init__(self) -> None:
+        self._graph = _graph(_HAND_GRAPH, ["hand", "world", "side"], complexity=1)
+        from mediapipe.framework.formats.rect_pb2 import NormalizedRect
+
+        self._whole = NormalizedRect(x_center=0.5, y_center=0.5, width=1, height=1, rotation=0)
+        with silenced():
+            self(np.zeros((CROP, CROP, 3), np.uint8))
+
+    def __call__(self, crop_HW3: np.ndarray) -> tuple[np.ndarray, np.ndarray, float] | None:
+        """Return a hand in a square RGB picture of it, or None.
+
+        Returns:
+            points (21, 2) as shares of the picture, world (21, 3) metres from the wrist, and how
+            surely it is a left hand, 0 to 1.
+        """
+        found = self._graph.process({"image": crop_HW3, "roi": self._whole})
+        if found.hand is None:
+            return None
+        world_213 = _landmarks(found.world)
+        guess = found.side.classification[0]  # made for mirrored pictures, ours are not
+        left = guess.score if guess.label == "Right" else 1 - guess.score
+        return _landmarks(found.hand)[:, :2], world_213 - world_213[0], left
+
+
+class PalmNetwork:
+    """MediaPipe's search for hands of any place and direction in a picture."""
+
+    def __init__(self) -> None:
+        solutions = import_mediapipe().solutions
+        with silenced():
+            self._hands = solutions.hands.Hands(
+                static_image_mode=True, max_num_hands=2, min_detection_confidence=0.3
+            )
+            self(np.zeros((CROP, CROP, 3), np.uint8))
+
+    def __call__(self, crop_HW3: np.ndarray) -> list[np.ndarray]:
+        """Return the points (21, 2) of up to two hands as shares of the picture's sides."""
+        found = self._hands.process(crop_HW3).multi_hand_landmarks or []
+        return [_landmarks(hand)[:, :2] for hand in found]
+
+
+class FaceDetector:
+    """MediaPipe's face detector, for who else is in the picture."""
+
+    def __init__(self) -> None:
+        solutions = import_mediapipe().solutions
+        with silenced():
+            self._faces = solutions.face_detection.FaceDetection(
+                model_selection=1, min_detection_confidence=0.6
+            )
+            self(np.zeros((CROP, CROP, 3), np.uint8))
+
+    def __call__(self, image_HW3: np.ndarray) -> np.ndarray:
+        """Return boxes (N, 4) of faces: left, top, width, height in pixels, the widest first."""
+        height, width = image_HW3.shape[:2]
+        found = self._faces.process(image_HW3).detections or []
+        boxes = [face.location_data.relative_bounding_box for face in found]
+        boxes_N4 = np.array([(b.xmin, b.ymin, b.width, b.height) for b in boxes]).reshape(-1, 4)
+        boxes_N4 = boxes_N4 * (width, height, width, height)
+        return boxes_N4[np.argsort(-boxes_N4[:, 2])]
+
+
+def _graph(text: str, outputs: list[str], **side_inputs: bool | int) -> Any:
+    """Return a graph of MediaPipe's own parts, running."""
+    import_mediapipe()
+    from google.protobuf import text_format
+    from mediapipe.framework.calculator_pb2 import CalculatorGraphConfig
+    from mediapipe.python.solution_base import SolutionBase
+
+    config = text_format.Parse(text, CalculatorGraphConfig())
+    with silenced():
+        return SolutionBase(graph_config=config, side_inputs=side_inputs, outputs=outputs)
+
+
+def _landmarks(found: Any) -> np.ndarray:
+    """Return a MediaPipe list of landmarks as (K, 3): x, y, z as it gives them."""
+    return np.array([(point.x, point.y, point.z) for point in found.landmark])
+
+
+# Which of MediaPipe's landmarks is which of the body's points (`skeleton.POINTS`).
+#
+# MediaPipe's own numbering: https://ai.google.dev/edge/mediapipe, pose (33), hand (21), FaceMesh
+# (468, and ten of the irises behind them). Its left and right are the person's own, as ours are.
+
+_SIDED_POSE = {  # name without its side: MediaPipe's index on the left; the right is the next
+    "ear": 7,
+    "shoulder": 11,
+    "elbow": 13,
+    "wrist": 15,
+    "hip": 23,
+    "knee": 25,
+    "ankle": 27,
+    "heel": 29,
+    "big_toe": 31,
+}
+_POSE_NAMES = {"nose": 0, "left_eye_point": 2, "right_eye_point": 5} | {
+    f"{side}_{name}": index + step
+    for name, index in _SIDED_POSE.items()
+    for step, side in enumerate(("left", "right"))
+}
+POSE_SOURCE = list(_POSE_NAMES.values())
+POSE_TARGET = indices(tuple(_POSE_NAMES))
+
+POSE_SHOULDERS, POSE_ELBOWS, POSE_WRISTS = (11, 12), (13, 14), (15, 16)  # left, right
+POSE_PINKY_ROOTS, POSE_INDEX_ROOTS = (17, 18), (19, 20)
+
+# FaceMesh vertices at the places of iBUG 68.
+FACEMESH_IBUG68 = (
+    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # contour
+    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),  # brows
+    *(168, 197, 5, 4, 98, 97, 2, 326, 327),  # nose
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # eyes
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer lips
+    *(78, 82, 13, 312, 308, 317, 14, 87),  # inner lips
+)
+FACEMESH_POINTS = 468
+FACE_SOURCE = [*FACEMESH_IBUG68, 468, 473]  # then the pupils: right, left
+FACE_TARGET = [*IBUG68, *indices(("right_eye", "left_eye"))]
+
+# A hand is the wrist, then four points of each finger from root to tip, thumb first.
+HAND_ROOTS = [5, 9, 13]  # the knuckles where index, middle and ring finger begin
+HAND_MIDDLE_ROOT = 9
+
+
+def _hand_target(side: str) -> list[int]:
+    fingers = [finger_chain(side, finger)[1:] for finger in FINGER_TIPS]
+    return indices((f"{side}_wrist", *(name for chain in fingers for name in chain)))
+
+
+HAND_TARGETS = (_hand_target("left"), _hand_target("right"))  # their indices in `POINTS`

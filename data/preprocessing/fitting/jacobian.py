@@ -1,0 +1,190 @@
+"""How the body's points move with each pose number: the geometric Jacobian of a skinned skeleton.
+
+A small turn ω of joint i moves a point p that hangs on it by ω × (p − joint i); a skinned point
+hangs on each joint by the sum of its weights below that joint. That is exact for joints, and off by
+less than the skinning's own blending elsewhere, at a hundredth of the cost of differentiating.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import NUM_EXPRESSIONS, POSE_SLICES, vector_to_smplx
+from speech2video.util.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from speech2video.util.body.skeleton import (
+    JOINTS,
+    LEFT_HAND_JOINTS,
+    LEFT_TIPS,
+    PARENTS,
+    POINTS,
+    RIGHT_HAND_JOINTS,
+    RIGHT_TIPS,
+    indices,
+)
+
+# The joints a fit turns. Talking people are seen from the hips up: legs stay as they are.
+TURNED = (
+    "pelvis",
+    "spine1",
+    "spine2",
+    "spine3",
+    "neck",
+    "head",
+    "left_collar",
+    "right_collar",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "jaw",
+)
+_TURNED = [JOINTS.index(name) for name in TURNED]
+_HANDS = [[JOINTS.index(name) for name in side] for side in (LEFT_HAND_JOINTS, RIGHT_HAND_JOINTS)]
+
+_HAND_POINTS = [
+    indices((*joints, *tips))
+    for joints, tips in ((LEFT_HAND_JOINTS, LEFT_TIPS), (RIGHT_HAND_JOINTS, RIGHT_TIPS))
+]
+_CROSS = torch.zeros(3, 3, 3)  # Levi-Civita's symbol
+for _x, _y, _z in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+    _CROSS[_x, _y, _z], _CROSS[_x, _z, _y] = 1.0, -1.0
+
+# The solver's unknowns, in order: where each kind lies among its columns.
+COLUMNS = {
+    "translation": slice(0, 3),
+    "turns": slice(3, 3 + 3 * len(TURNED)),
+    "left_hand": slice(48, 60),
+    "right_hand": slice(60, 72),
+    "expression": slice(72, 72 + NUM_EXPRESSIONS),
+}
+UNKNOWNS = COLUMNS["expression"].stop
+
+
+def turn_column(joint: str) -> slice:
+    """Return the three columns of one joint's turn."""
+    start = COLUMNS["turns"].start + 3 * TURNED.index(joint)
+    return slice(start, start + 3)
+
+
+@dataclass(frozen=True)
+class PointSkinning:
+    """What of a body the Jacobian needs.
+
+    Attributes:
+        below: (144, 55) how much each point follows a turn of each joint.
+        weights: (144, 55) skinning weights of the points; a joint's is one on its parent.
+        directions: (144, 3, 10) how each point moves with the expression, unposed.
+    """
+
+    below: Tensor
+    weights: Tensor
+    directions: Tensor
+
+    @classmethod
+    def of(cls, body: Body) -> "PointSkinning":
+        """Return what a body's points hang on."""
+        weights, directions = body.point_skinning()
+        joints = len(JOINTS)
+        ancestry = torch.eye(joints)
+        for joint in range(1, joints):
+            ancestry[joint] += ancestry[PARENTS[joint]]  # row: which joints turn this one
+        follow = ancestry.clone().fill_diagonal_(0)  # a joint's own turn leaves it where it is
+        below = weights @ ancestry
+        below[:joints] = follow
+        return cls(below, weights, directions[..., -NUM_EXPRESSIONS:])
+
+
+def global_rotations(rotations_TJ33: Tensor) -> Tensor:
+    """Return each joint's rotation in the world (T, 55, 3, 3) from those relative to its parent."""
+    chain = [rotations_TJ33[:, 0]]
+    for joint in range(1, len(PARENTS)):
+        chain.append(chain[PARENTS[joint]] @ rotations_TJ33[:, joint])
+    return torch.stack(chain, 1)
+
+
+def jacobian(
+    pose_TP: Tensor, points_TK3: Tensor, body: Body, hanging: PointSkinning, joints_TJ3: Tensor
+) -> Tensor:
+    """Return how points move with the unknowns, (T, 144, 3, 82), metres per radian or unit.
+
+    The points may lie beside the body's own, such as where a detector sees them; what they turn
+    about are the body's joints.
+    """
+    angles = vector_to_smplx(pose_TP, body.hands).rotations
+    turned = global_rotations(axis_angle_to_matrix(angles))
+    count = len(pose_TP)
+    columns = points_TK3.new_zeros(count, len(POINTS), 3, UNKNOWNS)
+    columns[..., COLUMNS["translation"]] = torch.eye(3)
+    turns = _turns(_TURNED, hanging.below, points_TK3, joints_TJ3, turned)
+    columns[..., COLUMNS["turns"]] = turns.flatten(-2)
+    for side, name in enumerate(("left_hand", "right_hand")):
+        joints, points = _HANDS[side], _HAND_POINTS[side]
+        fingers = _turns(joints, hanging.below[points], points_TK3[:, points], joints_TJ3, turned)
+        # each finger's turns by its angles, and those by the hand's coefficients
+        angle = _left_jacobian(angles[:, joints])
+        by_angle = body.hands.components[side].T.unflatten(0, (-1, 3))
+        by_coefficient = (angle @ by_angle).flatten(1, 2)
+        columns[:, points, :, COLUMNS[name]] = fingers.flatten(-2) @ by_coefficient.unsqueeze(1)
+    blended = torch.einsum("kj,tjab->tkab", hanging.weights, turned)
+    columns[..., COLUMNS["expression"]] = blended @ hanging.directions
+    return columns
+
+
+def _turns(
+    joints: list[int], below: Tensor, points: Tensor, pivots: Tensor, turned: Tensor
+) -> Tensor:
+    """Return the points' moves (T, K, 3, N, 3) with small turns about the joints' parents' axes.
+
+    A turn about an axis moves a point by axis × (point − joint), as far as it is `below` (K, J).
+    """
+    parents = [max(PARENTS[joint], 0) for joint in joints]
+    axes = turned[:, parents]  # columns are the axes in the world
+    if joints[0] == 0:
+        axes = axes.clone()
+        axes[:, 0] = torch.eye(3)  # the pelvis turns about the world's
+    cross = torch.einsum("xqp,tjqa->tpxja", _CROSS, axes)  # (axis × p), linear in p
+    at_pivot = torch.einsum("tpxja,tjp->txja", cross, pivots[:, joints])
+    moves = (points @ cross.flatten(2)).unflatten(2, cross.shape[2:])
+    return (moves - at_pivot.unsqueeze(1)) * below[:, None, joints, None]
+
+
+def _left_jacobian(angles: Tensor) -> Tensor:
+    """Return (..., 3, 3): the small turn that a change of axis-angle (..., 3) makes.
+
+    Solà et al., "A micro Lie theory for state estimation in robotics", 2018, eq. 145.
+    """
+    size = angles.norm(dim=-1).clamp(min=1e-4)[..., None, None]
+    x, y, z = angles.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), -1).unflatten(-1, (3, 3))
+    first, second = (1 - size.cos()) / size**2, (size - size.sin()) / size**3
+    return torch.eye(3).to(angles) + first * cross + second * (cross @ cross)
+
+
+def apply_step(pose_TP: Tensor, step_TU: Tensor) -> Tensor:
+    """Return the pose vectors (T, 106) after a step (T, 82) of the solver's unknowns."""
+    pose = pose_TP.clone()
+    for name in ("translation", "left_hand", "right_hand", "expression"):
+        pose[:, POSE_SLICES[name]] += step_TU[:, COLUMNS[name]]
+    turns = axis_angle_to_matrix(step_TU[:, COLUMNS["turns"]].unflatten(1, (-1, 3)))
+    where = torch.tensor([_pose_start(joint) for joint in TURNED])
+    index = (where.unsqueeze(1) + torch.arange(3)).flatten()
+    before = axis_angle_to_matrix(pose[:, index].unflatten(1, (-1, 3)))
+    pose[:, index] = matrix_to_axis_angle(turns @ before).flatten(1)
+    return pose
+
+
+def _pose_start(joint: str) -> int:
+    """Return where a joint's three numbers begin in the pose vector."""
+    if joint == "jaw":
+        return POSE_SLICES["jaw"].start
+    if joint == "pelvis":
+        return POSE_SLICES["root_orientation"].start
+    return POSE_SLICES["body"].start + 3 * (JOINTS.index(joint) - 1)
+
+
+POSE_STARTS = {joint: _pose_start(joint) for joint in TURNED}

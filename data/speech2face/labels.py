@@ -1,0 +1,195 @@
+"""Who speaks, how they feel and what they say, from where a recording lies and how it is called.
+
+Schemes: "folders" (SPEAKER/EMOTION/name or SPEAKER/name), "csv" (a table, `read_labels`), and the
+names of published sets:
+
+cremad    1001_DFA_ANG_XX.flv              actor, sentence, emotion, level
+ravdess   01-01-05-01-02-01-12.mp4         modality … emotion, level, statement, take, actor
+grid      s1/bbaf2n.mpg                    speaker's folder, the sentence letter by letter
+mead      M003/video/front/angry/level_1/001.mp4, or M003_angry_1_001.mp4
+voxceleb  id10270/5r0dWxy17C8/00001.mp4    speaker, video, utterance
+
+A file that lies in no speaker's folder is taken for a speaker of its own.
+"""
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from speech2video.data.speech2face.clip import EMOTIONS
+from speech2video.util.errors import DataError
+
+COLUMNS = ("file", "speaker", "emotion", "sentence")
+# other words for `EMOTIONS`; contempt and what else they do not cover is not known
+SYNONYMS = {
+    "anger": "angry",
+    "ang": "angry",
+    "disgust": "disgusted",
+    "dis": "disgusted",
+    "fear": "fearful",
+    "fea": "fearful",
+    "scared": "fearful",
+    "happiness": "happy",
+    "joy": "happy",
+    "hap": "happy",
+    "neu": "neutral",
+    "sadness": "sad",
+    "surprise": "surprised",
+    "contempt": "",
+}
+_CREMAD = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_([A-Z]{2})")
+_RAVDESS = re.compile(r"\d\d-\d\d-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)")
+_GRID = re.compile(r"[blps][bgrw][abiw][a-vx-z][z1-9][anps]")
+_GRID_SPEAKER = re.compile(r"s\d+")
+_MEAD = re.compile(r"([MW]\d{3})_([a-z]+)_(\d)_(\d+)")
+_MEAD_SPEAKER = re.compile(r"[MW]\d{3}")
+_VOXCELEB_SPEAKER = re.compile(r"id\d{5}")
+
+
+@dataclass(frozen=True)
+class FaceLabels:
+    """Who speaks, one of `EMOTIONS` or "", and what is said by some name, or ""."""
+
+    speaker: str
+    emotion: str = ""
+    sentence: str = ""
+
+
+def parse_labels(
+    path: Path,
+    scheme: str = "auto",
+    *,
+    root: Path | None = None,
+    table: Mapping[str, FaceLabels] | None = None,
+) -> FaceLabels:
+    """Return a recording's labels.
+
+    Args:
+        path: of the recording; its last folders count.
+        scheme: one of `SCHEMES`; "auto" takes a published set's names where they are that, else
+            folders.
+        root: the folder under which speakers' folders lie; by default two above the recording.
+        table: of `read_labels`, for "csv".
+
+    Raises:
+        DataError: a name that does not fit the scheme, or that the table lacks.
+    """
+    relative = path.relative_to(root) if root else Path(*path.parts[-3:])
+    if scheme == "csv":
+        return _in_table(path, relative, table or {})
+    if scheme == "auto":
+        published = (read(relative) for name, read in _READERS.items() if name != "folders")
+        return next((labels for labels in published if labels), None) or _folders(relative)
+    labels = _READERS[scheme](relative)
+    if labels is None:
+        raise DataError(f"{path}: not a name of {scheme}; --label_scheme folders or csv takes any")
+    return labels
+
+
+def read_labels(path: Path) -> dict[str, FaceLabels]:
+    """Return the labels of a csv with the columns file, speaker, emotion, sentence, by file.
+
+    Emotion and sentence may be left out or empty.
+
+    Raises:
+        DataError: missing columns, a row without file or speaker, an unknown emotion, or a file
+            twice.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            header = tuple(reader.fieldnames or ())
+            rows = list(reader)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; a csv of labels is needed") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a csv ({error})") from None
+    missing = [name for name in COLUMNS[:2] if name not in header]
+    if missing:
+        needed = "file and speaker, and emotion and sentence if known, are needed"
+        raise DataError(f"{path}: no column {missing[0]!r}; {needed}")
+    table: dict[str, FaceLabels] = {}
+    for number, row in enumerate(rows, start=2):
+        where = f"{path}, line {number}"
+        name, speaker = ((row[key] or "").strip() for key in COLUMNS[:2])
+        if not name or not speaker:
+            raise DataError(f"{where}: no {'speaker' if name else 'file'}")
+        if name in table:
+            raise DataError(f"{where}: {name} once more")
+        emotion, sentence = ((row.get(key) or "").strip() for key in COLUMNS[2:])
+        known = parse_emotion(emotion)
+        if known is None:
+            raise DataError(f"{where}: emotion {emotion!r}; known are {', '.join(EMOTIONS)}")
+        table[name] = FaceLabels(speaker, known, sentence)
+    return table
+
+
+def parse_emotion(word: str) -> str | None:
+    """Return the one of `EMOTIONS` that a word means, "" for none of them, None if unknown."""
+    word = word.lower()
+    return word if word in ("", *EMOTIONS) else SYNONYMS.get(word)
+
+
+def _in_table(path: Path, relative: Path, table: Mapping[str, FaceLabels]) -> FaceLabels:
+    """Return the labels of the path as the table has it, or of the file's name alone."""
+    for key in (relative.as_posix(), path.name, path.stem):
+        if key in table:
+            return table[key]
+    raise DataError(f"{path}: not in the csv of labels")
+
+
+def _folders(relative: Path) -> FaceLabels:
+    *folders, _ = relative.parts
+    emotion = (parse_emotion(folders[1]) or "") if len(folders) > 1 else ""
+    return FaceLabels(folders[0] if folders else relative.stem, emotion, relative.stem)
+
+
+def _cremad(relative: Path) -> FaceLabels | None:
+    match = _CREMAD.fullmatch(relative.stem)
+    emotion = match and parse_emotion(match[3])
+    return FaceLabels(match[1], emotion, match[2]) if match and emotion else None
+
+
+def _ravdess(relative: Path) -> FaceLabels | None:
+    match = _RAVDESS.fullmatch(relative.stem)
+    if not match or not 1 <= int(match[1]) <= len(EMOTIONS):
+        return None
+    return FaceLabels(match[5], EMOTIONS[int(match[1]) - 1], match[3])  # their order is ours
+
+
+def _grid(relative: Path) -> FaceLabels | None:
+    if not _GRID.fullmatch(relative.stem):
+        return None
+    speakers = [part for part in relative.parts[:-1] if _GRID_SPEAKER.fullmatch(part)]
+    return FaceLabels(speakers[-1] if speakers else relative.stem, "", relative.stem)
+
+
+def _mead(relative: Path) -> FaceLabels | None:
+    match = _MEAD.fullmatch(relative.stem)
+    if match:
+        emotion = parse_emotion(match[2])
+        return None if emotion is None else FaceLabels(match[1], emotion, match[4])
+    speakers = [part for part in relative.parts[:-1] if _MEAD_SPEAKER.fullmatch(part)]
+    emotions = [found for part in relative.parts[:-1] if (found := parse_emotion(part)) is not None]
+    return FaceLabels(speakers[0], emotions[0], relative.stem) if speakers and emotions else None
+
+
+def _voxceleb(relative: Path) -> FaceLabels | None:
+    speakers = [part for part in relative.parts[:-1] if _VOXCELEB_SPEAKER.fullmatch(part)]
+    if not speakers:
+        return None
+    after = relative.parts[relative.parts.index(speakers[0]) + 1 : -1]
+    return FaceLabels(speakers[0], "", "_".join((*after, relative.stem)))
+
+
+_READERS = {
+    "folders": _folders,
+    "cremad": _cremad,
+    "ravdess": _ravdess,
+    "grid": _grid,
+    "mead": _mead,
+    "voxceleb": _voxceleb,
+}
+SCHEMES = ("auto", *_READERS, "csv")

@@ -1,0 +1,232 @@
+"""Phones to the mouth's motion: a target for each sound, blended by dominance.
+
+The blend is that of Cohen & Massaro, "Modeling coarticulation in synthetic visual speech", 1993:
+each sound pulls at every feature of the mouth with a dominance that is highest during the sound and
+fades around it; the mouth is the average of all targets weighted so. The fading is a Gaussian here
+(their exponent c is 2), which makes every curve smooth. Rounded sounds reach far ahead, and
+consonants made inside the mouth leave the lips to their neighbours. A blend alone would leave the
+lips ajar in a fast "p": sounds that must close them do so whatever stands beside them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from speech2video.data.synthetic.common import plateau
+from speech2video.util.text.transcript import Phone
+
+JAW_FULL = 0.3927  # radians; the opening over which `mouth_close` at 1 closes the lips
+
+SILENCE = 0.1  # seconds without sound from which on the mouth is shut
+LEAD = 0.075  # seconds: how far a sound's dominance reaches ahead of it ...
+LAG = 0.06  # ... and behind
+CORE = 0.035  # seconds at either end of a sound in which its dominance already fades
+CLOSURE = (
+    0.062  # seconds the lips stay shut at least: more than a frame, so that one frame shows it
+)
+CLOSING = 0.045  # seconds the lips take to shut and to part
+JAW_IN_CLOSURE = 0.5  # how far a closure lifts the jaw
+
+SHUTTER = 0.02  # seconds a frame is exposed: half its time, as a film camera's
+EXPOSURES = 5
+
+
+@dataclass(frozen=True)
+class Viseme:
+    """A sound's target: jaw in radians, expressions as shares of the full action, its dominances.
+
+    Attributes:
+        close: how far the lips are closed over whatever the jaw opens, 0 to 1.
+        jaw_weight, lips_weight: dominance over the jaw and over everything else.
+        reach: how far the sound's influence spreads, in multiples of `LEAD` and `LAG`.
+    """
+
+    jaw: float = 0.0
+    close: float = 0.0
+    funnel: float = 0.0
+    pucker: float = 0.0
+    smile: float = 0.0
+    stretch: float = 0.0
+    upper: float = 0.0
+    lower: float = 0.0
+    jaw_weight: float = 1.0
+    lips_weight: float = 1.0
+    reach: float = 1.0
+
+
+FEATURES = tuple(field.name for field in fields(Viseme))[:8]
+_PARTING = ("funnel", "upper", "lower")  # what parts the lips though the jaw is shut
+_EXPRESSIONS = {
+    "mouth_funnel": "funnel",
+    "mouth_pucker": "pucker",
+    "mouth_smile": "smile",
+    "mouth_stretch": "stretch",
+    "upper_lip_up": "upper",
+    "lower_lip_down": "lower",
+}
+
+_BILABIAL = Viseme(jaw=0.04, close=1.0, jaw_weight=0.7, lips_weight=0.25)
+_LABIODENTAL = Viseme(jaw=0.05, close=0.6, upper=0.5, jaw_weight=0.8, lips_weight=0.8)
+_DENTAL = Viseme(jaw=0.075, lower=0.15, upper=0.1, jaw_weight=0.6, lips_weight=0.4)
+_ALVEOLAR = Viseme(jaw=0.06, lower=0.15, stretch=0.08, jaw_weight=0.5, lips_weight=0.25)
+_SIBILANT = Viseme(jaw=0.04, lower=0.3, smile=0.12, stretch=0.1, jaw_weight=0.9, lips_weight=0.5)
+_POSTALVEOLAR = Viseme(jaw=0.055, funnel=0.45, pucker=0.25, jaw_weight=0.9, lips_weight=0.8)
+_VELAR = Viseme(jaw=0.08, jaw_weight=0.4, lips_weight=0.12)
+_RHOTIC = Viseme(jaw=0.065, funnel=0.25, pucker=0.35, jaw_weight=0.6, lips_weight=0.6)
+_GLIDE_W = Viseme(jaw=0.04, pucker=0.95, funnel=0.25, lips_weight=1.6, reach=1.3)
+_GLIDE_Y = Viseme(jaw=0.05, smile=0.3, stretch=0.2, jaw_weight=0.7, lips_weight=0.5)
+_SHUT = Viseme()
+
+_SPREAD = Viseme(jaw=0.06, smile=0.42, stretch=0.3, lower=0.15)  # fleece
+_HALF_SPREAD = Viseme(jaw=0.085, smile=0.25, stretch=0.2, lower=0.1)  # kit
+_FACE = Viseme(jaw=0.11, smile=0.28, stretch=0.25, lower=0.1)
+_DRESS = Viseme(jaw=0.145, smile=0.15, stretch=0.22, lower=0.15)
+_TRAP = Viseme(jaw=0.2, smile=0.12, stretch=0.3, upper=0.1, lower=0.2)
+_OPEN = Viseme(jaw=0.235, lower=0.1)  # palm
+_CENTRAL = Viseme(jaw=0.165)  # strut
+_SCHWA = Viseme(jaw=0.095, jaw_weight=0.6, lips_weight=0.4)
+_NURSE = Viseme(jaw=0.1, funnel=0.25, pucker=0.25)
+_THOUGHT = Viseme(jaw=0.185, funnel=0.45, pucker=0.1, lips_weight=1.2)
+_GOAT = Viseme(jaw=0.13, funnel=0.35, pucker=0.5, lips_weight=1.2, reach=1.15)
+_FOOT = Viseme(jaw=0.085, funnel=0.25, pucker=0.55, lips_weight=1.2, reach=1.15)
+_GOOSE = Viseme(jaw=0.06, funnel=0.3, pucker=0.85, lips_weight=1.4, reach=1.3)
+
+_SOUNDS: dict[str, Viseme] = {
+    **dict.fromkeys("pbmɱ", _BILABIAL),
+    **dict.fromkeys("fvʋ", _LABIODENTAL),
+    **dict.fromkeys("θð", _DENTAL),
+    **dict.fromkeys("tdnlɾɫ", _ALVEOLAR),
+    **dict.fromkeys("sz", _SIBILANT),
+    **dict.fromkeys(("ʃ", "ʒ", "tʃ", "dʒ", "ʧ", "ʤ"), _POSTALVEOLAR),
+    **dict.fromkeys("kgɡŋxhɬʔɦ", _VELAR),
+    **dict.fromkeys("rɹɻʁ", _RHOTIC),
+    **dict.fromkeys("wʍ", _GLIDE_W),
+    **dict.fromkeys("jy", _GLIDE_Y),
+    "i": _SPREAD,
+    **dict.fromkeys("ɪᵻɨ", _HALF_SPREAD),
+    "e": _FACE,
+    "ɛ": _DRESS,
+    "æ": _TRAP,
+    **dict.fromkeys("aɑɒ", _OPEN),
+    **dict.fromkeys("ʌɐ", _CENTRAL),
+    **dict.fromkeys("əᵊ", _SCHWA),
+    **dict.fromkeys("ɜɝɚ", _NURSE),
+    "ɔ": _THOUGHT,
+    "o": _GOAT,
+    "ʊ": _FOOT,
+    **dict.fromkeys("uʉ", _GOOSE),
+}
+VOWELS = frozenset("iɪᵻɨeɛæaɑɒʌɐəᵊɜɝɚɔoʊuʉ")
+BILABIALS = frozenset("pbm")
+_STRESS_OPENING = {True: 1.12, False: 0.85}  # of a vowel's jaw
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of time with one mouth target; a diphthong is two of them."""
+
+    mouth: Viseme
+    start: float
+    end: float
+
+
+def is_vowel(phone: Phone) -> bool:
+    """Say whether a phone is a vowel or diphthong."""
+    return any(letter in VOWELS for letter in phone.text)
+
+
+def split_ipa(text: str) -> list[str]:
+    """Return the known sounds of a phone's IPA, affricates whole; length and stress are dropped."""
+    sounds, i = [], 0
+    while i < len(text):
+        audio = text[i : i + 2] if text[i : i + 2] in _SOUNDS else text[i]
+        if audio in _SOUNDS:
+            sounds.append(audio)
+        i += len(audio)
+    return sounds
+
+
+def mouth_segments(phones: Iterable[Phone], duration: float) -> list[Segment]:
+    """Return the mouth targets of phones, and shut mouths wherever there is silence."""
+    segments, end = [], -1.0  # a shut mouth before the first frame
+    for phone in sorted(phones, key=lambda phone: phone.start):
+        sounds = split_ipa(phone.text)
+        if not sounds:
+            continue
+        if phone.start - end >= SILENCE:
+            segments.append(Segment(_SHUT, end, phone.start))
+        edges = np.linspace(phone.start, phone.end, len(sounds) + 1)
+        for audio, start, stop in zip(sounds, edges[:-1], edges[1:], strict=True):
+            segments.append(Segment(_stressed(audio, phone.stress), float(start), float(stop)))
+        end = phone.end
+    return [*segments, Segment(_SHUT, end, max(duration, end) + 1.0)]
+
+
+def mouth_features(segments: Sequence[Segment], times: np.ndarray) -> np.ndarray:
+    """Return `FEATURES` (..., 8) at times (...), in seconds."""
+    shape, times_N = times.shape, times.ravel()
+    targets_SF = np.array([[getattr(s.mouth, name) for name in FEATURES] for s in segments])
+    jaw_SN = np.stack([s.mouth.jaw_weight * _dominance(s, times_N) for s in segments])
+    lips_SN = np.stack([s.mouth.lips_weight * _dominance(s, times_N) for s in segments])
+    features_NF = np.concatenate(
+        (_average(jaw_SN, targets_SF[:, :1]), _average(lips_SN, targets_SF[:, 1:])), 1
+    )
+    return _closed(features_NF, segments, times_N).reshape(*shape, len(FEATURES))
+
+
+def mouth_curves(
+    phones: Iterable[Phone], times_T: np.ndarray, duration: float
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the jaw's opening (T,) in radians and expression name -> coefficient (T,).
+
+    `times_T` are the middles of the frames; each is the mean over its exposure.
+    """
+    exposures_E = (np.arange(EXPOSURES) + 0.5) / EXPOSURES - 0.5
+    times_TE = times_T[:, None] + exposures_E * SHUTTER
+    features_TEF = mouth_features(mouth_segments(phones, duration), times_TE)
+    value = {name: features_TEF[..., i] for i, name in enumerate(FEATURES)}
+    expressions = {name: value[key].mean(1) for name, key in _EXPRESSIONS.items()}
+    expressions["mouth_close"] = (value["close"] * value["jaw"]).mean(1) / JAW_FULL
+    return value["jaw"].mean(1), expressions
+
+
+def _stressed(audio: str, stress: int) -> Viseme:
+    mouth = _SOUNDS[audio]
+    if audio not in VOWELS:
+        return mouth
+    values = {field.name: getattr(mouth, field.name) for field in fields(Viseme)}
+    return Viseme(**{**values, "jaw": mouth.jaw * _STRESS_OPENING[stress > 0]})
+
+
+def _dominance(segment: Segment, times_N: np.ndarray) -> np.ndarray:
+    """Return 1 within a segment, less its core's edges, fading as a Gaussian around."""
+    half = (segment.end - segment.start) / 2
+    offset = times_N - (segment.start + half)
+    outside = np.maximum(np.abs(offset) - max(half - CORE, 0.0), 0.0)
+    width = np.where(offset < 0, LEAD, LAG) * segment.mouth.reach
+    return np.exp(-((outside / width) ** 2))
+
+
+def _average(weights_SN: np.ndarray, targets_SF: np.ndarray) -> np.ndarray:
+    return weights_SN.T @ targets_SF / weights_SN.sum(0)[:, None].clip(1e-12)
+
+
+def _closed(
+    features_NF: np.ndarray, segments: Sequence[Segment], times_N: np.ndarray
+) -> np.ndarray:
+    """Return the features with the lips brought together in the sounds that must close them."""
+    shut_N = np.zeros(len(times_N))
+    for segment in segments:
+        if segment.mouth.close > 0:
+            middle = (segment.start + segment.end) / 2
+            half = max(segment.end - segment.start, CLOSURE) / 2
+            course_N = plateau(times_N, middle - half, middle + half, CLOSING, CLOSING)
+            shut_N = np.maximum(shut_N, segment.mouth.close * course_N)
+    result_NF = features_NF.copy()
+    close = FEATURES.index("close")
+    result_NF[:, close] += (1 - result_NF[:, close]) * shut_N
+    result_NF[:, 0] *= 1 - JAW_IN_CLOSURE * shut_N
+    for name in _PARTING:
+        result_NF[:, FEATURES.index(name)] *= 1 - shut_N
+    return result_NF

@@ -1,0 +1,142 @@
+"""Clips in memory, and how they are divided into what is trained on and what is held out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from speech2video.data.audio2pose.dataset import (
+    Audio2PoseDataset,
+    MotionClip,
+    load_motion_clips,
+    mark_gestures,
+    normalised_features,
+    smooth_motion,
+)
+from speech2video.data.gestures.dictionary import GestureDictionary, GestureEntry
+from speech2video.data.loader import SampleIndex
+from speech2video.util.audio.augmentation import AudioAugmentation
+from speech2video.util.body.body_model import Body
+from speech2video.util.errors import DataError
+from speech2video.util.text.transcript import Word
+from tests.speech_clips import write_speech_clips
+
+
+def clip(name: str, frames: int) -> MotionClip:
+    numbers = torch.arange(frames).float().unsqueeze(1).expand(-1, 106)
+    audio_S = np.repeat(np.arange(frames, dtype=np.float32), 640)
+    return MotionClip(name, audio_S, numbers, [Word("up", 1.0, 1.4)], np.zeros(frames, bool))
+
+
+def test_a_part_keeps_sound_and_pose_together():
+    part = clip("a", 100).part(75, 100)
+    assert torch.equal(part.pose_TP[:, 0], torch.arange(75.0, 100.0))
+    assert part.audio_S[0] == 75 and len(part.audio_S) == 25 * 640
+
+
+def test_smoothing_keeps_lengths_and_lips():
+    rough = replace(clip("a", 40), pose_TP=torch.randn(40, 106))
+    calm = smooth_motion(rough, 7)
+    assert calm.pose_TP.shape == rough.pose_TP.shape
+    assert torch.equal(calm.pose_TP[:, -13:], rough.pose_TP[:, -13:])
+    assert calm.pose_TP[:, :93].diff(dim=0).norm() < 0.6 * rough.pose_TP[:, :93].diff(dim=0).norm()
+
+
+def test_gestures_are_marked_about_their_words():
+    entry = GestureEntry("up", ("up",), 0.5, ("left_arm",), torch.zeros(1, 106))
+    marked = mark_gestures([clip("a", 100)], GestureDictionary((entry,)))[0].gesture_T
+    key = round(25 * 1.2)
+    assert marked[key] and marked.sum() < 50 and not marked[0] and not marked[-1]
+
+
+def test_a_data_set_is_loaded_and_in_step(tmp_path: Path, body: Body):
+    for recording in load_motion_clips(write_speech_clips(tmp_path, body), body):
+        assert len(recording.audio_S) == 640 * len(recording) and recording.words
+        assert recording.camera is not None
+
+
+def test_another_bodys_motion_is_refused(tmp_path: Path, body: Body):
+    folder = write_speech_clips(tmp_path, body)
+    path = folder / "000" / "pose.npz"
+    with np.load(path) as file:
+        arrays = dict(file) | {"body": np.array("smplx")}
+    np.savez(path, **arrays)
+    with pytest.raises(DataError, match="--body"):
+        load_motion_clips(folder, body)
+
+
+# Windows of speech and motion: in step, repeatable, and whole at a clip's end.
+
+WINDOW, AHEAD = 20, 5
+ALL_BUT_SPEED = ("pitch", "formants", "tilt", "peaks", "lowest", "highest", "echo", "noise", "gain")
+
+
+def clip_test_audio2pose_dataset(frames: int) -> MotionClip:
+    """Frames whose pose is their number, and whose sound grows with it."""
+    numbers = torch.arange(frames).float()
+    random = np.random.default_rng(0)
+    loudness = np.repeat(np.linspace(0.01, 0.5, frames), 640)
+    audio_S = (loudness * random.uniform(-1, 1, 640 * frames)).astype(np.float32)
+    return MotionClip(
+        "c", audio_S, numbers.unsqueeze(1).expand(-1, 106), [], np.arange(frames) > 30
+    )
+
+
+def dataset(frames: int = 60, **changes: object) -> Audio2PoseDataset:
+    options = {"features": "mfcc", "window": WINDOW, "look_ahead": AHEAD, "noise": 3}
+    return Audio2PoseDataset([clip_test_audio2pose_dataset(frames)], **(options | changes))
+
+
+def test_features_and_poses_are_in_step():
+    data = dataset()
+    features_TF = normalised_features(clip_test_audio2pose_dataset(60).audio_S, "mfcc")
+    for seed in range(20):
+        item = data[SampleIndex(0, seed)]
+        begin = int(item["pose"][0, 0])
+        assert torch.equal(item["pose"][:, 0], torch.arange(begin, begin + WINDOW).float())
+        end = min(begin + WINDOW + AHEAD, 60)
+        heard = item["features"][: end - begin].numpy()
+        np.testing.assert_allclose(heard, features_TF[begin:end], rtol=2e-3, atol=2e-2)
+        assert item["weight"].all() and item["noise"].shape == (WINDOW + AHEAD, 3)
+        assert torch.equal(item["gesture"], (item["pose"][:, 0] > 30).float())
+
+
+def test_every_frame_comes_up():
+    data = dataset()
+    begins = {int(data[SampleIndex(0, seed)]["pose"][0, 0]) for seed in range(400)}
+    assert begins == set(range(60 - WINDOW + 1))
+
+
+def test_a_short_clip_is_filled_and_the_filling_does_not_count():
+    item = dataset(frames=12)[SampleIndex(0, 0)]
+    assert item["weight"].sum() == 12 and item["weight"][:12].all()
+    assert torch.isfinite(item["features"]).all() and item["pose"].shape == (WINDOW, 106)
+
+
+def test_an_item_depends_on_its_seed_alone():
+    one = dataset(num_augmentations=3, augmentation=AudioAugmentation())
+    other = dataset(num_augmentations=3, augmentation=AudioAugmentation())
+    other[SampleIndex(0, 9)]
+    first, second = one[SampleIndex(0, 4)], other[SampleIndex(1, 4)]
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("speed", [0.9, 1.1])
+def test_motion_is_as_fast_as_its_sound(speed: float):
+    only_speed = AudioAugmentation(
+        **dict.fromkeys(ALL_BUT_SPEED),
+        speed=(speed, speed),
+        probability=1.0,
+    )
+    data = dataset(frames=200, num_augmentations=2, augmentation=only_speed)
+    features_TF, pose_TP, _ = data._version(0, 1)
+    assert len(features_TF) >= len(pose_TP) == pytest.approx(200 / speed, abs=2)
+    assert pose_TP[51, 0] - pose_TP[50, 0] == pytest.approx(speed, rel=1e-3)
+    energy_T = features_TF[:, 13].astype(
+        float
+    )  # grows with the clip_test_audio2pose_dataset, as the pose does
+    as_it_was = data._version(0, 0)[0][:, 13].astype(float)
+    middle = len(pose_TP) // 2
+    assert energy_T[middle] == pytest.approx(as_it_was[round(float(pose_TP[middle, 0]))], abs=0.5)

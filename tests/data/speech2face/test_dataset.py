@@ -1,0 +1,281 @@
+"""Face clips as batches: everything of one moment, and the same for the same item."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from speech2video.data.loader import SampleIndex, iterate_batches, training_loader
+from speech2video.data.speech2face.clip import EMOTIONS
+from speech2video.data.speech2face.dataset import (
+    EYES,
+    LIPS,
+    MOTION,
+    MOUTH,
+    NOISE_WARM_UP,
+    SYNC_SHIFTS,
+    FaceDataset,
+    FaceMotionDataset,
+    FacePart,
+    augmented_copies,
+    head_motion,
+    lip_shapes,
+    part_boxes,
+    perturb_vocal_tract,
+    subtract_speaker_median,
+)
+from speech2video.util.audio.mel import COLUMNS_PER_FRAME
+from speech2video.util.errors import DataError
+from tests.face_clips import EYE_APART, EYES, FRAMES, SIZE, recording, recordings
+
+T = 12
+
+
+@pytest.fixture(scope="module")
+def dataset() -> FaceDataset:
+    return FaceDataset(recordings(frames=60), frames=T)
+
+
+def item_of(dataset: FaceDataset, seed: int) -> dict[str, torch.Tensor]:
+    return dataset[SampleIndex(0, seed)]
+
+
+def test_an_items_parts_are_of_one_moment(dataset: FaceDataset) -> None:
+    for seed in range(8):
+        item = item_of(dataset, seed)
+        one, begin = dataset.recordings[int(item["clip"])], int(item["begin"])
+        mel_BN = dataset.mel(int(item["clip"]))
+        np.testing.assert_array_equal(item["frames"], one.frames_T3HW[begin : begin + T])
+        columns = slice(COLUMNS_PER_FRAME * begin, COLUMNS_PER_FRAME * (begin + T))
+        np.testing.assert_array_equal(item["mel"], mel_BN[:, columns])
+        assert dataset.speakers[int(item["speaker"])] == one.speaker
+        assert EMOTIONS[int(item["emotion"])] == one.emotion
+        assert item["present"].all()
+
+
+def test_the_same_item_is_the_same(dataset: FaceDataset) -> None:
+    first, again, other = (item_of(dataset, seed) for seed in (3, 3, 4))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["frames"], other["frames"])
+
+
+def test_shifted_speech_is_off_by_what_it_should(dataset: FaceDataset) -> None:
+    for seed in range(20):
+        item = item_of(dataset, seed)
+        mel_BN, begin = dataset.mel(int(item["clip"])), int(item["begin"])
+        found = [
+            shift
+            for shift in range(-begin, 60 - T - begin + 1)
+            if np.array_equal(
+                mel_BN[
+                    :, COLUMNS_PER_FRAME * (begin + shift) : COLUMNS_PER_FRAME * (begin + shift + T)
+                ],
+                item["shifted_mel"],
+            )
+        ]
+        assert any(SYNC_SHIFTS[0] <= abs(shift) <= SYNC_SHIFTS[1] for shift in found)
+
+
+def test_stills_are_of_the_same_person_in_another_clip(dataset: FaceDataset) -> None:
+    for seed in range(6):
+        item = item_of(dataset, seed)
+        index = int(item["clip"])
+        speaker = dataset.recordings[index].speaker
+        owners = [
+            other
+            for other, one in enumerate(dataset.recordings)
+            if one.speaker == speaker
+            and (one.frames_T3HW == item["reference_image"].numpy()).all((1, 2, 3)).any()
+        ]
+        assert owners and owners != [index]
+
+
+def test_short_clips_are_held_and_say_so() -> None:
+    item = FaceDataset([recording(frames=T - 5)], frames=T)[SampleIndex(0, 0)]
+    assert item["present"].tolist() == [1.0] * (T - 5) + [0.0] * 5
+    assert (item["frames"][T - 5 :] == item["frames"][T - 6]).all()
+    assert item["mel"].shape == item["shifted_mel"].shape == (80, COLUMNS_PER_FRAME * T)
+
+
+def test_unknown_emotions_and_speakers_elsewhere() -> None:
+    one = replace(recording(), emotion="")
+    item = FaceDataset([one], frames=T, speakers=("zoe", "ann"))[SampleIndex(0, 0)]
+    assert int(item["emotion"]) == -1 and int(item["speaker"]) == 1
+    with pytest.raises(DataError, match="none of the 1"):
+        FaceDataset([one], speakers=("zoe",))
+    with pytest.raises(DataError, match="no recordings"):
+        FaceDataset([])
+
+
+def test_batches_are_made(dataset: FaceDataset) -> None:
+    batch = next(iterate_batches(training_loader(dataset, batch_size=3), step=0))
+    assert batch["frames"].shape == (3, T, 3, SIZE, SIZE) and batch["frames"].dtype == torch.uint8
+    assert batch["mouth_boxes"].shape == batch["eye_boxes"].shape == (3, T, 4)
+    assert batch["speaker"].dtype == torch.int64
+
+
+@pytest.mark.parametrize("part", [MOUTH, EYES])
+def test_boxes_of_a_part_are_of_one_size_and_inside(part: FacePart) -> None:
+    own = list(part.landmarks)
+    points_TK2 = recording().points_TK2.copy()
+    points_TK2[3, own] += 100
+    points_TK2[4] = np.nan
+    boxes_T4 = part_boxes(points_TK2, SIZE, part)
+    assert (boxes_T4 >= 0).all() and (boxes_T4 <= SIZE).all()
+    sides_T2 = boxes_T4[:, 2:] - boxes_T4[:, :2]
+    np.testing.assert_allclose(sides_T2, np.tile(part.sides, (len(sides_T2), 1)) * SIZE, 1e-5)
+    low_2, high_2 = np.array(part.sides) * SIZE / 2, (1 - np.array(part.sides) / 2) * SIZE
+    centre_2 = points_TK2[0, own].mean(0).clip(low_2, high_2)
+    np.testing.assert_allclose((boxes_T4[0, :2] + boxes_T4[0, 2:]) / 2, centre_2, atol=1e-4)
+    assert np.isfinite(part_boxes(np.full((2, 68, 2), np.nan), SIZE, part)).all()
+
+
+# Numbers of head, lids and lips: what moves them, and what does not.
+
+HEAD = slice(0, 4)
+
+
+@pytest.fixture(scope="module")
+def points() -> np.ndarray:
+    """Landmarks (T, 68, 2) of a face that looks straight ahead, its eyes open."""
+    still_K2 = recording().points_TK2[0]
+    return np.repeat(still_K2[None], 9, 0)
+
+
+def column(motion_TM: np.ndarray, name: str) -> np.ndarray:
+    return motion_TM[:, MOTION.index(name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "amount"), [("right", 0.05), ("down", -0.04), ("roll", 0.2), ("zoom", 0.1)]
+)
+def test_a_head_that_is_placed_elsewhere_says_so_and_nothing_else(
+    points: np.ndarray, name: str, amount: float
+) -> None:
+    moved, about = points.astype(np.float64), points[0, [36, 39, 42, 45]].mean(0)
+    cos, sin = np.cos(amount), np.sin(amount)
+    moved[3] = {
+        "right": lambda x: x + (amount * SIZE, 0),
+        "down": lambda x: x + (0, amount * SIZE),
+        "roll": lambda x: (x - about) @ np.array([[cos, sin], [-sin, cos]]) + about,
+        "zoom": lambda x: (x - about) * np.exp(amount) + about,
+    }[name](moved[3])
+    found = head_motion(moved, SIZE)
+    assert column(found, name)[3] == pytest.approx(amount, abs=1e-5)
+    found[3, MOTION.index(name)] = 0
+    np.testing.assert_allclose(found - found[:1], 0, atol=1e-5)
+
+
+def test_blinks_move_lids_and_no_head(points: np.ndarray) -> None:
+    shut = points.copy()
+    shut[4, [37, 38, 40, 41, 43, 44, 46, 47], 1] = EYES
+    found = head_motion(shut, SIZE)
+    assert column(found, "lids")[4] == pytest.approx(-1, abs=1e-5)
+    np.testing.assert_allclose((found - found[:1])[:, :-1], 0, atol=1e-5)
+
+
+def test_a_nose_beside_the_middle_is_a_turn(points: np.ndarray) -> None:
+    turned = points.copy()
+    turned[2, 30, 0] += EYE_APART
+    turn_T = column(head_motion(turned, SIZE), "turn")
+    assert turn_T[2] - turn_T[0] == pytest.approx(0.5, abs=1e-5)
+
+
+def test_a_head_turned_all_through_a_clip_is_turned() -> None:
+    motions = [np.full((n, len(MOTION)), turn, np.float32) for n, turn in ((9, 0.1), (4, 0.5))]
+    lost = np.full((3, len(MOTION)), np.nan, np.float32)
+    usual, turned, other, none = subtract_speaker_median(
+        [*motions, motions[1], lost], ["a", "a", "b", "b"]
+    )
+    assert not column(usual, "turn").any() and not column(other, "turn").any() and not none.any()
+    np.testing.assert_allclose(column(turned, "turn"), 0.4, atol=1e-6)
+    np.testing.assert_allclose(column(turned, "roll"), 0.5)  # off its clip's, as it comes
+
+
+def test_missing_frames_are_as_their_neighbours(points: np.ndarray) -> None:
+    gaps = points.copy()
+    gaps[5:] += (3.0, 0)
+    whole = head_motion(gaps, SIZE)
+    gaps[6] = np.nan
+    np.testing.assert_allclose(head_motion(gaps, SIZE), whole, atol=1e-6)
+    assert np.isnan(head_motion(np.full_like(points, np.nan), SIZE)).all()
+
+
+def test_lips_follow_the_mouth_and_not_the_head() -> None:
+    one = recording()
+    lips = lip_shapes(one.points_TK2)
+    assert lips.shape == (FRAMES, len(LIPS)) and (lips[:, 0] >= -1e-6).all()
+    gap = one.points_TK2[:, 66, 1] - one.points_TK2[:, 62, 1]
+    assert np.corrcoef(lips[:, 0], gap)[0, 1] > 0.999
+    np.testing.assert_allclose(lip_shapes(2 * one.points_TK2 + 7), lips, atol=1e-5)
+    lost = one.points_TK2.copy()
+    lost[3] = np.nan
+    assert np.isnan(lip_shapes(lost)[3]).all() and np.isfinite(lip_shapes(lost)[4]).all()
+    assert np.isnan(lip_shapes(np.full_like(lost, np.nan))).all()
+
+
+def test_items_follow_from_their_seed() -> None:
+    dataset = FaceMotionDataset(recordings(), noise=5, frames=16)
+    one, again, other = (dataset[SampleIndex(0, seed)] for seed in (3, 3, 4))
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not torch.equal(one["noise"], other["noise"])
+    assert one["noise"].shape == (NOISE_WARM_UP + 16, 5) and one["motion"].shape == (
+        16,
+        len(MOTION),
+    )
+    motion = dataset.motions[int(one["clip"])][int(one["begin"]) :][:16]
+    assert torch.equal(one["motion"], torch.from_numpy(motion))
+
+
+def test_parts_of_a_voice_are_left_out() -> None:
+    item = FaceMotionDataset(recordings(), noise=1, frames=16)[SampleIndex(0, 3)]
+    voice, left = item["voice"], item["masked_voice"]
+    assert left.shape == voice.shape and left.dtype == voice.dtype
+    gone = left == 0
+    assert 0 < float(gone.float().mean()) < 0.5
+    assert float((left - voice)[~gone].std()) == pytest.approx(0.2, rel=0.1)
+
+
+def test_what_is_said_is_heard_of_other_throats() -> None:
+    dataset = FaceMotionDataset(recordings(), noise=1, frames=16)
+    one, again, other = (dataset[SampleIndex(0, seed)]["masked_mel"] for seed in (3, 3, 4))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+    mel_BL = np.linspace(0, 79, 80)[:, None] + np.arange(3)
+    np.testing.assert_allclose(perturb_vocal_tract(mel_BL, 1.0), mel_BL)
+    np.testing.assert_allclose(perturb_vocal_tract(mel_BL, 0.5)[40], mel_BL[20])
+    longer = perturb_vocal_tract(mel_BL, 1.25)
+    np.testing.assert_allclose(longer[10], mel_BL[12] + 0.5)
+    np.testing.assert_allclose(longer[70], mel_BL[79])  # beyond the highest band it goes on
+
+
+def test_lips_that_are_not_seen_count_nothing() -> None:
+    short = recording(frames=20)
+    lost = short.points_TK2.copy()
+    lost[:10] = np.nan
+    dataset = FaceMotionDataset([replace(short, points_TK2=lost)], noise=1, frames=30)
+    item = dataset[SampleIndex(0, 0)]
+    assert item["lips_seen"].tolist() == [0.0] * 10 + [1.0] * 10 + [0.0] * 10
+    assert item["lips"].isfinite().all()
+
+
+def test_statistics_are_those_of_all_clips() -> None:
+    dataset = FaceMotionDataset(recordings(), noise=1)
+    found, motion = dataset.motion_statistics(), np.concatenate(dataset.motions)
+    np.testing.assert_allclose(found["mean"], motion.mean(0), atol=1e-6)
+    assert (found["lowest"] <= found["mean"]).all() and (found["mean"] <= found["highest"]).all()
+
+
+def test_other_rooms_change_the_sound_alone() -> None:
+    known = recordings()[:2]
+    heard = augmented_copies(known, 3, seed=0)
+    assert len(heard) == 6 and heard[:2] == known
+    for number, one in enumerate(heard[2:]):
+        original = known[number % 2]
+        assert (
+            one.frames_T3HW is original.frames_T3HW and one.audio_S.shape == original.audio_S.shape
+        )
+        assert one.speaker == original.speaker
+    assert any(not np.array_equal(one.audio_S, known[0].audio_S) for one in heard[2::2])
+    again = augmented_copies(known, 3, seed=0)
+    assert all(np.array_equal(a.audio_S, b.audio_S) for a, b in zip(heard, again, strict=True))

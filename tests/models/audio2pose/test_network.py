@@ -1,0 +1,64 @@
+"""Speech to pose: what a stream gives, and what it may know of what comes later."""
+
+import torch
+
+from speech2video.models.audio2pose.network import LockedDropout, SpeechToPose
+from speech2video.models.audio2pose.predictor import branches
+
+FEATURES, NOISE = 9, 2
+
+
+def network(**changes: object) -> SpeechToPose:
+    torch.manual_seed(0)
+    options = {
+        "hidden": {"face": 8, "body": 12},
+        "noisy": ("body",),
+        "noise": NOISE,
+        "look_ahead": 3,
+    }
+    return SpeechToPose(FEATURES, branches(), **(options | changes)).eval()
+
+
+def inputs(frames: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(2, frames, FEATURES), torch.randn(2, frames, NOISE)
+
+
+def test_a_stream_gives_what_the_whole_gives():
+    net, (speech, noise) = network(), inputs()
+    whole, _ = net(speech, noise)
+    state, parts = None, []
+    for begin, end in ((0, 1), (1, 17), (17, 40)):
+        pose, state = net(speech[:, begin:end], noise[:, begin:end], state)
+        parts.append(pose)
+    torch.testing.assert_close(torch.cat(parts, 1), whole)
+
+
+def test_what_comes_later_changes_nothing():
+    net, (speech, noise) = network(), inputs()
+    other = speech.clone()
+    other[:, 20:] += 1
+    before, after = net(speech, noise)[0], net(other, noise)[0]
+    assert torch.equal(before[:, :20], after[:, :20])
+    assert (before[:, 20:] != after[:, 20:]).any()
+
+
+def test_noise_moves_the_body_and_not_the_face():
+    net, (speech, noise) = network(), inputs()
+    one, other = net(speech, noise)[0], net(speech, noise + 1)[0]
+    assert torch.equal(one[..., -13:], other[..., -13:])  # expression and jaw
+    assert (one[..., :93] != other[..., :93]).any()
+
+
+def test_all_numbers_of_the_pose_are_given_once():
+    taken = [
+        i for parts in branches().values() for s in parts.values() for i in range(s.start, s.stop)
+    ]
+    assert sorted(taken) == list(range(106))
+
+
+def test_dropout_is_the_same_in_all_frames():
+    drop = LockedDropout(0.5)
+    dropped = drop(torch.ones(4, 10, 32))
+    assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert torch.equal(drop.eval()(torch.ones(4, 10, 32)), torch.ones(4, 10, 32))

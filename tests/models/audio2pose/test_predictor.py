@@ -1,0 +1,109 @@
+"""Speech to pose in use: legal poses, one for each frame, however they are asked for."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from speech2video.models.audio2pose.predictor import PosePredictor, build
+from speech2video.options.audio2pose import TrainAudio2PoseOptions
+from speech2video.util.audio.features import extract_features
+from speech2video.util.audio.normalisation import voice_mean
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.joint_limits import limit_report
+from speech2video.util.body.pose_vector import POSE_SLICES, vector_to_smplx
+
+
+def predictor(body: Body, *arguments: str, wild: float = 3.0) -> PosePredictor:
+    """A network that moves as wildly as no person can."""
+    options = TrainAudio2PoseOptions.parse(
+        ["--name", "x", "--dataset", "x", "--hidden_size", "8", "--resume", "never", *arguments]
+    )
+    torch.manual_seed(0)
+    made = build(options, body)
+    for branch in made.network.branches.values():
+        for head in branch.heads.values():
+            torch.nn.init.normal_(head.weight, std=wild)
+    made.network.eval()
+    return made
+
+
+def wave(samples: int) -> np.ndarray:
+    return 0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32)
+
+
+@pytest.mark.parametrize("samples", [1, 640, 641, 16_000, 70_000])
+def test_there_are_as_many_poses_as_frames(body: Body, samples: int):
+    pose_TP = predictor(body).predict_from_audio(wave(samples))
+    assert pose_TP.shape == (-(-samples // 640), 106)
+
+
+def test_no_sound_no_pose(body: Body):
+    assert predictor(body).predict_from_audio(wave(0)).shape == (0, 106)
+
+
+def test_no_frame_breaks_a_limit(body: Body):
+    made = predictor(body)
+    pose_TP = made.predict_from_audio(wave(64_000))
+    report = limit_report(vector_to_smplx(pose_TP, body.hands).rotations)
+    assert report.frames_over == 0
+    with torch.no_grad():
+        speech = torch.from_numpy(extract_features(wave(64_000)))[None]
+        raw = made.network(speech, torch.zeros(1, speech.shape[1], made.network.noise))[0][0]
+    assert limit_report(vector_to_smplx(raw, body.hands).rotations).frames_over > 0.5
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--look_ahead", "0"), ("--features", "logmel"), ("--features", "snr")]
+)
+def test_a_stream_gives_what_the_whole_gives(body: Body, arguments: tuple[str, ...]):
+    made = predictor(body, *arguments, wild=0.3)
+    features_TF = extract_features(wave(50_000), kind=made.features)
+    voice_F = voice_mean(features_TF, made.features, made.network.voice_mean.numpy())
+    cuts = [0, 1, 3, 40, 40, len(features_TF)]
+    chunks = [features_TF[a:b] for a, b in pairwise(cuts)]
+    streamed = torch.cat(list(made.stream(chunks, voice_F, seed=4)))
+    torch.testing.assert_close(streamed, made.predict(features_TF, seed=4), rtol=1e-4, atol=1e-4)
+
+
+def test_poses_come_as_soon_as_they_can(body: Body):
+    made = predictor(body)
+    features_TF = extract_features(wave(640 * 50))
+    stream = made.stream(iter([features_TF[:20], features_TF[20:]]), np.zeros(112, np.float32))
+    assert len(next(stream)) == 20 - made.network.look_ahead
+
+
+def test_articulation_moves_the_face_further_from_rest_and_nothing_else(body: Body):
+    usual, wider = (predictor(body, "--face_motion_scale", a, wild=0.01) for a in ("1", "1.5"))
+    one_TP, other_TP = (made.predict_from_audio(wave(32_000)) for made in (usual, wider))
+    rest_P = usual.rest_pose()
+    assert torch.equal(rest_P, wider.rest_pose())
+    face = slice(POSE_SLICES["expression"].start, POSE_SLICES["jaw"].stop)
+    torch.testing.assert_close(
+        other_TP[:, face] - rest_P[face], 1.5 * (one_TP[:, face] - rest_P[face])
+    )
+    body_part = slice(0, POSE_SLICES["right_hand"].stop)
+    assert torch.equal(one_TP[:, body_part], other_TP[:, body_part])
+    assert not torch.equal(one_TP[:, face], other_TP[:, face])
+
+
+def test_limits_hold_however_far_a_face_moves(body: Body):
+    pose_TP = predictor(body, "--face_motion_scale", "4").predict_from_audio(wave(32_000))
+    assert limit_report(vector_to_smplx(pose_TP, body.hands).rotations).frames_over == 0
+
+
+def test_silence_leaves_the_face_at_rest_however_far_it_moves(body: Body):
+    usual, wider = (predictor(body, "--face_motion_scale", a, wild=0.01) for a in ("1", "4"))
+    silence = np.zeros(64_000, np.float32)
+    torch.testing.assert_close(
+        wider.predict_from_audio(silence)[-10:], usual.predict_from_audio(silence)[-10:]
+    )
+
+
+def test_seeds_change_hands_and_not_lips(body: Body):
+    made = predictor(body, wild=0.3)
+    one, same, other = (made.predict_from_audio(wave(32_000), seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert torch.equal(one[:, -13:], other[:, -13:])
+    assert not torch.equal(one[:, :93], other[:, :93])

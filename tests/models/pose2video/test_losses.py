@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+import torch
+
+from speech2video.models.pose2video.losses import reconstruction_loss, region_weight_map, ssim_loss
+
+GENERATOR = torch.Generator().manual_seed(0)
+PAINTED, REAL = (torch.rand(4, 3, 24, 32, generator=GENERATOR) * 2 - 1 for _ in range(2))
+BOXES = torch.tensor([[[4.0, 4, 12, 12], [8, 8, 24, 20]]]).expand(4, 2, 4)
+PRESENT = torch.tensor([[1.0, 1], [1, 0], [0, 1], [0, 0]])
+WEIGHTS = region_weight_map(BOXES, PRESENT, (24, 32), [5, 3])
+LOSSES = [reconstruction_loss, ssim_loss]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_alike_is_zero_and_worse_is_more(loss) -> None:
+    assert abs(float(loss(REAL, REAL))) < 1e-6
+    errors = [float(loss(REAL + share * (PAINTED - REAL), REAL)) for share in (0.1, 0.3, 1.0)]
+    assert 0 < errors[0] < errors[1] < errors[2]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_two_half_batches_are_one_whole(loss) -> None:
+    present = torch.tensor([1.0, 0, 1, 1])
+    whole = loss(PAINTED, REAL, WEIGHTS, present_N=present)
+    halves = [
+        loss(PAINTED[h], REAL[h], WEIGHTS[h], present_N=present[h])
+        for h in (slice(0, 2), slice(2, 4))
+    ]
+    torch.testing.assert_close(whole, torch.stack(halves).mean())
+    ones = torch.ones(4, 1, 24, 32)
+    torch.testing.assert_close(loss(PAINTED, REAL, ones), loss(PAINTED, REAL))
+    torch.testing.assert_close(loss(PAINTED, REAL, present_N=torch.ones(4)), loss(PAINTED, REAL))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_absent_items_teach_nothing(loss) -> None:
+    painted = PAINTED.clone().requires_grad_()
+    loss(painted, REAL, WEIGHTS, present_N=torch.tensor([0.0, 1, 0, 1])).backward()
+    assert (painted.grad.flatten(1).abs().sum(1) > 0).tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_following_the_slope_finds_the_picture(loss) -> None:
+    painted = (REAL + 0.3 * PAINTED).requires_grad_()
+    optimizer = torch.optim.Adam([painted], lr=0.05)
+    before = float(loss(painted, REAL).detach())
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss(painted, REAL).backward()
+        optimizer.step()
+    assert float(loss(painted, REAL).detach()) < 0.2 * before
+
+
+def test_charbonnier_is_the_absolute_difference_without_its_kink() -> None:
+    plain = reconstruction_loss(PAINTED, REAL)
+    torch.testing.assert_close(
+        reconstruction_loss(PAINTED, REAL, epsilon=1e-4), plain, atol=2e-4, rtol=0
+    )
+    same = REAL.clone().requires_grad_()
+    loss = reconstruction_loss(same, REAL, epsilon=0.01)
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(0, abs=1e-7) and same.grad.abs().max() == 0
+
+
+def test_ssim_is_that_of_every_window() -> None:
+    x, y = (p.double().numpy() for p in (PAINTED * 0.3 + REAL, REAL))
+    values = []
+    for top in range(0, 24 - 8 + 1, 4):
+        for left in range(0, 32 - 8 + 1, 4):
+            a, b = (p[..., top : top + 8, left : left + 8] for p in (x, y))
+            mean_a, mean_b = a.mean((-2, -1)), b.mean((-2, -1))
+            product = ((a - mean_a[..., None, None]) * (b - mean_b[..., None, None])).mean((-2, -1))
+            light = (2 * mean_a * mean_b + 0.02**2) / (mean_a**2 + mean_b**2 + 0.02**2)
+            detail = (2 * product + 0.06**2) / (a.var((-2, -1)) + b.var((-2, -1)) + 0.06**2)
+            values.append(light * detail)
+    seen = ssim_loss(PAINTED * 0.3 + REAL, REAL)
+    assert float(seen) == pytest.approx(1 - np.mean(values), abs=1e-5)
+
+
+def test_every_pixel_counts_in_ssim() -> None:
+    painted = PAINTED.clone().requires_grad_()
+    ssim_loss(painted, REAL).backward()
+    assert (painted.grad.abs().amax((0, 1)) > 0).all()
+
+
+def test_regions_count_as_often_as_asked_and_all_together_once() -> None:
+    torch.testing.assert_close(WEIGHTS.mean((1, 2, 3)), torch.ones(4))
+    both, first, second, none = WEIGHTS[:, 0]
+    assert both[5, 5] / both[0, 0] == pytest.approx(5)
+    assert both[18, 20] / both[0, 0] == pytest.approx(3)
+    assert both[10, 10] == both[5, 5]  # where regions overlap, the greater
+    assert first[18, 20] == first[0, 0] and first[5, 5] / first[0, 0] == pytest.approx(5)
+    assert second[5, 5] == second[0, 0]
+    assert (none == 1).all()
+
+
+def test_a_region_weighs_its_area_wherever_it_lies() -> None:
+    for left in (3.0, 3.25, 3.6, -2.0):
+        boxes = torch.tensor([[[left, 2.5, left + 6, 7.5]]])
+        more = region_weight_map(boxes, torch.ones(1, 1), (24, 32), [3])
+        area = 5 * (min(left + 6, 32) - max(left, 0))
+        background = float(more.min())
+        assert float((more / background - 1).sum()) == pytest.approx(2 * area, abs=1e-3)
+
+
+def test_an_error_in_a_region_counts_more() -> None:
+    inside, outside = REAL.clone(), REAL.clone()
+    inside[..., 4:12, 4:12] += 0.2
+    outside[..., 14:22, 22:30] += 0.2
+    for loss in LOSSES:
+        assert loss(inside[:1], REAL[:1], WEIGHTS[:1]) > 2 * loss(
+            outside[:1], REAL[:1], WEIGHTS[:1]
+        )

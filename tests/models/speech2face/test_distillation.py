@@ -1,0 +1,134 @@
+"""What students learn: losses are least where they should be, gradients reverse, halves add up."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from speech2video.models.speech2face import distillation
+from speech2video.models.speech2face.distillation import (
+    contrastive_loss,
+    cross_covariance,
+    emotion_loss,
+    energy_distance,
+    gather_processes,
+    identity_loss,
+    masked_cross_entropy,
+    masked_mse,
+    posterior_loss,
+    reverse_gradient,
+)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def units(count: int = 6) -> torch.Tensor:
+    return F.normalize(torch.randn(count, 128), dim=1)
+
+
+def test_gradients_reverse_and_values_stay() -> None:
+    x, head = torch.randn(4, 3, requires_grad=True), torch.nn.Linear(3, 2)
+    through = reverse_gradient(x)
+    assert torch.equal(through, x)
+    head(through).square().sum().backward()
+    turned, x.grad = x.grad.clone(), None
+    own = head.weight.grad.clone()
+    head.zero_grad()
+    head(x).square().sum().backward()
+    torch.testing.assert_close(turned, -x.grad)
+    torch.testing.assert_close(own, head.weight.grad)  # what tries to tell still learns to
+
+
+def test_a_student_that_sees_what_its_teacher_sees_has_nothing_to_learn() -> None:
+    teacher = units()
+    assert float(identity_loss(teacher, teacher)) == 0
+    assert contrastive_loss(teacher, teacher) < contrastive_loss(units(), teacher)
+    logits = torch.randn(6, 3, 8)
+    heard = logits.amax(1).clone().requires_grad_(True)
+    emotion_loss(heard, logits).backward()
+    assert heard.grad.abs().max() < 1e-7
+
+
+def test_who_it_is_by_the_voice_is_who_it_is_by_the_face() -> None:
+    seen = torch.randn(6, 5).mul(3).requires_grad_(True)
+    heard = seen.detach().clone().requires_grad_(True)
+    posterior_loss(heard, seen).backward()
+    assert heard.grad.abs().max() < 1e-6 and seen.grad is None
+    sure = 50 * torch.eye(5)
+    expected = F.cross_entropy(heard[:5], torch.arange(5))
+    torch.testing.assert_close(posterior_loss(heard[:5], sure), expected)
+
+
+def test_contrast_of_different_faces_is_infonce() -> None:
+    teacher, student = torch.eye(128)[:6], units()
+    expected = F.cross_entropy(student @ teacher.T / 0.07, torch.arange(6))
+    torch.testing.assert_close(contrastive_loss(student, teacher), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_one_persons_clips_are_no_negatives() -> None:
+    face, student = F.normalize(torch.randn(1, 128), dim=1).repeat(4, 1), units(4)
+    # all faces one person's: whatever is heard, nothing can be told apart
+    assert float(contrastive_loss(student, face)) == pytest.approx(math.log(4), abs=1e-5)
+
+
+def test_teachers_are_not_taught() -> None:
+    teacher, logits = units().requires_grad_(True), torch.randn(6, 3, 8, requires_grad=True)
+    student = units().requires_grad_(True)
+    (contrastive_loss(student, teacher) + emotion_loss(torch.randn(6, 8), logits)).backward()
+    assert teacher.grad is None and logits.grad is None and student.grad is not None
+
+
+def test_unknown_labels_count_as_zero() -> None:
+    logits, label = torch.randn(4, 8), torch.tensor([1, -1, 2, -1])
+    known = F.cross_entropy(logits[[0, 2]], label[[0, 2]])
+    torch.testing.assert_close(masked_cross_entropy(logits, label), known / 2)
+    made, real, seen = torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.zeros(2, 3)
+    assert float(masked_mse(made, real, seen)) == 0
+
+
+def test_covariance_is_that_of_numpy() -> None:
+    one, other = torch.randn(50, 3), torch.randn(50, 4)
+    both = torch.cat((one, other), 1).T
+    expected = torch.cov(both, correction=0)[:3, 3:].square().sum()
+    torch.testing.assert_close(cross_covariance(one, other), expected)
+    assert cross_covariance(one, one) > cross_covariance(one, other)
+
+
+def test_motion_of_the_same_statistics_is_near_and_stillness_is_far() -> None:
+    def walk(scale: float) -> torch.Tensor:
+        return scale * torch.randn(48, 10, 2).cumsum(1) / 3
+
+    real, like, still, wild = walk(1), walk(1), torch.zeros(48, 10, 2), walk(3)
+    assert float(energy_distance(real, real)) == pytest.approx(0, abs=1e-3)
+    near = energy_distance(like, real)
+    assert near < 0.5 * min(energy_distance(still, real), energy_distance(wild, real))
+    steady = torch.randn(48, 1, 2).expand_as(like) * real.std()
+    restless = torch.randn(48, 10, 2) * real.std()
+    # single frames alike, but nothing moves, or everything jumps
+    assert near < energy_distance(steady, real) and near < energy_distance(restless, real)
+
+
+def test_two_processes_have_the_gradient_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = torch.randn(4, 3)
+    halves = [half.clone().requires_grad_(True) for half in rows.split(2)]
+    whole = rows.clone().requires_grad_(True)
+    cross_covariance(whole, whole.square()).backward()
+
+    def gather(into: list[torch.Tensor], x: torch.Tensor) -> None:
+        source = rows if torch.equal(x, halves[rank]) else rows.square()
+        for kept, part in zip(into, source.split(2), strict=True):
+            kept.copy_(part)
+
+    monkeypatch.setattr(distillation.distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(distillation.dist, "all_gather", gather)
+    for rank, half in enumerate(halves):
+        monkeypatch.setattr(distillation.distributed, "rank", lambda rank=rank: rank)
+        assert torch.equal(gather_processes(half.detach()), rows)
+        cross_covariance(half, half.square()).backward()
+    # DDP takes the mean of what each process has
+    found = torch.cat([half.grad for half in halves]) / 2
+    torch.testing.assert_close(found, whole.grad)

@@ -1,0 +1,74 @@
+"""Encoders of speech: streamed as whole, who is a unit vector, noise stays where motion was."""
+
+import pytest
+import torch
+
+from speech2video.models.speech2face.encoders import (
+    UNSEEN_LOGIT,
+    ContentEncoder,
+    EmotionEncoder,
+    IdentityEncoder,
+    NoiseProcess,
+)
+
+
+def mels(count: int = 2, frames: int = 25) -> torch.Tensor:
+    return torch.randn(count, 80, 4 * frames, generator=torch.Generator().manual_seed(0))
+
+
+def test_identity_is_a_unit_vector_of_each_voice() -> None:
+    encoder = IdentityEncoder(widths=(16, 24, 24, 32))
+    together = encoder(mels(3))
+    assert together.shape == (3, 128)
+    torch.testing.assert_close(together.norm(dim=1), torch.ones(3))
+    alone = torch.cat([encoder(mel[None]) for mel in mels(3)])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_emotions_that_nobody_had_are_never_heard() -> None:
+    encoder = EmotionEncoder(widths=(8, 8, 16, 16))
+    assert encoder(mels()).shape == (2, 8)
+    encoder.known[3:] = 0
+    logits = encoder(mels())
+    assert (logits[:, 3:] == UNSEEN_LOGIT).all() and (logits[:, :3] > UNSEEN_LOGIT / 2).all()
+
+
+@pytest.mark.parametrize("pieces", [[1] * 25, [3, 1, 20, 1], [24, 1]])
+def test_content_streams_as_a_whole(pieces: list[int]) -> None:
+    encoder, mel = ContentEncoder(size=32), mels()
+    whole, _ = encoder(mel)
+    assert whole.shape == (2, 25, 32)
+    state, parts = None, []
+    for part in mel.split([4 * n for n in pieces], 2):
+        content, state = encoder(part, state)
+        parts.append(content)
+    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=1e-4)
+
+
+def test_content_hears_no_further_than_it_says() -> None:
+    encoder, mel = ContentEncoder(size=32, look_ahead=5), mels()
+    changed = mel.clone()
+    changed[..., 4 * 16 :] += 1  # from frame 16 on
+    before, after = encoder(mel)[0], encoder(changed)[0]
+    late = encoder.look_ahead
+    same = (before == after).all(2).all(0)
+    assert same[:16].all() and not same[16:].any()
+    assert same[late:][: 16 - late].all()  # of frames up to 10, which look 5 ahead
+
+
+def test_noise_becomes_motion_inside_what_was_seen() -> None:
+    process = NoiseProcess(3)
+    process.mean[:] = torch.tensor([1.0, 0.0, -1.0])
+    process.lowest[:], process.highest[:] = process.mean - 0.01, process.mean + 0.01
+    noise = torch.randn(1, 50, 16)
+    motion, _ = process(noise)
+    units = process.in_units(10 * motion)
+    assert ((units - process.mean).abs() <= 0.01 + 1e-6).all()
+    torch.testing.assert_close(
+        process.standard(process.mean + 2 * process.deviation), torch.full((3,), 2.0)
+    )
+    memory, parts = None, []
+    for one in noise.split(1, 1):
+        part, memory = process(one, memory)
+        parts.append(part)
+    torch.testing.assert_close(torch.cat(parts, 1), motion, atol=1e-5, rtol=1e-4)

@@ -1,0 +1,257 @@
+"""Checkpoints for going on, for use and for shipping; what is broken is one line."""
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from speech2video.models.checkpointing import (
+    export_checkpoint,
+    load_checkpoint,
+    load_networks,
+    load_state,
+    load_weights,
+    read_tensors,
+    save_checkpoint,
+    save_state,
+    save_weights,
+)
+from speech2video.util.checkpoint_folder import newest_checkpoint
+from speech2video.util.errors import DataError
+from tests.models.toy import ToyModel, ToyOptions, toy_options, train
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[ToyOptions, ToyModel]:
+    options = toy_options(tmp_path, steps=8)
+    return options, train(options)
+
+
+def networks_of(model: ToyModel) -> nn.ModuleDict:
+    """Return new networks like a model's inference networks."""
+    return nn.ModuleDict({"network": ToyModel(model.options).networks["network"]})
+
+
+def test_networks_for_use_hold_the_average(run: tuple) -> None:
+    options, model = run
+    networks = networks_of(model)
+    assert load_networks(networks, options.folder) == newest_checkpoint(options.folder)
+    average = model.averages["network"].weights
+    assert all(torch.equal(average[k], v) for k, v in networks["network"].state_dict().items())
+    load_networks(networks, options.folder, average=False)
+    own = model.networks["network"].state_dict()
+    assert all(torch.equal(own[k], v) for k, v in networks["network"].state_dict().items())
+
+
+def test_shipped_checkpoint_is_small_and_loads(run: tuple, tmp_path: Path) -> None:
+    options, model = run
+    before = {k: v.clone() for k, v in model.networks.state_dict().items()}
+    export_checkpoint(options.folder, tmp_path / "shipped", options=ToyOptions)
+    names = sorted(path.name for path in (tmp_path / "shipped").iterdir())
+    assert names == ["model.safetensors", "options.json"]
+    shipped = read_tensors(tmp_path / "shipped/model.safetensors")
+    assert {t.dtype for t in shipped.values()} == {torch.float16}
+    assert not any("adversary" in name or "module." in name for name in shipped)
+    networks = networks_of(model)
+    load_networks(networks, tmp_path / "shipped")
+    for name, tensor in model.averages["network"].weights.items():
+        torch.testing.assert_close(
+            networks["network"].state_dict()[name], tensor, atol=1e-3, rtol=1e-3
+        )
+    assert all(torch.equal(before[k], v) for k, v in model.networks.state_dict().items())
+    written = (tmp_path / "shipped/options.json").read_text()
+    assert str(tmp_path) not in written  # nothing of the machine it was trained on
+    assert ToyOptions.load(tmp_path / "shipped/options.json").width == options.width
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "ema.safetensors", "training.pt"])
+@pytest.mark.parametrize("wound", ["cut", "gone"])
+def test_broken_checkpoint_is_one_line(run: tuple, name: str, wound: str) -> None:
+    options, _ = run
+    path = newest_checkpoint(options.folder) / name
+    if wound == "cut":
+        os.truncate(path, path.stat().st_size // 2)
+    else:
+        path.unlink()
+    with pytest.raises(DataError) as error:
+        train(options)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_state_without_its_entries_is_one_line(run: tuple) -> None:
+    options, _ = run
+    path = newest_checkpoint(options.folder) / "training.pt"
+    save_state(path, {"step": 3})
+    with pytest.raises(DataError, match="no entry 'epoch'"):
+        load_checkpoint(ToyModel(options), path.parent)
+
+
+def test_optimisers_of_another_model_are_named(run: tuple) -> None:
+    options, _ = run
+    other = ToyModel(options)
+    del other.optimizers["adversary_toy"]
+    with pytest.raises(DataError, match=r"optimisers adversary_toy, network; network are needed"):
+        load_checkpoint(other, newest_checkpoint(options.folder))
+
+
+def test_evaluating_leaves_no_trace(run: tuple) -> None:
+    _, model = run
+    model.networks["network"][1].eval()  # one part was not training
+    own = {k: v.clone() for k, v in model.networks.state_dict().items()}
+    with pytest.raises(RuntimeError), model.evaluating():
+        assert not any(m.training for m in model.networks.modules())
+        raise RuntimeError
+    assert all(torch.equal(own[k], v) for k, v in model.networks.state_dict().items())
+    assert torch.is_grad_enabled()
+    assert not model.networks["network"][1].training and model.networks["network"][0].training
+
+
+def test_extra_state_comes_back(tmp_path: Path) -> None:
+    class Counting(ToyModel):
+        counted = 0
+
+        def extra_state(self) -> dict:
+            return {"counted": self.counted, "t": torch.ones(2)}
+
+        def load_extra_state(self, state: dict) -> None:
+            self.counted = state["counted"] + int(state["t"].sum())
+
+    options = toy_options(tmp_path)
+    model = Counting(options)
+    model.counted, model.step = 5, 12
+    save_checkpoint(model, tmp_path, options=options, state={"best": 0.5})
+    other = Counting(options)
+    assert load_checkpoint(other, newest_checkpoint(tmp_path)) == {"best": 0.5}
+    assert (other.counted, other.step, other.epoch) == (7, 12, -1)
+
+
+# Weights and states come back bit for bit; what does not fit is one clear line.
+
+
+def network(width: int = 4) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.LSTM(width, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_weights_round_trip_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -> None:
+    saved, loaded = network().to(dtype), network().to(dtype)
+    saved.to(memory_format=torch.channels_last)
+    save_weights(tmp_path / "w.safetensors", saved)
+    load_weights(tmp_path / "w.safetensors", loaded)
+    for name, tensor in saved.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name]), name
+
+
+def test_tied_weights_stay_tied(tmp_path: Path) -> None:
+    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    save_weights(tmp_path / "w", tied)
+    load_weights(tmp_path / "w", tied)
+
+
+def test_export_in_16_bits_is_half_as_large_and_loads_into_32(tmp_path: Path) -> None:
+    saved, loaded = nn.Linear(100, 100), nn.Linear(100, 100)
+    save_weights(tmp_path / "full", saved)
+    save_weights(tmp_path / "half", saved, dtype=torch.float16)
+    assert (tmp_path / "half").stat().st_size < 0.55 * (tmp_path / "full").stat().st_size
+    load_weights(tmp_path / "half", loaded)
+    torch.testing.assert_close(loaded.weight, saved.weight, atol=1e-4, rtol=0)
+
+
+def test_export_refuses_what_16_bits_cannot_hold(tmp_path: Path) -> None:
+    large = nn.Linear(2, 2)
+    large.weight.data[0, 0] = 1e5
+    with pytest.raises(DataError, match=r"weight reaches 1e\+05"):
+        save_weights(tmp_path / "w", large, dtype=torch.float16)
+
+
+def test_what_does_not_fit_is_named_and_nothing_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "w"
+    save_weights(path, nn.ModuleDict({"a": nn.Linear(2, 3), "b": nn.Linear(2, 2)}))
+    wanted = nn.ModuleDict({"a": nn.Linear(2, 4), "c": nn.LSTM(2, 2, num_layers=2)})
+    before = {name: tensor.clone() for name, tensor in wanted.state_dict().items()}
+    with pytest.raises(DataError) as error:
+        load_weights(path, wanted)
+    line = str(error.value)
+    assert line.startswith(f"{path}: weights of another network: lacks c.weight_ih_l0, ")
+    assert " and 5 more" in line and "has also b.bias, b.weight" in line
+    assert "a.weight (3, 2) where (4, 2) is needed" in line and "\n" not in line
+    assert all(torch.equal(before[k], v) for k, v in wanted.state_dict().items())
+
+
+def foreign(path: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, path)
+
+
+def newer(path: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, path, metadata={"checkpoint_version": "2"})
+
+
+def truncated(path: Path) -> None:
+    save_weights(path, nn.Linear(50, 50))
+    os.truncate(path, 500)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (foreign, "not a checkpoint of this project"),
+        (newer, "checkpoint of version 2; version 1 is needed"),
+        (truncated, "not a readable safetensors file"),
+        (lambda path: path.write_bytes(b"hello"), "not a readable safetensors file"),
+        (lambda path: path.write_bytes(b""), "not a readable safetensors file"),
+        (lambda path: path.mkdir(), "not a readable safetensors file"),
+        (lambda path: None, "no such file"),
+    ],
+)
+def test_broken_weights_are_one_line(
+    tmp_path: Path, write: Callable[[Path], None], said: str
+) -> None:
+    path = tmp_path / "w.safetensors"
+    write(path)
+    with pytest.raises(DataError, match=said) as error:
+        read_tensors(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_state_round_trip(tmp_path: Path) -> None:
+    state = {"step": 3, "nested": {"a": [1.5, None, True]}, "t": torch.arange(3).bfloat16()}
+    save_state(tmp_path / "s", state)
+    loaded = load_state(tmp_path / "s")
+    assert loaded["nested"] == state["nested"] and torch.equal(loaded["t"], state["t"])
+
+
+class Payload:
+    """What a pickle must not be allowed to run."""
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, ("ran",)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda path: torch.save({"x": Payload()}, path), "plain data"),
+        (lambda path: path.write_bytes(pickle.dumps(Payload(), protocol=2)), "plain data"),
+        (lambda path: path.write_bytes(b"PK\x03\x04 broken"), "plain data"),
+        (lambda path: path.write_bytes(b""), "plain data"),
+        (lambda path: torch.save({"step": 1}, path), "not a checkpoint of this project"),
+        (lambda path: torch.save(torch.zeros(2), path), "not a checkpoint of this project"),
+        (lambda path: torch.save({"checkpoint_version": 9}, path), "version 9"),
+        (lambda path: None, "no such file"),
+    ],
+)
+def test_broken_or_hostile_states_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "training.pt"
+    write(path)
+    with pytest.raises(DataError, match=said):
+        load_state(path)
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,121 @@
+"""Adversaries learn to tell, teach the fake alone, and look at pictures and motion alike."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speech2video.models.gan import GAN_LOSSES, GANDiscriminator
+
+
+class Patches(nn.Module):
+    """Two scales of a small convolutional discriminator in one or two dimensions."""
+
+    def __init__(self, channels: int, dimensions: int) -> None:
+        super().__init__()
+        convolution = nn.Conv1d if dimensions == 1 else nn.Conv2d
+        self.pool = F.avg_pool1d if dimensions == 1 else F.avg_pool2d
+        self.layers = nn.ModuleList(
+            nn.ModuleList([convolution(channels, 6, 3), convolution(6, 1, 3)]) for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        scales = []
+        for first, last in self.layers:
+            features = F.leaky_relu(first(x), 0.2)
+            scales.append([features, last(features)])
+            x = self.pool(x, 2)
+        return scales
+
+
+def adversary(gan_mode: str = "lsgan", shape: tuple = (3, 16, 16)) -> GANDiscriminator:
+    torch.manual_seed(0)
+    network = Patches(shape[0], len(shape) - 1)
+    return GANDiscriminator(
+        network, torch.optim.Adam(network.parameters(), lr=1e-2), gan_mode=gan_mode
+    )
+
+
+@pytest.mark.parametrize("kind", sorted(GAN_LOSSES))
+@pytest.mark.parametrize("shape", [(3, 16, 16), (7, 25)], ids=["pictures", "motion"])
+def test_it_learns_to_tell_and_the_fake_learns_to_pass(gan_mode: str, shape: tuple) -> None:
+    judge = adversary(gan_mode, shape)
+    real, fake = torch.randn(8, *shape) + 1, torch.randn(8, *shape) - 1
+    losses = [float(judge.update(real, fake)) for _ in range(60)]
+    assert losses[-1] < 0.3 * losses[0]
+    assert judge.generator_loss(fake) > judge.generator_loss(real)
+    fake.requires_grad_()
+    optimizer = torch.optim.Adam([fake], lr=0.1)
+    before = float(judge.generator_loss(fake).detach())
+    for _ in range(30):
+        optimizer.zero_grad()
+        judge.generator_loss(fake).backward()
+        optimizer.step()
+    assert judge.generator_loss(fake) < before
+
+
+def test_gradients_go_where_they_belong() -> None:
+    judge = adversary()
+    real, fake = torch.randn(2, 3, 16, 16), torch.randn(2, 3, 16, 16, requires_grad=True)
+    judge.update(real, fake)
+    assert fake.grad is None
+    judge.optimizer.zero_grad()
+    gan, matching = judge.generator_losses(real, fake)
+    (gan + matching).backward()
+    assert fake.grad.abs().sum() > 0
+    assert all(p.grad is None and p.requires_grad for p in judge.network.parameters())
+
+
+def test_losses_of_one_look_are_those_of_two() -> None:
+    judge = adversary("hinge")
+    real, fake = torch.randn(4, 3, 16, 16), torch.randn(4, 3, 16, 16)
+    gan, matching = judge.generator_losses(real, fake)
+    assert torch.equal(gan, judge.generator_loss(fake))
+    assert torch.equal(matching, judge.feature_matching(real, fake)) and matching > 0
+    assert judge.feature_matching(real, real) == 0
+
+
+@pytest.mark.parametrize("kind", sorted(GAN_LOSSES))
+def test_absent_items_teach_nothing(gan_mode: str) -> None:
+    real, fake = torch.randn(4, 3, 16, 16), torch.randn(4, 3, 16, 16, requires_grad=True)
+    present = torch.tensor([1.0, 0.0, 1.0, 0.0])
+    judge = adversary(gan_mode)
+    gan, matching = judge.generator_losses(real, fake, present_N=present)
+    (gan + matching).backward()
+    assert (fake.grad.flatten(1).abs().sum(1) > 0).tolist() == [True, False, True, False]
+    weights = []
+    for other in (0.0, 9.0):
+        judge = adversary(gan_mode)
+        changed = torch.where(present.view(4, 1, 1, 1) > 0, real, torch.tensor(other))
+        judge.update(changed, fake, present_N=present)
+        weights.append(torch.cat([p.flatten() for p in judge.network.parameters()]))
+    assert torch.allclose(*weights, atol=1e-7)
+
+
+def test_all_present_is_the_plain_loss() -> None:
+    real, fake = torch.randn(4, 3, 16, 16), torch.randn(4, 3, 16, 16)
+    judge = adversary()
+    plain = judge.generator_losses(real, fake)
+    torch.testing.assert_close(judge.generator_losses(real, fake, present_N=torch.ones(4)), plain)
+
+
+def test_conditions_reach_the_discriminator() -> None:
+    class Projection(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor, condition: Tensor) -> list[list[Tensor]]:
+            hidden = self.layer(x)
+            return [[hidden, (hidden * condition).sum(1, keepdim=True)]]
+
+    network = Projection()
+    judge = GANDiscriminator(network, torch.optim.SGD(network.parameters(), lr=0.1))
+    x, condition = torch.randn(3, 4), (torch.randn(3, 4),)
+    judge.update(x, x + 1, condition=condition)
+    assert judge.generator_loss(x, condition=condition).ndim == 0
+
+
+def test_unknown_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="least_squares, hinge, non_saturating"):
+        adversary("wasserstein")

@@ -1,0 +1,156 @@
+"""The speaker that ships moves lips to speech, whoever speaks, and shuts them in silence."""
+
+import importlib.util
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from torch import Tensor
+
+from speech2video.data.gestures.insertion import GestureInserter
+from speech2video.data.synthetic.faces.emotions import EMOTION_PROFILES
+from speech2video.data.synthetic.faces.people import person
+from speech2video.data.synthetic.faces.sentences import NUM_TEST_SENTENCES, SENTENCES
+from speech2video.data.synthetic.faces.voices import synthesise_sentence
+from speech2video.data.synthetic.speaker.motion import animate_speaker
+from speech2video.models.audio2pose import predictor as audio2pose
+from speech2video.models.audio2pose.predictor import PosePredictor
+from speech2video.models.checkpointing import read_tensors
+from speech2video.models.pose2video import renderer as pose2video
+from speech2video.models.speech2face import predictor as speech2face
+from speech2video.models.speech2face.predictor import Speech2FacePredictor
+from speech2video.util.audio.audio_io import load_audio, normalise_loudness
+from speech2video.util.audio.mel import log_mels
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import vector_to_smplx
+from speech2video.util.body.skeleton import POINT_INDEX
+from speech2video.util.metrics.motion import limit_violations
+from speech2video.util.metrics.points import best_lag, lip_opening
+from speech2video.util.text.synthesis import synthesise
+from speech2video.util.text.transcript import Word
+from tests.shared import ROOT
+
+SPEAKER = ROOT / "checkpoints" / "demo"
+NEVER_HEARD = ("en-gb-scotland+m7", "en-029+f5")  # voices the speaker was not trained on
+TEXT = (
+    "Maybe my mother will be back by Monday. People whom we know put big blue boats on the water, "
+    "and a huge crowd came to watch them go up and down the river."
+)
+EXAMPLE = ROOT / "examples" / "speech.wav"
+FRAMES = 80  # of it, in which an earlier speaker hopped and her face melted for five
+SWAY = 0.01  # metres, sideways and up and down; of that speaker 0.05
+STEP = 4.0  # levels, mean over a frame's pixels; 2.8 when she moves fastest, 7.7 when she melted
+CLOSED = 4e-3  # metres between the inner lips' landmarks; 2.3 mm in the truth of a shut mouth
+
+
+@pytest.fixture(scope="module")
+def speaker() -> PosePredictor:
+    return audio2pose.load(SPEAKER / "audio2pose")
+
+
+def gap(pose_TP: Tensor, body: Body) -> np.ndarray:
+    return lip_opening(body.points(pose_TP).double().numpy())
+
+
+def test_silence_shuts_the_mouth(speaker: PosePredictor, body: Body):
+    random = np.random.default_rng(0)
+    for level in (0.0, 1e-4):  # digital, and a quiet room's
+        audio_S = (level * random.standard_normal(4 * 16_000)).astype(np.float32)
+        assert np.median(gap(speaker.predict_from_audio(audio_S), body)) < CLOSED
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("espeakng_loader") is None, reason="the extra `demo` is not installed"
+)
+@pytest.mark.parametrize("voice", NEVER_HEARD)
+def test_lips_follow_a_voice_never_heard(speaker: PosePredictor, body: Body, voice: str):
+    speech = synthesise(TEXT, voice=voice, rate_wpm=165)
+    truth_T = gap(animate_speaker(speech, seed=1, body=body).pose_TP, body)
+    ours_T = gap(speaker.predict_from_audio(normalise_loudness(speech.audio_S)), body)
+    lag, found = best_lag(truth_T, ours_T[: len(truth_T)], 5)
+    assert abs(lag) <= 1 and found > 0.6
+
+
+def test_she_is_painted_whole_where_she_stands(speaker: PosePredictor, body: Body):
+    """Nothing in any frame is new to the painter: none looks far from the one before it."""
+    pose_TP = speaker.predict_from_audio(normalise_loudness(load_audio(EXAMPLE)))[:FRAMES]
+    points_TK3 = body.points(pose_TP)
+    pelvis_T2 = points_TK3[:, POINT_INDEX["pelvis"], :2]
+    assert (pelvis_T2.amax(0) - pelvis_T2.amin(0)).max() < SWAY
+    painter = pose2video.load(SPEAKER / "pose2video")
+    frames = painter.frames(painter.maps(painter.camera.project(points_TK3).numpy()))
+    steps = [np.abs(b.astype(int) - a).mean() for a, b in pairwise(frames)]
+    assert max(steps) < STEP
+
+
+def test_gestures_fit_the_speaker_and_no_limit_is_broken(speaker: PosePredictor, body: Body):
+    inserter = GestureInserter.load(SPEAKER / "gestures", speaker.body)
+    entries = inserter.dictionary.entries
+    assert entries and all(entry.on for entry in entries)
+    words = [Word(e.words[0], 2.0 * i + 1, 2.0 * i + 1.4) for i, e in enumerate(entries)]
+    audio_S = 0.1 * np.random.default_rng(0).standard_normal(2 * 16_000 * len(words))
+    pose_TP = speaker.predict_from_audio(audio_S.astype(np.float32))
+    moved_TP = inserter.insert(pose_TP, words, seed=3)
+    assert (moved_TP != pose_TP).any()
+    assert limit_violations(vector_to_smplx(moved_TP, body.hands).rotations.numpy()) == 0
+
+
+# The face that ships knows its people by their voices, and speaks only when they do.
+
+FACE = ROOT / "checkpoints" / "demo_face" / "speech2face"
+PEOPLE, MOST_BYTES = 24, 30e6
+SPOKEN = pytest.mark.skipif(
+    importlib.util.find_spec("espeakng_loader") is None, reason="the extra `demo` is not installed"
+)
+MOUTH = (slice(None), slice(None), slice(72, 112), slice(40, 88))  # of 128 pixels
+
+
+@pytest.fixture(scope="module")
+def face() -> Speech2FacePredictor:
+    return speech2face.load(FACE)
+
+
+def speech(number: int, sentence: int, mood: str) -> np.ndarray:
+    """Return a wave (S,) of one of its people saying what nobody said in training."""
+    text = SENTENCES[len(SENTENCES) - NUM_TEST_SENTENCES + sentence].rstrip(".")
+    random = np.random.default_rng((number, sentence))
+    delivery, voice_profile = EMOTION_PROFILES[mood].delivery, person(number, seed=0).voice_profile
+    return synthesise_sentence(
+        text, voice_profile, delivery, seconds=2.5, quiet=(0.2, 0.2), random=random
+    ).audio_S
+
+
+def test_it_is_small_and_holds_no_teacher() -> None:
+    assert sum(path.stat().st_size for path in FACE.iterdir()) < MOST_BYTES
+    networks = {name.split(".")[0] for name in read_tensors(FACE / "model.safetensors")}
+    assert networks == {"identity", "emotion", "content", "noise", "generator"}
+    options = json.loads((FACE / "options.json").read_text())
+    assert options["people"] == PEOPLE
+
+
+@SPOKEN
+def test_people_and_moods_are_known_by_their_voices(face: Speech2FacePredictor) -> None:
+    moods = [*face.emotions]
+    right, felt = [], []
+    for number in range(PEOPLE):
+        mood = moods[number % len(moods)]
+        heard = face.hear([log_mels(speech(number, number % NUM_TEST_SENTENCES, mood))])
+        told = face.networks["generator"].gallery.tell(heard.identity_D[None])
+        right.append(int(told.argmax()) == number)
+        felt.append(heard.emotion == mood)
+    assert np.mean(right) >= 0.8 and np.mean(felt) >= 0.7
+
+
+@SPOKEN
+def test_a_mouth_moves_with_speech_and_rests_without(face: Speech2FacePredictor) -> None:
+    for number in (0, 7):
+        audio_S = speech(number, 3, "neutral")
+        heard = face.hear([log_mels(audio_S)])
+        # the head's play is the same in both: it is made of noise
+        spoken, silent = (
+            face.generate_frames(one, heard=heard, seed=1)[MOUTH].astype(float)
+            for one in (audio_S, np.zeros_like(audio_S))
+        )
+        moving, resting = (np.abs(np.diff(x, axis=0)).mean() for x in (spoken, silent))
+        assert moving > 1.2 * resting

@@ -1,0 +1,122 @@
+"""Voice normalisation: what is the same in all of a recording is taken away, silence is not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from speech2video.util.audio.audio_io import load_audio, write_audio
+from speech2video.util.audio.features import FEATURE_SETS, extract_features
+from speech2video.util.audio.normalisation import (
+    LEAST_RATE,
+    VoiceMeter,
+    analyse_audio,
+    normalise_voice,
+    voice_mean,
+)
+from speech2video.util.errors import DataError
+from tests.tiny_speaker import voice
+
+KINDS = pytest.mark.parametrize("kind", FEATURE_SETS)
+
+
+def speech(seconds: float = 4.0) -> np.ndarray:
+    """Noise that comes and goes, at about speech's level."""
+    rng = np.random.default_rng(0)
+    time_S = np.arange(int(16_000 * seconds)) / 16_000
+    return (0.2 * rng.standard_normal(len(time_S)) * np.sin(5 * time_S) ** 2).astype(np.float32)
+
+
+@KINDS
+def test_a_microphones_colour_goes_away(kind: str):
+    audio_S = speech()
+    coloured_S = lfilter([1.0, 0.6], [1.0], audio_S).astype(np.float32)
+    before, after = (
+        [extract_features(wave, kind=kind) for wave in (audio_S, coloured_S)] for _ in range(2)
+    )
+    after = [normalise_voice(features, voice_mean(features, kind), kind) for features in after]
+    loud = slice(2, 30)
+    assert (
+        np.abs(after[0] - after[1])[loud].mean() < 0.25 * np.abs(before[0] - before[1])[loud].mean()
+    )
+
+
+@KINDS
+def test_chunks_do_not_matter(kind: str):
+    features_TF = extract_features(speech(), kind=kind)
+    meter = VoiceMeter(kind)
+    for begin in range(0, len(features_TF), 7):
+        meter.push(features_TF[begin : begin + 7])
+    np.testing.assert_allclose(meter.mean(), voice_mean(features_TF, kind), rtol=1e-5, atol=1e-5)
+
+
+@KINDS
+def test_pauses_do_not_count(kind: str):
+    audio_S = speech()
+    padded_S = np.pad(audio_S, 32_000)
+    means = [voice_mean(extract_features(wave, kind=kind), kind) for wave in (audio_S, padded_S)]
+    np.testing.assert_allclose(means[0], means[1], rtol=0.03, atol=0.1)  # but for the fade-out
+
+
+@KINDS
+def test_of_silence_only_the_prior_is_known(kind: str):
+    features_TF = extract_features(np.zeros(16_000, np.float32), kind=kind)
+    prior_F = voice_mean(extract_features(speech(), kind=kind), kind)
+    np.testing.assert_allclose(
+        voice_mean(features_TF, kind, prior_F), prior_F, rtol=1e-4, atol=1e-5
+    )
+    assert not voice_mean(features_TF, kind).any()
+
+
+@pytest.mark.parametrize("below", [30.0, 15.0, 8.0])  # dB
+def test_in_any_rooms_pause_snr_is_nearly_nothing(below: float):
+    audio_S = np.concatenate([speech(), np.zeros(32_000), speech()]).astype(np.float32)
+    room_S = np.random.default_rng(1).standard_normal(len(audio_S))
+    room_S *= np.sqrt(np.square(speech()).mean()) * 10 ** (-below / 20)
+    features_TF = extract_features(audio_S + room_S, kind="snr")
+    heard_TF = normalise_voice(features_TF, voice_mean(features_TF, "snr"), "snr")
+    assert (heard_TF >= 0).all()
+    pause = slice(102, 148)
+    assert heard_TF[pause].mean() < 0.1 * heard_TF[:100].mean()
+
+
+def test_snr_nearly_forgets_the_gain():
+    """But for which frames count as speech, 3 dB of what stays."""
+    audio_S = np.pad(speech(), 8_000)
+    features = [extract_features(gain * audio_S, kind="snr") for gain in (1.0, 0.5)]
+    one, half = (normalise_voice(f, voice_mean(f, "snr"), "snr") for f in features)
+    np.testing.assert_allclose(one, half, atol=np.log(2))
+    assert np.abs(one - half).mean() < 0.1
+
+
+# A speech heard as a stream is what it is when it is heard as a whole.
+
+
+@pytest.mark.parametrize("kind", FEATURE_SETS)
+@pytest.mark.parametrize("rate, seconds", [(16_000, 3.37), (44_100, 0.05)])
+def test_a_stream_hears_what_the_whole_says(
+    tmp_path: Path, kind: str, rate: int, seconds: float
+) -> None:
+    path = tmp_path / "speech.wav"
+    write_audio(path, 0.2 * voice(seconds, rate=rate), rate)
+    features_TF = extract_features(load_audio(path, normalise=True), kind=kind)
+    hearing = analyse_audio(path, kind=kind)
+    heard_TF = np.concatenate(list(hearing.features()))
+    assert hearing.frames == len(features_TF)
+    np.testing.assert_allclose(heard_TF, features_TF, atol=1e-5)
+    np.testing.assert_allclose(hearing.voice_F, voice_mean(features_TF, kind), atol=1e-4)
+
+
+def test_silence_stays(tmp_path: Path) -> None:
+    path = tmp_path / "silence.wav"
+    write_audio(path, np.zeros(16_000, np.float32))
+    hearing = analyse_audio(path, kind="mfcc")
+    assert hearing.gain == 1 and hearing.frames == 25 and np.isfinite(hearing.voice_F).all()
+
+
+def test_a_head_that_makes_hours_of_seconds_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "slow.wav"
+    write_audio(path, voice(1.0), LEAST_RATE - 1)
+    with pytest.raises(DataError, match=f"{LEAST_RATE - 1} Hz"):
+        analyse_audio(path, kind="mfcc")

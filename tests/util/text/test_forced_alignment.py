@@ -1,0 +1,114 @@
+"""Known words are found where they are said, and a text of something else is refused."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from speech2video.util.audio.audio_io import load_audio
+from speech2video.util.errors import DataError
+from speech2video.util.text.forced_alignment import KEEP, WINDOW
+from speech2video.util.text.spoken_text import normalise_text, split_words
+from speech2video.util.text.synthesis import VOICES, SynthesisedSpeech, Voice, synthesise
+from speech2video.util.text.transcript import Word, align_transcript, read_words
+from tests.shared import DATA, cases
+
+pytest.importorskip("pocketsphinx")
+
+SENTENCE = "Look up there, it is huge! One, two, three: stop, and come back to me around noon."
+OTHER = "Nobody went swimming that cold morning, so they sat by the fire and read about ships."
+
+
+@pytest.fixture(scope="module")
+def speech() -> SynthesisedSpeech:
+    pytest.importorskip("espeakng_loader")
+    return synthesise(SENTENCE)
+
+
+def start_errors(found: list[Word], expected: list[Word]) -> np.ndarray:
+    assert [word.text.lower() for word in found] == [word.text.lower() for word in expected]
+    pairs = zip(found, expected, strict=True)
+    return np.array([abs(one.start - other.start) for one, other in pairs])
+
+
+@pytest.mark.parametrize("voice", VOICES[:4], ids=lambda voice: voice.voice)
+def test_spoken_words_are_found_where_they_were_said(voice: Voice) -> None:
+    pytest.importorskip("espeakng_loader")
+    speech = synthesise(SENTENCE, **voice._asdict())
+    errors = start_errors(align_transcript(speech.audio_S, SENTENCE), speech.words)
+    assert np.median(errors) < 0.04
+    assert errors.max() < 0.3
+
+
+def test_alignment_knows_neither_loudness_nor_rate(speech: SynthesisedSpeech) -> None:
+    expected = align_transcript(speech.audio_S, SENTENCE)
+    assert start_errors(align_transcript(speech.audio_S * 0.05, SENTENCE), expected).max() < 0.05
+    doubled_S = np.repeat(speech.audio_S, 2)
+    assert start_errors(align_transcript(doubled_S, SENTENCE, 32_000), expected).max() < 0.1
+
+
+def test_numbers_and_unknown_words_are_aligned() -> None:
+    pytest.importorskip("espeakng_loader")
+    speech = synthesise("The wugglebort costs 21 dollars, and the zanthofrid is blimmed.")
+    words = align_transcript(
+        speech.audio_S, "The wugglebort costs $21 - and the zanthofrid is blimmed."
+    )
+    assert np.median(start_errors(words, speech.words)) < 0.08
+
+
+def test_a_recording_longer_than_the_window_is_followed(speech: SynthesisedSpeech) -> None:
+    repeats = 2 + WINDOW // 100 * 16_000 // len(speech.audio_S)
+    seconds = len(speech.audio_S) / 16_000
+    assert repeats * seconds > (WINDOW + KEEP / 4) / 100
+    expected = [
+        Word(word.text, word.start + turn * seconds, word.end + turn * seconds)
+        for turn in range(repeats)
+        for word in speech.words
+    ]
+    found = align_transcript(np.tile(speech.audio_S, repeats), " ".join([SENTENCE] * repeats))
+    errors = start_errors(found, expected)
+    assert np.median(errors) < 0.04
+    assert errors.max() < 0.5
+
+
+def test_a_transcript_of_something_else_is_refused(speech: SynthesisedSpeech) -> None:
+    noise_S = np.random.default_rng(0).normal(scale=0.1, size=80_000).astype(np.float32)
+    for audio_S, text in [
+        (speech.audio_S, OTHER),
+        (speech.audio_S, " ".join(reversed(SENTENCE.split()))),
+        (speech.audio_S, " ".join([SENTENCE] * 8)),
+        (speech.audio_S[:16_000], SENTENCE),
+        (np.zeros(80_000, np.float32), SENTENCE),
+        (np.zeros(0, np.float32), SENTENCE),
+        (noise_S, SENTENCE),
+    ]:
+        with pytest.raises(DataError, match="does not fit") as error:
+            align_transcript(audio_S, text)
+        assert "\n" not in str(error.value)
+
+
+def test_text_without_english_words_is_refused(speech: SynthesisedSpeech) -> None:
+    for text in ("", "...", "Привет"):
+        with pytest.raises(DataError):
+            align_transcript(speech.audio_S, text)
+
+
+@pytest.mark.parametrize("path", cases(DATA, "beat2_scott/*.TextGrid", "speech/*.TextGrid"))
+def test_real_speech_is_aligned_as_its_textgrid_says(path: Path) -> None:
+    expected = [
+        Word(text, word.start, word.end)
+        for word in read_words(path)
+        for text in split_words(normalise_text(word.text))
+    ]
+    text = " ".join(word.text for word in expected)
+    found = align_transcript(load_audio(path.with_suffix(".wav")), text)
+    errors = start_errors(found, expected)
+    assert np.median(errors) <= 0.03
+    assert np.quantile(errors, 0.9) <= 0.12
+
+
+def test_without_pocketsphinx_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    with pytest.raises(DataError, match="pip install pocketsphinx"):
+        align_transcript(np.ones(16_000, np.float32), "hello")

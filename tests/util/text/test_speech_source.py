@@ -1,0 +1,71 @@
+"""Speeches: recorded with their words, spoken from a text, listed in a file."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from speech2video.util.audio.audio_io import load_audio, write_audio
+from speech2video.util.errors import DataError
+from speech2video.util.text.speech_source import (
+    read_audio_list,
+    recorded_speech,
+    synthesised_speech,
+)
+from speech2video.util.text.synthesis import synthesise
+from tests.tiny_speaker import voice
+
+TEXT = "Both of you, up there."
+speaks = pytest.mark.skipif(
+    importlib.util.find_spec("espeakng_loader") is None, reason="the extra `demo` is not installed"
+)
+
+
+@speaks
+def test_a_text_is_spoken_into_a_file_that_goes_away() -> None:
+    with synthesised_speech(TEXT) as speech:
+        path = speech.audio
+        assert len(load_audio(path)) == len(synthesise(TEXT).audio_S)
+        assert [word.text for word in speech.words] == ["Both", "of", "you", "up", "there"]
+    assert not path.exists()
+
+
+@speaks
+def test_another_text_has_another_name() -> None:
+    stems = set()
+    for text in (TEXT, TEXT, TEXT + " Now."):
+        with synthesised_speech(text) as speech:
+            stems.add(speech.stem)
+    assert len(stems) == 2
+
+
+@speaks
+def test_a_transcript_is_found_in_its_sound(tmp_path: Path) -> None:
+    pytest.importorskip("pocketsphinx", reason="the extra `preprocess` is not installed")
+    made = synthesise("We put big blue boats on the water.")
+    write_audio(tmp_path / "a.wav", made.audio_S)
+    found = recorded_speech(
+        tmp_path / "a.wav", transcript="We put big blue boats on the water."
+    ).words
+    assert [word.text for word in found] == [word.text for word in made.words]
+    assert all(abs(a.start - b.start) < 0.15 for a, b in zip(found, made.words, strict=True))
+
+
+def test_words_are_looked_for_by_the_sounds_name(tmp_path: Path) -> None:
+    for name in ("a.b", "c"):
+        write_audio(tmp_path / f"{name}.wav", voice(0.1))
+    (tmp_path / "a.b.csv").write_text("word,start,end\nup,0.01,0.02\n")
+    assert [w.text for w in recorded_speech(tmp_path / "a.b.wav", words=tmp_path).words] == ["up"]
+    assert recorded_speech(tmp_path / "c.wav", words=tmp_path).words is None
+
+
+def test_a_list_keeps_its_order_and_refuses_what_would_be_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("b.wav\n\n  a c.mp3 \n", encoding="utf-8")
+    assert read_audio_list(path) == [Path("b.wav"), Path("a c.mp3")]
+    path.write_text("x/a.wav\ny/a.mp3\n", encoding="utf-8")
+    with pytest.raises(DataError, match="called a;"):
+        read_audio_list(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_audio_list(path)

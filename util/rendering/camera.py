@@ -1,0 +1,123 @@
+"""A pinhole camera: metres in the world (y up) to pixels in the picture (y down)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speech2video.util.body.skeleton import POINT_INDEX, POINTS, indices
+from speech2video.util.errors import DataError
+
+# World axes (x to the person's left, y up, z towards the viewer) to camera axes (x right, y down,
+# z forward), for a camera that looks straight at a person who faces it.
+FACING = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+NEAR = 0.05  # metres; what is nearer than this, or behind the camera, is missing
+FOCAL_RATIO = 1.4  # focal length / larger side: a webcam's or phone's 40 degrees
+MARGIN = 1.1  # picture / what must be in it
+NUMBERS = 17  # that a camera is made of
+HELD = 0.998  # share of the points that must be: one wild frame does not make a person tiny
+
+# From the hips up: what a framing must hold.
+_LOWER = ("knee", "ankle", "foot", "toe", "heel")
+_UPPER_POINTS = tuple(name for name in POINTS if not name.endswith(_LOWER))
+_CROWN = 0.15  # metres of skull and hair above the highest landmark
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera without distortion.
+
+    Attributes:
+        focal: focal length in pixels.
+        center: principal point (x, y) in pixels.
+        width, height: picture size in pixels.
+        rotation: (3, 3) rows, world axes to camera axes.
+        translation: (3,) metres, in camera axes, added after the rotation.
+    """
+
+    focal: float
+    center: tuple[float, float]
+    width: int
+    height: int
+    rotation: tuple[tuple[float, float, float], ...] = FACING
+    translation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def framing(cls, points_TK3: Tensor, *, width: int, height: int) -> "Camera":
+        """Return a still camera that faces the person and holds them, from the hips up.
+
+        `points_TK3` (T, 144, 3) are the body's points in metres.
+        """
+        yaw = _facing_yaw(points_TK3)
+        cos, sin = math.cos(yaw), math.sin(yaw)
+        rotation = torch.tensor(FACING) @ torch.tensor([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
+        seen = points_TK3[:, indices(_UPPER_POINTS)].flatten(0, 1) @ rotation.T.to(points_TK3)
+        seen[:, 1] -= _CROWN * (seen[:, 1] <= seen[:, 1].amin() + _CROWN)  # up is negative
+        middle = (seen.amin(0) + seen.amax(0)) / 2
+        focal = FOCAL_RATIO * max(width, height)
+        half = torch.tensor((width, height)).to(seen) / 2 / MARGIN
+        # A point at depth z + distance falls on the margin at |x| · focal / half = z + distance.
+        reach = (seen[:, :2] - middle[:2]).abs() * focal / half - seen[:, 2:]
+        distance = float(np.quantile(reach.amax(1).numpy(), HELD))
+        return cls(
+            focal=focal,
+            center=(width / 2, height / 2),
+            width=width,
+            height=height,
+            rotation=tuple(map(tuple, rotation.tolist())),
+            translation=(-middle[0].item(), -middle[1].item(), distance),
+        )
+
+    def numbers(self) -> tuple[float, ...]:
+        """Return the camera as 17 numbers: focal length, centre, size, rotation, translation."""
+        rotation = (number for row in self.rotation for number in row)
+        size = (float(self.width), float(self.height))
+        return (self.focal, *self.center, *size, *rotation, *self.translation)
+
+    @classmethod
+    def from_numbers(cls, numbers: Sequence[float]) -> "Camera":
+        """Return the camera whose `numbers` these are; raises `DataError` if they are not 17."""
+        finite = sum(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
+        if not len(numbers) == finite == NUMBERS:
+            raise DataError(f"a camera of {finite} finite numbers; {NUMBERS} are needed")
+        focal, x, y, width, height, *rest = numbers
+        rotation = tuple(tuple(rest[row : row + 3]) for row in (0, 3, 6))
+        return cls(focal, (x, y), round(width), round(height), rotation, tuple(rest[9:]))
+
+    def to_camera(self, points_TK3: Tensor) -> Tensor:
+        """Return points (..., 3) in camera axes (x right, y down, z forward), metres."""
+        rotation = torch.tensor(self.rotation).to(points_TK3)
+        return points_TK3 @ rotation.T + torch.tensor(self.translation).to(points_TK3)
+
+    def project(self, points_TK3: Tensor) -> Tensor:
+        """Return pixels (..., 2) of world points (..., 3) in metres; NaN behind the camera."""
+        x, y, depth = self.to_camera(points_TK3).unbind(-1)
+        depth = torch.where(depth > NEAR, depth, torch.full_like(depth, math.nan))
+        pixels = torch.stack((x / depth, y / depth), -1) * self.focal
+        return pixels + torch.tensor(self.center).to(pixels)
+
+    def resized(self, width: int, height: int) -> "Camera":
+        """Return the camera of the same view in a picture of another size, centred, aspect kept."""
+        scale = min(width / self.width, height / self.height)
+        x, y = self.center
+        return replace(
+            self,
+            focal=self.focal * scale,
+            center=(
+                (x - self.width / 2) * scale + width / 2,
+                (y - self.height / 2) * scale + height / 2,
+            ),
+            width=width,
+            height=height,
+        )
+
+
+def _facing_yaw(points_TK3: Tensor) -> float:
+    """Return the angle about y, radians, from +z to where the shoulders face on average."""
+    left = points_TK3[:, POINT_INDEX["left_shoulder"]]
+    right = points_TK3[:, POINT_INDEX["right_shoulder"]]
+    across = (left - right).mean(0)
+    return math.atan2(-across[2].item(), across[0].item())

@@ -1,0 +1,177 @@
+"""Points to skeleton maps, one frame at a time: the pictures the video generator sees.
+
+Body limbs and every finger have a colour of their own, warm for the left hand and cool for the
+right; face, eyes and lips are lines. Lines are drawn to a sixteenth of a pixel and anti-aliased, so
+that lips that part by half a pixel change the map.
+
+In pictures of a whole upper body a mouth is a few pixels high, less than its lines are wide. There
+the open mouth is better filled, each pixel by the share of it that is open.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+
+import cv2
+import numpy as np
+
+from speech2video.util.body.skeleton import (
+    FACE_LINES,
+    FINGER_TIPS,
+    IBUG68,
+    POINTS,
+    finger_chain,
+    indices,
+)
+from speech2video.util.rendering.openpose import draw_vid2vid_authors_map, points_to_openpose
+
+Colour = tuple[int, int, int]
+
+_SUBPIXEL_BITS = 4
+_FINER = 16  # pixels to one, a side, when it is measured how much of it is open mouth
+_FAR = 8.0  # points further out than this many pictures are left out: they would overflow OpenCV
+
+BODY_LINES: tuple[tuple[tuple[str, ...], Colour], ...] = (
+    (("left_hip", "pelvis", "right_hip"), (90, 90, 90)),
+    (("pelvis", "spine1", "spine2", "spine3", "neck"), (120, 120, 120)),
+    (("neck", "left_collar", "left_shoulder"), (200, 120, 0)),
+    (("left_shoulder", "left_elbow"), (230, 80, 0)),
+    (("left_elbow", "left_wrist"), (200, 0, 40)),
+    (("neck", "right_collar", "right_shoulder"), (0, 120, 160)),
+    (("right_shoulder", "right_elbow"), (0, 70, 220)),
+    (("right_elbow", "right_wrist"), (60, 0, 200)),
+)
+FINGER_COLOURS: dict[str, tuple[Colour, ...]] = {
+    "left": ((255, 120, 120), (255, 160, 40), (255, 230, 0), (190, 255, 60), (255, 90, 200)),
+    "right": ((120, 120, 255), (40, 160, 255), (0, 230, 255), (60, 255, 190), (190, 90, 255)),
+}
+FACE_COLOURS: dict[str, Colour] = {
+    "contour": (200, 200, 200),
+    "left_eye": (120, 255, 255),
+    "right_eye": (120, 255, 255),
+    "outer_lips": (255, 110, 110),
+    "inner_lips": (255, 255, 120),
+}
+_FACE_DEFAULT: Colour = (255, 255, 255)
+MOUTH_COLOUR: Colour = (40, 60, 255)
+
+# Line width / the picture's larger side.
+BODY_WIDTH = 1 / 128
+FINGER_WIDTH = 1 / 256
+FACE_WIDTH = 1 / 512
+
+_Line = tuple[np.ndarray, bool, Colour, float]  # points, closed?, colour, width
+
+
+def _lines(left_out: Collection[str] = ()) -> list[_Line]:
+    lines: list[_Line] = [
+        (np.array(indices(names)), False, colour, BODY_WIDTH) for names, colour in BODY_LINES
+    ]
+    for name, (landmarks, closed) in FACE_LINES.items():
+        if name in left_out:
+            continue
+        colour = FACE_COLOURS.get(name, _FACE_DEFAULT)
+        lines.append((np.array([IBUG68[i] for i in landmarks]), closed, colour, FACE_WIDTH))
+    for side, colours in FINGER_COLOURS.items():
+        for finger, colour in zip(FINGER_TIPS, colours, strict=True):
+            chain = np.array(indices(finger_chain(side, finger)))
+            lines.append((chain, False, colour, FINGER_WIDTH))
+    return lines
+
+
+_LINES, _WITHOUT_INNER_LIPS = _lines(), _lines(("inner_lips",))
+_OUTER_LIPS, _INNER_LIPS = (
+    [IBUG68[i] for i in FACE_LINES[name][0]] for name in ("outer_lips", "inner_lips")
+)
+
+
+def draw_skeleton_maps(
+    points_TK2: Iterable[np.ndarray], *, width: int, height: int
+) -> Iterator[np.ndarray]:
+    """Yield one skeleton map (3, H, W) uint8 RGB for each frame of points (144, 2) in pixels.
+
+    Points that are NaN are missing, and the lines that need them are left out.
+    """
+    for points_K2 in points_TK2:
+        yield draw_skeleton_map(points_K2, width=width, height=height).transpose(2, 0, 1)
+
+
+def draw_skeleton_map(
+    points_K2: np.ndarray, *, width: int, height: int, filled_mouth: bool = False
+) -> np.ndarray:
+    """Return the skeleton map (H, W, 3) uint8 RGB of one frame of points (144, 2) in pixels.
+
+    Args:
+        filled_mouth: whether the open mouth is filled, in place of a line around it.
+    """
+    if points_K2.shape != (len(POINTS), 2):
+        raise ValueError(f"points ({len(POINTS)}, 2) are needed, not {points_K2.shape}")
+    picture = np.zeros((height, width, 3), np.uint8)
+    size = max(width, height)
+    present = (np.abs(points_K2) < _FAR * size).all(1)  # False for NaN too
+    # OpenCV counts from a pixel's middle, the camera from the picture's corner.
+    scaled = (np.where(present[:, None], points_K2, 0) - 0.5) * (1 << _SUBPIXEL_BITS)
+    pixels = np.round(scaled).astype(np.int32)
+    for points, closed, colour, line_width in _WITHOUT_INNER_LIPS if filled_mouth else _LINES:
+        thickness = max(1, round(line_width * size))
+        for run, is_closed in _runs(points, present, closed):
+            cv2.polylines(
+                picture, [pixels[run]], is_closed, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS
+            )
+    if filled_mouth and present[_OUTER_LIPS].all() and present[_INNER_LIPS].all():
+        _fill_mouth(picture, points_K2)
+    return picture
+
+
+def _fill_mouth(picture: np.ndarray, points_K2: np.ndarray) -> None:
+    """Paint over each pixel as much as it is open mouth."""
+    inner_L2, outer_L2 = points_K2[_INNER_LIPS], points_K2[_OUTER_LIPS]
+    inner, outer = (
+        cv2.contourArea(lips_L2.astype(np.float32), oriented=True)
+        for lips_L2 in (inner_L2, outer_L2)
+    )
+    if inner * outer <= 0:  # lips pressed into each other go round the other way
+        return
+    height, width = picture.shape[:2]
+    x0, y0 = np.floor(inner_L2.min(0)).clip(0, (width, height)).astype(int)
+    x1, y1 = np.ceil(inner_L2.max(0)).clip(0, (width, height)).astype(int)
+    if x0 >= x1 or y0 >= y1:
+        return
+    fine = np.zeros((_FINER * (y1 - y0), _FINER * (x1 - x0)), np.float32)
+    corners = ((inner_L2 - (x0, y0)) * _FINER - 0.5) * (1 << _SUBPIXEL_BITS)
+    cv2.fillPoly(fine, [np.round(corners).astype(np.int32)], 1.0, cv2.LINE_8, _SUBPIXEL_BITS)
+    share = cv2.resize(fine, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)[..., None]
+    inside = picture[y0:y1, x0:x1]
+    inside[:] = np.round(inside + share * (np.array(MOUTH_COLOUR, np.float32) - inside))
+
+
+def _runs(
+    points: np.ndarray, present: np.ndarray, closed: bool
+) -> Iterator[tuple[np.ndarray, bool]]:
+    """Yield the pieces of a line whose points are all there."""
+    there = present[points]
+    if there.all():
+        yield points, closed
+    elif there.any():
+        ring = np.append(points, points[0]) if closed else points
+        for pair in np.stack((ring[:-1], ring[1:]), 1):
+            if present[pair].all():
+                yield pair, False
+
+
+# Maps of a body's points in any of the styles that generators know.
+
+MAP_STYLES = ("speech2video", "filled_mouth", "vid2vid_authors")
+
+
+def draw_map(points_K2: np.ndarray, *, map_style: str, width: int, height: int) -> np.ndarray:
+    """Return the map (3, H, W) uint8 RGB of points (144, 2) in pixels, NaN where missing.
+
+    Raises:
+        ValueError: the style is none of `MAP_STYLES`.
+    """
+    if map_style not in MAP_STYLES:
+        raise ValueError(f"style {map_style!r}; one of {', '.join(MAP_STYLES)} is needed")
+    if map_style == "vid2vid_authors":
+        return draw_vid2vid_authors_map(points_to_openpose(points_K2), height, width)
+    filled = map_style == "filled_mouth"
+    picture = draw_skeleton_map(points_K2, width=width, height=height, filled_mouth=filled)
+    return picture.transpose(2, 0, 1)

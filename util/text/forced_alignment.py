@@ -1,0 +1,326 @@
+"""When a known text is said: forced alignment by PocketSphinx, whose English model is in its wheel.
+
+A recording is aligned window by window. In each, the search may stop after any word (an epsilon
+transition from every state to the last); the words that end well before the window does are kept,
+and the next window begins where the last of them ended. So the search takes the time and memory
+of half a minute at a time, however long the recording.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from speech2video.util.audio.audio_io import normalise_loudness
+from speech2video.util.errors import DataError
+
+# A pronunciation for words that the dictionary lacks, by parts it knows and by spelling rules.
+#
+# Phones are the 39 of the CMU Pronouncing Dictionary. The result need not be perfect: an aligner
+# that knows the other words of a sentence forgives a wrong vowel.
+
+Lookup = Callable[[str], str | None]
+
+SHORTEST_PART = 3  # letters in each half of a compound
+VOICELESS = {"F", "K", "P", "T", "TH"}
+SIBILANTS = {"S", "Z", "SH", "ZH", "CH", "JH"}
+
+
+def _table(text: str) -> dict[str, str]:
+    return dict(pair.split("=") for pair in text.split())
+
+
+# What is written, by longest match first: ^ the word's start, $ its end, _ a consonant and final e.
+_SPELLINGS = _table("""
+    ^kn=N ^gn=N ^wr=R ^ps=S ^x=Z ^y=Y ^wh=W ^who=HH+UW ^rh=R
+    tion=SH+AH+N sion=ZH+AH+N ssion=SH+AH+N cian=SH+AH+N cious=SH+AH+S tious=SH+AH+S
+    ture=CH+ER ough=AO augh=AO eigh=EY igh=AY sch=S+K tch=CH dge=JH
+    ch=CH sh=SH th=TH ph=F gh=G ck=K ng=NG nk=NG+K qu=K+W wh=W sc=S+K sce=S+EH sci=S+AY
+    bb=B cc=K dd=D ff=F gg=G jj=JH kk=K ll=L mm=M nn=N pp=P rr=R ss=S tt=T vv=V zz=Z
+    ee=IY ea=IY ei=EY ey$=IY eu=Y+UW ew=UW eau=OW ai=EY ay=EY au=AO aw=AO
+    ie=IY ie$=IY oa=OW oe=OW oi=OY oy=OY oo=UW ou=AW ow=OW ui=UW ue$=UW uy=AY
+    ar=AA+R are$=EH+R air=EH+R er=ER ear=IH+R eer=IH+R ir=ER or=AO+R ore=AO+R our=AW+R oor=AO+R
+    ur=ER ure$=Y+UH+R ier$=IY+ER
+    ious=IY+AH+S ous=AH+S al$=AH+L le$=AH+L el$=AH+L en$=AH+N on$=AH+N an$=AH+N er$=ER
+    ism$=IH+Z+AH+M
+    age$=IH+JH ive$=IH+V ice$=IH+S ite$=AY+T ine$=IY+N man$=M+AH+N
+    ce=S+EH ci=S+IH cy=S+IY ge=JH+EH gi=JH+IH ces$=S+IH+Z ges$=JH+IH+Z
+    ce$=S ge$=JH se$=S es$=Z ed$=D ed=EH+D e$= ^e$=IY
+    a_=EY i_=AY o_=OW u_=UW e_=IY
+    a=AE b=B c=K d=D e=EH f=F g=G h=HH i=IH j=JH k=K l=L m=M n=N o=AA p=P q=K r=R s=S t=T u=AH v=V
+    w=W x=K+S y=IY z=Z a$=AH i$=IY o$=OW u$=UW y$=IY
+""")
+_LONGEST = max(map(len, _SPELLINGS))
+_LETTERS = _table("""
+    a=EY b=B+IY c=S+IY d=D+IY e=IY f=EH+F g=JH+IY h=EY+CH i=AY j=JH+EY k=K+EY l=EH+L m=EH+M n=EH+N
+    o=OW p=P+IY q=K+Y+UW r=AA+R s=EH+S t=T+IY u=Y+UW v=V+IY w=D+AH+B+AH+L+Y+UW x=EH+K+S y=W+AY
+    z=Z+IY
+""")
+_ENDINGS = {  # what follows a known word, and how it sounds
+    "ing": "IH NG",
+    "er": "ER",
+    "ers": "ER Z",
+    "ly": "L IY",
+    "ness": "N AH S",
+    "less": "L AH S",
+    "ment": "M AH N T",
+    "ish": "IH SH",
+    "y": "IY",
+    "'ll": "AH L",
+    "'re": "ER",
+    "'ve": "AH V",
+    "'d": "D",
+}
+
+
+def pronounce(word: str, lookup: Lookup) -> list[str]:
+    """Return phones for `word`; `lookup` gives those of known words, separated by spaces, or None.
+
+    Tried in turn: a known word with an ending, two known words in one, letters spelled out where
+    there is no vowel, spelling rules. Raises `DataError` if `word` has no letter a to z.
+    """
+    word = re.sub(r"[^a-z']", "", word.lower())
+    letters = word.replace("'", "")
+    if not letters:
+        raise DataError(f"the transcript's {word!r} has no letters to pronounce")
+    if not re.search("[aeiouy]", letters):
+        return [phone for letter in letters for phone in _LETTERS[letter].split("+")]
+    return _inflected(word, lookup) or _compound(letters, lookup) or spell_phones(letters)
+
+
+def spell_phones(letters: str) -> list[str]:
+    """Return phones for a word of letters a to z by spelling rules alone."""
+    phones: list[str] = []
+    place = 0
+    while place < len(letters):
+        length, found = _longest_spelling(letters, place)
+        phones += [phone for phone in found.split("+") if phone]
+        place += length
+    return phones or [phone for letter in letters for phone in _LETTERS[letter].split("+")]
+
+
+def _longest_spelling(letters: str, place: int) -> tuple[int, str]:
+    """Return how many letters the best spelling takes at `place`, and its phones."""
+    for length in range(min(_LONGEST, len(letters) - place), 0, -1):
+        part = letters[place : place + length]
+        start, end = place == 0, place + length == len(letters)
+        silent_e = length == 1 and re.fullmatch(r"[^aeiouywx]es?", letters[place + 1 :])
+        for key, fits in (
+            (f"^{part}$", start and end),
+            (f"{part}$", end),
+            (f"^{part}", start),
+            (f"{part}_", silent_e),
+            (part, True),
+        ):
+            if fits and key in _SPELLINGS:
+                return length, _SPELLINGS[key]
+    raise AssertionError(f"no spelling for {letters[place:]!r}: every letter has one")
+
+
+def _inflected(word: str, lookup: Lookup) -> list[str] | None:
+    for ending in ("'s", "s'", "s", "es"):
+        stem = _stem(word.removesuffix(ending), lookup) if word.endswith(ending) else None
+        if stem:
+            return stem + _after(stem, SIBILANTS, ["IH", "Z"], "S", "Z")
+    if word.endswith("ed"):
+        stem = (
+            _lookup_phones(word[:-1], lookup)
+            or _lookup_phones(word[:-2], lookup)
+            or _undoubled(word[:-2], lookup)
+        )
+        if stem:
+            return stem + _after(stem, {"T", "D"}, ["IH", "D"], "T", "D")
+    for ending, audio in _ENDINGS.items():
+        rest = word.removesuffix(ending)
+        if rest == word:
+            continue
+        stem = _stem(rest, lookup) or _lookup_phones(rest + "e", lookup) or _undoubled(rest, lookup)
+        if stem:
+            return stem + audio.split()
+    return None
+
+
+def _after(
+    stem: list[str], alike: set[str], apart: list[str], voiceless: str, voiced: str
+) -> list[str]:
+    """Return how a plural or past ending sounds after `stem`."""
+    if stem[-1] in alike:
+        return apart
+    return [voiceless if stem[-1] in VOICELESS | SIBILANTS - {"Z", "ZH", "JH"} else voiced]
+
+
+def _undoubled(rest: str, lookup: Lookup) -> list[str] | None:
+    doubled = len(rest) > SHORTEST_PART and rest[-1] == rest[-2]
+    return _lookup_phones(rest[:-1], lookup) if doubled else None
+
+
+def _stem(word: str, lookup: Lookup) -> list[str] | None:
+    return _lookup_phones(word, lookup) or _compound(word, lookup)
+
+
+def _lookup_phones(word: str, lookup: Lookup) -> list[str] | None:
+    phones = lookup(word) if len(word) >= SHORTEST_PART else None
+    return phones.split() if phones else None
+
+
+def _compound(letters: str, lookup: Lookup) -> list[str] | None:
+    for cut in range(len(letters) - SHORTEST_PART, SHORTEST_PART - 1, -1):
+        first, second = _lookup_phones(letters[:cut], lookup), _lookup_phones(letters[cut:], lookup)
+        if first and second:
+            return first + second
+    return None
+
+
+MODEL_RATE = 16_000  # Hz
+FRAME = 0.01  # seconds a frame of the acoustic model
+FRAME_SAMPLES = 160
+WINDOW = 3000  # frames aligned at once
+KEEP = 2300  # frames of a window whose words are kept; the rest is seen again
+WORDS_A_FRAME = 0.06  # most words a window is offered: 6 a second, a fast speaker's rate
+DITHER = 3e-4  # of full scale, beside speech at 0.07: the model knows no digital silence
+FASTEST = 12.0  # words a second; more is no speech
+# (beam, word beam), the second where the first finds no path, as in noise of 14 dB. PocketSphinx'
+# own, 1e-48 and 7e-29, lose some right texts of a minute.
+BEAMS = ((1e-64, 1e-56), (1e-120, 1e-100))
+# Mean log likelihood a frame below that of the best state, median over words. Right texts: -1.9 or
+# better over whole recordings, -3.1 for a robot's voice or in noise; -3.2 in their worst 20 words.
+# Wrong texts: -4.2 or worse. Parts of the text missing: -4.8 in the 20 words around the gap.
+WORST_TEXT, WORST_STRETCH = -3.5, -4.5
+STRETCH = 20  # words
+SCORE_SCALE = 1024  # PocketSphinx keeps its acoustic scores in 1/1024 of its log units
+
+
+class _Aligned(NamedTuple):
+    start: int  # frames
+    end: int
+    fit: float  # log likelihood a frame, 0 at best
+
+
+def align(audio_S: np.ndarray, words: Sequence[str], *, rate: int) -> list[tuple[float, float]]:
+    """Return (start, end) in seconds for each of `words` in the sound `audio_S` (S,) in [-1, 1].
+
+    Words unknown to the model's dictionary get a pronunciation by rule. Raises `DataError` if the
+    text does not fit: more words than the sound has room for, no path through the sound, or sound
+    so unlike the words that they were not said there; and where PocketSphinx is not installed.
+    """
+    pcm_S = _model_sound(audio_S, rate)
+    seconds = len(pcm_S) / MODEL_RATE
+    if len(words) > FASTEST * seconds:
+        raise DataError(
+            f"the transcript does not fit: {len(words)} words in {seconds:.1f} s of sound"
+        )
+    aligned = _align(pcm_S, words, *BEAMS[0]) or _align(pcm_S, words, *BEAMS[1])
+    if aligned is None:
+        raise DataError("the transcript does not fit: its words cannot be found in the sound")
+    _check_fit(words, aligned)
+    return [(word.start * FRAME, min(word.end * FRAME, seconds)) for word in aligned]
+
+
+def _model_sound(audio_S: np.ndarray, rate: int) -> np.ndarray:
+    if audio_S.ndim != 1 or not np.isfinite(audio_S).all():
+        raise DataError(f"a mono sound (S,) of finite numbers is needed, not {audio_S.shape}")
+    if not np.any(audio_S):
+        raise DataError("the transcript does not fit: the sound is silent")
+    if rate != MODEL_RATE:
+        common = math.gcd(rate, MODEL_RATE)
+        audio_S = resample_poly(audio_S, MODEL_RATE // common, rate // common)
+    audio_S = normalise_loudness(audio_S, rate=MODEL_RATE)
+    noise_S = np.random.default_rng(0).normal(scale=DITHER, size=len(audio_S))
+    return (np.clip(audio_S + noise_S, -1, 1) * 32767).astype(np.int16)
+
+
+def _align(
+    pcm_S: np.ndarray, words: Sequence[str], beam: float, word_beam: float
+) -> list[_Aligned] | None:
+    decoder = _decoder(beam, word_beam)
+    spoken = [_dictionary_word(decoder, word) for word in words]
+    aligned: list[_Aligned] = []
+    begin = 0
+    while len(aligned) < len(words):
+        audio = pcm_S[begin * FRAME_SAMPLES :]
+        last = len(audio) <= WINDOW * FRAME_SAMPLES
+        text = spoken[len(aligned) :]
+        if not last:
+            audio = audio[: WINDOW * FRAME_SAMPLES]
+            text = text[: round(WINDOW * WORDS_A_FRAME)]
+        found = _search(decoder, audio, text, whole=last)
+        if found is None or (last and len(found) < len(text)):
+            return None
+        kept = found if last else [word for word in found if word.end <= KEEP]
+        aligned += (_Aligned(begin + start, begin + end, fit) for start, end, fit in kept)
+        begin += _next_begin(kept, found)
+    return aligned
+
+
+def _next_begin(kept: Sequence[_Aligned], found: Sequence[_Aligned]) -> int:
+    """Return where in a window the next one begins: always further on, and never inside a word."""
+    if kept:
+        return kept[-1].end
+    return min(max(found[0].start, 1), KEEP) if found else KEEP
+
+
+def _decoder(beam: float, word_beam: float) -> Any:
+    try:
+        from pocketsphinx import Decoder
+    except ImportError:
+        raise DataError(
+            "aligning a transcript needs the package pocketsphinx (pip install pocketsphinx); "
+            "or give words with times"
+        ) from None
+    # bestpath, a second search in the lattice of the first, may end before the text does
+    return Decoder(
+        lm=None, loglevel="FATAL", bestpath=False, beam=beam, pbeam=beam, wbeam=word_beam
+    )
+
+
+def _dictionary_word(decoder: Any, word: str) -> str:
+    """Return `word` as the decoder's dictionary has it, added by rule if it has not."""
+    word = word.lower()
+    if decoder.lookup_word(word) is None:
+        decoder.add_word(word, " ".join(pronounce(word, decoder.lookup_word)), True)
+    return word
+
+
+def _search(
+    decoder: Any, pcm_S: np.ndarray, words: Sequence[str], *, whole: bool
+) -> list[_Aligned] | None:
+    """Return the words' frames; unless `whole`, the words after some point may be left out."""
+    final = len(words)
+    arcs: list[tuple] = [(state, state + 1, 1.0, word) for state, word in enumerate(words)]
+    if not whole:
+        arcs += [(state, final, 1.0) for state in range(final)]
+    decoder.add_fsg("text", decoder.create_fsg("text", 0, final, arcs))
+    decoder.activate_search("text")
+    decoder.start_utt()
+    decoder.process_raw(pcm_S.tobytes(), full_utt=True)
+    decoder.end_utt()
+    segments = decoder.seg()
+    if segments is None:
+        return None
+    return [_aligned(segment) for segment in segments if segment.word[0] not in "<[("]
+
+
+def _aligned(segment: Any) -> _Aligned:
+    start, end = segment.start_frame, segment.end_frame + 1
+    likelihood = SCORE_SCALE * math.log(max(segment.ascore, np.finfo(float).tiny))
+    return _Aligned(start, end, likelihood / (end - start))
+
+
+def _check_fit(words: Sequence[str], aligned: Sequence[_Aligned]) -> None:
+    fits = np.array([word.fit for word in aligned])
+    if np.median(fits) < WORST_TEXT:
+        raise DataError(
+            f"the transcript does not fit the sound: fit {np.median(fits):.1f}, "
+            f"at least {WORST_TEXT} is needed (0 is perfect, -4 another text)"
+        )
+    for first in range(len(fits) - STRETCH + 1):
+        stretch = slice(first, first + STRETCH)
+        if np.median(fits[stretch]) < WORST_STRETCH:
+            start, end = aligned[first].start * FRAME, aligned[stretch][-1].end * FRAME
+            raise DataError(
+                f"the transcript does not fit the sound from {start:.1f} to {end:.1f} s "
+                f"({' '.join(words[first : first + 4])} ...): words are missing or wrong there"
+            )

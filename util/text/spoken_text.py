@@ -1,0 +1,159 @@
+"""Written English to what is said: numbers, symbols and abbreviations become words."""
+
+import re
+import unicodedata
+
+from speech2video.util.errors import DataError
+
+_UNIT_NAMES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+)
+_TEN_NAMES = "zero ten twenty thirty forty fifty sixty seventy eighty ninety"
+_UNITS, _TENS = _UNIT_NAMES.split(), _TEN_NAMES.split()
+_SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"))
+_LARGEST = 10**15 - 1  # longer runs of digits are read digit by digit
+_ORDINALS = {
+    "one": "first",
+    "two": "second",
+    "three": "third",
+    "five": "fifth",
+    "eight": "eighth",
+    "nine": "ninth",
+    "twelve": "twelfth",
+}
+_CURRENCIES = {"$": "dollars", "£": "pounds", "€": "euros"}
+_SYMBOLS = {"&": "and", "%": "percent", "@": "at", "+": "plus", "=": "equals", "#": "number"}
+_ABBREVIATIONS = {
+    "dr.": "doctor",
+    "e.g.": "for example",
+    "etc.": "et cetera",
+    "i.e.": "that is",
+    "mr.": "mister",
+    "mrs.": "missus",
+    "ms.": "miz",
+    "vs.": "versus",
+}
+_TYPOGRAPHY = str.maketrans(
+    {"‘": "'", "’": "'", "“": '"', "”": '"', "–": " - ", "—": " - ", "…": "...", "−": "-"}
+)
+_NUMBER = r"\d{1,3}(?:,\d{3})+|\d+"
+_MONEY = re.compile(rf"([$£€])\s?({_NUMBER})(?:\.(\d+))?(?:\s(thousand|million|billion|trillion))?")
+_ORDINAL = re.compile(rf"\b({_NUMBER})(?:st|nd|rd|th)\b", re.IGNORECASE)
+_CLOCK = re.compile(r"\b(\d{1,2}):(\d{2})\b")
+_YEAR = re.compile(r"(?<![\d.,])(1[1-9]|20)(\d{2})(s)?\b(?![.,]\d)")
+_DECIMAL = re.compile(rf"(?<!\w)(-)?({_NUMBER})(?:\.(\d+)|(s)\b)?")
+_LETTER_BESIDE_DIGIT = re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z]{2}|[A-RT-Za-rt-z])")
+_INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}")
+_CLIPPED = r"'(?:bout|cause|em|n|round|til|tis|twas)\b"  # words that begin with an apostrophe
+_WORD = re.compile(rf"(?<![A-Za-z])(?i:{_CLIPPED})|[A-Za-z]+(?:'[A-Za-z]+)*")
+
+
+def normalise_text(text: str) -> str:
+    """Return `text` as plain ASCII with numbers and symbols spelled out; punctuation stays.
+
+    Accents are dropped (café, cafe); any other script raises `DataError`.
+    """
+    text = _expand_money(text.translate(_TYPOGRAPHY))
+    text = _ascii(text)
+    for short, long in _ABBREVIATIONS.items():
+        text = re.sub(rf"(?<!\w){re.escape(short)}", long, text, flags=re.IGNORECASE)
+    text = _INITIALS.sub(lambda match: " ".join(match[0].replace(".", " ").split()), text)
+    text = _ORDINAL.sub(lambda match: ordinal_words(_integer(match[1])), text)
+    text = _CLOCK.sub(lambda match: _clock_words(int(match[1]), int(match[2])), text)
+    text = _LETTER_BESIDE_DIGIT.sub(" ", text)
+    text = _YEAR.sub(_year_words, text)
+    text = _DECIMAL.sub(_decimal_words, text)
+    for symbol, word in _SYMBOLS.items():
+        text = text.replace(symbol, f" {word} ")
+    text = re.sub(r"(?<=[A-Za-z])-(?=[A-Za-z])", " ", text)
+    text = re.sub(r"[^A-Za-z'\s.,;:!?()\"-]", " ", text)
+    return " ".join(text.split())
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words of `normalise_text` text, bare of punctuation, in the case they were written."""
+    return [match[0] for match in _WORD.finditer(text)]
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Return (start, end) character positions of the same words as `split_words`."""
+    return [(match.start(), match.end()) for match in _WORD.finditer(text)]
+
+
+def cardinal_words(number: int) -> str:
+    """Return "three hundred five" for 305; numbers from 10^15 on are read digit by digit."""
+    if number > _LARGEST:
+        return " ".join(_UNITS[int(digit)] for digit in str(number))
+    if number < 20:
+        return _UNITS[number]
+    if number < 100:
+        tens, rest = divmod(number, 10)
+        return _TENS[tens] + (f" {_UNITS[rest]}" if rest else "")
+    scale, name = next((pair for pair in _SCALES if number >= pair[0]), (100, "hundred"))
+    count, rest = divmod(number, scale)
+    return f"{cardinal_words(count)} {name}" + (f" {cardinal_words(rest)}" if rest else "")
+
+
+def ordinal_words(number: int) -> str:
+    """Return "twenty first" for 21."""
+    *head, last = cardinal_words(number).split()
+    last = _ORDINALS.get(last) or (last[:-1] + "ieth" if last.endswith("y") else last + "th")
+    return " ".join([*head, last])
+
+
+def _ascii(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text)
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    strange = next((letter for letter in plain if ord(letter) > 127 and letter.isalpha()), None)
+    if strange is not None:
+        name = unicodedata.name(strange, "unnamed")
+        raise DataError(f"text has {strange!r} ({name}); English in Latin letters is needed")
+    return plain
+
+
+def _integer(digits: str) -> int:
+    return int(digits.replace(",", ""))
+
+
+def _expand_money(text: str) -> str:
+    def words(match: re.Match) -> str:
+        symbol, digits, cents, scale = match.groups()
+        unit = _CURRENCIES[symbol]
+        if scale:
+            return f"{digits}{'.' + cents if cents else ''} {scale} {unit}"
+        unit = unit[:-1] if digits == "1" and not cents else unit
+        return f"{digits} {unit}" + (f" {cents}" if cents and int(cents) else "")
+
+    return _MONEY.sub(words, text)
+
+
+def _clock_words(hour: int, minute: int) -> str:
+    if minute == 0:
+        return f"{cardinal_words(hour)} o'clock"
+    return f"{cardinal_words(hour)} {'oh ' if minute < 10 else ''}{cardinal_words(minute)}"
+
+
+def _year_words(match: re.Match) -> str:
+    century, year = int(match[1]), int(match[2])
+    if century == 20 and year < 10:
+        words = cardinal_words(2000 + year)
+    elif year == 0:
+        words = f"{cardinal_words(century)} hundred"
+    else:
+        words = f"{cardinal_words(century)} {'oh ' if year < 10 else ''}{cardinal_words(year)}"
+    return _plural(words) if match[3] else words
+
+
+def _decimal_words(match: re.Match) -> str:
+    sign, digits, decimals, plural = match.groups()
+    words = ("minus " if sign else "") + cardinal_words(_integer(digits))
+    if decimals:
+        words += " point " + " ".join(_UNITS[int(digit)] for digit in decimals)
+    return f" {_plural(words) if plural else words} "
+
+
+def _plural(words: str) -> str:
+    if words.endswith("y"):
+        return words[:-1] + "ies"
+    return words + ("es" if words.endswith("x") else "s")

@@ -1,0 +1,123 @@
+"""Recordings as PyAV opens them, and the one clock that their sound and picture share.
+
+The clock: t = 0 is when a file's first picture is shown; in a file without pictures, when its first
+sample sounds. Sound before t = 0 is cut, sound that starts later begins with silence.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+
+from speech2video.util.errors import DataError
+
+STATIC_STREAMS = Disposition.attached_pic | Disposition.timed_thumbnails  # cover art is no video
+# tags that are not UTF-8 must not stop a file from being read; PyAV 19 always reads them
+LENIENT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+LEAP = 10  # seconds; a time stamp that leaps so far, past the file's stated end, is disbelieved
+
+
+@dataclass
+class Damage:
+    """What of a stream could not be used; filled while it is decoded."""
+
+    packets: int = 0  # packets the decoder refused, or that the file's end cut off
+    cut_short: bool = False  # the file ended in the middle of its data
+
+
+@contextmanager
+def open_media(path: Path) -> Iterator[InputContainer]:
+    """Open a recording; raises `DataError` in one line if it is missing or no recording."""
+    try:
+        # the prefix keeps ffmpeg from taking a name such as "http:x" for an address
+        container = av.open(f"file:{path}", **LENIENT)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise DataError(f"{path}: {_reason(error)}") from None
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+def video_stream(container: InputContainer) -> "av.VideoStream | None":
+    """Return the first stream of moving pictures, cover art left out; None if there is none."""
+    streams = container.streams.video
+    return next((s for s in streams if not s.disposition & STATIC_STREAMS), None)
+
+
+def audio_stream(container: InputContainer) -> "av.AudioStream | None":
+    """Return the sound track that players take: the one marked default, else the first."""
+    streams = [s for s in container.streams.audio if s.codec_context is not None]
+    marked = (s for s in streams if s.disposition & Disposition.default)
+    return next(marked, streams[0] if streams else None)
+
+
+def decode(
+    container: InputContainer, stream: av.stream.Stream, damage: Damage
+) -> Iterator["tuple[Fraction | None, av.VideoFrame | av.AudioFrame]"]:
+    """Yield (time stamp in seconds, frame) of all that decodes; the rest is counted in `damage`.
+
+    Times are the file's own, not yet on the shared clock; None where the file gives none.
+    """
+    end, last = stated_end(container), None
+    for packet in _packets(container, stream, damage):
+        try:
+            frames = stream.codec_context.decode(packet)
+        except av.FFmpegError:
+            damage.packets += 1
+            continue
+        for frame in frames:
+            frame.time_base = frame.time_base or stream.time_base  # unset once packets have ended
+            time = None if frame.pts is None else frame.pts * frame.time_base
+            if None not in (time, last, end) and time > max(last + LEAP, end):
+                damage.packets += 1  # a torn time stamp: what came before would be held for hours
+                continue
+            last = last if time is None else time
+            yield time, frame
+
+
+def stated_end(container: InputContainer) -> Fraction | None:
+    """Return the time stamp (s) at which the file says it ends, or None."""
+    if container.duration is None:
+        return None
+    return Fraction((container.start_time or 0) + container.duration, av.time_base)
+
+
+def video_start(path: Path) -> Fraction | None:
+    """Return the time stamp (s) of the first picture, where the clock starts; None without one."""
+    with open_media(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            return None
+        first = next(decode(container, stream, Damage()), None)
+        return (first[0] or Fraction(0)) if first else None
+
+
+def _packets(
+    container: InputContainer, stream: av.stream.Stream, damage: Damage
+) -> Iterator[av.Packet | None]:
+    """Yield the packets of a stream, then None, which empties the decoder."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:  # an empty one ends the stream
+                damage.packets += packet.is_corrupt
+                yield packet
+    except av.FFmpegError:
+        damage.cut_short = True
+    yield None
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case FileNotFoundError():
+            return "no such file"
+        case IsADirectoryError():
+            return "a folder; a video or sound file is needed"
+        case PermissionError():
+            return "may not be read"
+    return "not a video or sound file that can be read"

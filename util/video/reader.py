@@ -1,0 +1,219 @@
+"""Reading video at a constant rate, on the clock that it shares with its sound (see `media`)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import floor, isnan
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideData
+from av.video.reformatter import ColorRange, Colorspace
+
+from speech2video.util.errors import DataError
+from speech2video.util.video.media import (
+    Damage,
+    audio_stream,
+    decode,
+    open_media,
+    stated_end,
+    video_stream,
+)
+
+HD_HEIGHT = 720  # pixels; from here on untagged video is BT.709, below it is BT.601
+MISSING = 0.2  # seconds at the end that may be missing: stated lengths are often rounded
+TINY = Fraction(1, 4)  # of an output frame; a shorter last frame is a missing duration
+COLOURS_KNOWN = (1, 4, 5, 6, 7, 9)  # ITU-T H.273 matrix coefficients that swscale converts
+EXACT = 0x2 | 0x40000  # swscale's BILINEAR and ACCURATE_RND, which PyAV names only from 18 on
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a recording holds, before any of it is read; sizes are those of `read_frames`."""
+
+    width: int  # pixels, as shown: turned upright and with square pixels
+    height: int
+    fps: float  # mean rate of the source; frames need not be evenly spaced
+    duration: float  # seconds of picture, as the file states; NaN where it does not
+    rotation: int  # degrees clockwise by which the stored picture is turned to be shown
+    has_audio: bool
+    audio_rate: int  # Hz; 0 without sound
+    audio_channels: int
+
+
+@dataclass
+class ReadReport:
+    """How much of a video could be read; complete once `read_frames` has come to its end."""
+
+    frames: int = 0  # yielded, at the constant rate
+    pictures: int = 0  # decoded, at the source's own times
+    seconds: float = 0.0  # of picture that could be read
+    stated_seconds: float = float("nan")  # of picture, as the file states
+    damage: Damage = field(default_factory=Damage)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is missing at the end and nothing was refused on the way."""
+        missing = self.stated_seconds - self.seconds > MISSING
+        return not (missing or self.damage.packets or self.damage.cut_short)
+
+    def __str__(self) -> str:
+        stated = (
+            "an unknown length" if isnan(self.stated_seconds) else f"{self.stated_seconds:.2f} s"
+        )
+        text = f"{self.seconds:.2f} s of {stated} read"
+        return f"{text}, {self.damage.packets} packets damaged" if self.damage.packets else text
+
+
+def probe(path: Path) -> VideoInfo:
+    """Return what a video holds; decodes one picture. Raises `DataError` if it is no video."""
+    with open_media(path) as container:
+        stream, audio = _stream(path, container), audio_stream(container)
+        start, first = _first(path, decode(container, stream, Damage()))
+        width, height = _size_shown(first, stream)
+        return VideoInfo(
+            width=width,
+            height=height,
+            fps=float(stream.average_rate or stream.guessed_rate or 0),
+            duration=_stated_seconds(container, stream, start),
+            rotation=-first.rotation % 360,
+            has_audio=audio is not None,
+            audio_rate=audio.codec_context.sample_rate if audio else 0,
+            audio_channels=audio.codec_context.layout.nb_channels if audio else 0,
+        )
+
+
+def read_frames(
+    path: Path, *, fps: float = 25, report: ReadReport | None = None
+) -> Iterator[np.ndarray]:
+    """Yield frames (3, H, W) uint8 RGB at a constant rate, upright, with square pixels.
+
+    Frame k is the picture that is shown at (k + 1/2) / fps seconds on the clock shared with the
+    sound, so that whatever happens at time t is first seen in frame round(t · fps), never more than
+    half a frame off however long the recording and however uneven its source's times. Any length
+    takes the memory of a few frames.
+
+    Frames are views: `frame.transpose(1, 2, 0)` is the contiguous (H, W, 3) that OpenCV and
+    MediaPipe take, at no cost. What does not decode is passed over, the picture before it is held;
+    `report`, if given, is filled with how much that was. Raises `DataError` if the file is no
+    video or nothing in it decodes.
+    """
+    report = ReadReport() if report is None else report
+    rate = Fraction(fps).limit_denominator(1001)
+    with open_media(path) as container:
+        stream = _stream(path, container)
+        stream.thread_type = "AUTO"
+        decoded = decode(container, stream, report.damage)
+        start, held = _first(path, decoded)
+        report.stated_seconds = _stated_seconds(container, stream, start)
+        size = _size_shown(held, stream)
+        for count, picture in _held(decoded, start, held, rate, report):
+            rgb_HW3 = frame_to_rgb(picture, size) if count else None
+            for more in reversed(range(count)):
+                report.frames += 1
+                # a held picture is yielded as copies: who draws on one draws on no other
+                yield (rgb_HW3.copy() if more else rgb_HW3).transpose(2, 0, 1)
+
+
+def _stream(path: Path, container: InputContainer) -> av.VideoStream:
+    stream = video_stream(container)
+    if stream is None:
+        raise DataError(f"{path}: no picture in it; a video is needed")
+    return stream
+
+
+def _first(path: Path, decoded: Iterator) -> tuple[Fraction, av.VideoFrame]:
+    time, frame = next(decoded, (None, None))
+    if frame is None:
+        raise DataError(f"{path}: no picture in it could be decoded")
+    return time or Fraction(0), frame
+
+
+def _held(
+    decoded: Iterator,
+    start: Fraction,
+    held: av.VideoFrame,
+    rate: Fraction,
+    report: ReadReport,
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yield (number of output frames that show it, picture): sample and hold at constant `rate`."""
+    given, now, gap = 0, Fraction(0), 1 / rate
+    report.pictures = 1
+    for time, picture in decoded:
+        time = now + gap if time is None else time - start
+        if time <= now:  # the clock never goes back
+            report.damage.packets += 1
+            continue
+        index = floor(time * rate + Fraction(1, 2))
+        if index > given:
+            yield index - given, held
+            given = index
+        held, gap, now = picture, time - now, time
+        report.pictures += 1
+        report.seconds = float(now)
+    end = now + _last_duration(held, gap, rate)
+    report.seconds = float(end)
+    yield max(floor(end * rate + Fraction(1, 2)) - given, not given), held
+
+
+def _last_duration(picture: av.VideoFrame, gap: Fraction, rate: Fraction) -> Fraction:
+    """Return for how many seconds the last picture is shown; `gap` is that of the one before."""
+    duration = (picture.duration or 0) * picture.time_base
+    return max(duration, min(gap, 1 / rate)) if duration * rate < TINY else duration
+
+
+def frame_to_rgb(picture: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
+    """Return a picture as contiguous (H, W, 3) uint8 RGB, upright, in the size (width, height)."""
+    turn = _Turn.of(picture)
+    width, height = size[::-1] if turn.swaps else size
+    untagged = picture.colorspace not in COLOURS_KNOWN
+    rgb_HW3 = picture.reformat(
+        width,
+        height,
+        "gbrp",  # swscale is a grey level too dark when it packs 4:2:0 as rgb24
+        src_colorspace=Colorspace.ITU709 if untagged and picture.height >= HD_HEIGHT else None,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=EXACT,
+    ).to_ndarray()
+    return np.ascontiguousarray(turn.apply(rgb_HW3))
+
+
+def _size_shown(picture: av.VideoFrame, stream: av.VideoStream) -> tuple[int, int]:
+    """Return (width, height) of a picture, turned upright and with square pixels."""
+    aspect = stream.sample_aspect_ratio or 1
+    size = round(picture.width * aspect), picture.height
+    return size[::-1] if _Turn.of(picture).swaps else size
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """How a stored picture is turned and mirrored to be shown: swap x and y first, then flip."""
+
+    swaps: bool = False
+    flips_x: bool = False
+    flips_y: bool = False
+
+    @classmethod
+    def of(cls, picture: av.VideoFrame) -> "_Turn":
+        """Return what a picture's display matrix says (ISO/IEC 14496-12, 8.5.3, by rows)."""
+        side = picture.side_data.get(SideData.DISPLAYMATRIX)
+        if side is None:
+            return cls()
+        a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5]
+        if abs(a) >= abs(b):
+            return cls(False, a < 0, d < 0)
+        return cls(True, c < 0, b < 0)
+
+    def apply(self, image_HW3: np.ndarray) -> np.ndarray:
+        image_HW3 = image_HW3.transpose(1, 0, 2) if self.swaps else image_HW3
+        return image_HW3[:: -1 if self.flips_y else 1, :: -1 if self.flips_x else 1]
+
+
+def _stated_seconds(container: InputContainer, stream: av.VideoStream, start: Fraction) -> float:
+    """Return the seconds of picture that the file states, from the first picture on."""
+    if stream.duration is not None:
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base - start)
+    end = stated_end(container)
+    return float("nan") if end is None else float(end - start)
