@@ -19,8 +19,7 @@ from speech2video.util.body.rotations import (
     resample_linear,
 )
 from speech2video.util.rendering.camera import Camera
-
-FPS = 25
+from speech2video.util.timing import FPS
 
 
 @dataclass(frozen=True)

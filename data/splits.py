@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from speech2video.data.clip import join_names
-from speech2video.data.motion import FPS
 from speech2video.util.errors import DataError
+from speech2video.util.timing import FPS
 
 LEAST_FRAMES = 2  # of what is held out: motion takes two
 

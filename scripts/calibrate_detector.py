@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from speech2video.data.keypoints import Keypoints, fill_gaps
-from speech2video.data.motion import FPS, motion_from_pose
+from speech2video.data.motion import motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.data.preprocessing.detection.calibration import CalibrationClip, calibrate
 from speech2video.data.preprocessing.detection.mediapipe_keypoints import detect_keypoints
@@ -34,6 +34,7 @@ from speech2video.util.files import atomic_write
 from speech2video.util.iteration import progress_bar
 from speech2video.util.rendering.appearance import Appearance, scale_colour
 from speech2video.util.text.synthesis import synthesise
+from speech2video.util.timing import FPS
 
 SKIPPED = 10  # frames at a motion's beginning, all at rest
 LARGEST_SHAPE = 1.5  # coefficients beyond are cut

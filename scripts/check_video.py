@@ -11,9 +11,9 @@ from speech2video.options.tools import CheckVideoOptions
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.errors import DataError, run_command
 from speech2video.util.metrics.points import lip_opening
+from speech2video.util.timing import SAMPLES_PER_FRAME
 from speech2video.util.video.reader import read_frames
 
-SAMPLES_A_FRAME = 640
 FACE_FOUND = 0.9  # share of the frames
 MOUTH_MOVES = 0.02  # of the eye distance: its opening's 90th percentile less its 10th
 SOUND_ALIKE = 0.9  # correlation of loudness, frame by frame
@@ -30,7 +30,7 @@ def reason_against(options: CheckVideoOptions) -> str:
     """Return what is wrong with a video, "" where nothing is."""
     audio_S, heard_S = load_audio(options.audio), load_audio(options.video)
     frames = np.stack(list(read_frames(options.video)))
-    expected = -(-len(audio_S) // SAMPLES_A_FRAME)
+    expected = -(-len(audio_S) // SAMPLES_PER_FRAME)
     if len(frames) != expected:
         return f"{len(frames)} frames; {expected} are needed"
     alike = np.corrcoef(*(loudness(one)[: expected - 1] for one in (audio_S, heard_S)))[0, 1]
@@ -49,8 +49,8 @@ def reason_against(options: CheckVideoOptions) -> str:
 
 def loudness(audio_S: np.ndarray) -> np.ndarray:
     """Return the RMS of each frame's samples (T,)."""
-    count = len(audio_S) // SAMPLES_A_FRAME
-    blocks = audio_S[: count * SAMPLES_A_FRAME].reshape(count, SAMPLES_A_FRAME)
+    count = len(audio_S) // SAMPLES_PER_FRAME
+    blocks = audio_S[: count * SAMPLES_PER_FRAME].reshape(count, SAMPLES_PER_FRAME)
     return np.sqrt(np.square(blocks).mean(1))
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from speech2video.data.clip import find_motion_and_audio
-from speech2video.data.motion import FPS, Motion
+from speech2video.data.motion import Motion
 from speech2video.data.motion_io import read_motion
 from speech2video.options.tools import DrawPoseOptions
 from speech2video.util.body.body_model import Body
@@ -22,6 +22,7 @@ from speech2video.util.iteration import progress_bar
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.renderer import MeshRenderer
 from speech2video.util.rendering.skeleton_maps import draw_map
+from speech2video.util.timing import FPS
 from speech2video.util.video.writer import write_video
 
 

@@ -14,18 +14,18 @@ import _checkout  # noqa: F401
 import numpy as np
 
 from speech2video.data.clip import Clip, ClipInfo
-from speech2video.data.motion import FPS, motion_from_pose
+from speech2video.data.motion import motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.data.preprocessing.recording import TimedWords, WordSource
 from speech2video.options.tools import ImportMotionOptions
-from speech2video.util.audio.audio_io import SAMPLE_RATE, load_audio, write_audio
+from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.errors import DataError, run_command
 from speech2video.util.files import write_errors
 from speech2video.util.text.transcript import write_words
+from speech2video.util.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
-SAMPLES = SAMPLE_RATE // FPS  # of a frame
 MOST_APART = 1.0  # seconds that motion and sound may differ in length
 
 
@@ -53,17 +53,17 @@ def fill(clip: Clip, options: ImportMotionOptions) -> ClipInfo:
     motion = read_motion(options.motion).resample()
     foreign = motion.unsupported_parts(body)
     audio_S = load_audio(options.audio)
-    frames = min(len(motion), len(audio_S) // SAMPLES)
-    apart = abs(len(motion) - len(audio_S) / SAMPLES) / FPS
+    frames = min(len(motion), len(audio_S) // SAMPLES_PER_FRAME)
+    apart = abs(len(motion) - len(audio_S) / SAMPLES_PER_FRAME) / FPS
     if apart > MOST_APART:
         lengths = (
             f"{len(motion) / FPS:.1f} s of motion, {len(audio_S) / SAMPLE_RATE:.1f} s of sound"
         )
         raise DataError(f"{options.motion}: {lengths}; they must belong together")
     pose_TP = clamp_pose(motion.pose_vector(body)[:frames], body.hands)
-    words = words_of(options, audio_S[: frames * SAMPLES])
+    words = words_of(options, audio_S[: frames * SAMPLES_PER_FRAME])
     write_motion(clip.pose, motion_from_pose(pose_TP, body, camera=motion.camera))
-    write_audio(clip.audio, audio_S[: frames * SAMPLES])
+    write_audio(clip.audio, audio_S[: frames * SAMPLES_PER_FRAME])
     if words.words:
         write_words(clip.words, words.words)
     notes = ("no pictures", *words.notes, *(f"{part} of another body left out" for part in foreign))

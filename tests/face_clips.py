@@ -19,7 +19,7 @@ from speech2video.models.speech2face.encoders import (
 )
 from speech2video.models.speech2face.generator import FaceGenerator
 from speech2video.util.audio.audio_io import write_audio
-from speech2video.util.audio.mel import FRAME, RATE
+from speech2video.util.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 from speech2video.util.video.writer import write_video
 
 SIZE, FRAMES = 64, 30
@@ -37,10 +37,12 @@ def recording(
     random = np.random.default_rng((person, mood, sentence))
     turns = np.arange(frames) / random.uniform(6, 9)
     open_T = np.clip(np.sin(2 * np.pi * turns), 0, None)
-    time_S = np.arange(frames * FRAME) / RATE
+    time_S = np.arange(frames * SAMPLES_PER_FRAME) / SAMPLE_RATE
     buzz_S = sum(np.sin(2 * np.pi * PITCHES[person] * h * time_S) / h for h in range(1, 10))
     buzz_S = buzz_S * (1 + 0.5 * np.sin(2 * np.pi * TREMBLE[mood] * time_S))
-    audio_S = 0.2 * np.repeat(open_T, FRAME) * buzz_S + 1e-3 * random.standard_normal(len(time_S))
+    audio_S = 0.2 * np.repeat(open_T, SAMPLES_PER_FRAME) * buzz_S + 1e-3 * random.standard_normal(
+        len(time_S)
+    )
     drawn = [_draw(person, mood, open_T[t], t) for t in range(frames)]
     pictures, points = (np.stack(items) for items in zip(*drawn, strict=True))
     name = f"{SPEAKERS[person]}_{CLIP_EMOTIONS[mood]}_{SENTENCES[sentence]}"

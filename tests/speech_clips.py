@@ -13,9 +13,9 @@ from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.text.synthesis import VOICES, synthesise
 from speech2video.util.text.transcript import write_words
+from speech2video.util.timing import SAMPLES_PER_FRAME
 
 TEXTS = ("Maybe you put up a big pump.", "We bought two small boats.")
-SAMPLES_A_FRAME = 640
 
 
 def write_speech_clips(folder: Path, body: Body, texts: tuple[str, ...] = TEXTS) -> Path:
@@ -26,7 +26,7 @@ def write_speech_clips(folder: Path, body: Body, texts: tuple[str, ...] = TEXTS)
         speech = synthesise(text, **VOICES[number % len(VOICES)]._asdict())
         motion = animate_speaker(speech, seed=number, body=body)
         frames = len(motion.pose_TP)
-        audio_S = np.pad(speech.audio_S, (0, frames * SAMPLES_A_FRAME - len(speech.audio_S)))
+        audio_S = np.pad(speech.audio_S, (0, frames * SAMPLES_PER_FRAME - len(speech.audio_S)))
         write_audio(clip.audio, audio_S)
         write_words(clip.words, speech.words)
         write_motion(clip.pose, motion_from_pose(motion.pose_TP, body, camera=demo_camera(128)))

@@ -11,7 +11,7 @@ import numpy as np
 from evaluation.face_systems import Codes
 
 from speech2video.data.speech2face.clip import EMOTIONS, FaceRecording
-from speech2video.util.audio.mel import FRAME, RATE
+from speech2video.util.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 SIZE, FRAMES = 64, 40
 SKINS = ((210, 160, 130), (110, 70, 50), (150, 180, 110), (120, 130, 200))
@@ -28,21 +28,21 @@ def voice(person: int, mood: int, *, seed: int, frames: int = FRAMES) -> np.ndar
     chance = np.random.default_rng(seed)
     loud_T = np.convolve(chance.uniform(0, 1, frames + 2), np.ones(3) / 3, "valid") ** 2
     loud_T /= loud_T.max()
-    time_S = np.arange(frames * FRAME) / RATE
+    time_S = np.arange(frames * SAMPLES_PER_FRAME) / SAMPLE_RATE
     tones_S = np.sin(2 * np.pi * (SPEAKER_HZ + STEP * person) * time_S)
     tones_S = tones_S + 0.3 * np.sin(2 * np.pi * (EMOTION_HZ + STEP * mood) * time_S)
-    return (0.5 * np.repeat(loud_T, FRAME) * tones_S).astype(np.float32)
+    return (0.5 * np.repeat(loud_T, SAMPLES_PER_FRAME) * tones_S).astype(np.float32)
 
 
 def decode_voice(audio_S: np.ndarray) -> tuple[int, int, np.ndarray]:
     """Return person, mood, and how far the mouth opens (T,), 0 to 1."""
     power_F = np.abs(np.fft.rfft(audio_S))
-    hertz = np.fft.rfftfreq(len(audio_S), 1 / RATE)
+    hertz = np.fft.rfftfreq(len(audio_S), 1 / SAMPLE_RATE)
     found = []
     for first, count in ((SPEAKER_HZ, len(SKINS)), (EMOTION_HZ, len(TOY_EMOTIONS))):
         bands = [np.abs(hertz - first - STEP * i) < STEP / 4 for i in range(count)]
         found.append(int(np.argmax([power_F[band].max() for band in bands])))
-    loud_T = np.sqrt(np.square(audio_S.reshape(-1, FRAME), dtype=np.float64).mean(1))
+    loud_T = np.sqrt(np.square(audio_S.reshape(-1, SAMPLES_PER_FRAME), dtype=np.float64).mean(1))
     return found[0], found[1], loud_T / max(loud_T.max(), 1e-9)
 
 
@@ -138,4 +138,4 @@ class ConstantFace(OracleFace):
 
     def render(self, audio_S: np.ndarray, **given: object) -> np.ndarray:
         """Return a face that does not move."""
-        return draw(0, 0, np.full(len(audio_S) // FRAME, 0.2))
+        return draw(0, 0, np.full(len(audio_S) // SAMPLES_PER_FRAME, 0.2))

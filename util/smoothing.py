@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from speech2video.util.body.pose_vector import POSE_SLICES
+from speech2video.util.timing import FPS
 
 ORDER = 2  # of the polynomial
 GESTURE_PARTS = ("translation", "root_orientation", "body", "left_hand", "right_hand")
@@ -73,7 +74,6 @@ def savitzky_golay(window: int) -> np.ndarray:
 # Seeded noise that wanders smoothly, as it comes: what makes two performances differ.
 
 SECONDS = (0.5, 1.0, 2.0)  # time constants, dealt to the numbers in turn
-FPS = 25
 
 
 class SmoothNoise:

@@ -12,9 +12,8 @@ from torch.utils.data import Dataset
 from speech2video.data.clip import Clip, list_clips
 from speech2video.data.gestures.dictionary import GestureDictionary, spelling
 from speech2video.data.loader import SampleIndex
-from speech2video.data.motion import FPS
 from speech2video.data.motion_io import read_motion
-from speech2video.util.audio.audio_io import SAMPLE_RATE, load_audio
+from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.audio.augmentation import AudioAugmentation
 from speech2video.util.audio.features import extract_features
 from speech2video.util.audio.normalisation import normalise_voice, voice_mean
@@ -25,8 +24,8 @@ from speech2video.util.errors import DataError
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.smoothing import PoseSmoother, SmoothNoise
 from speech2video.util.text.transcript import Word, read_words
+from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
-SAMPLES_A_FRAME = SAMPLE_RATE // FPS  # 640
 LEAST_FRAMES = 10
 
 
@@ -64,7 +63,7 @@ class MotionClip:
         return replace(
             self,
             name=f"{self.name}[{begin}:{end}]",
-            audio_S=self.audio_S[begin * SAMPLES_A_FRAME : end * SAMPLES_A_FRAME],
+            audio_S=self.audio_S[begin * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME],
             pose_TP=self.pose_TP[begin:end],
             words=words,
             gesture_T=self.gesture_T[begin:end],
@@ -85,7 +84,7 @@ def load_motion_clip(clip: Clip, body: Body) -> MotionClip:
     if len(pose_TP) < LEAST_FRAMES:
         raise DataError(f"{clip.pose}: {len(pose_TP)} frames; at least {LEAST_FRAMES} are needed")
     audio_S = load_audio(clip.audio, normalise=True)
-    samples = len(pose_TP) * SAMPLES_A_FRAME
+    samples = len(pose_TP) * SAMPLES_PER_FRAME
     audio_S = np.pad(audio_S[:samples], (0, max(samples - len(audio_S), 0)))
     words = read_words(clip.words) if clip.words.is_file() else []
     nowhere_T = np.zeros(len(pose_TP), bool)

@@ -18,12 +18,12 @@ from speech2video.data.gestures.dictionary import (
     GestureEntry,
 )
 from speech2video.data.gestures.mining import GestureCandidate
-from speech2video.data.motion import FPS
 from speech2video.data.motion_io import read_motion
 from speech2video.util.body.body_model import Body
 from speech2video.util.files import atomic_write
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_map
+from speech2video.util.timing import FPS
 
 SHOWN = 3  # examples of an entry
 HEIGHT, WIDTH = 180, 180  # pixels of a drawing

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speech2video.data.motion import FPS
 from speech2video.util.body.pose_vector import POSE_SIZE
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write, read_json, typed_fields
 from speech2video.util.text.transcript import strip_punctuation
+from speech2video.util.timing import FPS
 
 FORMAT = 1
 JSON_NAME, MOTIONS_NAME = "dictionary.json", "motions.npz"

@@ -23,11 +23,11 @@ from speech2video.data.gestures.mining import (
     rms_distance,
     significant_candidates,
 )
-from speech2video.data.motion import FPS
 from speech2video.data.motion_io import read_motion
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
 from speech2video.util.text.transcript import read_words
+from speech2video.util.timing import FPS
 
 BEFORE, AFTER = 22, 38  # frames looked at before and after the moment that was compared
 SHIFT = 8  # frames by which one occurrence may be late or early

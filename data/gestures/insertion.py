@@ -18,7 +18,6 @@ from speech2video.data.gestures.dictionary import (
     GestureEntry,
 )
 from speech2video.data.gestures.timeline import Insertion, Timeline, plan
-from speech2video.data.motion import FPS
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import (
     TOLERANCE,
@@ -31,6 +30,7 @@ from speech2video.util.body.rotations import slerp
 from speech2video.util.body.skeleton import BODY_JOINTS
 from speech2video.util.errors import DataError
 from speech2video.util.text.transcript import Word
+from speech2video.util.timing import FPS
 
 _BODY = POSE_SLICES["body"]
 

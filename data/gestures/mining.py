@@ -11,11 +11,11 @@ from scipy.stats import binom
 from torch import Tensor
 
 from speech2video.data.gestures.dictionary import spelling
-from speech2video.data.motion import FPS
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.body.skeleton import BODY_JOINTS, LEFT_TIPS, RIGHT_TIPS, indices
 from speech2video.util.text.transcript import Word
+from speech2video.util.timing import FPS
 
 COURSE = (0, 4, 8)  # frames that a moment is looked at, from there on
 CLAIMED = 0.1  # metres: as long as the hand is no further from where it was,

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speech2video.data.gestures.dictionary import GestureDictionary, GestureEntry, spelling
-from speech2video.data.motion import FPS
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write, read_json, typed_fields
 from speech2video.util.text.transcript import Word
+from speech2video.util.timing import FPS
 
 FORMAT = 1
 CHANCE, COLLISION, OUTSIDE = "chance", "collision", "outside"  # why a gesture is not made

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from speech2video.data.clip import Clip, list_clips
-from speech2video.data.motion import FPS, Motion
+from speech2video.data.motion import Motion
 from speech2video.data.motion_io import read_motion
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
 from speech2video.util.rendering.camera import Camera
+from speech2video.util.timing import FPS
 from speech2video.util.video.reader import VideoInfo, probe
 
 # A picture cut and scaled to another size, and the camera and points that go with it.

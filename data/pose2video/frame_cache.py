@@ -7,9 +7,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from speech2video.data.motion import FPS
 from speech2video.data.pose2video.clip import PoseVideo
 from speech2video.util.errors import DataError
+from speech2video.util.timing import FPS
 from speech2video.util.video.media import open_media, video_stream
 from speech2video.util.video.reader import frame_to_rgb
 

@@ -9,17 +9,17 @@ import torch
 
 from speech2video.data.clip import Clip
 from speech2video.data.keypoints import PART_POINTS, Keypoints
-from speech2video.data.motion import FPS, Motion
+from speech2video.data.motion import Motion
 from speech2video.data.motion_io import read_motion
-from speech2video.util.audio.audio_io import SAMPLE_RATE, load_audio
+from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import split_pose
 from speech2video.util.body.skeleton import IBUG68, POINTS, indices
 from speech2video.util.errors import DataError
+from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
 # A clip's parts side by side: seen points, fitted points, jaw and sound, frame by frame.
 
-SAMPLES = SAMPLE_RATE // FPS  # of sound for each frame
 
 EVALUATED_POINTS = {
     "body": indices(
@@ -74,10 +74,10 @@ class ClipSignals:
     @cached_property
     def loudness_T(self) -> np.ndarray:
         """Root mean square of each frame's sound (T,); 0 after its end."""
-        audio_S = np.zeros(len(self.jaw_T) * SAMPLES)
+        audio_S = np.zeros(len(self.jaw_T) * SAMPLES_PER_FRAME)
         length = min(len(audio_S), len(self.audio_S))
         audio_S[:length] = self.audio_S[:length]
-        return np.sqrt(np.square(audio_S).reshape(-1, SAMPLES).mean(1))
+        return np.sqrt(np.square(audio_S).reshape(-1, SAMPLES_PER_FRAME).mean(1))
 
     def errors_TN(self, part: str) -> np.ndarray:
         """Return the distances (T, N) of a part's seen and fitted points, pixels, NaN if unseen."""

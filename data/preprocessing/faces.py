@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from speech2video.data.motion import FPS
 from speech2video.data.preprocessing.detection.mediapipe_keypoints import (
     BystanderMonitor,
     find_jumps,
@@ -30,9 +29,9 @@ from speech2video.data.speech2face.clip import (
     transform_points,
 )
 from speech2video.data.speech2face.labels import FaceLabels, parse_labels
-from speech2video.util.audio.audio_io import SAMPLE_RATE, load_audio, write_audio
-from speech2video.util.audio.mel import FRAME
+from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.errors import DataError
+from speech2video.util.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from speech2video.util.video.reader import ReadReport, probe, read_frames
 from speech2video.util.video.writer import write_video
 
@@ -266,7 +265,7 @@ def _sound(recording: Path) -> np.ndarray:
 
 
 def _as_long(audio_S: np.ndarray, frames: int) -> np.ndarray:
-    wanted = FRAME * frames
+    wanted = SAMPLES_PER_FRAME * frames
     return np.pad(audio_S[:wanted], (0, max(0, wanted - len(audio_S))))
 
 

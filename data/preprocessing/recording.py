@@ -17,11 +17,11 @@ from speech2video.data.keypoints import (
     read_openpose_keypoints,
     remove_guessed_wrists,
 )
-from speech2video.data.motion import FPS, Motion, motion_from_pose
+from speech2video.data.motion import Motion, motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.data.preprocessing.detection.mediapipe_keypoints import detect_keypoints
 from speech2video.data.preprocessing.fitting.fit import BodyFit, fit_body
-from speech2video.util.audio.audio_io import SAMPLE_RATE, load_audio, write_audio
+from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
 from speech2video.util.text.transcript import (
@@ -31,13 +31,13 @@ from speech2video.util.text.transcript import (
     recognise_words,
     write_words,
 )
+from speech2video.util.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from speech2video.util.video.reader import ReadReport, VideoInfo, probe, read_frames
 from speech2video.util.video.writer import write_video
 
 # A recording's picture and sound become a clip's: 25 frames a second, 640 samples for each.
 
 MIN_SECONDS = 2.0
-SAMPLES = SAMPLE_RATE // FPS  # of sound in a frame: 640
 MAX_LENGTH_DIFFERENCE = 0.2  # sound and picture whose lengths differ by more are worth a note
 CLIP_CRF = 14  # x264's rate factor: a clip is to be learned from
 
@@ -115,7 +115,7 @@ def _scaled(frame: np.ndarray, width: int, height: int) -> np.ndarray:
 def _copy_sound(clip: Clip, recording: Path, frames: int) -> tuple[np.ndarray, tuple[str, ...]]:
     """Write the sound, as long as the picture; return it, and a note if it was not."""
     audio_S = load_audio(recording)
-    seconds, wanted = len(audio_S) / SAMPLE_RATE, frames * SAMPLES
+    seconds, wanted = len(audio_S) / SAMPLE_RATE, frames * SAMPLES_PER_FRAME
     off = f"sound of {seconds:.2f} s made as long as the picture, {frames / FPS:.2f} s"
     notes = (off,) if abs(seconds - frames / FPS) > MAX_LENGTH_DIFFERENCE else ()
     audio_S = np.pad(audio_S[:wanted], (0, max(0, wanted - len(audio_S))))

@@ -13,7 +13,6 @@ from dominate import document, svg, tags
 from dominate.util import raw
 
 from speech2video.data.clip import Clip, list_clips
-from speech2video.data.motion import FPS
 from speech2video.data.preprocessing.clip_metrics import (
     LAGS,
     BadFrames,
@@ -25,6 +24,7 @@ from speech2video.data.preprocessing.clip_metrics import (
 from speech2video.util.body.body_model import Body
 from speech2video.util.files import atomic_write, write_errors
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_map
+from speech2video.util.timing import FPS
 from speech2video.util.video.reader import read_frames
 
 # What the report shows of a clip: skeletons over frames, and jaw and sound over time.

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 
 from speech2video.util.audio.audio_io import load_audio
-from speech2video.util.audio.mel import FRAME
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write, read_json, typed_fields, write_errors
+from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 from speech2video.util.video.reader import read_frames
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
@@ -184,7 +184,6 @@ def transform_points(points: np.ndarray, transform_23: np.ndarray) -> np.ndarray
 
 # Face clips in memory, and their division: trained on, observed people, unseen people.
 
-FPS = 25
 HELD_OUT = 0.2  # of a speaker's sentences, where none are named
 NAMED = 8  # names, in a message
 
@@ -220,7 +219,7 @@ class FaceRecording:
         return replace(
             self,
             frames_T3HW=self.frames_T3HW[begin:end],
-            audio_S=self.audio_S[FRAME * begin : FRAME * end],
+            audio_S=self.audio_S[SAMPLES_PER_FRAME * begin : SAMPLES_PER_FRAME * end],
             points_TK2=self.points_TK2[begin:end],
         )
 
@@ -254,8 +253,8 @@ def load_face_recording(clip: FaceClip, *, size: int) -> FaceRecording:
     info = clip.info()
     frames_T3HW = _read_frames(clip, info, size)
     audio_S, points_TK2 = load_audio(clip.audio), clip.points()
-    if len(audio_S) != FRAME * info.frames:
-        needed = f"{FRAME * info.frames} for {info.frames} frames are needed"
+    if len(audio_S) != SAMPLES_PER_FRAME * info.frames:
+        needed = f"{SAMPLES_PER_FRAME * info.frames} for {info.frames} frames are needed"
         raise DataError(f"{clip.audio}: {len(audio_S)} samples; {needed}")
     if len(points_TK2) != info.frames:
         raise DataError(f"{clip.landmarks}: {len(points_TK2)} frames; {info.frames} are needed")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speech2video.data.audio2pose.dataset import SAMPLES_A_FRAME, MotionClip
+from speech2video.data.audio2pose.dataset import MotionClip
 from speech2video.models.audio2pose.losses import (
     LEVER_ARMS,
     energy_loss,
@@ -35,6 +35,7 @@ from speech2video.util.metrics.motion import hand_energy_ratio
 from speech2video.util.metrics.points import best_lag, correlation, lip_opening
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
+from speech2video.util.timing import SAMPLES_PER_FRAME
 from speech2video.util.training_log import TrainingLog
 from speech2video.util.video.writer import write_video
 
@@ -266,7 +267,7 @@ class Audio2PoseModel(BaseModel):
         write_motion_video(
             path,
             poses,
-            recording.audio_S[: frames * SAMPLES_A_FRAME],
+            recording.audio_S[: frames * SAMPLES_PER_FRAME],
             self.predictor.body,
             recording.camera,
         )

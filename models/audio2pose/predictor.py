@@ -8,11 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speech2video.data.motion import FPS
 from speech2video.models.audio2pose.network import SpeechToPose
 from speech2video.models.checkpointing import load_networks
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
-from speech2video.util.audio.audio_io import SAMPLE_RATE
 from speech2video.util.audio.features import extract_features, feature_size
 from speech2video.util.audio.normalisation import normalise_voice, voice_mean
 from speech2video.util.body.body_model import Body
@@ -20,6 +18,7 @@ from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.smoothing import PoseSmoother, SmoothNoise
+from speech2video.util.timing import FPS, SAMPLE_RATE
 
 NETWORK = "speech_to_pose"  # its name in a checkpoint
 CHUNK = 1000  # frames computed at once: bounds memory

@@ -28,7 +28,7 @@ from torch import Tensor
 from speech2video.data.clip import find_motion_and_audio
 from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.data.gestures.timeline import Timeline
-from speech2video.data.motion import FPS, align_placement, motion_from_pose
+from speech2video.data.motion import align_placement, motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.models.pipelines.speaker import GESTURES, Speaker
 from speech2video.options.inference import InferenceOptions, OutputPaths
@@ -46,6 +46,7 @@ from speech2video.util.rendering.openpose import (
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
 from speech2video.util.smoothing import PoseSmoother
 from speech2video.util.text.speech_source import Speech
+from speech2video.util.timing import FPS
 from speech2video.util.video.writer import GENERATED, write_video
 
 Item = TypeVar("Item")

@@ -29,9 +29,8 @@ from speech2video.util.audio.normalisation import check_audio
 from speech2video.util.errors import DataError
 from speech2video.util.iteration import PrefetchStack, progress_bar
 from speech2video.util.text.speech_source import Speech
+from speech2video.util.timing import FPS
 from speech2video.util.video.writer import GENERATED, write_video
-
-FPS = 25
 
 
 @dataclass(frozen=True, eq=False)

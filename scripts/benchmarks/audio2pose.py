@@ -13,13 +13,14 @@ from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.models.audio2pose.predictor import build
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.options.evaluation import BenchmarkOptions
-from speech2video.util.audio.audio_io import SAMPLE_RATE, LoudnessMeter
+from speech2video.util.audio.audio_io import LoudnessMeter
 from speech2video.util.audio.features import FeatureExtractor
 from speech2video.util.audio.normalisation import VoiceMeter
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import BODY_JOINTS
 from speech2video.util.text.transcript import Word
+from speech2video.util.timing import SAMPLE_RATE
 
 CHUNK = 20 * SAMPLE_RATE  # samples read at a time
 EVERY = 2.0  # seconds between two words that are gestured at

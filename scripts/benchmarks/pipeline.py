@@ -26,11 +26,11 @@ from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.options.evaluation import BenchmarkOptions
 from speech2video.options.inference import InferenceOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
-from speech2video.util.audio.audio_io import SAMPLE_RATE
 from speech2video.util.body.body_model import Body
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.text.speech_source import Speech
 from speech2video.util.text.transcript import Word
+from speech2video.util.timing import SAMPLE_RATE
 
 ALONE = 100  # frames painted alone, before and after
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

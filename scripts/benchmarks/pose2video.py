@@ -13,7 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.audio2pose import speech_noise
 from benchmarks.machine import peak_memory_mb
-from speech2video.data.motion import FPS
 from speech2video.models.audio2pose import predictor as audio2pose
 from speech2video.models.pose2video import renderer as pose2video
 from speech2video.models.pose2video.generators.base import MAPS_PER_STEP, PAST_FRAMES, Generator
@@ -21,6 +20,7 @@ from speech2video.models.pose2video.generators.vid2vid import Vid2VidGenerator
 from speech2video.options.evaluation import BenchmarkOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.metrics.image import psnr
+from speech2video.util.timing import FPS
 
 SIZES = (256, 512)  # pixels a side
 GPU_SIZES = (512, 1024)

@@ -14,11 +14,9 @@ import torch
 
 from benchmarks.machine import peak_memory_mb
 from speech2video.data.keypoints import Keypoints
-from speech2video.data.motion import FPS
 from speech2video.data.preprocessing.recording import (
     CONVERTED,
     DETECTED,
-    SAMPLES,
     ClipConfig,
     WordSource,
     preprocess_recording,
@@ -30,6 +28,7 @@ from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import JOINTS
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.renderer import MeshRenderer
+from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 from speech2video.util.video.writer import write_video
 
 SPEAKER_FRAMES = 250  # drawn; a longer recording goes through them there and back
@@ -54,7 +53,9 @@ def _record_speaker(folder: Path, frames: int) -> Path:
                     translation=(0.0, 0.1, 1.6))  # fmt: skip
     with MeshRenderer(Body.load(), camera) as renderer:
         drawn = list(renderer.frames(_talking_pose(min(frames, SPEAKER_FRAMES))))
-    write_audio(folder / "hum.wav", np.sin(np.arange(frames * SAMPLES) / 20, dtype=np.float32) / 2)
+    write_audio(
+        folder / "hum.wav", np.sin(np.arange(frames * SAMPLES_PER_FRAME) / 20, dtype=np.float32) / 2
+    )
     pictures = islice(cycle(drawn + drawn[::-1]), frames)
     write_video(folder / "speaker.mp4", pictures, audio=folder / "hum.wav")
     return folder / "speaker.mp4"

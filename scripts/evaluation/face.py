@@ -41,10 +41,11 @@ from evaluation.face_systems import (
 )
 from evaluation.speech_trials import file_name
 from evaluation.tables import MODEL, REAL, Metrics
-from speech2video.data.speech2face.clip import FPS, FaceRecording, FaceSplit
+from speech2video.data.speech2face.clip import FaceRecording, FaceSplit
 from speech2video.models.evaluators.image_metrics import ImageNetworks
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.util.audio.audio_io import write_audio
+from speech2video.util.timing import FPS
 from speech2video.util.video.writer import write_video
 
 SHOWN = (REAL, MODEL, SPEECH_AND_REFERENCE)  # beside each other in the videos

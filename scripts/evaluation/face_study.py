@@ -14,8 +14,8 @@ import numpy as np
 from dominate import document, tags
 from dominate.util import raw
 
-from speech2video.data.motion import FPS
 from speech2video.util.files import atomic_write
+from speech2video.util.timing import FPS
 from speech2video.util.video.writer import write_video
 
 FOLDER, PAGE, KEY = "study", "index.html", "study_key.json"

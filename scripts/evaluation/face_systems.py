@@ -18,10 +18,11 @@ from speech2video.models.speech2face import predictor as speech2face
 from speech2video.models.speech2face.predictor import Speech2FacePredictor, SpeechEmbedding
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
-from speech2video.util.audio.mel import FRAME, log_mels
+from speech2video.util.audio.mel import log_mels
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.recognition import centroids, cosines
+from speech2video.util.timing import SAMPLES_PER_FRAME
 
 SPEECH_AND_REFERENCE, REFERENCE_IMAGE, MEAN_FACE = "speech_and_still", "still", "mean_face"
 OTHER_SPEECH, LATE_SPEECH = "other_speech", "late_speech"
@@ -139,7 +140,7 @@ class Systems:
             yield SystemVideos(name, [np.broadcast_to(picture, (count, *picture.shape))])
         waves = {
             OTHER_SPEECH: np.resize(other.audio_S, audio_S.shape),
-            LATE_SPEECH: np.roll(audio_S, LATE * FRAME),
+            LATE_SPEECH: np.roll(audio_S, LATE * SAMPLES_PER_FRAME),
         }
         for name, control_S in waves.items():
             yield SystemVideos(name, [fitted(self._speaker.render(control_S, seed=first), count)])

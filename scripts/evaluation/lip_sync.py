@@ -7,13 +7,11 @@ import numpy as np
 from dominate import svg, tags
 from dominate.util import raw
 
-from speech2video.data.motion import FPS
-from speech2video.util.audio.audio_io import SAMPLE_RATE
 from speech2video.util.files import atomic_write, write_errors
 from speech2video.util.metrics.points import lag_correlations
+from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
 LONGEST_LAG = 12  # frames, about half a second
-SAMPLES = SAMPLE_RATE // FPS  # of sound for each frame
 FAINT = 50.0  # dB under the loud; what is fainter is not told apart
 LEAST_CONTRAST = 10.0  # dB between the loud and the faint; a sound with less has no silence
 SILENT_SHARE = 0.25  # of that contrast: what is no further above the faint is silence
@@ -30,9 +28,9 @@ def loudness(audio_S: np.ndarray, frames: int) -> np.ndarray:
     The loud is the 95th percentile; all that is `FAINT` below it counts as 0. Beyond the end of the
     sound it is silent.
     """
-    audio_S = np.asarray(audio_S[: frames * SAMPLES], np.float64)
-    audio_S = np.pad(audio_S, (0, frames * SAMPLES - len(audio_S)))
-    power_T = np.square(audio_S).reshape(-1, SAMPLES).mean(1)
+    audio_S = np.asarray(audio_S[: frames * SAMPLES_PER_FRAME], np.float64)
+    audio_S = np.pad(audio_S, (0, frames * SAMPLES_PER_FRAME - len(audio_S)))
+    power_T = np.square(audio_S).reshape(-1, SAMPLES_PER_FRAME).mean(1)
     loud = np.percentile(power_T, EXTREMES[1])
     if loud <= 0:
         return np.zeros(frames)
@@ -155,7 +153,9 @@ def write_plot(path: Path, audio_S: np.ndarray, openings: Mapping[str, np.ndarra
         part = slice(begin, begin + row_frames)
         with plot, svg.g(transform=f"translate(0 {LEGEND + row * (SOUND + LIPS + GAP)})"):
             _silence(silent_T[part])
-            wave = audio_S[begin * SAMPLES : (begin + row_frames) * SAMPLES] / peak
+            wave = (
+                audio_S[begin * SAMPLES_PER_FRAME : (begin + row_frames) * SAMPLES_PER_FRAME] / peak
+            )
             svg.path(d="".join(_outline(wave)), cls="sound")
             for name, opening_T in openings.items():
                 line = "".join(_line(_share(opening_T)[part]))
@@ -181,7 +181,7 @@ def _silence(silent_T: np.ndarray) -> None:
 
 def _outline(audio_S: np.ndarray) -> Iterator[str]:
     """Yield strokes from the least to the most in each column."""
-    step = ROW_SECONDS * FPS * SAMPLES // COLUMNS
+    step = ROW_SECONDS * FPS * SAMPLES_PER_FRAME // COLUMNS
     for begin in range(0, len(audio_S), step):
         column = audio_S[begin : begin + step]
         x = _px(begin / step * WIDTH / COLUMNS)

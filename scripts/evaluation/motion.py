@@ -13,7 +13,6 @@ from evaluation.motion_gestures import gesture_metrics, points_of
 from evaluation.tables import Metrics
 from speech2video.data.audio2pose.dataset import MotionClip, load_motion_clips
 from speech2video.data.gestures.insertion import GestureInserter
-from speech2video.data.motion import FPS
 from speech2video.data.motion_io import read_motion
 from speech2video.data.splits import split_clips
 from speech2video.models.audio2pose import predictor as audio2pose
@@ -36,6 +35,7 @@ from speech2video.util.metrics.points import (
     lip_vertex_error,
 )
 from speech2video.util.metrics.statistics import bootstrap_interval
+from speech2video.util.timing import FPS
 
 LONGEST_LAG = 5  # frames
 BLOCK = 25  # frames that the bootstrap draws together

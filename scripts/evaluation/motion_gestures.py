@@ -10,10 +10,10 @@ from evaluation.tables import Metrics
 from speech2video.data.audio2pose.dataset import MotionClip
 from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.data.gestures.timeline import COLLISION, Insertion
-from speech2video.data.motion import FPS
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.skeleton import POINT_INDEX, indices
 from speech2video.util.metrics import gesture_hits as hits
+from speech2video.util.timing import FPS
 
 PLANS = 10  # seeds that the dictionary is judged over
 KEY_TOLERANCE = 0.06  # metres, RMS over hands, within which a gesture's key pose is made

@@ -29,7 +29,6 @@ from evaluation.speech_metrics import (
 from evaluation.speech_trials import Made, Trial, dataset_of, file_name, make, trials
 from evaluation.tables import REAL, Metrics
 from evaluation.video_landmarks import found_points
-from speech2video.data.motion import FPS
 from speech2video.models.pipelines import speaker
 from speech2video.models.pipelines.speaker import POSE2VIDEO, Speaker
 from speech2video.models.pose2video.renderer import read_options
@@ -37,6 +36,7 @@ from speech2video.options.evaluation import EvaluateSpeechOptions
 from speech2video.options.inference import InferenceOptions
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
+from speech2video.util.timing import FPS
 from speech2video.util.video.reader import read_frames
 from speech2video.util.video.writer import write_video
 

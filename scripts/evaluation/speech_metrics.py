@@ -11,13 +11,13 @@ from evaluation.speech_trials import Made, Trial
 from evaluation.tables import REAL, Metrics
 from evaluation.video_landmarks import HANDS
 from speech2video.data.keypoints import PART_POINTS
-from speech2video.data.motion import FPS
 from speech2video.data.pose2video.clip import Framing, PoseVideo
 from speech2video.util.body.skeleton import boxes_visible, indices, region_boxes
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.image import sharpness
 from speech2video.util.metrics.motion import hand_energy_ratio, mean_derivative
 from speech2video.util.metrics.points import lip_opening
+from speech2video.util.timing import FPS
 from speech2video.util.video.reader import read_frames
 
 # What is measured in the pictures of a speaker, made or recorded, each video by itself.

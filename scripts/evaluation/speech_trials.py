@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from speech2video.data.clip import Clip, list_clips
-from speech2video.data.motion import FPS
 from speech2video.data.motion_io import read_motion
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_video
 from speech2video.data.splits import split_clips
@@ -24,6 +23,7 @@ from speech2video.util.errors import DataError
 from speech2video.util.metrics.points import lip_opening
 from speech2video.util.text.speech_source import Speech
 from speech2video.util.text.transcript import Word, read_words
+from speech2video.util.timing import FPS
 
 
 @dataclass(frozen=True, eq=False)

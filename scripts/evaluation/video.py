@@ -16,7 +16,6 @@ from evaluation import video_landmarks as landmarks
 from evaluation.tables import MODEL, REAL, FrameTable, Metrics, in_lines
 from evaluation.video_baselines import Baselines, drift
 from evaluation.video_pixels import WHOLE, Frames, boxes_of, measure_pixels, measure_with_networks
-from speech2video.data.motion import FPS
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos
 from speech2video.data.pose2video.frame_cache import FrameCache
 from speech2video.data.splits import split_clips
@@ -36,6 +35,7 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.image import MS_SSIM_SIDE
+from speech2video.util.timing import FPS
 from speech2video.util.video.writer import write_video
 
 NEAREST, MEAN = "nearest_pose", "mean_frame"

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.tables import Metrics, mean
-from speech2video.data.motion import FPS
 from speech2video.data.pose2video.clip import PoseVideo
 from speech2video.data.pose2video.frame_cache import FrameCache
 from speech2video.models.pose2video.renderer import Pose2VideoRenderer
@@ -20,6 +19,7 @@ from speech2video.util.body.skeleton import (
     indices,
 )
 from speech2video.util.metrics import image as metrics
+from speech2video.util.timing import FPS
 
 MOST_AVERAGED = 2000  # frames, spread evenly over all
 COMPARED = 256  # poses compared with all training poses at once

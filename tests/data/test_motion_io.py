@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from speech2video.data.motion import FPS, Motion, motion_from_pose
+from speech2video.data.motion import Motion, motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose, limit_excess, limit_report
@@ -13,6 +13,7 @@ from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES, vector_to
 from speech2video.util.body.rotations import axis_angle_to_matrix
 from speech2video.util.errors import DataError
 from speech2video.util.rendering.camera import Camera
+from speech2video.util.timing import FPS
 from tests.shared import DATA, cases
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from speech2video.data.motion import FPS, motion_from_pose
+from speech2video.data.motion import motion_from_pose
 from speech2video.data.motion_io import write_motion
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE
+from speech2video.util.timing import FPS
 from tests.shared import DATA, ROOT, cases, run_here
 
 FRAMES = 20

@@ -11,7 +11,6 @@ import torch
 from evaluation import speech, speech_trials
 from evaluation.lip_sync import (
     LONGEST_LAG,
-    SAMPLES,
     lag_curve,
     loudness,
     mouth_metrics,
@@ -33,6 +32,7 @@ from speech2video.util.body.skeleton import POINT_INDEX
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.text.speech_source import Speech
 from speech2video.util.text.transcript import Word, write_words
+from speech2video.util.timing import SAMPLES_PER_FRAME
 from speech2video.util.video.reader import probe, read_frames
 from speech2video.util.video.writer import write_video
 from tests.shared import run_here
@@ -198,8 +198,8 @@ def test_lips_that_nobody_saw_have_no_figures():
 
 def sound_of(levels: dict[int, float]) -> np.ndarray:
     """Return noise of so many frames of each loudness."""
-    noise = np.random.default_rng(0).uniform(-1, 1, 1000 * SAMPLES)
-    level_S = np.concatenate([np.full(n * SAMPLES, level) for n, level in levels.items()])
+    noise = np.random.default_rng(0).uniform(-1, 1, 1000 * SAMPLES_PER_FRAME)
+    level_S = np.concatenate([np.full(n * SAMPLES_PER_FRAME, level) for n, level in levels.items()])
     return noise[: len(level_S)] * level_S
 
 
@@ -208,7 +208,7 @@ def test_silence_is_what_is_quiet_for_a_while():
     silent_T = silences(loudness(audio_S, 139))
     assert list(np.flatnonzero(silent_T)) == [*range(32, 48), *range(120, 139)]
     assert not silences(loudness(sound_of({100: 0.3}), 100)).any()  # nothing to tell apart
-    assert not silences(loudness(np.zeros(100 * SAMPLES), 100)).any()
+    assert not silences(loudness(np.zeros(100 * SAMPLES_PER_FRAME), 100)).any()
     louder_T, usual_T = loudness(0.1 * audio_S, 139), loudness(audio_S, 139)
     assert louder_T == pytest.approx(usual_T)
 

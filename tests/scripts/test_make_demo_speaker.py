@@ -10,12 +10,12 @@ import make_demo_speaker as script
 import numpy as np
 import pytest
 
-from speech2video.data.motion import FPS
 from speech2video.data.motion_io import read_motion
 from speech2video.data.synthetic.speaker.recording import QUIET, demo_camera
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.text.transcript import read_words
+from speech2video.util.timing import FPS
 from tests.shared import run_here
 
 SIZE, COUNT = 128, 2

@@ -16,7 +16,7 @@ from speech2video.data.speech2face.clip import (
     load_face_recording,
 )
 from speech2video.util.audio.audio_io import load_audio, write_audio
-from speech2video.util.audio.mel import FRAME
+from speech2video.util.timing import SAMPLES_PER_FRAME
 from speech2video.util.video.writer import write_video
 from tests.shared import DATA, cases, run_here
 
@@ -120,7 +120,7 @@ def test_bad_recordings_are_named_and_the_others_made(
     folder = tmp_path / "people"
     shutil.copytree(recordings / "ann", folder / "ann")
     grey = np.full((FRAMES, 3, 64, 64), 128, np.uint8)
-    write_audio(tmp_path / "a.wav", np.zeros(FRAMES * FRAME, np.float32))
+    write_audio(tmp_path / "a.wav", np.zeros(FRAMES * SAMPLES_PER_FRAME, np.float32))
     (folder / "eve").mkdir()
     write_video(folder / "eve" / "nobody.mp4", grey, audio=tmp_path / "a.wav")
     write_video(folder / "eve" / "silent.mp4", grey)
@@ -184,4 +184,4 @@ def test_real_faces_are_found_in_every_frame(
     (clip,) = list_face_clips(tmp_path / "set")
     info = clip.info()
     assert info.frames == 75 and np.isfinite(clip.points()).all() and info.notes == ()
-    assert info.sentence == recording.stem and len(load_audio(clip.audio)) == 75 * FRAME
+    assert info.sentence == recording.stem and len(load_audio(clip.audio)) == 75 * SAMPLES_PER_FRAME

@@ -11,6 +11,7 @@ import numpy as np
 
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write, write_errors
+from speech2video.util.timing import SAMPLE_RATE
 from speech2video.util.video.media import Damage, audio_stream, decode, open_media, video_start
 
 # Sound as a stream of blocks on the clock that it shares with the picture (see `media`).
@@ -258,9 +259,6 @@ def loudness_gain(chunks: Iterable[np.ndarray], *, rate: int) -> float:
     for chunk in chunks:
         meter.push(chunk)
     return meter.gain or 1.0
-
-
-SAMPLE_RATE = 16_000  # Hz, what all features are computed from
 
 
 def read_audio(

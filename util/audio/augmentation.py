@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import oaconvolve
 
-from speech2video.util.audio.audio_io import SAMPLE_RATE, TARGET_LEVEL
+from speech2video.util.audio.audio_io import TARGET_LEVEL
 from speech2video.util.audio.vocal_tract import change_voice
+from speech2video.util.timing import SAMPLE_RATE
 
 TAPS = 513  # of filters: at 16 kHz they resolve 30 Hz and smear nothing audible past 10 ms
 STOP = -80.0  # dB left of what a filter takes out

@@ -20,6 +20,7 @@ from functools import cache
 import numpy as np
 
 from speech2video.util.errors import DataError
+from speech2video.util.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 # How loud a room is beneath the speech in it, band by band, followed as the sound comes.
 #
@@ -60,8 +61,6 @@ class NoiseFloor:
         return np.take_along_axis(sorted_TBH, ranks_T[:, None, None], -1)[..., 0]
 
 
-RATE = 16_000  # Hz
-FRAME = 640  # samples of a frame: 25 a second
 HOP = 160  # samples from window to window, 10 ms
 WINDOW = 400  # samples, 25 ms
 MARGIN = (WINDOW - HOP) // 2  # samples by which a window passes its 10 ms on both sides
@@ -80,7 +79,7 @@ REACH = {
 }  # windows on both sides that a delta is fitted to; 0: no deltas
 BATCH = 64_000  # samples computed at once, so that memory does not grow with the sound
 
-WINDOWS = FRAME // HOP  # of a frame
+WINDOWS = SAMPLES_PER_FRAME // HOP  # of a frame
 FEATURE_SETS = {  # numbers a frame
     "mfcc": WINDOWS * 2 * (COEFFICIENTS + 1),
     "logmel": WINDOWS * LOGMEL_BANDS,
@@ -134,7 +133,7 @@ class FeatureExtractor:
 
     def finish(self) -> np.ndarray:
         """Return the frames (n, F) that silence after the last sample completes; start anew."""
-        silence = np.zeros(-self._samples % FRAME + MARGIN, np.float32)
+        silence = np.zeros(-self._samples % SAMPLES_PER_FRAME + MARGIN, np.float32)
         frames = [self._advance(silence)]
         if self._rows is not None:
             last = self._rows[-1:].repeat(self._reach, axis=0)
@@ -192,7 +191,7 @@ def mel_filters(bands: int) -> np.ndarray:
     The mel of Slaney's Auditory Toolbox: linear to 1 kHz, logarithmic above.
     """
     edges = _from_mel(np.linspace(_to_mel(LOWEST), _to_mel(HIGHEST), bands + 2))
-    hertz = np.arange(FFT // 2 + 1) * RATE / FFT
+    hertz = np.arange(FFT // 2 + 1) * SAMPLE_RATE / FFT
     rising = (hertz - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - hertz) / np.diff(edges)[1:, None]
     return np.minimum(rising, falling).clip(min=0)
@@ -208,7 +207,7 @@ def _static_features(windows_NW: np.ndarray, kind: str) -> np.ndarray:
     if kind == "logmel":
         return logmel
     cepstrum = logmel @ _cosines().T
-    hertz = np.arange(FFT // 2 + 1) * RATE / FFT
+    hertz = np.arange(FFT // 2 + 1) * SAMPLE_RATE / FFT
     voice = (hertz >= LOWEST) & (hertz <= HIGHEST)
     return np.concatenate([cepstrum, _log(power @ voice)[:, None]], axis=1)
 

@@ -17,14 +17,13 @@ from typing import TypeVar
 import numpy as np
 
 from speech2video.util.errors import DataError
+from speech2video.util.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
-RATE = 16_000  # Hz
 HOP, WINDOW, FFT = 160, 400, 512  # samples
 MARGIN = (WINDOW - HOP) // 2  # samples by which a window passes its 10 ms on both sides
 N_MELS = 80
 HIGHEST = 8000.0  # Hz
 COLUMNS_PER_FRAME = 4  # of a frame at 25 a second
-FRAME = COLUMNS_PER_FRAME * HOP  # samples
 FLOOR = 1e-8  # -80 dB of full scale: less in a band is silence
 LEAST_DEVIATION = 0.1  # nepers; silence is not made loud
 BATCH = 64_000  # samples computed at once: memory does not grow with the sound
@@ -62,7 +61,7 @@ class LogMelStream:
 
     def finish(self) -> np.ndarray:
         """Return the columns (80, n) that silence up to a whole frame completes; start anew."""
-        silence = np.zeros(-self._samples % FRAME + MARGIN, np.float32)
+        silence = np.zeros(-self._samples % SAMPLES_PER_FRAME + MARGIN, np.float32)
         columns = self._advance(silence)
         self._start()
         return columns
@@ -106,7 +105,7 @@ def mel_filters() -> np.ndarray:
     Equal to `librosa.filters.mel(sr=16000, n_fft=512, n_mels=80, fmax=8000)`.
     """
     edges = _hertz(np.linspace(0.0, _mel(HIGHEST), N_MELS + 2))
-    bins = np.arange(FFT // 2 + 1) * RATE / FFT
+    bins = np.arange(FFT // 2 + 1) * SAMPLE_RATE / FFT
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
     return np.minimum(rising, falling).clip(min=0) * (2 / (edges[2:] - edges[:-2]))[:, None]
@@ -129,7 +128,7 @@ def _taper() -> np.ndarray:
 @cache
 def _table() -> np.ndarray:
     """The filters times their typical width, so that bands are in units of power."""
-    return mel_filters() * RATE / FFT
+    return mel_filters() * SAMPLE_RATE / FFT
 
 
 def _mel(hertz: float) -> float:

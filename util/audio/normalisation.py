@@ -14,15 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from speech2video.util.audio.audio_io import SAMPLE_RATE, LoudnessMeter, read_audio
-from speech2video.util.audio.features import (
-    COEFFICIENTS,
-    FRAME,
-    WINDOWS,
-    FeatureExtractor,
-    feature_size,
-)
+from speech2video.util.audio.audio_io import LoudnessMeter, read_audio
+from speech2video.util.audio.features import COEFFICIENTS, WINDOWS, FeatureExtractor, feature_size
 from speech2video.util.errors import DataError
+from speech2video.util.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 from speech2video.util.video.media import audio_stream, open_media
 
 SPOKEN = -42.0  # dB of full scale from which a frame counts as speech; speech is at about -23
@@ -163,7 +158,7 @@ def analyse_audio(path: Path, *, kind: str, prior_F: np.ndarray | None = None) -
     voice = VoiceMeter(kind)
     for features_TF in _features(path, kind, gain):
         voice.push(features_TF)
-    return AudioFeatures(path, kind, -(-samples // FRAME), gain, voice.mean(prior_F))
+    return AudioFeatures(path, kind, -(-samples // SAMPLES_PER_FRAME), gain, voice.mean(prior_F))
 
 
 def check_audio(path: Path) -> None:

@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 from scipy.signal import firwin, oaconvolve, resample_poly
 
-from speech2video.util.audio.audio_io import SAMPLE_RATE
 from speech2video.util.errors import DataError
+from speech2video.util.timing import SAMPLE_RATE
 
 DENOMINATOR = 1000  # largest of the ratios that are resampled by
 SEGMENT = 384  # samples that stretching moves at once, 24 ms: two periods of a low voice

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from scipy.signal import argrelmin
 
-from speech2video.util.audio.audio_io import SAMPLE_RATE
 from speech2video.util.body.joint_limits import limit_report
 from speech2video.util.body.skeleton import (
     LEFT_HAND_JOINTS,
@@ -28,6 +27,7 @@ from speech2video.util.body.skeleton import (
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.points import LIPS, align_heads
 from speech2video.util.metrics.statistics import checked, checked_pair
+from speech2video.util.timing import SAMPLE_RATE
 
 SRGR_THRESHOLD = 0.1  # radians or metres, whatever the joints are in; EMAGE's
 ACCELERATION, JERK = 2, 3  # which derivative of position

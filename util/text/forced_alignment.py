@@ -16,6 +16,7 @@ from scipy.signal import resample_poly
 
 from speech2video.util.audio.audio_io import normalise_loudness
 from speech2video.util.errors import DataError
+from speech2video.util.timing import SAMPLE_RATE
 
 # A pronunciation for words that the dictionary lacks, by parts it knows and by spelling rules.
 #
@@ -174,7 +175,6 @@ def _compound(letters: str, lookup: Lookup) -> list[str] | None:
     return None
 
 
-MODEL_RATE = 16_000  # Hz
 FRAME = 0.01  # seconds a frame of the acoustic model
 FRAME_SAMPLES = 160
 WINDOW = 3000  # frames aligned at once
@@ -207,7 +207,7 @@ def align(audio_S: np.ndarray, words: Sequence[str], *, rate: int) -> list[tuple
     so unlike the words that they were not said there; and where PocketSphinx is not installed.
     """
     pcm_S = _model_sound(audio_S, rate)
-    seconds = len(pcm_S) / MODEL_RATE
+    seconds = len(pcm_S) / SAMPLE_RATE
     if len(words) > FASTEST * seconds:
         raise DataError(
             f"the transcript does not fit: {len(words)} words in {seconds:.1f} s of sound"
@@ -224,10 +224,10 @@ def _model_sound(audio_S: np.ndarray, rate: int) -> np.ndarray:
         raise DataError(f"a mono sound (S,) of finite numbers is needed, not {audio_S.shape}")
     if not np.any(audio_S):
         raise DataError("the transcript does not fit: the sound is silent")
-    if rate != MODEL_RATE:
-        common = math.gcd(rate, MODEL_RATE)
-        audio_S = resample_poly(audio_S, MODEL_RATE // common, rate // common)
-    audio_S = normalise_loudness(audio_S, rate=MODEL_RATE)
+    if rate != SAMPLE_RATE:
+        common = math.gcd(rate, SAMPLE_RATE)
+        audio_S = resample_poly(audio_S, SAMPLE_RATE // common, rate // common)
+    audio_S = normalise_loudness(audio_S, rate=SAMPLE_RATE)
     noise_S = np.random.default_rng(0).normal(scale=DITHER, size=len(audio_S))
     return (np.clip(audio_S + noise_S, -1, 1) * 32767).astype(np.int16)
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.signal import resample_poly
 
-from speech2video.util.audio.audio_io import SAMPLE_RATE
 from speech2video.util.errors import DataError
 from speech2video.util.text.spoken_text import normalise_text, split_words, word_spans
 from speech2video.util.text.transcript import Phone, Word
+from speech2video.util.timing import SAMPLE_RATE
 
 # espeak-ng by ctypes: text to samples and to the times of words and phonemes.
 #

@@ -12,11 +12,11 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from speech2video.util.audio.audio_io import SAMPLE_RATE
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write
 from speech2video.util.text.forced_alignment import align
 from speech2video.util.text.spoken_text import normalise_text, split_words
+from speech2video.util.timing import SAMPLE_RATE
 
 # Praat's TextGrid: intervals of time with a text, in tiers.
 #

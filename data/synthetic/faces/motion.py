@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speech2video.data.motion import FPS
 from speech2video.data.synthetic.common import plateau, smooth_noise
 from speech2video.data.synthetic.faces.emotions import EmotionProfile
 from speech2video.data.synthetic.faces.head import ACTIONS
@@ -29,10 +28,10 @@ from speech2video.data.synthetic.speaker.motion import (
     torso_curves,
 )
 from speech2video.data.synthetic.speaker.visemes import JAW_FULL, mouth_curves
-from speech2video.util.audio.mel import FRAME
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import BODY_JOINTS
 from speech2video.util.text.synthesis import SynthesisedSpeech
+from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
 REST_SMILE = 0.1
 SWELL, SWELL_HERTZ = 0.14, (0.2, 1.2)  # by which a feeling's strength wanders
@@ -68,7 +67,7 @@ def animate_face(
     seed: tuple[int, ...],
 ) -> FaceMotion:
     """Return a face's motion to a sentence; frame t is the moment (t + 0.5) / 25 s."""
-    count = math.ceil(len(speech.audio_S) / FRAME)
+    count = math.ceil(len(speech.audio_S) / SAMPLES_PER_FRAME)
     times_T, duration = (np.arange(count) + 0.5) / FPS, count / FPS
     # One generator for each part: more blinks must not change the nods.
     chance = [np.random.default_rng((*seed, part)) for part in range(5)]

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speech2video.data.motion import FPS
 from speech2video.data.speech2face.clip import (
     EMOTIONS,
     FaceClip,
@@ -31,7 +30,6 @@ from speech2video.data.synthetic.faces.sentences import (
 from speech2video.data.synthetic.faces.voices import synthesise_sentence
 from speech2video.data.synthetic.speaker.motion import EXPRESSION_NAMES
 from speech2video.util.audio.audio_io import write_audio
-from speech2video.util.audio.mel import FRAME
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.errors import DataError
@@ -39,6 +37,7 @@ from speech2video.util.files import atomic_write, read_json, write_errors
 from speech2video.util.rendering.camera import FACING, Camera
 from speech2video.util.rendering.renderer import MeshRenderer
 from speech2video.util.text.synthesis import SynthesisedSpeech
+from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 from speech2video.util.video.writer import write_video
 
 QUIET = ((0.12, 0.3), (0.16, 0.34))  # seconds before the first word and after the last
@@ -151,7 +150,7 @@ def make_demo_face_clip(
             title = f"speech2video demo face {plan.name}, seed {plan.seed}"
             metadata = {"title": title}
             write_video(clip.video, _counted(frames, made), quality=QUALITY, metadata=metadata)
-        audio_S = np.pad(speech.audio_S, (0, FRAME * count - len(speech.audio_S)))
+        audio_S = np.pad(speech.audio_S, (0, SAMPLES_PER_FRAME * count - len(speech.audio_S)))
         write_audio(clip.audio, audio_S)
         clip.write_points(points_TK2)
         clip.write_info(

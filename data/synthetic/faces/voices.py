@@ -11,9 +11,9 @@ from scipy.signal import butter, firwin2, oaconvolve, resample_poly, sosfilt
 from speech2video.data.synthetic.common import plateau, step
 from speech2video.data.synthetic.faces.emotions import SILENT, Delivery
 from speech2video.data.synthetic.speaker.motion import stressed_times
-from speech2video.util.audio.audio_io import SAMPLE_RATE
 from speech2video.util.audio.vocal_tract import change_voice
 from speech2video.util.text.synthesis import PITCHES, RATES, SynthesisedSpeech, synthesise
+from speech2video.util.timing import SAMPLE_RATE
 
 TREMOR_HERTZ = (5.5, 7.5)
 ACCENT_RISE, ACCENT_FALL = 0.09, 0.16  # seconds around a stressed vowel's middle

@@ -12,7 +12,6 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from speech2video.data.motion import FPS
 from speech2video.data.synthetic.common import plateau, smooth_noise, step, through
 from speech2video.data.synthetic.speaker.arms import ARM_SIZE, Arms, Beat, arm_curves
 from speech2video.data.synthetic.speaker.gesture_poses import GESTURES
@@ -23,7 +22,6 @@ from speech2video.data.synthetic.speaker.gestures import (
     stressed_time,
 )
 from speech2video.data.synthetic.speaker.visemes import is_vowel, mouth_curves
-from speech2video.util.audio.audio_io import SAMPLE_RATE
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
@@ -31,6 +29,7 @@ from speech2video.util.body.skeleton import BODY_JOINTS
 from speech2video.util.errors import DataError
 from speech2video.util.text.synthesis import SynthesisedSpeech
 from speech2video.util.text.transcript import Phone, Word
+from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
 # The upper face over a speech: blinks, brows and a trace of a smile, as expressions.
 
@@ -206,7 +205,6 @@ def _rotvec(degrees_T3: np.ndarray) -> np.ndarray:
     return Rotation.from_euler("YXZ", degrees_T3[:, [1, 0, 2]], degrees=True).as_rotvec()
 
 
-SAMPLES_A_FRAME = SAMPLE_RATE // FPS  # 640
 PHRASE_PAUSE = 0.9  # seconds of silence after which the hands may sink to rest
 EXPRESSION_NAMES = (  # the open body's, in its order
     "mouth_funnel",
@@ -261,7 +259,7 @@ def animate_speaker(speech: SynthesisedSpeech, *, seed: int, body: Body) -> Spea
     """
     if body.name != "open":
         raise DataError(f"the demo speaker needs the open body's expressions, not {body.name}'s")
-    count = math.ceil(len(speech.audio_S) / SAMPLES_A_FRAME)
+    count = math.ceil(len(speech.audio_S) / SAMPLES_PER_FRAME)
     times_T = (np.arange(count) + 0.5) / FPS
     duration = count / FPS
     # One generator for each part: more blinks must not change the gestures.

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from speech2video.data.motion import FPS, motion_from_pose
+from speech2video.data.motion import motion_from_pose
 from speech2video.data.motion_io import write_motion
 from speech2video.data.synthetic.speaker.motion import SpeakerMotion, animate_speaker
 from speech2video.data.synthetic.speaker.sentences import script, spoken_seconds
-from speech2video.util.audio.audio_io import SAMPLE_RATE, write_audio
+from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write
@@ -23,6 +23,7 @@ from speech2video.util.rendering.camera import FOCAL_RATIO, Camera
 from speech2video.util.rendering.renderer import MeshRenderer
 from speech2video.util.text.synthesis import PITCHES, VOICES, SynthesisedSpeech, Voice, synthesise
 from speech2video.util.text.transcript import Phone, write_words
+from speech2video.util.timing import FPS, SAMPLE_RATE
 from speech2video.util.video.writer import write_video
 
 # The demo speaker's picture: her camera, and her pose vectors rendered frame by frame.

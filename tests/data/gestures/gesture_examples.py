@@ -8,13 +8,14 @@ from torch import Tensor
 
 from speech2video.data.clip import Clip, ClipInfo
 from speech2video.data.gestures.dictionary import PARTS, GestureDictionary, GestureEntry
-from speech2video.data.motion import FPS, motion_from_pose
+from speech2video.data.motion import motion_from_pose
 from speech2video.data.motion_io import write_motion
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import BODY_JOINTS
 from speech2video.util.text.transcript import Word, write_words
+from speech2video.util.timing import FPS
 
 RIGHT = ("right_arm", "right_hand")
 

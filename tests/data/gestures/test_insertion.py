@@ -16,12 +16,12 @@ from speech2video.data.gestures.timeline import (
     Insertion,
     Timeline,
 )
-from speech2video.data.motion import FPS
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import TOLERANCE, limit_excess
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES, vector_to_smplx
 from speech2video.util.errors import DataError
 from speech2video.util.text.transcript import Word
+from speech2video.util.timing import FPS
 from tests.data.gestures.gesture_examples import joint, legal_motion, small_dictionary, speech
 
 FRAMES = 1500

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from speech2video.data.preprocessing.recording import WordSource
-from speech2video.util.audio.audio_io import SAMPLE_RATE
 from speech2video.util.errors import DataError
+from speech2video.util.timing import SAMPLE_RATE
 
 WAVE = np.zeros(3 * SAMPLE_RATE, np.float32)
 CSV = "word,start,end\none,0.5,0.9\ntwo,1.0,1.4\nlate,3.1,3.5\n"

@@ -20,8 +20,8 @@ from speech2video.data.speech2face.clip import (
     transform_points,
 )
 from speech2video.util.audio.audio_io import write_audio
-from speech2video.util.audio.mel import FRAME
 from speech2video.util.errors import DataError
+from speech2video.util.timing import SAMPLES_PER_FRAME
 from tests.face_clips import SENTENCES, SIZE, SPEAKERS, recording, recordings, write_face_clips
 
 SIZE = 128
@@ -155,8 +155,10 @@ def test_sizes_scale_pictures_and_points_alike(dataset: Path) -> None:
 def test_a_part_keeps_sound_and_picture_together() -> None:
     one = recording()
     part = one.part(5, 12)
-    assert len(part) == 7 and len(part.audio_S) == 7 * FRAME
-    np.testing.assert_array_equal(part.audio_S, one.audio_S[5 * FRAME : 12 * FRAME])
+    assert len(part) == 7 and len(part.audio_S) == 7 * SAMPLES_PER_FRAME
+    np.testing.assert_array_equal(
+        part.audio_S, one.audio_S[5 * SAMPLES_PER_FRAME : 12 * SAMPLES_PER_FRAME]
+    )
     np.testing.assert_array_equal(part.points_TK2, one.points_TK2[5:12])
 
 

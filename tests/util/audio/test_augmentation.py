@@ -16,9 +16,9 @@ from speech2video.util.audio.augmentation import (
     slow_modulation,
 )
 from speech2video.util.audio.features import extract_features
+from speech2video.util.timing import SAMPLE_RATE
 from tests.shared import DATA, cases
 
-RATE = 16_000
 RANGES = (
     "pitch",
     "formants",
@@ -41,7 +41,7 @@ def only(**ranges: tuple[float, float]) -> AudioAugmentation:
 def syllables(seconds: float = 4.0) -> np.ndarray:
     """Return noise bursts (S,) of the usual loudness, three a second."""
     random = np.random.default_rng(0)
-    time = np.arange(round(seconds * RATE)) / RATE
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     audio_S = random.standard_normal(len(time)) * np.sin(np.pi * 3 * time).clip(0) ** 2
     return (audio_S * 10 ** (TARGET_LEVEL / 20) / np.sqrt(np.mean(audio_S**2))).astype(np.float32)
 
@@ -53,7 +53,7 @@ def decibel(audio_S: np.ndarray) -> float:
 def band(audio_S: np.ndarray, low: float, high: float) -> float:
     """Return the decibels of what lies between two frequencies."""
     power = np.abs(np.fft.rfft(audio_S)) ** 2
-    hertz = np.linspace(0, RATE / 2, len(power))
+    hertz = np.linspace(0, SAMPLE_RATE / 2, len(power))
     return 10 * np.log10(power[(hertz >= low) & (hertz < high)].mean())
 
 
@@ -115,7 +115,7 @@ def test_hum_is_the_mains_and_babble_is_the_voices():
     hum_S = hum(160_000, rng=random)
     assert decibel(hum_S) == pytest.approx(0, abs=0.1)
     power = np.abs(np.fft.rfft(hum_S)) ** 2
-    hertz = np.fft.rfftfreq(len(hum_S), 1 / RATE)
+    hertz = np.fft.rfftfreq(len(hum_S), 1 / SAMPLE_RATE)
     at_mains = np.minimum(hertz % 50, -hertz % 50).clip(max=np.minimum(hertz % 60, -hertz % 60))
     assert power[at_mains < 0.5].sum() > 0.999 * power.sum()
     babble_S = babble(syllables(), rng=random)
@@ -127,7 +127,7 @@ def test_hum_is_the_mains_and_babble_is_the_voices():
 
 def test_filters_do_what_their_curve_says():
     noise_S = np.random.default_rng(0).standard_normal(160_000)
-    hertz = np.linspace(0, RATE / 2, 257)
+    hertz = np.linspace(0, SAMPLE_RATE / 2, 257)
     out_S = equalise(noise_S, np.where(hertz > 4000, -20.0, 6.0))
     assert band(out_S, 200, 3800) - band(noise_S, 200, 3800) == pytest.approx(6, abs=0.1)
     assert band(out_S, 4200, 7900) - band(noise_S, 4200, 7900) == pytest.approx(-20, abs=0.3)
@@ -144,7 +144,7 @@ def test_filters_do_what_their_curve_says():
 
 
 def test_an_echo_follows_and_dies():
-    click_S = np.zeros(RATE)
+    click_S = np.zeros(SAMPLE_RATE)
     click_S[4_000] = 0.5
     out_S = add_echo(click_S, 0.3, direct=6.0, rng=np.random.default_rng(0))
     assert out_S.shape == click_S.shape and np.abs(out_S[:4_000]).max() < 1e-9

@@ -18,7 +18,6 @@ from speech2video.util.audio.features import (
     FLOOR_BATCH,
     FLOOR_HISTORY,
     FLOOR_QUANTILE,
-    FRAME,
     HIGHEST,
     HOP,
     LOOKAHEAD,
@@ -32,6 +31,7 @@ from speech2video.util.audio.features import (
     mel_filters,
 )
 from speech2video.util.errors import DataError
+from speech2video.util.timing import SAMPLES_PER_FRAME
 from tests.recordings import make_recording
 from tests.shared import DATA, cases
 
@@ -132,7 +132,7 @@ def test_a_stream_gives_each_frame_as_soon_as_it_can_and_forgets(kind):
     features, audio_S, given, kept = FeatureExtractor(kind), speech_like(2.0), 0, 0
     for sample in range(0, len(audio_S), 10):
         given += len(features.push(audio_S[sample : sample + 10]))
-        assert given == max(sample + 10 - LOOKAHEAD[kind], 0) // FRAME
+        assert given == max(sample + 10 - LOOKAHEAD[kind], 0) // SAMPLES_PER_FRAME
         kept = max(kept, features._wave.nbytes)
     assert kept < 4_000
     first_TF = features.finish()
@@ -280,7 +280,7 @@ def test_real_recordings(path):
     audio_S = load_audio(path, normalise=True)[: 16_000 * 20]
     for kind in KINDS:
         features_TF = extract_features(audio_S, kind=kind)
-        assert len(features_TF) == -(-len(audio_S) // FRAME)
+        assert len(features_TF) == -(-len(audio_S) // SAMPLES_PER_FRAME)
         assert np.isfinite(features_TF).all() and np.abs(features_TF).max() < 140
         assert (features_TF.std(axis=0) > 0.01).all()
 

@@ -6,10 +6,8 @@ import pytest
 
 from speech2video.util.audio.mel import (
     COLUMNS_PER_FRAME,
-    FRAME,
     HOP,
     N_MELS,
-    RATE,
     LogMelStream,
     log_mels,
     mel_filters,
@@ -17,25 +15,26 @@ from speech2video.util.audio.mel import (
     normalise_utterance,
 )
 from speech2video.util.errors import DataError
+from speech2video.util.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 
 @pytest.fixture(scope="module")
 def audio_S() -> np.ndarray:
     """Noise whose loudness changes, 2.01 s: not whole frames."""
     random = np.random.default_rng(0)
-    times_S = np.arange(round(2.01 * RATE)) / RATE
+    times_S = np.arange(round(2.01 * SAMPLE_RATE)) / SAMPLE_RATE
     noise_S = random.standard_normal(len(times_S))
     return (0.1 * noise_S * (1.2 + np.sin(9 * times_S))).astype(np.float32)
 
 
 def test_the_filters_are_librosas() -> None:
-    theirs = librosa.filters.mel(sr=RATE, n_fft=512, n_mels=N_MELS, fmax=8000)
+    theirs = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=512, n_mels=N_MELS, fmax=8000)
     np.testing.assert_allclose(mel_filters(), theirs, atol=1e-6 * theirs.max())
 
 
 def test_the_chunks_size_does_not_matter(audio_S: np.ndarray) -> None:
     whole_BN = log_mels(audio_S)
-    assert whole_BN.shape == (N_MELS, COLUMNS_PER_FRAME * -(-len(audio_S) // FRAME))
+    assert whole_BN.shape == (N_MELS, COLUMNS_PER_FRAME * -(-len(audio_S) // SAMPLES_PER_FRAME))
     for size in (1, 399, 5000):
         begins = range(0, 8000 if size == 1 else len(audio_S), size)
         part_S = audio_S[: begins.stop]
@@ -47,13 +46,13 @@ def test_the_chunks_size_does_not_matter(audio_S: np.ndarray) -> None:
 
 @pytest.mark.parametrize("column", [0, 7, 30])
 def test_a_click_is_loudest_in_its_own_column(column: int) -> None:
-    audio_S = np.zeros(20 * FRAME, np.float32)
+    audio_S = np.zeros(20 * SAMPLES_PER_FRAME, np.float32)
     audio_S[column * HOP + HOP // 2] = 0.5
     assert log_mels(audio_S).sum(0).argmax() == column
 
 
 def test_gain_is_normalised_away(audio_S: np.ndarray) -> None:
-    whole_S = audio_S[: 50 * FRAME]  # what is filled up with silence has no gain
+    whole_S = audio_S[: 50 * SAMPLES_PER_FRAME]  # what is filled up with silence has no gain
     quiet, loud = (normalise_utterance(log_mels(gain * whole_S)) for gain in (4.0, 20.0))
     np.testing.assert_allclose(quiet, loud, atol=1e-3)
     np.testing.assert_allclose(loud.mean(1), 0, atol=1e-4)
@@ -61,7 +60,7 @@ def test_gain_is_normalised_away(audio_S: np.ndarray) -> None:
 
 
 def test_silence_stays_finite() -> None:
-    assert not normalise_utterance(log_mels(np.zeros(5 * FRAME, np.float32))).any()
+    assert not normalise_utterance(log_mels(np.zeros(5 * SAMPLES_PER_FRAME, np.float32))).any()
 
 
 def test_colour_stays_and_gain_goes(audio_S: np.ndarray) -> None:

@@ -5,18 +5,20 @@ import pytest
 
 from speech2video.util.audio.vocal_tract import change_speed, change_voice, stretch, warp_envelope
 from speech2video.util.errors import DataError
+from speech2video.util.timing import SAMPLE_RATE
 
-RATE = 16_000
 RESONANCES = (500.0, 1500.0, 2500.0)  # Hz, a neutral vowel
 
 
 def vowel(pitch: float, seconds: float = 1.5) -> np.ndarray:
     """Return pulses through three resonances: a voice whose pitch and formants are known."""
-    audio_S = np.zeros(round(seconds * RATE))
+    audio_S = np.zeros(round(seconds * SAMPLE_RATE))
     audio_S[
-        np.round(np.arange(0, seconds, 1 / pitch) * RATE).astype(int).clip(max=len(audio_S) - 1)
+        np.round(np.arange(0, seconds, 1 / pitch) * SAMPLE_RATE)
+        .astype(int)
+        .clip(max=len(audio_S) - 1)
     ] = 1
-    time = np.arange(400) / RATE
+    time = np.arange(400) / SAMPLE_RATE
     for hertz in RESONANCES:
         ring = np.exp(-np.pi * 90 * time) * np.sin(2 * np.pi * hertz * time)
         audio_S = np.convolve(audio_S, ring)[: len(audio_S)]
@@ -32,13 +34,13 @@ def pitch_of(audio_S: np.ndarray) -> float:
     peaks = lags[(match[1:-1] > match[:-2]) & (match[1:-1] > match[2:]) & (lags > 30)]
     first = peaks[match[peaks] > 0.85 * match[peaks].max()][0]
     left, top, right = match[first - 1 : first + 2]
-    return RATE / (first + 0.5 * (left - right) / (left - 2 * top + right))
+    return SAMPLE_RATE / (first + 0.5 * (left - right) / (left - 2 * top + right))
 
 
 def formants_moved(audio_S: np.ndarray, out_S: np.ndarray) -> float:
     """Return the ratio by which the spectrum's envelope reaches further, to 1 %."""
     before, after = envelope(audio_S), envelope(out_S)
-    hertz = np.linspace(0, RATE / 2, len(before))
+    hertz = np.linspace(0, SAMPLE_RATE / 2, len(before))
     heard = (hertz > 250) & (hertz < 4_500)
     ratios = np.arange(0.5, 2.0, 0.01)
     match = [
@@ -58,9 +60,9 @@ def clicks(rate_of_clicks: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
     """Return bursts of 20 ms (S,) and the seconds at which they begin."""
     random = np.random.default_rng(0)
     onsets = np.arange(0.2, 3.8, 1 / rate_of_clicks)
-    audio_S = np.zeros(4 * RATE, np.float32)
+    audio_S = np.zeros(4 * SAMPLE_RATE, np.float32)
     for onset in onsets:
-        audio_S[round(onset * RATE) :][:320] = 0.5 * random.standard_normal(320).clip(-2, 2)
+        audio_S[round(onset * SAMPLE_RATE) :][:320] = 0.5 * random.standard_normal(320).clip(-2, 2)
     return audio_S, onsets
 
 
@@ -69,7 +71,7 @@ def onsets_of(audio_S: np.ndarray) -> np.ndarray:
     power = np.convolve(np.square(audio_S), np.ones(32) / 32, "same")
     loud = power > 0.3 * power.max()
     starts = np.flatnonzero(loud[1:] & ~loud[:-1])
-    return starts[np.diff(starts, prepend=-RATE) > RATE / 10] / RATE
+    return starts[np.diff(starts, prepend=-SAMPLE_RATE) > SAMPLE_RATE / 10] / SAMPLE_RATE
 
 
 def test_the_measures_measure():
@@ -108,10 +110,10 @@ def test_both_move_together(ratio):
 
 @pytest.mark.parametrize("ratio", [0.65, 0.9, 1.3, 1.6])
 def test_a_sine_moves_and_keeps_its_loudness(ratio):
-    audio_S = 0.3 * np.sin(2 * np.pi * 400 * np.arange(2 * RATE) / RATE)
+    audio_S = 0.3 * np.sin(2 * np.pi * 400 * np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE)
     out_S = change_voice(audio_S, pitch=ratio, formants=ratio)
     power = np.abs(np.fft.rfft(out_S[4_000:-4_000] * np.hanning(len(out_S) - 8_000)))
-    hertz = power.argmax() * RATE / (len(out_S) - 8_000)
+    hertz = power.argmax() * SAMPLE_RATE / (len(out_S) - 8_000)
     assert hertz == pytest.approx(400 * ratio, rel=0.01)
     assert np.std(out_S[4_000:-4_000]) == pytest.approx(np.std(audio_S), rel=0.1)
 

@@ -7,8 +7,8 @@ from speech2video.util.metrics.gesture_hits import (
     find_in_motion,
     gesture_hits,
 )
+from speech2video.util.timing import FPS
 
-FPS = 25
 PLAN = [PlannedGesture(name, time, 0.5) for name, time in (("up", 1), ("huge", 3), ("up", 5))]
 
 

@@ -26,6 +26,7 @@ from speech2video.util.metrics.motion import (
     srgr,
 )
 from speech2video.util.metrics.points import LIPS
+from speech2video.util.timing import FPS
 from tests.util.metrics.random_poses import FRAMES, random_poses
 
 
@@ -181,7 +182,6 @@ def test_weights_that_weigh_nothing_are_refused() -> None:
         srgr(np.zeros((4, 2, 3)), np.zeros((4, 2, 3)), weights_T=np.zeros(4))
 
 
-FPS = 25
 SECONDS = 8
 PERIOD = 0.8  # seconds between two beats
 

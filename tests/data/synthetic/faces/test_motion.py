@@ -12,12 +12,12 @@ from speech2video.data.synthetic.faces.motion import FaceMotion, animate_face
 from speech2video.data.synthetic.faces.people import person
 from speech2video.data.synthetic.faces.recording import aligned_camera
 from speech2video.data.synthetic.speaker.motion import EXPRESSION_NAMES
-from speech2video.util.audio.mel import FRAME
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.body.skeleton import IBUG68
 from speech2video.util.text.synthesis import SynthesisedSpeech
 from speech2video.util.text.transcript import Phone, Word
+from speech2video.util.timing import SAMPLES_PER_FRAME
 
 FRAMES, SIZE = 40, 128
 VOWEL, CLOSED = (0.3, 0.6), (0.7, 0.82)  # seconds
@@ -28,7 +28,7 @@ SHUT = 0.0018  # metres between lips that meet
 def speech() -> SynthesisedSpeech:
     """A long "a", a "p", and an "a" again."""
     phones = [Phone("a", *VOWEL, 0, 1), Phone("p", *CLOSED, 0, 0), Phone("a", 0.9, 1.2, 0, 1)]
-    audio_S = np.zeros(FRAMES * FRAME, np.float32)
+    audio_S = np.zeros(FRAMES * SAMPLES_PER_FRAME, np.float32)
     return SynthesisedSpeech(audio_S, [Word("apa", VOWEL[0], 1.2)], phones)
 
 

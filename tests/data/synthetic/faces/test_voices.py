@@ -11,8 +11,8 @@ from speech2video.data.synthetic.faces.voices import (
     synthesise_sentence,
     tilt_spectrum,
 )
-from speech2video.util.audio.audio_io import SAMPLE_RATE
 from speech2video.util.text.synthesis import SynthesisedSpeech
+from speech2video.util.timing import SAMPLE_RATE
 
 pytestmark = pytest.mark.skipif(
     not importlib.util.find_spec("espeakng_loader"), reason="the extra `demo` is not installed"

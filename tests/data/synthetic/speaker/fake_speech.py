@@ -4,8 +4,7 @@ import numpy as np
 
 from speech2video.util.text.synthesis import SynthesisedSpeech
 from speech2video.util.text.transcript import Phone, Word
-
-RATE = 16_000
+from speech2video.util.timing import SAMPLE_RATE
 
 
 def fake_speech(
@@ -25,7 +24,7 @@ def fake_speech(
             time += phone
         spoken.append(Word(text, start, time))
         time += pause
-    samples = round((time - pause + silence) * RATE)
+    samples = round((time - pause + silence) * SAMPLE_RATE)
     return SynthesisedSpeech(np.zeros(samples, np.float32), spoken, phones)
 
 

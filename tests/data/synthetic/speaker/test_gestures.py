@@ -31,9 +31,9 @@ from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import BODY_JOINTS, JOINTS, POINT_INDEX, finger_chain
 from speech2video.util.text.transcript import Word
+from speech2video.util.timing import FPS
 from tests.data.synthetic.speaker.fake_speech import fake_speech
 
-FPS = 25
 SIDES = ("left", "right")
 HAND_POINTS = {
     side: sorted({POINT_INDEX[p] for f in ("thumb", "index", "middle", "ring", "pinky")

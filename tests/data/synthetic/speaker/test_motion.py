@@ -18,9 +18,9 @@ from speech2video.util.body.joint_limits import clamp_pose, limit_excess
 from speech2video.util.body.pose_vector import POSE_SLICES, split_pose, vector_to_smplx
 from speech2video.util.body.skeleton import POINT_INDEX
 from speech2video.util.text.synthesis import SynthesisedSpeech
+from speech2video.util.timing import FPS
 from tests.data.synthetic.speaker.fake_speech import SENTENCE, fake_speech
 
-FPS = 25
 SPEECH = fake_speech(SENTENCE, pause=0.08)
 SEEDS = (0, 1, 2)
 

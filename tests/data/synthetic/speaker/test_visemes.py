@@ -16,16 +16,15 @@ from speech2video.util.body.body_model import OPEN_BODY, Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import POINT_INDEX
 from speech2video.util.text.synthesis import SynthesisedSpeech
-from tests.data.synthetic.speaker.fake_speech import RATE, SENTENCE, fake_speech
+from speech2video.util.timing import frame_count, frame_times
+from tests.data.synthetic.speaker.fake_speech import SENTENCE, fake_speech
 
-FPS = 25
 CLOSED = 0.8  # millimetres of lip gap over the gap at rest that nobody sees
 PHONES = (0.05, 0.09, 0.13)  # seconds: hurried, usual, slow
 
 
 def frames(speech: SynthesisedSpeech) -> np.ndarray:
-    count = -(-len(speech.audio_S) // (RATE // FPS))
-    return (np.arange(count) + 0.5) / FPS
+    return frame_times(frame_count(len(speech.audio_S)))
 
 
 def mouth(speech: SynthesisedSpeech) -> tuple[np.ndarray, dict[str, np.ndarray]]:
