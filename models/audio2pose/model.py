@@ -32,7 +32,8 @@ from speech2video.util.body.joint_limits import limit_penalty
 from speech2video.util.body.pose_vector import POSE_SLICES, vector_to_smplx
 from speech2video.util.body.skeleton import BODY_JOINTS
 from speech2video.util.metrics.motion import hand_energy_ratio
-from speech2video.util.metrics.points import best_lag, correlation, lip_opening
+from speech2video.util.metrics.points import lip_opening
+from speech2video.util.metrics.statistics import best_lag, correlation, lag_correlations
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
 from speech2video.util.timing import SAMPLES_PER_FRAME
@@ -278,7 +279,7 @@ class Audio2PoseModel(BaseModel):
             self.predictor.body.points(pose).numpy() for pose in (pose_TP, recording.pose_TP)
         )
         gaps = lip_opening(truth), lip_opening(points)
-        lag, best = best_lag(*gaps, LONGEST_LAG)
+        lag, best = best_lag(lag_correlations(*gaps, LONGEST_LAG))
         return {
             "lip_correlation": correlation(*gaps),
             "lip_best_correlation": best,

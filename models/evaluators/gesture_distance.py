@@ -194,7 +194,7 @@ def vary_motion(pose_TP: Tensor, *, seed: int) -> Tensor:
 # The autoencoder that ships was trained on this project's synthetic speaker alone, so figures do not
 # compare with those published for other autoencoders, only with each other.
 
-CHECKPOINT = Path(__file__).resolve().parent.parent / "checkpoints" / "motion_autoencoder"
+CHECKPOINT = Path(__file__).resolve().parents[2] / "checkpoints" / "motion_autoencoder"
 STRIDE = 1  # frames from window to window
 
 

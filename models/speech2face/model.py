@@ -19,7 +19,7 @@ from speech2video.models.pose2video.renderer import to_floats
 from speech2video.models.speech2face.predictor import Speech2FacePredictor
 from speech2video.util.audio.mel import log_mels, normalise_utterance
 from speech2video.util.metrics.image import mean_in_boxes, psnr, ssim_map
-from speech2video.util.metrics.points import correlation
+from speech2video.util.metrics.statistics import correlation
 from speech2video.util.training_log import TrainingLog
 from speech2video.util.video.writer import write_video
 

@@ -33,9 +33,9 @@ from speech2video.models.evaluators.image_metrics import (
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.util.body.skeleton import IBUG68, POINTS
 from speech2video.util.metrics import image as metrics
-from speech2video.util.metrics.points import MIN_OVERLAP, lip_opening
+from speech2video.util.metrics.points import lip_opening
 from speech2video.util.metrics.recognition import centroids, cosines, macro_f1, one_of_two
-from speech2video.util.metrics.statistics import frechet_distance
+from speech2video.util.metrics.statistics import MIN_OVERLAP, frechet_distance
 
 # The landmarks that MediaPipe finds in aligned faces, beside those that a clip brings along.
 

@@ -8,7 +8,7 @@ from dominate import svg, tags
 from dominate.util import raw
 
 from speech2video.util.files import atomic_write, write_errors
-from speech2video.util.metrics.points import lag_correlations
+from speech2video.util.metrics.statistics import lag_correlations
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
 LONGEST_LAG = 12  # frames, about half a second

@@ -29,12 +29,15 @@ from speech2video.util.metrics.motion import beat_constancy, joint_speeds, speec
 from speech2video.util.metrics.points import (
     LIPS,
     align_heads,
-    best_lag,
-    correlation,
     lip_opening,
     lip_vertex_error,
 )
-from speech2video.util.metrics.statistics import bootstrap_interval
+from speech2video.util.metrics.statistics import (
+    best_lag,
+    bootstrap_interval,
+    correlation,
+    lag_correlations,
+)
 from speech2video.util.timing import FPS
 
 LONGEST_LAG = 5  # frames
@@ -96,7 +99,7 @@ def judge(poses: Sequence[Tensor], test: Sequence[MotionClip], body: Body) -> Me
 def _judge_one(pose_TP: Tensor, recording: MotionClip, body: Body) -> dict[str, float]:
     points, truth = (points_of(pose, body) for pose in (pose_TP, recording.pose_TP))
     gap_T, true_gap_T = lip_opening(points), lip_opening(truth)
-    lag, best = best_lag(true_gap_T, gap_T, LONGEST_LAG)
+    lag, best = best_lag(lag_correlations(true_gap_T, gap_T, LONGEST_LAG))
     rotations, true_rotations = (
         vector_to_smplx(pose, body.hands).rotations.double().numpy()
         for pose in (pose_TP, recording.pose_TP)

@@ -13,13 +13,20 @@ import torch
 from evaluation.tables import Metrics
 from speech2video.data.clip import Clip, list_clips
 from speech2video.data.motion_io import read_motion
-from speech2video.data.preprocessing.clip_metrics import EVALUATED_POINTS, INNER_LIPS, ClipSignals
+from speech2video.data.preprocessing.clip_metrics import EVALUATED_POINTS, ClipSignals
 from speech2video.options.evaluation import EvaluatePreprocessOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import split_pose
 from speech2video.util.body.skeleton import IBUG68, POINT_INDEX, indices
 from speech2video.util.errors import DataError
-from speech2video.util.metrics import pose as metrics
+from speech2video.util.metrics.points import (
+    FLIPPED,
+    INNER_LIPS,
+    aligned_distances,
+    bone_angles,
+    distances,
+)
+from speech2video.util.metrics.statistics import correlation, percentile
 
 JOINTS = tuple(
     f"{side}_{at}" for at in ("shoulder", "elbow", "wrist") for side in ("left", "right")
@@ -124,26 +131,26 @@ def figures_of(clip: Compared) -> Metrics:
 def summary(clip: Compared) -> Metrics:
     """Return the few figures that have targets."""
     pixels = {
-        part: metrics.percentile(_errors(clip.fitted_TK2, clip.true_TK2, PIXEL_PARTS[part]), 50)
+        part: percentile(_errors(clip.fitted_TK2, clip.true_TK2, PIXEL_PARTS[part]), 50)
         for part in ("body", "face_51", "face_68")
     }
     pixels["hands_seen"] = _pixels(clip, PIXEL_PARTS["hands"])["fit_where_seen"]
-    aligned_TK = 1000 * metrics.aligned_distances(clip.fitted_TK3, clip.true_TK3, at=NECK)
+    aligned_TK = 1000 * aligned_distances(clip.fitted_TK3, clip.true_TK3, at=NECK)
     wrists = indices(("left_wrist", "right_wrist"))
     correlations = _correlations(clip)
-    flipped = metrics.bone_angles(clip.fitted_TK3, clip.true_TK3, list(ARM_BONES.values()))
+    flipped = bone_angles(clip.fitted_TK3, clip.true_TK3, list(ARM_BONES.values()))
     return {
         "frames": len(clip),
         **{f"{part}_px": value for part, value in pixels.items()},
-        "wrists_mm": metrics.percentile(aligned_TK[:, wrists], 50),
-        "flipped_frames": int((flipped > metrics.FLIPPED).any(1).sum()),
+        "wrists_mm": percentile(aligned_TK[:, wrists], 50),
+        "flipped_frames": int((flipped > FLIPPED).any(1).sum()),
         "lip_gap": correlations["lip_gap"]["fit"],
         "jaw": correlations["jaw"]["fit"],
     }
 
 
 def _errors(points_TK2: np.ndarray, other_TK2: np.ndarray, which: list[int]) -> np.ndarray:
-    return metrics.distances(points_TK2[:, which], other_TK2[:, which])
+    return distances(points_TK2[:, which], other_TK2[:, which])
 
 
 def _pixels(clip: Compared, which: list[int]) -> Metrics:
@@ -151,24 +158,24 @@ def _pixels(clip: Compared, which: list[int]) -> Metrics:
     off_TN = _errors(clip.fitted_TK2, clip.true_TK2, which)
     seen_TN = np.isfinite(clip.seen_TK2[:, which]).all(2)
     return {
-        "fit": metrics.percentile(off_TN, 50),
-        "fit_p90": metrics.percentile(off_TN, 90),
-        "fit_where_seen": metrics.percentile(np.where(seen_TN, off_TN, np.nan), 50),
-        "detector": metrics.percentile(_errors(clip.seen_TK2, clip.true_TK2, which), 50),
-        "fit_to_detector": metrics.percentile(_errors(clip.expected_TK2, clip.seen_TK2, which), 50),
+        "fit": percentile(off_TN, 50),
+        "fit_p90": percentile(off_TN, 90),
+        "fit_where_seen": percentile(np.where(seen_TN, off_TN, np.nan), 50),
+        "detector": percentile(_errors(clip.seen_TK2, clip.true_TK2, which), 50),
+        "fit_to_detector": percentile(_errors(clip.expected_TK2, clip.seen_TK2, which), 50),
         "seen": float(seen_TN.mean()),
     }
 
 
 def _space(clip: Compared) -> Metrics:
-    aligned_TK = 1000 * metrics.aligned_distances(clip.fitted_TK3, clip.true_TK3, at=NECK)
+    aligned_TK = 1000 * aligned_distances(clip.fitted_TK3, clip.true_TK3, at=NECK)
     off_TK3 = 1000 * (clip.fitted_TK3 - clip.true_TK3)
     depth_TK = off_TK3[..., 2] - off_TK3[:, NECK : NECK + 1, 2]
     return {
         joint: {
-            "median": metrics.percentile(aligned_TK[:, POINT_INDEX[joint]], 50),
-            "p90": metrics.percentile(aligned_TK[:, POINT_INDEX[joint]], 90),
-            "median_depth": metrics.percentile(np.abs(depth_TK[:, POINT_INDEX[joint]]), 50),
+            "median": percentile(aligned_TK[:, POINT_INDEX[joint]], 50),
+            "p90": percentile(aligned_TK[:, POINT_INDEX[joint]], 90),
+            "median_depth": percentile(np.abs(depth_TK[:, POINT_INDEX[joint]]), 50),
             "mean_depth": float(depth_TK[:, POINT_INDEX[joint]].mean()),
         }
         for joint in SPACE_JOINTS
@@ -176,12 +183,12 @@ def _space(clip: Compared) -> Metrics:
 
 
 def _bones(clip: Compared) -> Metrics:
-    angles_TB = metrics.bone_angles(clip.fitted_TK3, clip.true_TK3, list(ARM_BONES.values()))
+    angles_TB = bone_angles(clip.fitted_TK3, clip.true_TK3, list(ARM_BONES.values()))
     return {
         bone: {
-            "median": metrics.percentile(angles_T, 50),
-            "p90": metrics.percentile(angles_T, 90),
-            "flipped_frames": int((angles_T > metrics.FLIPPED).sum()),
+            "median": percentile(angles_T, 50),
+            "p90": percentile(angles_T, 90),
+            "flipped_frames": int((angles_T > FLIPPED).sum()),
         }
         for bone, angles_T in zip(ARM_BONES, angles_TB.T, strict=True)
     }
@@ -195,8 +202,8 @@ def _correlations(clip: Compared) -> Metrics:
     true_gap_T = gap(clip.true_TK3)
     return {
         "lip_gap": {
-            "fit": metrics.correlation(gap(clip.fitted_TK3), true_gap_T),
-            "detector": metrics.correlation(gap(clip.seen_TK2), gap(clip.true_TK2)),
+            "fit": correlation(gap(clip.fitted_TK3), true_gap_T),
+            "detector": correlation(gap(clip.seen_TK2), gap(clip.true_TK2)),
         },
-        "jaw": {"fit": metrics.correlation(clip.fitted_jaw_T, clip.true_jaw_T)},
+        "jaw": {"fit": correlation(clip.fitted_jaw_T, clip.true_jaw_T)},
     }

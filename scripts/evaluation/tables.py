@@ -38,7 +38,8 @@ def write_metrics(folder: Path, title: str, figures: Metrics) -> None:
     for heading, columns, rows in tables(figures):
         page.add(tags.h2(heading.replace("_", " ")), _html_table(columns, rows))
     with atomic_write(folder / "metrics.json") as partial:
-        partial.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        text = json.dumps(_finite(figures), indent=2, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
     with atomic_write(folder / "report.html") as partial:
         partial.write_text(page.render(), encoding="utf-8")
 
@@ -72,12 +73,19 @@ def tables(figures: Metrics, heading: str = "") -> Iterator[TextTable]:
             yield from tables(value, f"{heading}: {key}" if heading else key)
 
 
+def _finite(value: Any) -> Any:
+    """Return nested metrics with None in place of NaN and infinity."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
 def _is_row(value: Any) -> bool:
     return isinstance(value, dict) and not any(isinstance(v, dict) for v in value.values())
 
 
 def _text(value: Any) -> str:
-    if value is None:
+    if _finite(value) is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 

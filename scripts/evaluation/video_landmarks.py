@@ -7,7 +7,8 @@ from speech2video.data.keypoints import MIN_CONFIDENCE, PART_POINTS
 from speech2video.data.preprocessing.detection.mediapipe_keypoints import detect_keypoints
 from speech2video.util.body.skeleton import POINTS, indices
 from speech2video.util.errors import DataError
-from speech2video.util.metrics.points import EYE_CORNERS, LIPS, correlation, lip_opening
+from speech2video.util.metrics.points import EYE_CORNERS, LIPS, lip_opening
+from speech2video.util.metrics.statistics import correlation
 from speech2video.util.timing import FPS
 
 BODY = indices(("left_shoulder", "right_shoulder", "left_elbow", "right_elbow"))

@@ -1,4 +1,4 @@
-"""How sure a figure is: percentile intervals by the bootstrap (Efron & Tibshirani, 1993)."""
+"""Statistics that metrics share: correlation and lag, bootstrap intervals, Fréchet distances."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -8,12 +8,14 @@ from scipy.linalg import eigh
 
 from speech2video.util.errors import DataError
 
-DRAWS = 1000
+MIN_OVERLAP = 25  # frames, one second; a correlation over fewer is not meaningful
+BOOTSTRAP_SAMPLES = 1000
 CONFIDENCE = 0.95
+HALVINGS = 20  # random halvings of the recordings in `halved_distance`
 
 
 class Interval(NamedTuple):
-    """A figure and the bounds it lies in with the confidence asked for."""
+    """A statistic and its confidence interval."""
 
     value: float
     low: float
@@ -23,67 +25,11 @@ class Interval(NamedTuple):
         return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
-def bootstrap_interval(
-    statistic: Callable[..., float],
-    *samples: np.ndarray,
-    block: int = 1,
-    confidence: float = CONFIDENCE,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> Interval:
-    """Return a statistic of samples and its percentile interval.
-
-    Args:
-        statistic: takes as many arrays as there are `samples`; draws for which it is NaN are left
-            out.
-        samples: arrays of one length, drawn together, so that pairs stay pairs: two systems'
-            errors on the same clips give the interval of their difference.
-        block: rows that follow each other are drawn in runs of this many, as frames that hang
-            together must be (Künsch, Annals of Statistics 17, 1989): about a second.
-        confidence: share of the draws inside the bounds.
-        draws: how many.
-        seed: draws them.
-
-    Raises:
-        DataError: no samples, lengths that differ, or blocks longer than the samples.
-    """
-    arrays = [np.asarray(sample) for sample in samples]
-    lengths = {len(array) for array in arrays}
-    if len(lengths) != 1 or not 1 <= block <= max(lengths):
-        raise DataError(
-            f"bootstrap: samples of lengths {sorted(lengths)}, blocks of {block}; "
-            "one length, no shorter than a block, is needed"
-        )
-    count, chance = lengths.pop(), np.random.default_rng(seed)
-    found = np.array(
-        [
-            statistic(*(array[rows] for array in arrays))
-            for rows in (_rows(count, block, chance) for _ in range(draws))
-        ]
-    )
-    found = found[np.isfinite(found)]
-    value = float(statistic(*arrays))
-    if not len(found):
-        return Interval(value, float("nan"), float("nan"))
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(found, (tail, 100 - tail))
-    return Interval(value, float(low), float(high))
-
-
-def _rows(count: int, block: int, chance: np.random.Generator) -> np.ndarray:
-    """Return the row numbers (count,) of one draw: runs of `block` from anywhere."""
-    starts = chance.integers(0, count - block + 1, size=-(-count // block))
-    return (starts[:, None] + np.arange(block)).ravel()[:count]
-
-
-# What every metric asks of its arrays before it computes.
-
-
 def checked(name: str, values: np.ndarray, *, axes: int, frames: int = 1) -> np.ndarray:
-    """Return an array as float64; `name` is what the error calls it.
+    """Return an array as float64; `name` is used in error messages.
 
     Raises:
-        DataError: another number of axes, fewer than `frames` rows, NaN or infinity.
+        DataError: wrong number of axes, fewer than `frames` rows, NaN or infinity.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != axes or len(values) < frames or 0 in values.shape:
@@ -97,7 +43,11 @@ def checked(name: str, values: np.ndarray, *, axes: int, frames: int = 1) -> np.
 def checked_pair(
     predicted: np.ndarray, true: np.ndarray, *, axes: int, frames: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a prediction and its truth as `checked`; raises `DataError` unless alike in shape."""
+    """Return a prediction and its ground truth as `checked`.
+
+    Raises:
+        DataError: as `checked`, or the shapes differ.
+    """
     predicted = checked("predicted", predicted, axes=axes, frames=frames)
     true = checked("true", true, axes=axes, frames=frames)
     if predicted.shape != true.shape:
@@ -107,17 +57,110 @@ def checked_pair(
     return predicted, true
 
 
-# Fréchet distance of two clouds of feature vectors, and what it is at best and at worst.
-#
-# The squared 2-Wasserstein distance of two Gaussians (Dowson & Landau, J. Multivariate Analysis 12,
-# 1982), with an autoencoder's features the Fréchet gesture distance (Yoon et al., SIGGRAPH Asia
-# 2020). It grows as samples get fewer: compare only clouds of one size, beside their own floor.
+def finite_mean(values: np.ndarray) -> float:
+    """Return the mean of the finite values, NaN if there are none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")
 
-SPLITS = 20  # ways to halve the recordings for the floor
+
+def percentile(values: np.ndarray, share: float) -> float:
+    """Return a percentile, 0 to 100, of the finite values, NaN if there are none."""
+    finite = values[np.isfinite(values)]
+    return float(np.percentile(finite, share)) if finite.size else float("nan")
+
+
+def correlation(a_T: np.ndarray, b_T: np.ndarray) -> float:
+    """Return Pearson's correlation over the frames in which both series are finite.
+
+    NaN for fewer than `MIN_OVERLAP` such frames and for a constant series.
+
+    Raises:
+        DataError: the lengths differ.
+    """
+    a_T, b_T = _series(a_T, b_T)
+    finite_T = np.isfinite(a_T) & np.isfinite(b_T)
+    if finite_T.sum() < MIN_OVERLAP or not (np.ptp(a_T[finite_T]) and np.ptp(b_T[finite_T])):
+        return float("nan")
+    return float(np.corrcoef(a_T[finite_T], b_T[finite_T])[0, 1])
+
+
+def lag_correlations(a_T: np.ndarray, b_T: np.ndarray, max_lag: int) -> np.ndarray:
+    """Return the correlations (2 max_lag + 1,) of a[t] and b[t + lag], lags −max_lag to max_lag."""
+    a_T, b_T = _series(a_T, b_T)
+    count = len(a_T)
+    found = []
+    for lag in range(-max_lag, max_lag + 1):
+        begin, end = max(0, -lag), max(0, min(count, count - lag))
+        found.append(correlation(a_T[begin:end], b_T[begin + lag : max(end + lag, 0)]))
+    return np.array(found)
+
+
+def best_lag(correlations_L: np.ndarray) -> tuple[int | None, float]:
+    """Return the lag of the highest of `lag_correlations`, and that correlation.
+
+    A positive lag means that b is late. Of equal correlations the smallest lag wins. (None, NaN)
+    where all are NaN.
+    """
+    if not np.isfinite(correlations_L).any():
+        return None, float("nan")
+    max_lag = len(correlations_L) // 2
+    by_size = sorted(range(-max_lag, max_lag + 1), key=abs)
+    best = by_size[int(np.nanargmax([correlations_L[lag + max_lag] for lag in by_size]))]
+    return best, float(correlations_L[best + max_lag])
+
+
+def bootstrap_interval(
+    statistic: Callable[..., float],
+    *samples: np.ndarray,
+    block: int = 1,
+    confidence: float = CONFIDENCE,
+    draws: int = BOOTSTRAP_SAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Return a statistic and its percentile interval (Efron & Tibshirani, 1993).
+
+    Args:
+        statistic: function of as many arrays as there are `samples`; draws that give NaN are
+            ignored.
+        samples: arrays of one length, resampled together: two systems' errors on the same clips
+            give the interval of their difference.
+        block: number of consecutive rows drawn together, about one second of dependent frames
+            (Künsch, Annals of Statistics 17, 1989).
+        confidence: probability mass inside the interval.
+        draws: number of bootstrap samples.
+        seed: random seed.
+
+    Raises:
+        DataError: no samples, different lengths, or blocks longer than the samples.
+    """
+    arrays = [np.asarray(sample) for sample in samples]
+    lengths = {len(array) for array in arrays}
+    if len(lengths) != 1 or not 1 <= block <= max(lengths):
+        raise DataError(
+            f"bootstrap: samples of lengths {sorted(lengths)}, blocks of {block}; "
+            "one length, no shorter than a block, is needed"
+        )
+    count, random = lengths.pop(), np.random.default_rng(seed)
+    found = []
+    for _ in range(draws):
+        starts = random.integers(0, count - block + 1, size=-(-count // block))
+        rows = (starts[:, None] + np.arange(block)).ravel()[:count]
+        found.append(statistic(*(array[rows] for array in arrays)))
+    found = np.array(found)
+    found = found[np.isfinite(found)]
+    value = float(statistic(*arrays))
+    if not len(found):
+        return Interval(value, float("nan"), float("nan"))
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(found, (tail, 100 - tail))
+    return Interval(value, float(low), float(high))
 
 
 def frechet_distance(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
-    """Return |μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½) of clouds (N, D) and (M, D).
+    """Return |μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½) of features (N, D) and (M, D).
+
+    The squared 2-Wasserstein distance of two Gaussians (Dowson & Landau, J. Multivariate
+    Analysis 12, 1982). It grows as samples get fewer: compare only distances of equal sizes.
 
     Raises:
         DataError: fewer than two vectors, NaN, or vectors of different lengths.
@@ -127,59 +170,57 @@ def frechet_distance(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
     if a_ND.shape[1] != b_MD.shape[1]:
         raise DataError(f"features of {a_ND.shape[1]} and {b_MD.shape[1]} numbers; one is needed")
     shift = a_ND.mean(0) - b_MD.mean(0)
-    covariances = [np.atleast_2d(np.cov(cloud, rowvar=False)) for cloud in (a_ND, b_MD)]
+    covariances = [np.atleast_2d(np.cov(features, rowvar=False)) for features in (a_ND, b_MD)]
     # (Σa Σb)^½ has the eigenvalues of (√Σa Σb √Σa)^½, which is symmetric and so never complex.
-    root = _square_root(covariances[0])
+    values, vectors = eigh(covariances[0])
+    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
     product = np.linalg.eigvalsh(root @ covariances[1] @ root)
     cross = np.sqrt(product.clip(min=0)).sum()
     distance = shift @ shift + sum(np.trace(c) for c in covariances) - 2 * cross
-    return max(0.0, float(distance))  # rounding can take it below
+    return max(0.0, float(distance))  # rounding can take it below zero
 
 
 def halved_distance(
-    a: Sequence[np.ndarray], b: Sequence[np.ndarray], *, splits: int = SPLITS, seed: int = 0
+    a: Sequence[np.ndarray], b: Sequence[np.ndarray], *, halvings: int = HALVINGS, seed: int = 0
 ) -> float:
-    """Return the mean distance of half the recordings of `a` to the other half of `b`.
+    """Return the mean Fréchet distance of half the recordings of `a` to the other half of `b`.
 
-    With `a` the real motion too this is the floor, with `a` noise the ceiling, and all three
-    compare: the clouds are of one size, and no speech is in both.
+    With real motion as `a` it is the distance of real motion to itself, with noise as `a` that of
+    noise; the three are comparable, because sample sizes are equal and no recording is in both.
 
     Args:
         a: features (N, D) of each recording.
         b: features (N, D) of the same recordings, in the same order.
-        splits: how often the recordings are halved; a single one is cut in the middle, its windows
-            in order.
-        seed: draws the halves.
+        halvings: number of random halvings; a single recording is cut in the middle instead.
+        seed: random seed.
 
     Raises:
-        DataError: no recordings, or not the same number.
+        DataError: no recordings, or different numbers of them.
     """
     if not a or len(a) != len(b):
         raise DataError(f"{len(a)} and {len(b)} recordings; the same ones, at least one, needed")
     if len(a) == 1:
         middle = min(len(a[0]), len(b[0])) // 2
         return frechet_distance(a[0][:middle], b[0][middle : 2 * middle])
-    chance = np.random.default_rng(seed)
+    random = np.random.default_rng(seed)
     found = []
-    for _ in range(splits):
-        order = chance.permutation(len(a))
-        here, there = order[: len(a) // 2], order[len(a) // 2 :]
-        clouds = (np.concatenate([a[i] for i in here]), np.concatenate([b[i] for i in there]))
-        found.append(frechet_distance(*clouds))
+    for _ in range(halvings):
+        order = random.permutation(len(a))
+        first, second = order[: len(a) // 2], order[len(a) // 2 :]
+        halves = np.concatenate([a[i] for i in first]), np.concatenate([b[i] for i in second])
+        found.append(frechet_distance(*halves))
     return float(np.mean(found))
 
 
 def noise_like(values_TD: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Return white noise (T, D) with each value's own mean and deviation.
-
-    Right in every number's statistics and without any gesture: its distance is the ceiling of what
-    moves at all. A still pose can be further off.
-    """
+    """Return white noise (T, D) with the mean and standard deviation of each column."""
     values_TD = checked("motion", values_TD, axes=2)
     noise_TD = np.random.default_rng(seed).normal(size=values_TD.shape)
     return values_TD.mean(0) + noise_TD * values_TD.std(0)
 
 
-def _square_root(covariance: np.ndarray) -> np.ndarray:
-    values, vectors = eigh(covariance)
-    return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+def _series(a_T: np.ndarray, b_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a_T, b_T = (np.asarray(values, np.float64) for values in (a_T, b_T))
+    if a_T.ndim != 1 or a_T.shape != b_T.shape:
+        raise DataError(f"series of shapes {a_T.shape} and {b_T.shape}; one length is needed")
+    return a_T, b_T
