@@ -15,10 +15,16 @@ from speech2video.data.pose2video.background import estimate_background
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos, shared_camera
 from speech2video.data.pose2video.dataset import Pose2VideoDataset, collate
 from speech2video.data.splits import split_clips
-from speech2video.models.pose2video import renderer as pose2video
 from speech2video.models.pose2video.model import LossWeights, Pose2VideoModel
 from speech2video.models.pose2video.pretrained import PerceptualLoss, RaftFlowEstimator
-from speech2video.models.pose2video.renderer import ValidationClip
+from speech2video.models.pose2video.renderer import (
+    ValidationClip,
+    build_generator,
+    complete_options,
+    generator_arguments,
+    load_pretrained,
+    to_floats,
+)
 from speech2video.models.trainer import fit, training_session
 from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.body.body_model import Body
@@ -42,14 +48,14 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
     training, held_out = split_clips(
         videos, held_out=options.held_out, seconds=options.held_out_seconds
     )
-    options = pose2video.complete(options, shared_camera(training))
+    options = complete_options(options, shared_camera(training))
     dataset = painted(training, options)
-    generator = pose2video.build(options)
+    generator = build_generator(options)
     if pretrained := options.pretrained_folder():
-        pose2video.begin_with(generator, pretrained)
+        load_pretrained(generator, pretrained)
     if newest_checkpoint(options.folder) is None:  # else it comes with the run's weights
         still_HW3 = torch.from_numpy(estimate_background(training, dataset.store))
-        generator.begin_with(pose2video.to_floats(still_HW3.permute(2, 0, 1)))
+        generator.init_background(to_floats(still_HW3.permute(2, 0, 1)))
     generator.gradient_checkpointing = options.gradient_checkpointing
     weights = LossWeights.of(options.weights)
     model = Pose2VideoModel(
@@ -90,7 +96,7 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
 
 def painted(videos: list[PoseVideo], options: TrainPose2VideoOptions) -> Pose2VideoDataset:
     """Return the data set, pictures and maps changed as the options ask."""
-    warps = pose2video.arguments(options).get("flow", True)
+    warps = generator_arguments(options).get("flow", True)
     return Pose2VideoDataset(
         videos,
         length=options.sequence_length,

@@ -17,7 +17,7 @@ from speech2video.data.synthetic.speaker.motion import animate_speaker
 from speech2video.models.audio2pose import predictor as audio2pose
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.checkpointing import read_tensors
-from speech2video.models.pose2video import renderer as pose2video
+from speech2video.models.pose2video.renderer import load_renderer
 from speech2video.models.speech2face import predictor as speech2face
 from speech2video.models.speech2face.predictor import Speech2FacePredictor
 from speech2video.util.audio.audio_io import load_audio, normalise_loudness
@@ -79,8 +79,8 @@ def test_she_is_painted_whole_where_she_stands(speaker: PosePredictor, body: Bod
     points_TK3 = body.points(pose_TP)
     pelvis_T2 = points_TK3[:, POINT_INDEX["pelvis"], :2]
     assert (pelvis_T2.amax(0) - pelvis_T2.amin(0)).max() < SWAY
-    painter = pose2video.load(SPEAKER / "pose2video")
-    frames = painter.frames(painter.maps(painter.camera.project(points_TK3).numpy()))
+    painter = load_renderer(SPEAKER / "pose2video")
+    frames = painter.render(painter.draw_maps(painter.camera.project(points_TK3).numpy()))
     steps = [np.abs(b.astype(int) - a).mean() for a, b in pairwise(frames)]
     assert max(steps) < STEP
 

@@ -15,7 +15,7 @@ import torch
 
 import train_pose2video
 from speech2video.models.checkpointing import read_tensors
-from speech2video.models.pose2video import renderer as pose2video
+from speech2video.models.pose2video.renderer import load_renderer
 from speech2video.util.body.body_model import Body
 from speech2video.util.checkpoint_folder import newest_checkpoint
 from tests.shared import ROOT, run_here
@@ -123,9 +123,9 @@ def test_a_run_begins_with_another_s_weights_and_its_own_background(
 
 
 def test_what_was_trained_paints(dataset: Path, runs: Path) -> None:
-    painter = pose2video.load(runs / "straight" / "pose2video")
+    painter = load_renderer(runs / "straight" / "pose2video")
     points_TK2 = np.random.default_rng(0).uniform(0, SIZE, (3, 144, 2)).astype(np.float32)
-    frames = list(painter.frames(painter.maps(points_TK2)))
+    frames = list(painter.render(painter.draw_maps(points_TK2)))
     assert [frame.shape for frame in frames] == [(3, SIZE, SIZE)] * 3
     assert (painter.camera.width, painter.camera.height) == (SIZE, SIZE)
     assert np.std(frames[0]) > 5  # what stands still is there from the beginning
@@ -157,9 +157,9 @@ def test_it_trains_otherwise(
 ) -> None:
     arguments = line(dataset, tmp_path, "--name", "other", "--steps", 5, *more)
     assert run_here(monkeypatch, train_pose2video.main, *arguments) == 0
-    painter = pose2video.load(tmp_path / "other" / "pose2video")
+    painter = load_renderer(tmp_path / "other" / "pose2video")
     blank = np.zeros((2, 3, SIZE, SIZE), np.uint8)
-    assert [frame.shape for frame in painter.frames(blank)] == [(3, SIZE, SIZE)] * 2
+    assert [frame.shape for frame in painter.render(blank)] == [(3, SIZE, SIZE)] * 2
 
 
 def test_without_weights_of_raft_it_goes_on_and_says_so(

@@ -9,7 +9,7 @@ from torch import nn
 
 from speech2video.models.audio2pose import predictor as audio2pose
 from speech2video.models.checkpointing import save_weights
-from speech2video.models.pose2video import renderer as pose2video
+from speech2video.models.pose2video.renderer import NETWORK, build_generator, complete_options
 from speech2video.options.pose2video import TrainPose2VideoOptions, Vid2VidOptions
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, WEIGHTS_FILE
 from speech2video.util.rendering.camera import Camera
@@ -29,7 +29,7 @@ def make_speaker(checkpoints: Path) -> Path:
         name=NAME, dataset=Path("none"), width=SIZE, height=SIZE, generator="vid2vid",
         architecture=SMALL,
     )  # fmt: skip
-    options = pose2video.complete(options, Camera.framing(stance, width=SIZE, height=SIZE))
+    options = complete_options(options, Camera.framing(stance, width=SIZE, height=SIZE))
     _save(checkpoints / NAME / "pose2video", options)
     imported = Vid2VidOptions(
         width=8, halvings=2, blocks=2, norm="instance", map_style="vid2vid_authors"
@@ -41,7 +41,7 @@ def make_speaker(checkpoints: Path) -> Path:
 def _save(folder: Path, options: TrainPose2VideoOptions | Vid2VidOptions) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    networks = nn.ModuleDict({pose2video.NETWORK: pose2video.build(options)})
+    networks = nn.ModuleDict({NETWORK: build_generator(options)})
     save_weights(folder / WEIGHTS_FILE, networks)
     options.save(folder / OPTIONS_FILE)
 

@@ -193,7 +193,7 @@ def project_points(poses: Iterable[Tensor], body: Body, camera: Camera) -> Itera
 def draw_maps(points: Iterable[np.ndarray], speaker: Speaker) -> Iterator[np.ndarray]:
     """Yield maps (3, H, W) uint8 of points (144, 2), drawn as the speaker's painter knows them."""
     if speaker.pose2video:
-        return speaker.pose2video.maps(points, size=speaker.size)
+        return speaker.pose2video.draw_maps(points, size=speaker.size)
     return draw_skeleton_maps(points, width=speaker.size[0], height=speaker.size[1])
 
 
@@ -214,7 +214,7 @@ def painted(
         return
     shown: deque[np.ndarray] = deque()  # maps whose frames are not painted yet
     drawn = collect_into(shown, maps) if options.side_by_side else maps
-    for frame in speaker.pose2video.frames(drawn):
+    for frame in speaker.pose2video.render(drawn):
         yield np.concatenate((shown.popleft(), frame), axis=2) if options.side_by_side else frame
 
 

@@ -16,8 +16,11 @@ from speech2video.data.gestures.dictionary import JSON_NAME, MOTIONS_NAME
 from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.models.audio2pose import predictor as audio2pose
 from speech2video.models.audio2pose.predictor import PosePredictor
-from speech2video.models.pose2video import renderer as pose2video
-from speech2video.models.pose2video.renderer import Pose2VideoRenderer
+from speech2video.models.pose2video.renderer import (
+    Pose2VideoRenderer,
+    load_renderer,
+    read_renderer_options,
+)
 from speech2video.options.inference import OFF, InferenceOptions
 from speech2video.options.pose2video import Vid2VidOptions
 from speech2video.util.body.body_model import Body
@@ -155,7 +158,7 @@ def _painter(
             f"{folder.parent}: no {POSE2VIDEO} in it; train one with train_pose2video.py, "
             "or draw the skeleton only with --skeleton"
         )
-    painter = pose2video.load(folder, device=device, dtype=_dtype(folder, options, device))
+    painter = load_renderer(folder, device=device, dtype=_dtype(folder, options, device))
     if options.openpose and painter.map_style != AUTHORS:
         seen = f"maps of the style {painter.map_style}"
         raise DataError(f"{folder}: {seen}; for --openpose {AUTHORS} is needed")
@@ -165,7 +168,7 @@ def _painter(
 def _dtype(folder: Path, options: InferenceOptions, device: torch.device) -> torch.dtype:
     half = options.precision == "bf16"
     if options.precision == "auto":
-        said = pose2video.read_options(resolve_checkpoint(folder) / OPTIONS_FILE)
+        said = read_renderer_options(resolve_checkpoint(folder) / OPTIONS_FILE)
         # vid2vid's own are exact in 32 bits only
         half = not isinstance(said, Vid2VidOptions) and _has_bf16_units(device)
     return torch.bfloat16 if half else torch.float32

@@ -1,7 +1,7 @@
 """Pose to video, for use: maps in, frames out.
 
-painter = load(Path("checkpoints/demo/pose2video"))
-for frame in painter.frames(painter.maps(painter.camera.project(points_TK3).numpy())):
+renderer = load_renderer(Path("checkpoints/demo/pose2video"))
+for frame in renderer.render(renderer.draw_maps(renderer.camera.project(points_TK3).numpy())):
     ...                                                     # (3, H, W) uint8, one at a time
 """
 
@@ -59,7 +59,7 @@ class Pose2VideoRenderer:
     device: torch.device = CPU
     dtype: torch.dtype = torch.float32
 
-    def maps(
+    def draw_maps(
         self, points_TK2: Iterable[np.ndarray], *, size: tuple[int, int] | None = None
     ) -> Iterator[np.ndarray]:
         """Yield the map (3, H, W) uint8 of each frame of points (144, 2) in pixels.
@@ -72,13 +72,13 @@ class Pose2VideoRenderer:
             yield draw_map(points_K2, map_style=self.map_style, width=width, height=height)
 
     @torch.inference_mode()
-    def frames(self, maps: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def render(self, maps: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield a frame (3, H, W) uint8 for each map (3, H, W) uint8, as the maps come.
 
         Raises:
             DataError: a map is not of the generator's size.
         """
-        for frame in self.generator.frames(map(self._tensor, maps)):
+        for frame in self.generator.generate_frames(map(self._tensor, maps)):
             yield to_bytes(frame[0])
 
     def _tensor(self, map_CHW: np.ndarray) -> Tensor:
@@ -97,7 +97,7 @@ def to_bytes(picture: Tensor) -> np.ndarray:
     return levels.to(torch.uint8).cpu().numpy()
 
 
-def build(options: RendererOptions) -> Generator:
+def build_generator(options: RendererOptions) -> Generator:
     """Return an untrained generator of the options' architecture.
 
     Raises:
@@ -107,7 +107,7 @@ def build(options: RendererOptions) -> Generator:
     kind = load_class(GENERATORS, options.generator)
     if isinstance(options, Vid2VidOptions):
         return kind(**options.architecture())
-    known = arguments(options)
+    known = generator_arguments(options)
     try:
         with torch.device("meta"):  # no numbers, hence no time: does it paint such maps at all?
             kind(**known).step(
@@ -119,7 +119,7 @@ def build(options: RendererOptions) -> Generator:
         raise OptionError(f"--architecture {given}: no such network ({error})") from None
 
 
-def arguments(options: TrainPose2VideoOptions) -> dict[str, Any]:
+def generator_arguments(options: TrainPose2VideoOptions) -> dict[str, Any]:
     """Return the generator's constructor's arguments: its defaults, changed by --architecture.
 
     Raises:
@@ -137,9 +137,9 @@ def arguments(options: TrainPose2VideoOptions) -> dict[str, Any]:
     return defaults
 
 
-def complete(options: TrainPose2VideoOptions, camera: Camera) -> TrainPose2VideoOptions:
+def complete_options(options: TrainPose2VideoOptions, camera: Camera) -> TrainPose2VideoOptions:
     """Return the options with all that a checkpoint must say of itself: no default left open."""
-    known = {name: value for name, value in arguments(options).items() if name != "size"}
+    known = {name: value for name, value in generator_arguments(options).items() if name != "size"}
     return dataclasses.replace(
         options,
         architecture=tuple(f"{name}={_text(value)}" for name, value in known.items()),
@@ -147,7 +147,7 @@ def complete(options: TrainPose2VideoOptions, camera: Camera) -> TrainPose2Video
     )
 
 
-def begin_with(generator: nn.Module, folder: Path) -> None:
+def load_pretrained(generator: nn.Module, folder: Path) -> None:
     """Take the weights of another run, or of a shipped checkpoint, to begin with.
 
     Its maps may be of another style: what is drawn otherwise is learned anew. What is behind its
@@ -159,7 +159,7 @@ def begin_with(generator: nn.Module, folder: Path) -> None:
     load_networks(nn.ModuleDict({NETWORK: generator}), folder)
 
 
-def load(
+def load_renderer(
     folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Pose2VideoRenderer:
     """Return the painter of a run's folder or a shipped checkpoint.
@@ -167,13 +167,13 @@ def load(
     Raises:
         DataError: no checkpoint there, broken, of another version or another kind.
     """
-    options = read_options(resolve_checkpoint(folder) / OPTIONS_FILE)
+    options = read_renderer_options(resolve_checkpoint(folder) / OPTIONS_FILE)
     try:
         camera = (
             None if isinstance(options, Vid2VidOptions) else Camera.from_numbers(options.camera)
         )
         with torch.device("meta"):  # wrong options may ask for more than there is of memory
-            generator = build(options)
+            generator = build_generator(options)
     except UserError as error:
         raise DataError(f"{resolve_checkpoint(folder) / OPTIONS_FILE}: {error}") from None
     load_networks(nn.ModuleDict({NETWORK: generator}), folder)
@@ -193,7 +193,7 @@ def load(
     )
 
 
-def read_options(path: Path) -> RendererOptions:
+def read_renderer_options(path: Path) -> RendererOptions:
     """Return what a checkpoint says of itself: trained here, or imported; raises `DataError`."""
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
@@ -261,10 +261,10 @@ class ValidationClip:
         """Paint it."""
         points_TK2 = self.video.points_TK2[: self.frames]
         size = self.video.framing.width, self.video.framing.height
-        maps = np.stack(list(painter.maps(points_TK2, size=size)))
+        maps = np.stack(list(painter.draw_maps(points_TK2, size=size)))
         real = self.store.frames(0, np.arange(self.frames)).transpose(0, 3, 1, 2)
         # frames are smaller while not all scales of a generator have joined
-        fake = np.stack([resize_image(frame, size) for frame in painter.frames(maps)])
+        fake = np.stack([resize_image(frame, size) for frame in painter.render(maps)])
         return Rollout(points_TK2, maps, real, fake)
 
 

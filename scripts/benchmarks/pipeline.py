@@ -20,8 +20,7 @@ from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.models.audio2pose import predictor as audio2pose
 from speech2video.models.pipelines.body_video import make_video
 from speech2video.models.pipelines.speaker import Speaker
-from speech2video.models.pose2video import renderer as pose2video
-from speech2video.models.pose2video.renderer import Pose2VideoRenderer
+from speech2video.models.pose2video.renderer import Pose2VideoRenderer, build_generator
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.options.evaluation import BenchmarkOptions
 from speech2video.options.inference import InferenceOptions
@@ -100,7 +99,7 @@ def _speaker(options: BenchmarkOptions) -> Speaker:
     painting = TrainPose2VideoOptions(
         name="benchmark", dataset=Path("none"), width=options.size, height=options.size
     )
-    generator = pose2video.build(painting).eval().requires_grad_(False)
+    generator = build_generator(painting).eval().requires_grad_(False)
     dtype = DTYPES[options.precision]
     generator = generator.to(dtype).to(memory_format=torch.channels_last)
     painter = Pose2VideoRenderer(generator, painting.map_style, *size, camera, dtype=dtype)
@@ -118,7 +117,7 @@ def write_speech(path: Path, seconds: float) -> None:
 def _alone(painter: Pose2VideoRenderer) -> tuple[float, float]:
     """Return the seconds, and those of the processor, that a frame takes when nothing else is."""
     picture = np.random.default_rng(0).integers(0, 256, (3, painter.height, painter.width))
-    frames = painter.frames(_endless(picture.astype(np.uint8)))
+    frames = painter.render(_endless(picture.astype(np.uint8)))
     next(frames), next(frames)  # the first ones pay for what loads lazily
     start, spent = time.perf_counter(), time.process_time()
     for _ in islice(frames, ALONE):

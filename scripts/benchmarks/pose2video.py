@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.audio2pose import speech_noise
 from benchmarks.machine import peak_memory_mb
 from speech2video.models.audio2pose import predictor as audio2pose
-from speech2video.models.pose2video import renderer as pose2video
 from speech2video.models.pose2video.generators.base import MAPS_PER_STEP, PAST_FRAMES, Generator
 from speech2video.models.pose2video.generators.vid2vid import Vid2VidGenerator
+from speech2video.models.pose2video.renderer import build_generator, load_renderer
 from speech2video.options.evaluation import BenchmarkOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.metrics.image import psnr
@@ -63,7 +63,7 @@ def _fast(size: int) -> Generator:
     options = TrainPose2VideoOptions(
         name="benchmark", dataset=Path("none"), width=size, height=size
     )
-    return pose2video.build(options).eval().to(memory_format=torch.channels_last)
+    return build_generator(options).eval().to(memory_format=torch.channels_last)
 
 
 def _stepper(generator: Generator, size: int) -> Callable[[], Any]:
@@ -105,11 +105,11 @@ def _bf16() -> dict[str, Any]:
     if not (SHIPPED / "pose2video").is_dir():
         return {"bf16_psnr_db": "no trained checkpoint"}
     dtypes = (torch.float32, torch.bfloat16)
-    painters = [pose2video.load(SHIPPED / "pose2video", dtype=dtype) for dtype in dtypes]
+    painters = [load_renderer(SHIPPED / "pose2video", dtype=dtype) for dtype in dtypes]
     mover = audio2pose.load(SHIPPED / "audio2pose")
     poses = mover.predict_from_audio(next(speech_noise(COMPARED / FPS)))
     points_TK2 = painters[0].camera.project(mover.body.points(poses)).numpy()
-    exact, rounded = (np.stack(list(one.frames(one.maps(points_TK2)))) for one in painters)
+    exact, rounded = (np.stack(list(one.render(one.draw_maps(points_TK2)))) for one in painters)
     return {"bf16_psnr_db": float(psnr(rounded, exact).mean())}
 
 

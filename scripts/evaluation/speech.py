@@ -31,7 +31,7 @@ from evaluation.tables import REAL, Metrics
 from evaluation.video_landmarks import found_points
 from speech2video.models.pipelines import speaker
 from speech2video.models.pipelines.speaker import POSE2VIDEO, Speaker
-from speech2video.models.pose2video.renderer import read_options
+from speech2video.models.pose2video.renderer import read_renderer_options
 from speech2video.options.evaluation import EvaluateSpeechOptions
 from speech2video.options.inference import InferenceOptions
 from speech2video.util.audio.audio_io import load_audio
@@ -53,7 +53,7 @@ def evaluate(options: EvaluateSpeechOptions) -> Metrics:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     painter = options.checkpoints / options.name / POSE2VIDEO
-    trained = read_options(resolve_checkpoint(painter) / OPTIONS_FILE)
+    trained = read_renderer_options(resolve_checkpoint(painter) / OPTIONS_FILE)
     dataset = dataset_of(options, trained)
     how = _how(options, dataset)
     loaded = speaker.load(how, torch.device(options.device))

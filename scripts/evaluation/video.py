@@ -27,8 +27,11 @@ from speech2video.models.evaluators.image_metrics import (
     fvd,
     inception_scores,
 )
-from speech2video.models.pose2video import renderer as pose2video
-from speech2video.models.pose2video.renderer import Pose2VideoRenderer
+from speech2video.models.pose2video.renderer import (
+    Pose2VideoRenderer,
+    load_renderer,
+    read_renderer_options,
+)
 from speech2video.options.evaluation import EvaluateVideoOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.body.body_model import Body
@@ -56,7 +59,7 @@ def evaluate(options: EvaluateVideoOptions) -> Metrics:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     folder = options.checkpoints / options.name / TrainPose2VideoOptions.KIND
-    painter = pose2video.load(folder, device=options.device, dtype=DTYPES[options.precision])
+    painter = load_renderer(folder, device=options.device, dtype=DTYPES[options.precision])
     train, test = _videos(options, folder, painter)
     judge = _Judge(options)
     baselines = Baselines(train, FrameCache(train, limit_bytes=CACHE))
@@ -179,7 +182,7 @@ def _videos(
     options: EvaluateVideoOptions, folder: Path, painter: Pose2VideoRenderer
 ) -> tuple[list[PoseVideo], list[PoseVideo]]:
     """Return what the run trained on and what it held out, the latter no longer than asked for."""
-    trained = pose2video.read_options(resolve_checkpoint(folder) / OPTIONS_FILE)
+    trained = read_renderer_options(resolve_checkpoint(folder) / OPTIONS_FILE)
     ours = isinstance(trained, TrainPose2VideoOptions)
     dataset = options.dataset or (trained.dataset if ours else None)
     if dataset is None:
@@ -215,14 +218,14 @@ def _real(video: PoseVideo) -> Iterator[np.ndarray]:
 
 def _rollout(painter: Pose2VideoRenderer, video: PoseVideo) -> Iterator[np.ndarray]:
     size = video.framing.width, video.framing.height
-    return painter.frames(painter.maps(video.points_TK2, size=size))
+    return painter.render(painter.draw_maps(video.points_TK2, size=size))
 
 
 def _side_by_side(
     painter: Pose2VideoRenderer, video: PoseVideo, frames: Frames
 ) -> Iterator[np.ndarray]:
     """Yield map, painted and real frame beside each other."""
-    maps = painter.maps(video.points_TK2, size=(video.framing.width, video.framing.height))
+    maps = painter.draw_maps(video.points_TK2, size=(video.framing.width, video.framing.height))
     for three in zip(maps, frames[MODEL], frames[REAL], strict=True):
         yield np.concatenate(three, axis=2)
 

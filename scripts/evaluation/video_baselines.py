@@ -151,7 +151,7 @@ def _painted(
     """Yield (number of the clip's frame, painted frame), one at a time."""
     size = video.framing.width, video.framing.height
     points = (video.points_TK2[number] for number in back_and_forth(count, len(video)))
-    painted = painter.frames(painter.maps(points, size=size))
+    painted = painter.render(painter.draw_maps(points, size=size))
     yield from zip(back_and_forth(count, len(video)), painted, strict=True)
 
 

@@ -20,7 +20,7 @@ from speech2video.data.motion_io import write_motion
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos
 from speech2video.data.pose2video.frame_cache import FrameCache
 from speech2video.models.checkpointing import save_weights
-from speech2video.models.pose2video import renderer as pose2video
+from speech2video.models.pose2video.renderer import NETWORK, build_generator, complete_options
 from speech2video.options.pose2video import TrainPose2VideoOptions, Vid2VidOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
@@ -70,7 +70,7 @@ def here(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
         width=4, halvings=2, blocks=1, norm="instance", map_style="speech2video"
     )
     options.save(run / OPTIONS_FILE)
-    save_weights(run / WEIGHTS_FILE, nn.ModuleDict({pose2video.NETWORK: pose2video.build(options)}))
+    save_weights(run / WEIGHTS_FILE, nn.ModuleDict({NETWORK: build_generator(options)}))
     return folder
 
 
@@ -79,11 +79,11 @@ def write_own_run(here: Path) -> None:
     options = TrainPose2VideoOptions(
         name="own", dataset=here / "data", width=SIZE, height=SIZE, held_out=("001",)
     )
-    options = pose2video.complete(options, CAMERA)
+    options = complete_options(options, CAMERA)
     run = here / "runs" / "own" / "pose2video"
     run.mkdir(parents=True)
     options.save(run / OPTIONS_FILE)
-    save_weights(run / WEIGHTS_FILE, nn.ModuleDict({pose2video.NETWORK: pose2video.build(options)}))
+    save_weights(run / WEIGHTS_FILE, nn.ModuleDict({NETWORK: build_generator(options)}))
 
 
 def judged(here: Path, output: Path, monkeypatch: pytest.MonkeyPatch, *more: object) -> Any:
@@ -148,10 +148,10 @@ class Perfect:
     generator = None
     shown: list[np.ndarray]
 
-    def maps(self, points_TK2: Iterable[np.ndarray], *, size: tuple[int, int]) -> Iterator:
+    def draw_maps(self, points_TK2: Iterable[np.ndarray], *, size: tuple[int, int]) -> Iterator:
         return (np.zeros((3, *size), np.uint8) for _ in points_TK2)
 
-    def frames(self, maps: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def render(self, maps: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         period = 2 * (len(self.shown) - 1)
         for t, _ in enumerate(maps):
             yield self.shown[min(t % period, period - t % period)]

@@ -53,7 +53,7 @@ def test_the_result_is_a_checkpoint_that_gives_the_same_frames(
     for norm in generator.modules():
         if hasattr(norm, "stored"):
             norm.stored = statistics == "stored"
-    same = zip(network.frames(maps), generator.frames(maps), strict=True)
+    same = zip(network.generate_frames(maps), generator.generate_frames(maps), strict=True)
     assert all(torch.equal(frame, theirs) for frame, theirs in same)
 
 

@@ -66,7 +66,7 @@ class Generator(nn.Module, abc.ABC):
     def use_scales(self, count: int) -> None:
         """Paint with so many of the scales, at most all, coarsest first, to begin training with."""
 
-    def begin_with(self, still: Tensor) -> None:
+    def init_background(self, still: Tensor) -> None:
         """Take (3, H, W), what stands still behind the person, before training begins."""
 
     @abc.abstractmethod
@@ -109,7 +109,9 @@ class Generator(nn.Module, abc.ABC):
         return append_frame(past, step.frame)
 
     @torch.no_grad()
-    def frames(self, maps: Iterable[Tensor], *, before: Sequence[Tensor] = ()) -> Iterator[Tensor]:
+    def generate_frames(
+        self, maps: Iterable[Tensor], *, before: Sequence[Tensor] = ()
+    ) -> Iterator[Tensor]:
         """Yield a frame (N, 3, H, W) for each map (N, C, H, W), as the maps come.
 
         Args:

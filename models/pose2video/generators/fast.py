@@ -106,7 +106,7 @@ class FastGenerator(Generator):
         return super().defaults(size=size) | {"channels": channels, "blocks": blocks}
 
     @torch.no_grad()
-    def begin_with(self, still: Tensor) -> None:
+    def init_background(self, still: Tensor) -> None:
         """Take (3, H, W) as background."""
         self.background.copy_(still)
 

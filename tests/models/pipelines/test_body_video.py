@@ -61,8 +61,8 @@ def test_the_stream_gives_what_the_steps_give(
     plain_TP, pose_TP = pose_TP, person.gestures.insert(pose_TP, WORDS, seed=3)
     assert (pose_TP != plain_TP).any()
     points_TK2 = person.pose2video.camera.project(person.body.points(pose_TP)).numpy()
-    maps = person.pose2video.maps(points_TK2)
-    whole = np.stack(list(person.pose2video.frames(maps))).astype(int)
+    maps = person.pose2video.draw_maps(points_TK2)
+    whole = np.stack(list(person.pose2video.render(maps))).astype(int)
     assert np.abs(np.stack(written) - whole).max() <= 2
 
 

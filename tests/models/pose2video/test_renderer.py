@@ -9,10 +9,18 @@ import torch
 from torch import nn
 
 from speech2video.models.checkpointing import save_weights
-from speech2video.models.pose2video import renderer as pose2video
 from speech2video.models.pose2video.generators.fast import FastGenerator
 from speech2video.models.pose2video.generators.vid2vid import Vid2VidGenerator
-from speech2video.models.pose2video.renderer import NETWORK, Pose2VideoRenderer, to_bytes, to_floats
+from speech2video.models.pose2video.renderer import (
+    NETWORK,
+    Pose2VideoRenderer,
+    build_generator,
+    complete_options,
+    generator_arguments,
+    load_renderer,
+    to_bytes,
+    to_floats,
+)
 from speech2video.models.pose2video.vid2vid_import import load_vid2vid, vid2vid_tensors
 from speech2video.options.pose2video import (
     TrainPose2VideoOptions,
@@ -56,19 +64,19 @@ def drawn(generator: nn.Module) -> nn.Module:
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """A checkpoint as one ships."""
-    said = pose2video.complete(options(), CAMERA)
-    return save(tmp_path / "pose2video", said, drawn(pose2video.build(said)))
+    said = complete_options(options(), CAMERA)
+    return save(tmp_path / "pose2video", said, drawn(build_generator(said)))
 
 
 def test_what_was_trained_comes_back(saved: Path) -> None:
-    painter = pose2video.load(saved)
+    painter = load_renderer(saved)
     assert (painter.width, painter.height, painter.map_style) == (WIDTH, HEIGHT, "filled_mouth")
     assert painter.camera == CAMERA
     assert not painter.generator.training
     assert not any(weight.requires_grad for weight in painter.generator.parameters())
-    plain = Pose2VideoRenderer(drawn(pose2video.build(options())), "speech2video")
-    frames = list(painter.frames(maps(4)))
-    for frame, wanted in zip(frames, plain.frames(maps(4)), strict=True):
+    plain = Pose2VideoRenderer(drawn(build_generator(options())), "speech2video")
+    frames = list(painter.render(maps(4)))
+    for frame, wanted in zip(frames, plain.render(maps(4)), strict=True):
         assert frame.dtype == np.uint8 and frame.shape == (3, HEIGHT, WIDTH)
         assert np.abs(frame.astype(int) - wanted).max() <= 1  # channels-last sums otherwise
     assert len(frames) == 4 and np.ptp(frames[0]) > 0
@@ -76,14 +84,14 @@ def test_what_was_trained_comes_back(saved: Path) -> None:
 
 def test_frames_come_as_their_maps_do(saved: Path) -> None:
     read = []
-    stream = pose2video.load(saved).frames(read.append(1) or one for one in maps(5))
+    stream = load_renderer(saved).render(read.append(1) or one for one in maps(5))
     next(stream), next(stream)
     assert len(read) == 2
 
 
 def test_16_bits_paint_nearly_the_same(saved: Path) -> None:
     exact, rounded = (
-        np.stack(list(pose2video.load(saved, dtype=dtype).frames(maps(3)))).astype(float)
+        np.stack(list(load_renderer(saved, dtype=dtype).render(maps(3)))).astype(float)
         for dtype in (torch.float32, torch.bfloat16)
     )
     assert np.abs(exact - rounded).mean() < 3
@@ -91,9 +99,9 @@ def test_16_bits_paint_nearly_the_same(saved: Path) -> None:
 
 def test_maps_are_drawn_at_its_size(saved: Path) -> None:
     points_TK2 = np.random.default_rng(0).uniform(0, HEIGHT, (2, 144, 2)).astype(np.float32)
-    shapes = {one.shape for one in pose2video.load(saved).maps(points_TK2)}
+    shapes = {one.shape for one in load_renderer(saved).draw_maps(points_TK2)}
     assert shapes == {(3, HEIGHT, WIDTH)}
-    other = pose2video.load(saved).maps(points_TK2, size=(20, 10))
+    other = load_renderer(saved).draw_maps(points_TK2, size=(20, 10))
     assert next(other).shape == (3, 10, 20)
 
 
@@ -105,16 +113,16 @@ def test_bytes_go_there_and_back() -> None:
 
 
 def test_a_complete_checkpoint_leaves_nothing_open(tmp_path: Path) -> None:
-    said = pose2video.complete(options(architecture=("flow=False",)), CAMERA)
+    said = complete_options(options(architecture=("flow=False",)), CAMERA)
     assert {pair.partition("=")[0] for pair in said.architecture} == {
         *("map_channels", "channels", "blocks", "flow", "norm")
     }
-    assert pose2video.complete(said, CAMERA) == said
+    assert complete_options(said, CAMERA) == said
     said.save(tmp_path / "o.json")
     assert TrainPose2VideoOptions.load(tmp_path / "o.json") == said
-    assert pose2video.arguments(said) == pose2video.arguments(options(architecture=("flow=false",)))
+    assert generator_arguments(said) == generator_arguments(options(architecture=("flow=false",)))
     other = Camera.framing(torch.rand(1, 144, 3), width=WIDTH, height=HEIGHT)
-    assert pose2video.complete(said, other).camera == CAMERA.numbers()  # a run goes on with its own
+    assert complete_options(said, other).camera == CAMERA.numbers()  # a run goes on with its own
 
 
 def test_a_shipped_checkpoint_tells_nothing_of_the_machine() -> None:
@@ -131,7 +139,7 @@ def test_every_generator_can_be_chosen(generator: str, kind: type) -> None:
         "fast": ("channels=8,16", "blocks=0,2", "flow=true"),
         "vid2vid": ("width=8", "halvings=1", "blocks=2", "norm=instance", "scales=2"),
     }
-    built = pose2video.build(options(generator=generator, architecture=of[generator]))
+    built = build_generator(options(generator=generator, architecture=of[generator]))
     assert isinstance(built, kind)
 
 
@@ -155,7 +163,7 @@ def test_every_generator_can_be_chosen(generator: str, kind: type) -> None:
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 def test_an_architecture_that_cannot_be_is_named(generator: str, pairs: tuple, said: str) -> None:
     with pytest.raises(OptionError, match=said):
-        pose2video.build(options(generator=generator, architecture=pairs))
+        build_generator(options(generator=generator, architecture=pairs))
 
 
 @pytest.mark.parametrize(
@@ -169,12 +177,12 @@ def test_an_architecture_that_cannot_be_is_named(generator: str, pairs: tuple, s
 )
 def test_a_size_that_cannot_be_painted_is_named(changes: dict, said: str) -> None:
     with pytest.raises(DataError, match=said):
-        pose2video.build(options(**changes))
+        build_generator(options(**changes))
 
 
 def test_a_map_of_another_size_is_named(saved: Path) -> None:
     with pytest.raises(DataError, match="maps of 32x48 pixels, 9 channels; 48x32, 9 are needed"):
-        list(pose2video.load(saved).frames(maps(1, width=HEIGHT, height=WIDTH)))
+        list(load_renderer(saved).render(maps(1, width=HEIGHT, height=WIDTH)))
 
 
 def spoil_weights(folder: Path, how: str) -> None:
@@ -193,7 +201,7 @@ def spoil_weights(folder: Path, how: str) -> None:
 def test_weights_that_are_no_good_are_one_line(saved: Path, how: str) -> None:
     spoil_weights(saved, how)
     with pytest.raises(DataError) as caught:
-        pose2video.load(saved)
+        load_renderer(saved)
     assert str(saved) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -218,7 +226,7 @@ def test_options_that_are_no_good_are_one_line(saved: Path, changes: dict, said:
     path = saved / OPTIONS_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(DataError, match=said) as caught:
-        pose2video.load(saved)
+        load_renderer(saved)
     assert str(saved) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -229,13 +237,13 @@ def test_options_that_are_none_are_one_line(saved: Path, text: str | None) -> No
     if text is not None:
         path.write_text(text)
     with pytest.raises(DataError, match=OPTIONS_FILE) as caught:
-        pose2video.load(saved)
+        load_renderer(saved)
     assert "\n" not in str(caught.value)
 
 
 def test_without_a_checkpoint_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no checkpoint in it"):
-        pose2video.load(tmp_path)
+        load_renderer(tmp_path)
 
 
 @pytest.mark.parametrize("scales", [1, 2])
@@ -251,12 +259,12 @@ def test_an_imported_checkpoint_gives_the_same_frames(tmp_path: Path, scales: in
         torch.save(vid2vid_tensors(scale, finer=number > 0), theirs / f"latest_net_G{number}.pth")
     generator = load_vid2vid(theirs, said)
 
-    painter = pose2video.load(save(tmp_path / "pose2video", said, generator))
+    painter = load_renderer(save(tmp_path / "pose2video", said, generator))
     assert painter.camera is None and (painter.width, painter.height) == (0, 0)
     assert painter.map_style == "vid2vid_authors"
     given = maps(4)
     floats = (torch.from_numpy(one)[None].float() / 127.5 - 1 for one in given)
-    for frame, wanted in zip(painter.frames(given), generator.frames(floats), strict=True):
+    for frame, wanted in zip(painter.render(given), generator.generate_frames(floats), strict=True):
         assert np.array_equal(frame, to_bytes(wanted[0]))
 
 
@@ -265,4 +273,4 @@ def test_an_imported_checkpoint_of_another_architecture_is_named(tmp_path: Path)
     folder = save(tmp_path / "pose2video", said, Vid2VidGenerator(**said.architecture()))
     Vid2VidOptions(width=1024, halvings=8).save(folder / OPTIONS_FILE)  # terabytes
     with pytest.raises(DataError, match="weights of another network"):
-        pose2video.load(folder)
+        load_renderer(folder)

@@ -28,7 +28,7 @@ SMALL = {"ngf": 8, "n_downsample_G": 2, "n_blocks": 3, "n_blocks_local": 2, "no_
 def test_frames_are_those_of_vid2vid(expected: Path) -> None:
     generator, maps, frames = as_vid2vid_ran(expected, "stored", "frames_eval")
     first, *rest = maps.unsqueeze(1).split([2, *[1] * (len(maps) - 2)])
-    painted = torch.cat(list(generator.frames((m[0] for m in rest), before=list(first))))
+    painted = torch.cat(list(generator.generate_frames((m[0] for m in rest), before=list(first))))
     torch.testing.assert_close(painted, frames, atol=TOLERANCE, rtol=0)
 
 

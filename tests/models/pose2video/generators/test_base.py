@@ -27,28 +27,30 @@ def test_a_stream_is_repeated_steps_on_its_own_past() -> None:
         before = [torch.zeros(2, 3, 4, 5)] * 2 + painted
         past = torch.cat(before[-2:], 1) if painted else None
         painted.append(generator.step(torch.cat(given[i - 2 : i + 1], 1), past).frame)
-    streamed = list(generator.frames(given[2:], before=given[:2]))
+    streamed = list(generator.generate_frames(given[2:], before=given[:2]))
     assert torch.equal(torch.stack(streamed), torch.stack(painted))
 
 
 def test_the_first_map_stands_for_its_own_past() -> None:
     generator, given = Toy(), maps(3)
-    padded = generator.frames(given, before=[given[0], given[0]])
-    assert torch.equal(torch.stack(list(generator.frames(given))), torch.stack(list(padded)))
+    padded = generator.generate_frames(given, before=[given[0], given[0]])
+    assert torch.equal(
+        torch.stack(list(generator.generate_frames(given))), torch.stack(list(padded))
+    )
 
 
 def test_a_stream_reads_no_further_than_it_paints() -> None:
     read = []
-    stream = Toy().frames(read.append(i) or m for i, m in enumerate(maps(5)))
+    stream = Toy().generate_frames(read.append(i) or m for i, m in enumerate(maps(5)))
     next(stream)
     next(stream)
     assert read == [0, 1]
-    assert list(Toy().frames([])) == []
+    assert list(Toy().generate_frames([])) == []
 
 
 def test_a_stream_keeps_no_gradients() -> None:
     given = [m.requires_grad_() for m in maps(2)]
-    assert not any(frame.requires_grad for frame in Toy().frames(given))
+    assert not any(frame.requires_grad for frame in Toy().generate_frames(given))
     assert torch.is_grad_enabled()
 
 

@@ -59,7 +59,7 @@ def test_what_is_wrong_in_the_past_fades(apart: float) -> None:
 def test_a_stream_is_a_rollout() -> None:
     generator, maps = build(), pictures(2, 7, 3)
     rollout = [step.frame for step in generator(maps)]
-    streamed = list(generator.frames(maps[:, 2:].unbind(1), before=maps[:, :2].unbind(1)))
+    streamed = list(generator.generate_frames(maps[:, 2:].unbind(1), before=maps[:, :2].unbind(1)))
     assert torch.equal(torch.stack(streamed), torch.stack(rollout))
     assert len(streamed) == 5 and streamed[0].shape == (2, 3, *SIZE)
 
@@ -90,7 +90,7 @@ def test_no_gradient_goes_into_the_frames_before() -> None:
 @torch.no_grad()
 def test_where_nobody_is_it_paints_what_stands_still() -> None:
     generator, still = empty(), pictures(3)
-    generator.begin_with(still)
+    generator.init_background(still)
     torch.testing.assert_close(generator.step(pictures(1, 9)).frame[0], still)
 
 
@@ -102,7 +102,7 @@ def test_what_stands_still_is_moved_as_pictures_are(
 ) -> None:
     generator = empty()
     still_HW3 = pictures(3).permute(1, 2, 0).add(1).mul(127.5).byte().numpy()
-    generator.begin_with(torch.from_numpy(still_HW3).permute(2, 0, 1).float() / 127.5 - 1)
+    generator.init_background(torch.from_numpy(still_HW3).permute(2, 0, 1).float() / 127.5 - 1)
     change = ImageTransform(WIDTH, HEIGHT, box=(right, down, WIDTH, HEIGHT))
     moved = torch.from_numpy(change.image(still_HW3).copy()).permute(2, 0, 1) / 127.5 - 1
     view = torch.from_numpy(change.view())[None]
@@ -129,7 +129,7 @@ def test_16_bits_lose_little() -> None:
         if weight.ndim == 4 and not weight.any():  # what begins as nothing, but would not end so
             weight.normal_(0, 0.02 if name.startswith("to_rgb") else 0.03)
     calm = F.avg_pool2d(pictures(3, size=(136, 136)), 9, stride=1)
-    generator.begin_with(calm / calm.abs().max())
+    generator.init_background(calm / calm.abs().max())
     maps = (pictures(1, 7, 3, size=size) > 0.9).float() * 2 - 1
     exact = torch.stack([step.frame for step in generator(maps)]).clamp(-1, 1)
     generator.bfloat16()

@@ -45,7 +45,7 @@ def pictures(*shape: int, seed: int = 1) -> Tensor:
 @each_kind
 def test_a_stream_is_repeated_steps(kind: dict) -> None:
     generator, maps = build(**kind), list(pictures(5, 1, 2, 32, 48))
-    streamed = list(generator.frames(maps[2:], before=maps[:2]))
+    streamed = list(generator.generate_frames(maps[2:], before=maps[:2]))
     past = None
     with torch.no_grad():
         for i, frame in enumerate(streamed):
