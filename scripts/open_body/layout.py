@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 
 import numpy as np
+from open_body import rig
+from open_body.assemble import vertex_normals
+from open_body.blendshapes import EXPRESSION_ACTIONS, NUM_SHAPES, BodyDraft
+from open_body.landmarks import FaceLandmarks
+from open_body.source import order_vertices
 from smplx.vertex_ids import vertex_ids
 
-from open_body import details, face, hands, mesh
-from open_body.body import SHAPES, OpenBody
-from open_body.marks import FaceMarks
 from speech2video.util.body.skeleton import JOINTS, PARENTS
 
 LEAST_WEIGHT = 0.004  # smaller skinning weights are noise that costs bytes
@@ -18,10 +20,10 @@ FINGER_TIP_NAMES = ("thumb", "index", "middle", "ring", "pinky")
 SHAPE_NAMES = tuple(f"body_{i}" for i in range(1, 7)) + tuple(f"face_{i}" for i in range(1, 5))
 
 
-def arrays(body: OpenBody, marks: FaceMarks) -> dict[str, np.ndarray]:
-    """Return the file's arrays by name: SMPL-X's own, and a few that `smplx` does not look at."""
+def arrays(body: BodyDraft, marks: FaceLandmarks) -> dict[str, np.ndarray]:
+    """Return the file's arrays by name: SMPL-X's own, and a few that `smplx` ignores."""
     count = len(body.parts_N) + len(JOINTS)
-    order = mesh.order_vertices(count, skin_points(body))
+    order = order_vertices(count, skin_points(body))
     place = np.argsort(order)  # old index -> new index
     return (
         _moving(body, order)
@@ -38,13 +40,13 @@ def arrays(body: OpenBody, marks: FaceMarks) -> dict[str, np.ndarray]:
 
 
 def save(path: Path, content: dict[str, np.ndarray]) -> None:
-    """Write the file beside and then rename it, so that a reader never sees half of it."""
+    """Write an npz file under another name, then rename it: a reader never finds half a file."""
     unfinished = path.with_name(path.stem + ".unfinished.npz")
-    np.savez_compressed(unfinished, **content)
+    np.savez_compressed(unfinished, **content)  # pyright: ignore[reportArgumentType]
     os.replace(unfinished, path)
 
 
-def _moving(body: OpenBody, order: np.ndarray) -> dict[str, np.ndarray]:
+def _moving(body: BodyDraft, order: np.ndarray) -> dict[str, np.ndarray]:
     field = np.concatenate([body.field_N3C, body.joints_J3C])[order]
     weights = np.concatenate([body.weights_NJ, np.eye(len(JOINTS))])[order]
     weights = np.where(weights < LEAST_WEIGHT, 0, weights)
@@ -74,20 +76,20 @@ def _joints(rows_J: np.ndarray, count: int) -> dict[str, np.ndarray]:
     }
 
 
-def _hands(body: OpenBody) -> dict[str, np.ndarray]:
-    synergies = hands.left_synergies(thumb_axis(body))
-    left = hands.orthonormal(np.stack(list(synergies.values())))
-    mean = hands.relaxed_left()
+def _hands(body: BodyDraft) -> dict[str, np.ndarray]:
+    synergies = rig.left_synergies(thumb_axis(body))
+    left = rig.orthonormal(np.stack(list(synergies.values())))
+    mean = rig.relaxed_left_hand()
     return {
         "hands_componentsl": left,
-        "hands_componentsr": left * hands.MIRROR,
+        "hands_componentsr": left * rig.HAND_MIRROR,
         "hands_meanl": mean,
-        "hands_meanr": mean * hands.MIRROR,
+        "hands_meanr": mean * rig.HAND_MIRROR,
         "hand_component_names": np.array(list(synergies)),
     }
 
 
-def _marks(marks: FaceMarks) -> dict[str, np.ndarray]:
+def _marks(marks: FaceLandmarks) -> dict[str, np.ndarray]:
     surface, inner = marks.surface, marks.ibug_68[17:]
     result = {}
     for name, samples in (
@@ -100,13 +102,13 @@ def _marks(marks: FaceMarks) -> dict[str, np.ndarray]:
     return result
 
 
-def _ours(body: OpenBody, order: np.ndarray) -> dict[str, np.ndarray]:
+def _ours(body: BodyDraft, order: np.ndarray) -> dict[str, np.ndarray]:
     joints = np.full(len(JOINTS), len(body.part_names))
     regions = np.stack([np.append(inside, 0 * joints) for inside in body.regions.values()])
     return {
         "body_name": np.array("open"),
-        "shape_names": np.array(SHAPE_NAMES[:SHAPES]),
-        "expression_names": np.array(list(face.EXPRESSIONS)),
+        "shape_names": np.array(SHAPE_NAMES[:NUM_SHAPES]),
+        "expression_names": np.array(list(EXPRESSION_ACTIONS)),
         "part_names": np.array([*body.part_names, "joints"]),
         "vertex_parts": np.append(body.parts_N, joints)[order].astype(np.uint8),
         "region_names": np.array(list(body.regions)),
@@ -114,10 +116,10 @@ def _ours(body: OpenBody, order: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def thumb_axis(body: OpenBody) -> np.ndarray:
+def thumb_axis(body: BodyDraft) -> np.ndarray:
     """Return the axis about which the left thumb bends: across it, in the plane of its nail."""
     template, nails = body.template_N3, body.regions["nails"] > 0.5
-    normals = details.vertex_normals(template, body.part_faces("skin"))
+    normals = vertex_normals(template, body.part_faces("skin"))
     thumb = body.weights_NJ[:, JOINTS.index("left_thumb3")] > 0.5
     joints = body.joints_J3C[..., 0]
     along = joints[JOINTS.index("left_thumb3")] - joints[JOINTS.index("left_thumb2")]
@@ -125,7 +127,7 @@ def thumb_axis(body: OpenBody) -> np.ndarray:
     return axis / np.linalg.norm(axis)
 
 
-def skin_points(body: OpenBody) -> dict[str, int]:
+def skin_points(body: BodyDraft) -> dict[str, int]:
     """Return the vertex for each of smplx's 21 skin points, by smplx's names for them."""
     points, skin = body.template_N3, body.part("skin")
     owner = body.weights_NJ.argmax(1)
