@@ -1,31 +1,113 @@
-"""One recording on disk: what every clip folder holds, and under which names.
-
-A clip's folder appears whole or not at all: it is made beside, and renamed when complete.
-"""
+"""Clips on disk: the folder of one recording, the names of its files, and what describes it."""
 
 import json
-from collections.abc import Collection, Sequence
+import os
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from speech2video.util.errors import DataError
+from speech2video.util.files import atomic_write, read_json, typed_fields
 
 MAX_NAMES = 8  # clips, in a message
+
+Info = TypeVar("Info")
+AnyClip = TypeVar("AnyClip", bound="ClipFolder[Any]")
+
+
+@dataclass(frozen=True)
+class ClipFolder(Generic[Info]):
+    """Base of clips: a folder that appears complete or not at all.
+
+    Subclasses set `INFO_TYPE`, the dataclass that describes a clip, `INFO_FILE`, the json file it
+    is kept in, and for messages `KIND` and `MADE_BY`.
+    """
+
+    INFO_TYPE: ClassVar[type[Any]]
+    INFO_FILE: ClassVar[str]
+    KIND: ClassVar[str]
+    MADE_BY: ClassVar[str]
+
+    folder: Path
+
+    @property
+    def json(self) -> Path:
+        """The description of the clip, written last."""
+        return self.folder / self.INFO_FILE
+
+    @property
+    def video(self) -> Path:
+        """Frames at 25 fps, H.264."""
+        return self.folder / "video.mp4"
+
+    @property
+    def audio(self) -> Path:
+        """Audio: 16 kHz mono PCM, 640 samples a frame."""
+        return self.folder / "audio.wav"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the clip exists."""
+        return self.json.is_file()
+
+    def info(self) -> Info:
+        """Return the clip's description; raises `DataError` if it is missing or broken."""
+        values = read_json(self.json, what=f"the folder of a {self.KIND}")
+        return self.INFO_TYPE(**typed_fields(values, self.INFO_TYPE, where=str(self.json)))
+
+    def write_info(self, info: Info) -> None:
+        """Write the clip's description."""
+        text = json.dumps(asdict(cast(Any, info)), indent=2, ensure_ascii=False) + "\n"
+        with atomic_write(self.json) as partial:
+            partial.write_text(text, encoding="utf-8")
+
+    @classmethod
+    @contextmanager
+    def create(cls: type[AnyClip], folder: Path) -> Iterator[AnyClip]:
+        """Give a temporary clip to fill, renamed to `folder` on success and deleted on failure.
+
+        Raises:
+            DataError: the folder holds something else, or files cannot be written.
+        """
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise DataError(f"{folder}: in the way; it is no {cls.KIND}, and not empty")
+        partial = cls(folder.with_name(f".{folder.name}.partial"))
+        shutil.rmtree(partial.folder, ignore_errors=True)  # left by a killed run
+        try:
+            partial.folder.mkdir(parents=True)
+            yield partial
+            os.replace(partial.folder, folder)
+        except OSError as error:  # a full disk, most likely
+            raise DataError(f"{error.filename or folder}: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(partial.folder, ignore_errors=True)
+
+    @classmethod
+    def find_all(cls: type[AnyClip], dataset: Path) -> list[AnyClip]:
+        """Return a dataset's clips in name order; raises `DataError` where there are none."""
+        found = [cls(path.parent) for path in sorted(dataset.glob(f"*/{cls.INFO_FILE}"))]
+        found = [clip for clip in found if not clip.folder.name.startswith(".")]
+        if not found:
+            raise DataError(f"{dataset}: no {cls.KIND}s in it; {cls.MADE_BY} makes them")
+        return found
 
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What clip.json says.
+    """Content of clip.json.
 
     Attributes:
         source: file name of the recording.
-        frames: how many, at 25 a second; the sound has 640 samples for each.
-        width, height: of the picture, pixels.
+        frames: their number, at 25 fps; the audio has 640 samples for each.
+        width, height: of the frames, pixels.
         keypoints: the detector ("mediapipe", "openpose"), or "" where there are none.
-        body: the body the pose is for ("open", "smplx").
-        people: how many were steadily in the picture, 0 where nobody counted.
-        words: where the words are from ("given", "aligned", "recognised"), "" where there are none.
-        notes: what a person should know: damage, several people, sound cut or padded.
+        body: the body model of the pose ("open", "smplx").
+        people: number of people steadily visible, 0 where they were not counted.
+        words: source of the words ("given", "aligned", "recognised"), "" where there are none.
+        notes: remarks for the user: damage, several people, audio cut or padded.
     """
 
     source: str
@@ -40,66 +122,42 @@ class ClipInfo:
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A clip's folder. Each property is where the clip keeps that part, there or not."""
+class Clip(ClipFolder[ClipInfo]):
+    """A clip of a person's body. Each property is the path of one part, present or not."""
 
-    folder: Path
-
-    @property
-    def json(self) -> Path:
-        """What the clip is: `ClipInfo`."""
-        return self.folder / "clip.json"
-
-    @property
-    def video(self) -> Path:
-        """The picture at 25 frames a second, H.264."""
-        return self.folder / "video.mp4"
-
-    @property
-    def audio(self) -> Path:
-        """The sound: 16 kHz mono PCM, 640 samples a frame."""
-        return self.folder / "audio.wav"
+    INFO_TYPE = ClipInfo
+    INFO_FILE = "clip.json"
+    KIND = "clip"
+    MADE_BY = "scripts/preprocess.py"
 
     @property
     def keypoints(self) -> Path:
-        """Observed points, as `data.keypoints` writes them."""
+        """Detected points, as `data.keypoints` writes them."""
         return self.folder / "keypoints.npz"
 
     @property
     def pose(self) -> Path:
-        """SMPL-X motion and the camera, as `data.motion_file` writes it."""
+        """SMPL-X motion and the camera, as `data.motion_io` writes it."""
         return self.folder / "pose.npz"
 
     @property
+    def projection(self) -> Path:
+        """Fitted points in the image, as the detector should see them; absent if not fitted."""
+        return self.folder / "projected.npz"
+
+    @property
     def words(self) -> Path:
-        """Words with their times, csv; absent where they are not known."""
+        """Words with their times, csv; absent where they are unknown."""
         return self.folder / "words.csv"
-
-    def info(self) -> ClipInfo:
-        """Return what clip.json says; raises `DataError` if it is missing or broken."""
-        try:
-            values = json.loads(self.json.read_text())
-            return ClipInfo(**values | {"notes": tuple(values["notes"])})
-        except OSError as error:
-            raise DataError(f"{self.json}: {error.strerror}; a clip's folder is needed") from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise DataError(f"{self.json}: not what a clip says of itself ({error})") from None
-
-    def write_info(self, info: ClipInfo) -> None:
-        """Write clip.json."""
-        self.json.write_text(json.dumps(asdict(info), indent=2) + "\n")
 
 
 def list_clips(dataset: Path, names: Collection[str] = ()) -> list[Clip]:
-    """Return a data set's clips in name order, or those of them that have the names given.
+    """Return a dataset's clips in name order, only the named ones if names are given.
 
     Raises:
-        DataError: there are none, or a name is no clip's.
+        DataError: there are no clips, or none of a given name.
     """
-    found = [Clip(path.parent) for path in sorted(dataset.glob("*/clip.json"))]
-    if not found:
-        raise DataError(f"{dataset}: no clips; scripts/preprocess.py makes them of recordings")
-    clips = [clip for clip in found if not clip.folder.name.startswith(".")]
+    clips = Clip.find_all(dataset)
     if unknown := sorted(set(names) - {clip.folder.name for clip in clips}):
         known = join_names([clip.folder.name for clip in clips])
         raise DataError(f"{unknown[0]}: no such clip; there are {known} in {dataset}")
@@ -107,15 +165,15 @@ def list_clips(dataset: Path, names: Collection[str] = ()) -> list[Clip]:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Return names for a message, not more than a line of them."""
+    """Return the first few names, separated by commas, for a message."""
     return ", ".join(names[:MAX_NAMES]) + (", …" if len(names) > MAX_NAMES else "")
 
 
 def find_motion_and_audio(path: Path) -> tuple[Path, Path | None]:
-    """Return where the motion and, if there is any, the sound is, for an npz or a clip's folder.
+    """Return the motion file and, if present, the audio file of an npz or a clip's folder.
 
     Raises:
-        DataError: a folder that holds no motion.
+        DataError: the folder holds no motion.
     """
     if not path.is_dir():
         return path, None

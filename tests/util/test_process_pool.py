@@ -1,0 +1,71 @@
+"""Worker processes: results in order, progress, errors, killed workers, Ctrl-C."""
+
+import _thread
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from speech2video.util.errors import UserError
+from speech2video.util.process_pool import Progress, run_tasks
+
+
+def start_worker() -> Callable[[Path | str, Progress], str]:
+    return work
+
+
+def work(task: Path | str, progress: Progress) -> str:
+    """Do one step, and what the task's name says."""
+    progress(1.0)
+    if task == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task == "fail":
+        raise ValueError("failed")
+    if isinstance(task, Path):
+        try:
+            task.touch()
+            time.sleep(60)
+        finally:
+            task.unlink(missing_ok=True)
+    return f"{task} done"
+
+
+@pytest.mark.parametrize("jobs", [0, 2])
+def test_results_are_in_order_and_progress_adds_up(jobs: int) -> None:
+    seen = []
+    assert run_tasks(start_worker, list("abc"), jobs=jobs, on_progress=seen.append) == [
+        "a done",
+        "b done",
+        "c done",
+    ]
+    assert seen == sorted(seen) and seen[-1] == 3
+
+
+def test_an_error_is_raised_and_stops_the_others(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="failed"):
+        run_tasks(start_worker, [tmp_path / "long", "fail", "a"], jobs=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_worker_is_an_error_or_a_result() -> None:
+    with pytest.raises(UserError, match="killed"):
+        run_tasks(start_worker, ["kill"], jobs=1)
+    assert run_tasks(start_worker, ["kill"], jobs=1, on_killed=lambda task: f"no {task}") == [
+        "no kill"
+    ]
+
+
+def test_an_interrupt_unwinds_the_workers(tmp_path: Path) -> None:
+    def interrupt() -> None:
+        while not (tmp_path / "long").exists():
+            time.sleep(0.05)
+        _thread.interrupt_main()
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks(start_worker, [tmp_path / "long"], jobs=1)
+    assert not list(tmp_path.iterdir())
