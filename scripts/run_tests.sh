@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Install speech2video into .venv and run its lint and tests: bash scripts/run_tests.sh [pytest options]
-# Needs Python 3.10 to 3.12 and nothing else of the system.
+# Install into .venv and run lint, type checker and tests: bash scripts/run_tests.sh [pytest options]
+#
+#   bash scripts/run_tests.sh           # default tier: under 5 minutes on two cores
+#   bash scripts/run_tests.sh --slow    # all tests
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-python="${PYTHON:-python3}"
-venv="${VENV:-.venv}"
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --upgrade pip
-"$venv/bin/python" -m pip install --quiet -r requirements.txt
-
-"$venv/bin/ruff" check .
-"$venv/bin/ruff" format --check .
-exec "$venv/bin/python" -m pytest "$@"
+bash scripts/install.sh
+bin="${VENV:-.venv}/bin"
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+"$bin/basedpyright" --pythonpath "$bin/python"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # pytest runs one process on each core
+exec "$bin/python" -m pytest --numprocesses auto "$@"
