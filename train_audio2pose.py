@@ -21,8 +21,8 @@ from speech2video.data.audio2pose.dataset import (
 from speech2video.data.gestures.dictionary import GestureDictionary
 from speech2video.data.loader import training_loader
 from speech2video.data.splits import split_clips
-from speech2video.models.audio2pose import predictor as audio2pose
 from speech2video.models.audio2pose.model import Audio2PoseModel
+from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.trainer import fit, training_session
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.util.audio.augmentation import AudioAugmentation
@@ -51,11 +51,11 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     training, held_out = split_clips(
         recordings, held_out=options.held_out, seconds=options.held_out_seconds
     )
-    predictor = audio2pose.build(options, body)
+    predictor = PosePredictor.from_options(options, body)
     dataset = heard(training, options)
     set_statistics(predictor, dataset)
     if pretrained := options.pretrained_folder():
-        audio2pose.load_pretrained(predictor, pretrained)
+        predictor.load_pretrained(pretrained)
     model = Audio2PoseModel(
         predictor,
         motions=[recording.pose_TP for recording in training],
@@ -88,7 +88,7 @@ def heard(recordings: list[MotionClip], options: TrainAudio2PoseOptions) -> Audi
     )
 
 
-def set_statistics(predictor: audio2pose.PosePredictor, dataset: Audio2PoseDataset) -> None:
+def set_statistics(predictor: PosePredictor, dataset: Audio2PoseDataset) -> None:
     """Give the network the statistics of what it is trained on."""
     network = predictor.network
     feature_mean, feature_std = dataset.statistics()

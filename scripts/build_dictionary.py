@@ -19,7 +19,7 @@ from speech2video.data.gestures.extraction import (
     read_mining_clips,
 )
 from speech2video.data.gestures.mining import GestureCandidate
-from speech2video.models.audio2pose import predictor as audio2pose
+from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.options.tools import BuildDictionaryOptions
 from speech2video.util.audio.audio_io import load_audio
@@ -38,7 +38,7 @@ def expected_by(options: BuildDictionaryOptions) -> Predict | None:
     """Return what gives the pose expected in a clip: a trained run's, None where none is named."""
     if options.name is None:
         return None
-    predictor = audio2pose.load(
+    predictor = PosePredictor.load(
         options.checkpoints / options.name / TrainAudio2PoseOptions.KIND, body=options.body
     )
 

@@ -14,7 +14,6 @@ from speech2video.data.synthetic.faces.people import person
 from speech2video.data.synthetic.faces.sentences import NUM_TEST_SENTENCES, SENTENCES
 from speech2video.data.synthetic.faces.voices import synthesise_sentence
 from speech2video.data.synthetic.speaker.motion import animate_speaker
-from speech2video.models.audio2pose import predictor as audio2pose
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.checkpointing import read_tensors
 from speech2video.models.pose2video.renderer import load_renderer
@@ -47,7 +46,7 @@ CLOSED = 4e-3  # metres between the inner lips' landmarks; 2.3 mm in the truth o
 
 @pytest.fixture(scope="module")
 def speaker() -> PosePredictor:
-    return audio2pose.load(SPEAKER / "audio2pose")
+    return PosePredictor.load(SPEAKER / "audio2pose")
 
 
 def gap(pose_TP: Tensor, body: Body) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch
 
 import train_audio2pose
 from speech2video.data.audio2pose.dataset import load_motion_clips, pose_statistics, smooth_motion
-from speech2video.models.audio2pose import predictor as audio2pose
+from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.checkpointing import read_tensors
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.util.body.body_model import Body
@@ -95,7 +95,7 @@ def test_it_trains_in_16_bits(
     arguments = ("--dataset", dataset, "--checkpoints", tmp_path, "--name", "half", *SMALL)
     run = (*arguments, "--steps", 3, "--precision", precision)
     assert run_here(monkeypatch, train_audio2pose.main, *run) == 0
-    predictor = audio2pose.load(tmp_path / "half" / "audio2pose")
+    predictor = PosePredictor.load(tmp_path / "half" / "audio2pose")
     pose_TP = predictor.predict_from_audio(load_motion_clips(dataset, body)[0].audio_S)
     assert pose_TP.dtype == torch.float32 and torch.isfinite(pose_TP).all()
 
@@ -118,7 +118,7 @@ def test_a_run_begins_with_another_s_weights_and_goes_on_without_them(
 
 
 def test_what_was_trained_moves_a_body_to_speech(dataset: Path, runs: Path, body: Body):
-    predictor = audio2pose.load(runs / "straight" / "audio2pose")
+    predictor = PosePredictor.load(runs / "straight" / "audio2pose")
     recording = smooth_motion(load_motion_clips(dataset, body)[0], TrainAudio2PoseOptions.smooth)
     pose_TP = predictor.predict_from_audio(recording.audio_S)
     assert len(pose_TP) == len(recording) and torch.isfinite(pose_TP).all()

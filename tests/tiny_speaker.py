@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from speech2video.models.audio2pose import predictor as audio2pose
+from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.checkpointing import save_weights
 from speech2video.models.pose2video.renderer import NETWORK, build_generator, complete_options
 from speech2video.options.pose2video import TrainPose2VideoOptions, Vid2VidOptions
@@ -23,7 +23,7 @@ SMALL = ("width=8", "halvings=2", "blocks=2", "norm=instance")
 def make_speaker(checkpoints: Path) -> Path:
     """Write the speakers NAME and, of imported weights, AUTHORS; return the checkpoints' folder."""
     shutil.copytree(ROOT / "checkpoints" / "demo", checkpoints / NAME)
-    mover = audio2pose.load(checkpoints / NAME / "audio2pose")
+    mover = PosePredictor.load(checkpoints / NAME / "audio2pose")
     stance = mover.body.points(mover.network.pose_mean[None])
     options = TrainPose2VideoOptions(
         name=NAME, dataset=Path("none"), width=SIZE, height=SIZE, generator="vid2vid",

@@ -1,0 +1,1 @@
+"""Training data for speech to pose."""

@@ -1,0 +1,1 @@
+"""A speaker's gesture dictionary: mined from clips, edited by hand, inserted into motion."""

@@ -217,7 +217,7 @@ class Audio2PoseModel(BaseModel):
     def _posed_losses(self, pose_NTP: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what the body says of some frames: joints, lips and limits."""
         rows = torch.arange(len(pose_NTP), device=pose_NTP.device).unsqueeze(1)
-        pose_MP = self.predictor.network.in_units(pose_NTP[rows, batch["posed"]]).flatten(0, 1)
+        pose_MP = self.predictor.network.destandardise(pose_NTP[rows, batch["posed"]]).flatten(0, 1)
         truth_MP = batch["pose"][rows, batch["posed"]].flatten(0, 1)
         points_MK3 = self.body.points(pose_MP)
         with torch.no_grad():

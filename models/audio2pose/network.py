@@ -1,11 +1,4 @@
-"""Speech features to pose numbers: LSTMs with look-ahead, one for the face and one for the rest.
-
-The paper says LSTM and no more. Look-ahead by delayed output is "Synthesizing Obama"'s
-(Suwajanakorn et al. 2017): the frame that comes out has been heard a little beyond, so that lips
-open before the sound, and the network still runs on a live stream. Rebuilt: two branches, because
-lips follow phonemes within a tenth of a second and hands follow phrases; and noise beside the
-speech for the second, because the same sentence is never gestured the same way twice.
-"""
+"""Networks of audio2pose: LSTMs from speech features to poses, and the motion discriminator."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -18,7 +11,7 @@ State = dict[str, tuple[Tensor, Tensor]]
 
 
 class SpeechLSTM(nn.Module):
-    """One branch: inputs (N, T, I) to named outputs (N, T, O), an LSTM with a head for each."""
+    """One branch: an LSTM with one linear head per output; (N, T, I) to named (N, T, O)."""
 
     def __init__(
         self,
@@ -31,57 +24,61 @@ class SpeechLSTM(nn.Module):
         bidirectional: bool = False,
     ) -> None:
         super().__init__()
-        self.enter = nn.Sequential(nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.GELU())
-        self.drop = LockedDropout(dropout)
+        self.input_layer = nn.Sequential(nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.GELU())
+        self.dropout = LockedDropout(dropout)
         self.lstm = nn.LSTM(hidden, hidden, layers, batch_first=True, bidirectional=bidirectional)
         width = hidden * (2 if bidirectional else 1)
-        self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in outputs.items()})
-        for head in self.heads.values():  # start from the mean pose
+        heads = {name: nn.Linear(width, size) for name, size in outputs.items()}
+        for head in heads.values():  # start from the mean pose
             nn.init.normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
+        self.heads = nn.ModuleDict(heads)
 
     def forward(
         self, inputs_NTI: Tensor, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
-        """Return the outputs and the state to go on from."""
-        hidden_NTH, state = self.lstm(self.drop(self.enter(inputs_NTI)), state)
-        hidden_NTH = self.drop(hidden_NTH)
-        return {name: head(hidden_NTH) for name, head in self.heads.items()}, state
+        """Return the outputs by name and the LSTM's next state."""
+        hidden_NTH, next_state = self.lstm(self.dropout(self.input_layer(inputs_NTI)), state)
+        hidden_NTH = self.dropout(hidden_NTH)
+        return {name: head(hidden_NTH) for name, head in self.heads.items()}, next_state
 
 
 class LockedDropout(nn.Module):
-    """Dropout that drops the same numbers of a sequence (N, T, H) at all its frames.
+    """Dropout with one mask for all frames of a sequence (N, T, H).
 
-    Drawn anew at each frame it would shake the pose (Gal and Ghahramani 2016 for the idea).
+    A new mask for each frame would make poses jitter (Gal and Ghahramani 2016).
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, probability: float) -> None:
         super().__init__()
-        self.share = share
+        self.probability = probability
 
     def forward(self, hidden_NTH: Tensor) -> Tensor:
-        """Return the sequence with some of its numbers zero, the others scaled up."""
-        if not self.training or not self.share:
+        """Return the sequence with dropped units set to zero and the others scaled up."""
+        if not self.training or not self.probability:
             return hidden_NTH
-        kept = torch.full_like(hidden_NTH[:, :1], 1 - self.share).bernoulli()
-        return hidden_NTH * kept / (1 - self.share)
+        mask_N1H = torch.full_like(hidden_NTH[:, :1], 1 - self.probability).bernoulli()
+        return hidden_NTH * mask_N1H / (1 - self.probability)
 
 
 class SpeechToPose(nn.Module):
-    """Features and noise to pose vectors, in the data's own units.
+    """Speech features and noise to standardised pose vectors.
 
-    Buffers hold the training data's statistics, so that a checkpoint is complete: what goes in is
-    standardised by `feature_mean` and `feature_std`, what comes out is `pose_mean` plus `pose_std`
-    times the branches' numbers, so that one whose `pose_std` is 0 stands still; `voice_mean` is the
-    training voices' own (`voice_normalisation`). `look_ahead` frames of speech beyond the last pose
-    are needed.
+    The paper names an LSTM only. Delayed output follows "Synthesizing Obama" (Suwajanakorn et al.
+    2017): a pose is given `look_ahead` frames late, so that lips open before the phone while the
+    network still runs on a live stream. Two branches: lips follow phones within 0.1 s, hands follow
+    phrases. The body branch also gets noise, because one sentence has many fitting gestures.
+
+    Buffers hold the training data's statistics. Inputs are standardised by `feature_mean` and
+    `feature_std`; a pose is `pose_mean` plus `pose_std` times the outputs, so a number whose
+    `pose_std` is 0 is constant. `voice_mean` is the mean of the training voices' features.
 
     Args:
-        features: F, numbers a frame that go in.
-        branches: {branch: {part: its numbers in the pose vector}}; together all of the pose, once.
-        noisy: the branches that are given noise.
+        features: F, features per frame.
+        branches: {branch: {part: slice of the pose vector}}; together they cover it once.
         hidden: width of each branch.
-        noise: Z, noise numbers a frame.
+        noisy: names of the branches with noise input.
+        noise: Z, noise numbers per frame.
     """
 
     feature_mean: Tensor
@@ -106,20 +103,22 @@ class SpeechToPose(nn.Module):
         super().__init__()
         self.parts = {name: dict(parts) for name, parts in branches.items()}
         self.noisy, self.noise, self.look_ahead = noisy, noise, look_ahead
-        self.size = sum(
-            part.stop - part.start for parts in branches.values() for part in parts.values()
-        )
+        sizes = {
+            name: {part: where.stop - where.start for part, where in parts.items()}
+            for name, parts in branches.items()
+        }
+        self.size = sum(sum(outputs.values()) for outputs in sizes.values())
         self.branches = nn.ModuleDict(
             {
                 name: SpeechLSTM(
                     features + (noise if name in noisy else 0),
-                    {part: where.stop - where.start for part, where in parts.items()},
+                    outputs,
                     hidden=hidden[name],
                     layers=layers,
                     dropout=dropout,
                     bidirectional=bidirectional,
                 )
-                for name, parts in branches.items()
+                for name, outputs in sizes.items()
             }
         )
         for name, size in (("feature", features), ("pose", self.size)):
@@ -130,36 +129,43 @@ class SpeechToPose(nn.Module):
     def forward(
         self, features_NTF: Tensor, noise_NTZ: Tensor | None = None, state: State | None = None
     ) -> tuple[Tensor, State]:
-        """Return standardised poses (N, T, P), `look_ahead` frames late, and the state after them.
+        """Return standardised poses (N, T, P), `look_ahead` frames late, and the next state.
 
         The first `look_ahead` poses of a stream belong to no frame.
         """
-        speech_NTF = (features_NTF - self.feature_mean) / self.feature_std
+        speech_NTF = self.standardise_features(features_NTF)
         pose_NTP = speech_NTF.new_zeros(*speech_NTF.shape[:2], self.size)
-        after: State = {}
+        next_state: State = {}
         for name, branch in self.branches.items():
             inputs = speech_NTF
-            if name in self.noisy:
+            if name in self.noisy and noise_NTZ is not None:
                 inputs = torch.cat((speech_NTF, noise_NTZ), -1)
-            inputs = inputs.to(branch.lstm.weight_ih_l0.dtype)  # 16 bits, perhaps
-            outputs, after[name] = branch(inputs, None if state is None else state[name])
+            inputs = inputs.to(next(branch.parameters()).dtype)  # bf16 weights take bf16 inputs
+            outputs, next_state[name] = branch(inputs, None if state is None else state[name])
             for part, where in self.parts[name].items():
                 pose_NTP[..., where] = outputs[part].float()
-        return pose_NTP, after
+        return pose_NTP, next_state
 
-    def in_units(self, pose_NTP: Tensor) -> Tensor:
+    def standardise_features(self, features_NTF: Tensor) -> Tensor:
+        """Return features with the training data's mean 0 and standard deviation 1."""
+        return (features_NTF - self.feature_mean) / self.feature_std
+
+    def destandardise(self, pose_NTP: Tensor) -> Tensor:
         """Return standardised poses in radians and metres."""
         return self.pose_mean + self.pose_std * pose_NTP
 
 
-# Judges windows of motion with the speech that belongs to them.
-
-
 class MotionDiscriminator(nn.Module):
-    """Convolutions over time on motion and speech, judged at two frame rates.
+    """Temporal convolutions over motion and speech at several frame rates.
 
-    Rebuilt, after the patch discriminators of Ginosar et al., "Learning Individual Styles of
-    Conversational Gesture" (2019): a score for each stretch of about a second.
+    After the patch discriminators of Ginosar et al., "Learning Individual Styles of Conversational
+    Gesture" (2019): one score for about each second.
+
+    Args:
+        motion: M, motion numbers per frame.
+        speech: F, speech features per frame.
+        width: channels of the hidden layers.
+        strides: in frames, one scale for each.
     """
 
     def __init__(
@@ -167,7 +173,7 @@ class MotionDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.strides = tuple(strides)
-        self.hear = nn.Linear(speech, 32)
+        self.speech_projection = nn.Linear(speech, 32)
         self.scales = nn.ModuleList(self._scale(motion + 32, width) for _ in self.strides)
 
     @staticmethod
@@ -180,11 +186,12 @@ class MotionDiscriminator(nn.Module):
         return nn.ModuleList([*layers, spectral_norm(nn.Conv1d(width, 1, 3, padding=1))])
 
     def forward(self, motion_NTM: Tensor, speech_NTF: Tensor) -> list[list[Tensor]]:
-        """Return, for each scale, the features of its layers, the last of them the scores."""
-        both_NCT = torch.cat((motion_NTM, self.hear(speech_NTF)), -1).transpose(1, 2)
+        """Return the features of each scale's layers, the last of which are the scores."""
+        inputs_NTC = torch.cat((motion_NTM, self.speech_projection(speech_NTF)), -1)
         outputs = []
         for stride, layers in zip(self.strides, self.scales, strict=True):
-            hidden, features = both_NCT[..., ::stride], []
+            hidden, features = inputs_NTC.transpose(1, 2)[..., ::stride], []
+            assert isinstance(layers, nn.ModuleList)
             for layer in layers:
                 hidden = layer(hidden)
                 features.append(hidden)

@@ -1,4 +1,4 @@
-"""Speech to pose, trained: features in, legal pose vectors out, as they come."""
+"""Pose predictor: streams pose vectors inside the joint limits from speech features."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from speech2video.models.audio2pose.network import SpeechToPose
+from speech2video.models.audio2pose.network import SpeechToPose, State
 from speech2video.models.checkpointing import load_networks
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.util.audio.features import extract_features, feature_size
@@ -28,20 +28,19 @@ BRANCHES = {
 }
 NOISY = ("body",)
 FACE = [number for part in BRANCHES["face"] for number in range(POSE_SIZE)[POSE_SLICES[part]]]
-SILENCE = 75  # frames, after which the network has forgotten how it began
+SILENT_FRAMES = 75  # after so much silence the LSTM's state is that of rest
 
 
 class PosePredictor:
-    """One speaker's motion to any speech.
+    """Speech-driven motion of one speaker.
 
     Attributes:
         network: the LSTMs with the training data's statistics.
         body: the body that the pose vectors are for.
-        features: the set of `extract_features` it was trained on.
-        articulation: how many times as far from rest as the network says the face moves. What is
-            guessed with least error moves less than what is true; speech synthesis scales its
-            variance back for the same reason (Silén et al., Ways to implement global variance in
-            statistical speech synthesis, Interspeech 2012).
+        features: feature set of the network, see `extract_features`.
+        face_motion_scale: scale of facial motion relative to rest. A least-squares prediction moves
+            less than its target; speech synthesis restores variance likewise (Silén et al., Ways to
+            implement global variance in statistical speech synthesis, Interspeech 2012).
     """
 
     def __init__(
@@ -50,13 +49,65 @@ class PosePredictor:
         self.network, self.body, self.features = network, body, features
         self.face_motion_scale = face_motion_scale
 
+    @classmethod
+    def from_options(cls, options: TrainAudio2PoseOptions, body: Body) -> "PosePredictor":
+        """Return an untrained predictor of the options' architecture."""
+        network = SpeechToPose(
+            feature_size(options.features),
+            branch_slices(),
+            hidden=dict.fromkeys(BRANCHES, options.hidden_size),
+            noisy=NOISY if options.noise else (),
+            noise=options.noise,
+            layers=options.layers,
+            look_ahead=options.look_ahead,
+            dropout=options.dropout,
+            bidirectional=options.bidirectional,
+        )
+        scale = options.face_motion_scale
+        return cls(network, body, features=options.features, face_motion_scale=scale)
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, body: Path | None = None, face_motion_scale: float | None = None
+    ) -> "PosePredictor":
+        """Return the predictor of a run's folder or a shipped checkpoint, in evaluation mode.
+
+        Args:
+            folder: checkpoints/NAME/audio2pose, or one of its step_N.
+            body: file of the body; None for the one of the training options.
+            face_motion_scale: replaces the one of the training options.
+
+        Raises:
+            DataError: missing or broken checkpoint, or one of another version or network.
+        """
+        checkpoint = resolve_checkpoint(folder)
+        options = TrainAudio2PoseOptions.load(checkpoint / OPTIONS_FILE)
+        if face_motion_scale is not None:
+            options = replace(options, face_motion_scale=face_motion_scale)
+        predictor = cls.from_options(options, Body.load(body or options.body))
+        load_networks(nn.ModuleDict({NETWORK: predictor.network}), checkpoint)
+        predictor.network.eval()
+        return predictor
+
+    def load_pretrained(self, folder: Path) -> None:
+        """Load another run's weights; the pose statistics stay those of the own training data.
+
+        Raises:
+            DataError: missing checkpoint, or one of another architecture.
+        """
+        network = self.network
+        pose_mean, pose_std = network.pose_mean.clone(), network.pose_std.clone()
+        load_networks(nn.ModuleDict({NETWORK: network}), folder)
+        network.pose_mean.copy_(pose_mean)
+        network.pose_std.copy_(pose_std)
+
     def predict_from_audio(self, audio_S: np.ndarray, *, seed: int = 0, smooth: int = 1) -> Tensor:
         """Return pose vectors (T, 106), T = ceil(S / 640), of loudness-normalised speech."""
         features_TF = extract_features(audio_S, kind=self.features)
         return self.predict(features_TF, seed=seed, smooth=smooth)
 
     def predict(self, features_TF: np.ndarray, *, seed: int = 0, smooth: int = 1) -> Tensor:
-        """Return pose vectors (T, 106) of a recording's features (T, F). Joint limits hold."""
+        """Return pose vectors (T, 106) of a whole recording's features (T, F)."""
         voice_F = voice_mean(features_TF, self.features, self.network.voice_mean.cpu().numpy())
         chunks = (features_TF[i : i + CHUNK] for i in range(0, len(features_TF), CHUNK))
         poses = list(self.stream(chunks, voice_F, seed=seed, smooth=smooth))
@@ -70,56 +121,59 @@ class PosePredictor:
         seed: int = 0,
         smooth: int = 1,
     ) -> Iterator[Tensor]:
-        """Yield pose vectors (n, 106) as features (n, F) come; together as many as came in.
+        """Yield pose vectors (n, 106) for chunks of features (n, F), as many poses as frames.
 
-        How the features are cut into chunks does not matter. `voice_F` is taken from all of them.
-        `smooth` is an odd number of frames over which body and hands, never the face, are smoothed.
+        The size of the chunks does not change the poses.
+
+        Args:
+            voice_F: mean of the voice's features, see `voice_mean`.
+            seed: of the noise.
+            smooth: odd number of frames over which body and hands, never the face, are smoothed.
         """
         smoother = PoseSmoother(smooth)
         rest_P = None if self.face_motion_scale == 1 else self.rest_pose()
-        for pose_TP in self._raw(chunks, voice_F, seed):
-            yield self._finished(smoother.push(pose_TP), rest_P)
-        yield self._finished(smoother.finish(), rest_P)
+        for pose_TP in self._network_poses(chunks, voice_F, seed):
+            yield self._finish(smoother.push(pose_TP), rest_P)
+        yield self._finish(smoother.finish(), rest_P)
 
     def rest_pose(self) -> Tensor:
-        """Return the pose (106,) that silence is answered with: a mouth as it is between words."""
-        features_TF = extract_features(np.zeros(SILENCE * SAMPLE_RATE // FPS), kind=self.features)
+        """Return the pose (106,) predicted for silence, its mouth as between words."""
+        silence_S = np.zeros(SILENT_FRAMES * SAMPLE_RATE // FPS)
+        features_TF = extract_features(silence_S, kind=self.features)
         voice_F = self.network.voice_mean.cpu().numpy()
-        return torch.cat(list(self._raw([features_TF], voice_F, 0)))[-1]
+        return torch.cat(list(self._network_poses([features_TF], voice_F, 0)))[-1]
 
-    def _raw(
+    def _network_poses(
         self, chunks: Iterable[np.ndarray], voice_F: np.ndarray, seed: int
     ) -> Iterator[Tensor]:
-        """Yield the network's poses, each at its own frame."""
-        network = self.network
-        noise = SmoothNoise(max(network.noise, 1), seed=seed)
-        state, late, last = None, network.look_ahead, None
+        """Yield the network's poses without its delay."""
+        look_ahead = self.network.look_ahead
+        noise = SmoothNoise(max(self.network.noise, 1), seed=seed)
+        state, delay, last = None, look_ahead, None
         for features_TF in chunks:
             if len(features_TF):
                 last = features_TF[-1:]
-                pose_TP, state = self._step(
-                    normalise_voice(features_TF, voice_F, self.features), noise, state
-                )
-                yield pose_TP[late:]
-                late = max(late - len(pose_TP), 0)
-        if last is not None and network.look_ahead:  # beyond the end the last moment lasts
-            beyond = last.repeat(network.look_ahead, axis=0)
-            beyond = normalise_voice(beyond, voice_F, self.features)
-            pose_TP, _ = self._step(beyond, noise, state)
-            yield pose_TP[late:]
+                pose_TP, state = self._step(features_TF, voice_F, noise, state)
+                yield pose_TP[delay:]
+                delay = max(delay - len(pose_TP), 0)
+        if last is not None and look_ahead:  # the last features are repeated past the end
+            beyond_TF = last.repeat(look_ahead, axis=0)
+            yield self._step(beyond_TF, voice_F, noise, state)[0][delay:]
 
     @torch.no_grad()
     def _step(
-        self, features_TF: np.ndarray, noise: SmoothNoise, state: object
-    ) -> tuple[Tensor, object]:
+        self, features_TF: np.ndarray, voice_F: np.ndarray, noise: SmoothNoise, state: State | None
+    ) -> tuple[Tensor, State]:
         device = self.network.pose_mean.device
-        speech_NTF = torch.from_numpy(features_TF).float().unsqueeze(0).to(device)
-        noise_NTZ = torch.from_numpy(noise.next(len(features_TF))).unsqueeze(0).to(device)
-        pose_NTP, state = self.network(speech_NTF, noise_NTZ, state)
-        return self.network.in_units(pose_NTP)[0].cpu(), state
+        speech_TF = torch.from_numpy(normalise_voice(features_TF, voice_F, self.features)).float()
+        noise_TZ = torch.from_numpy(noise.next(len(features_TF)))
+        pose_NTP, next_state = self.network(
+            speech_TF.unsqueeze(0).to(device), noise_TZ.unsqueeze(0).to(device), state
+        )
+        return self.network.destandardise(pose_NTP)[0].cpu(), next_state
 
-    def _finished(self, pose_TP: Tensor, rest_P: Tensor | None) -> Tensor:
-        """Return poses with the face as far from rest as it is to be; joint limits hold."""
+    def _finish(self, pose_TP: Tensor, rest_P: Tensor | None) -> Tensor:
+        """Return poses inside the joint limits, their facial motion scaled relative to `rest_P`."""
         if not len(pose_TP):
             return pose_TP
         if rest_P is not None:
@@ -128,60 +182,6 @@ class PosePredictor:
         return clamp_pose(pose_TP, self.body.hands)
 
 
-def build(options: TrainAudio2PoseOptions, body: Body) -> PosePredictor:
-    """Return an untrained network of an architecture."""
-    network = SpeechToPose(
-        feature_size(options.features),
-        branches(),
-        hidden=dict.fromkeys(BRANCHES, options.hidden_size),
-        noisy=NOISY if options.noise else (),
-        noise=options.noise,
-        layers=options.layers,
-        look_ahead=options.look_ahead,
-        dropout=options.dropout,
-        bidirectional=options.bidirectional,
-    )
-    return PosePredictor(
-        network, body, features=options.features, face_motion_scale=options.face_motion_scale
-    )
-
-
-def load(
-    folder: Path, *, body: Path | None = None, face_motion_scale: float | None = None
-) -> PosePredictor:
-    """Return what a run's folder or a shipped checkpoint holds, ready to use.
-
-    Args:
-        folder: checkpoints/NAME/audio2pose, or one of its step_N.
-        body: the body's file, where it was trained with another than the open body.
-        articulation: in place of the one that the run was given.
-
-    Raises:
-        DataError: no checkpoint there, broken, of another version or of another network.
-    """
-    checkpoint = resolve_checkpoint(folder)
-    options = TrainAudio2PoseOptions.load(checkpoint / OPTIONS_FILE)
-    if face_motion_scale is not None:
-        options = replace(options, face_motion_scale=face_motion_scale)
-    predictor = build(options, Body.load(body or options.body))
-    load_networks(nn.ModuleDict({NETWORK: predictor.network}), checkpoint)
-    predictor.network.eval()
-    return predictor
-
-
-def load_pretrained(predictor: PosePredictor, folder: Path) -> None:
-    """Take another run's weights to begin with; the statistics of the poses stay the new ones.
-
-    Raises:
-        DataError: no checkpoint there, or of another architecture.
-    """
-    network = predictor.network
-    own = network.pose_mean.clone(), network.pose_std.clone()
-    load_networks(nn.ModuleDict({NETWORK: network}), folder)
-    network.pose_mean.copy_(own[0])
-    network.pose_std.copy_(own[1])
-
-
-def branches() -> dict[str, dict[str, slice]]:
-    """Return which numbers of the pose vector each branch gives."""
+def branch_slices() -> dict[str, dict[str, slice]]:
+    """Return {branch: {part: slice of the pose vector}}."""
     return {name: {part: POSE_SLICES[part] for part in parts} for name, parts in BRANCHES.items()}

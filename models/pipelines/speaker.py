@@ -14,7 +14,6 @@ import torch
 
 from speech2video.data.gestures.dictionary import JSON_NAME, MOTIONS_NAME
 from speech2video.data.gestures.insertion import GestureInserter
-from speech2video.models.audio2pose import predictor as audio2pose
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.pose2video.renderer import (
     Pose2VideoRenderer,
@@ -135,7 +134,9 @@ def _mover(folder: Path, options: InferenceOptions) -> PosePredictor | None:
     """Return speech to pose; for motion that is given it only tells where the speaker stands."""
     if options.openpose or (options.pose and not folder.is_dir()):
         return None
-    return audio2pose.load(folder, body=options.body, face_motion_scale=options.face_motion_scale)
+    return PosePredictor.load(
+        folder, body=options.body, face_motion_scale=options.face_motion_scale
+    )
 
 
 def _dictionary(own: Path, options: InferenceOptions) -> Path | None:

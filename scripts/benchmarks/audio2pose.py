@@ -10,7 +10,7 @@ import torch
 from benchmarks.machine import peak_memory_mb
 from speech2video.data.gestures.dictionary import GestureDictionary, GestureEntry
 from speech2video.data.gestures.insertion import GestureInserter
-from speech2video.models.audio2pose.predictor import build
+from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.options.evaluation import BenchmarkOptions
 from speech2video.util.audio.audio_io import LoudnessMeter
@@ -35,7 +35,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
     seconds = 60 * options.minutes
     training = TrainAudio2PoseOptions(name="benchmark", dataset="nowhere")
     body = Body.load()
-    predictor = build(training, body)
+    predictor = PosePredictor.from_options(training, body)
     predictor.network.eval()
     inserter = GestureInserter(GestureDictionary((raised_arms(),)), body)
     words = [Word("up", at, at + 0.3) for at in np.arange(1.0, seconds - 1, EVERY)]

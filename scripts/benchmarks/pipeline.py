@@ -17,7 +17,7 @@ from benchmarks.audio2pose import EVERY, raised_arms, speech_noise
 from benchmarks.machine import peak_memory_mb
 from speech2video.data.gestures.dictionary import GestureDictionary
 from speech2video.data.gestures.insertion import GestureInserter
-from speech2video.models.audio2pose import predictor as audio2pose
+from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.pipelines.body_video import make_video
 from speech2video.models.pipelines.speaker import Speaker
 from speech2video.models.pose2video.renderer import Pose2VideoRenderer, build_generator
@@ -90,7 +90,8 @@ def processor_cores(count: int) -> Iterator[None]:
 
 def _speaker(options: BenchmarkOptions) -> Speaker:
     body = Body.load()
-    mover = audio2pose.build(TrainAudio2PoseOptions(name="benchmark", dataset=Path("none")), body)
+    training = TrainAudio2PoseOptions(name="benchmark", dataset=Path("none"))
+    mover = PosePredictor.from_options(training, body)
     mover.network.eval()
     inserter = GestureInserter(GestureDictionary((raised_arms(),)), body)
     stance = body.points(mover.network.pose_mean[None])

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.audio2pose import speech_noise
 from benchmarks.machine import peak_memory_mb
-from speech2video.models.audio2pose import predictor as audio2pose
+from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.pose2video.generators.base import MAPS_PER_STEP, PAST_FRAMES, Generator
 from speech2video.models.pose2video.generators.vid2vid import Vid2VidGenerator
 from speech2video.models.pose2video.renderer import build_generator, load_renderer
@@ -106,7 +106,7 @@ def _bf16() -> dict[str, Any]:
         return {"bf16_psnr_db": "no trained checkpoint"}
     dtypes = (torch.float32, torch.bfloat16)
     painters = [load_renderer(SHIPPED / "pose2video", dtype=dtype) for dtype in dtypes]
-    mover = audio2pose.load(SHIPPED / "audio2pose")
+    mover = PosePredictor.load(SHIPPED / "audio2pose")
     poses = mover.predict_from_audio(next(speech_noise(COMPARED / FPS)))
     points_TK2 = painters[0].camera.project(mover.body.points(poses)).numpy()
     exact, rounded = (np.stack(list(one.render(one.draw_maps(points_TK2)))) for one in painters)

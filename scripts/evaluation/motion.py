@@ -15,7 +15,6 @@ from speech2video.data.audio2pose.dataset import MotionClip, load_motion_clips
 from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.data.motion_io import read_motion
 from speech2video.data.splits import split_clips
-from speech2video.models.audio2pose import predictor as audio2pose
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.evaluators.gesture_distance import GestureDistance
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
@@ -53,7 +52,7 @@ def evaluate(options: EvaluateMotionOptions) -> Metrics:
         DataError: no such run or data set, or nothing held out.
     """
     folder = options.checkpoints / options.name / TrainAudio2PoseOptions.KIND
-    predictor = audio2pose.load(
+    predictor = PosePredictor.load(
         folder, body=options.body, face_motion_scale=options.face_motion_scale
     )
     train, test = _recordings(options, predictor.body)

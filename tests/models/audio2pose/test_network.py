@@ -3,7 +3,7 @@
 import torch
 
 from speech2video.models.audio2pose.network import LockedDropout, SpeechToPose
-from speech2video.models.audio2pose.predictor import branches
+from speech2video.models.audio2pose.predictor import branch_slices
 
 FEATURES, NOISE = 9, 2
 
@@ -16,7 +16,7 @@ def network(**changes: object) -> SpeechToPose:
         "noise": NOISE,
         "look_ahead": 3,
     }
-    return SpeechToPose(FEATURES, branches(), **(options | changes)).eval()
+    return SpeechToPose(FEATURES, branch_slices(), **(options | changes)).eval()
 
 
 def inputs(frames: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,7 +51,10 @@ def test_noise_moves_the_body_and_not_the_face():
 
 def test_all_numbers_of_the_pose_are_given_once():
     taken = [
-        i for parts in branches().values() for s in parts.values() for i in range(s.start, s.stop)
+        i
+        for parts in branch_slices().values()
+        for s in parts.values()
+        for i in range(s.start, s.stop)
     ]
     assert sorted(taken) == list(range(106))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from speech2video.models.audio2pose.predictor import PosePredictor, build
+from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.util.audio.features import extract_features
 from speech2video.util.audio.normalisation import voice_mean
@@ -21,7 +21,7 @@ def predictor(body: Body, *arguments: str, wild: float = 3.0) -> PosePredictor:
         ["--name", "x", "--dataset", "x", "--hidden_size", "8", "--resume", "never", *arguments]
     )
     torch.manual_seed(0)
-    made = build(options, body)
+    made = PosePredictor.from_options(options, body)
     for branch in made.network.branches.values():
         for head in branch.heads.values():
             torch.nn.init.normal_(head.weight, std=wild)
