@@ -2,8 +2,7 @@
 
 python scripts/train_motion_autoencoder.py
 
-Nothing is rendered and nobody recorded: text to speech, rules, windows of rotations. Some minutes
-on two cores. Writes model.safetensors, options.json and figures.json.
+Takes some minutes on two cores. Writes model.safetensors, options.json and metrics.json.
 """
 
 import json
@@ -31,10 +30,10 @@ from speech2video.util.files import atomic_write
 from speech2video.util.iteration import progress_bar
 from speech2video.util.text.synthesis import synthesise
 
-HELD_OUT = 10  # every tenth recording is measured on, not trained on
-VARIANTS = 2  # of each recording, by people of other habits
-STRIDE = 4  # frames from window to window
-MIN_SPREAD = 0.1  # of a 6D number; what the synthetic speaker hardly moves is no louder than that
+HELD_OUT = 10  # every tenth recording is held out
+VARIANTS = 2  # augmented copies of each recording
+STRIDE = 4  # frames between windows
+MIN_SPREAD = 0.1  # of a 6D number; keeps joints that hardly move from being amplified
 WEIGHT_DECAY = 1e-4
 
 
@@ -42,29 +41,29 @@ def main() -> None:
     options = TrainMotionAutoencoderOptions.parse()
     torch.manual_seed(options.seed)
     body = Body.load()
-    poses = list(performances(options, body))
+    poses = list(synthesise_motion(options, body))
     held_out = poses[::HELD_OUT]
-    seen = [pose_TP for number, pose_TP in enumerate(poses) if number % HELD_OUT]
-    others = [
+    training = [pose_TP for number, pose_TP in enumerate(poses) if number % HELD_OUT]
+    varied = [
         vary_motion(pose_TP, seed=options.seed + VARIANTS * number + variant)
-        for number, pose_TP in enumerate(seen)
+        for number, pose_TP in enumerate(training)
         for variant in range(VARIANTS)
     ]
-    features = [gesture_features(pose_TP, body.hands) for pose_TP in seen + others]
+    features = [gesture_features(pose_TP, body.hands) for pose_TP in training + varied]
     model = new_autoencoder(options, features)
     train(model, features, options)
     model.save(options.output)
-    figures = measure(model, held_out, body)
+    metrics = evaluate(model, held_out, body)
     with atomic_write(options.output / "options.json") as partial:
         options.save(partial)
-    with atomic_write(options.output / "figures.json") as partial:
-        partial.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"{options.output}: " + ", ".join(f"{k} {v:.3g}" for k, v in figures.items()))
+    with atomic_write(options.output / "metrics.json") as partial:
+        partial.write_text(json.dumps(metrics, indent=2) + "\n")
+    print(f"{options.output}: " + ", ".join(f"{k} {v:.3g}" for k, v in metrics.items()))
 
 
-def performances(options: TrainMotionAutoencoderOptions, body: Body) -> Iterator[Tensor]:
-    """Yield the synthetic speaker's pose vectors (T, 106), a recording at a time."""
-    for number in progress_bar(range(options.recordings), name="performing", unit="recording"):
+def synthesise_motion(options: TrainMotionAutoencoderOptions, body: Body) -> Iterator[Tensor]:
+    """Yield the synthetic speaker's pose vectors (T, 106), one recording at a time."""
+    for number in progress_bar(range(options.recordings), name="motion", unit="recording"):
         sentences, voice = script_and_voice(RecordingPlan(number, options.seed, options.seconds, 0))
         speech = synthesise(" ".join(sentences), **voice._asdict())
         yield animate_speaker(speech, seed=options.seed * 10_007 + number, body=body).pose_TP
@@ -73,7 +72,7 @@ def performances(options: TrainMotionAutoencoderOptions, body: Body) -> Iterator
 def new_autoencoder(
     options: TrainMotionAutoencoderOptions, features: list[Tensor]
 ) -> MotionAutoencoder:
-    """Return an autoencoder that knows the features' mean and spread and nothing else."""
+    """Return an untrained autoencoder that standardises these features."""
     model = MotionAutoencoder(
         features=GESTURE_FEATURES,
         frames=options.frames,
@@ -91,40 +90,44 @@ def train(
     model: MotionAutoencoder, features: list[Tensor], options: TrainMotionAutoencoderOptions
 ) -> None:
     """Train in place: AdamW, one cycle of the learning rate (Smith & Topin, 2019)."""
-    rate, steps = options.lr, options.steps
-    optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
+    lr, steps = options.lr, options.steps
+    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
     features_TF, starts = torch.cat(features), window_starts(features, options.frames)
     window = torch.arange(options.frames)
     for _ in progress_bar(range(steps), name="training", unit="step"):
         begin = starts[torch.randint(len(starts), (options.batch, 1))]
         loss = reconstruction_loss(model, features_TF[begin + window])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
 
 
 def window_starts(features: list[Tensor], frames: int) -> Tensor:
-    """Return where windows begin (N,) in the recordings laid end to end, none across a seam."""
+    """Return the first frames (N,) of windows in the concatenated recordings, none across two."""
     lengths = torch.tensor([len(features_TF) for features_TF in features])
     begins = lengths.cumsum(0) - lengths
     starts = [
-        begin + torch.arange(0, length - frames + 1, STRIDE)
+        begin + torch.arange(0, int(length) - frames + 1, STRIDE)
         for begin, length in zip(begins, lengths, strict=True)
     ]
     return torch.cat(starts)
 
 
-def measure(model: MotionAutoencoder, held_out: list[Tensor], body: Body) -> dict[str, float]:
-    """Return the loss on motion not trained on, and the distance's floor and ceiling there."""
+def evaluate(model: MotionAutoencoder, held_out: list[Tensor], body: Body) -> dict[str, float]:
+    """Return the loss on held-out motion, and its distances to itself and to noise."""
     distance = GestureDistance(model, body.hands)
     features = [gesture_features(pose_TP, body.hands) for pose_TP in held_out]
     cut = [sliding_windows(f, frames=model.sizes["frames"], stride=STRIDE) for f in features]
     with torch.inference_mode():
         loss = reconstruction_loss(model, torch.cat(cut)).item()
     found = distance.compare(held_out, held_out)
-    return {"held_out_loss": loss, "floor": found.floor, "ceiling": found.ceiling}
+    return {
+        "held_out_loss": loss,
+        "real_distance": found.real_distance,
+        "noise_distance": found.noise_distance,
+    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Networks used only to evaluate: image metrics, face classifiers, the gesture distance."""

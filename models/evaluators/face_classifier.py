@@ -1,9 +1,8 @@
-"""Judges of faces for measuring: who it is, and which emotion it shows.
+"""Face classifiers for evaluation: the speaker's identity and the emotion shown.
 
-They are no part of any talking face: trained on the training split's real clips, with another
-architecture, other pictures and another seed than the teachers of `speech2face`, so that a
-generator which has learned to please its teachers does not please them too. A judge is only as
-good as its score on real clips that it was not trained on, which belongs beside every figure.
+They are trained on real clips of the training split with another architecture, other images and
+another seed than the teachers of `speech2face`, so that a generator cannot score by fitting its
+teachers. Report their accuracy on held-out real clips next to every score.
 """
 
 import hashlib
@@ -23,24 +22,24 @@ from speech2video.models.optim import backward_and_step, cosine_decay, set_lr
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write, read_json
 
-IMAGE_SIZE = 64  # pixels of the pictures that a judge sees
-WIDTHS = (16, 40, 80, 160)  # channels of the features, from 32 down to 4 pixels a side
-PLACES = 16  # of the last ones
-GROUPS = 8  # of the norms
-EMBEDDING = 64  # numbers that a face is told by
-PER_CLIP = 10  # pictures of each clip trained on, evenly apart
-STEPS, BATCH, RATE, WEIGHT_DECAY = 1500, 24, 2e-3, 0.02
-CLIP = 5.0  # largest norm of a gradient
-WARM_UP = 100  # steps over which the rate rises: some seeds never learn emotions without
-SMOOTHING = 0.1  # of the labels
-LOOK_STEP = 3  # frames from one to the next that is looked at
-LOOK_BATCH = 64  # pictures looked at at once
-# What generated pictures may be off by, without being of somebody else: it is trained on.
+IMAGE_SIZE = 64  # pixels of the network's input
+WIDTHS = (16, 40, 80, 160)  # channels of the blocks, at 32, 16, 8 and 4 pixels
+POSITIONS = 16  # of the last feature map, 4 x 4
+GROUPS = 8  # of the group norms
+EMBEDDING = 64  # dimensions
+FRAMES_PER_CLIP = 10  # training images of each clip, evenly spaced
+STEPS, BATCH, LR, WEIGHT_DECAY = 1500, 24, 2e-3, 0.02
+GRAD_CLIP = 5.0
+WARM_UP = 100  # steps of linear learning-rate warm-up; without it some seeds never learn emotions
+LABEL_SMOOTHING = 0.1
+FRAME_STEP = 3  # every third frame of a video is classified
+MAX_BATCH = 64  # images classified at once
+# Augmentation: artefacts of generators that do not change the class.
 SHIFT, SCALE, LIGHT, BLUR, NOISE = 0.02, 0.03, 0.10, 1.2, 0.02
 
 
 class LabelledVideo(Protocol):
-    """A recording of a face: `data.face_recording.FaceRecording` is one."""
+    """A face clip with name and frames (T, 3, H, W) uint8."""
 
     name: str
     frames_T3HW: np.ndarray
@@ -48,24 +47,26 @@ class LabelledVideo(Protocol):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a judge says of a video.
+    """The classification of a video.
 
     Attributes:
-        features_TD: what each frame looked at is told by.
-        embedding_D: their mean direction, of length 1.
-        shares_C: how sure it is of each class, adding up to 1.
+        label: the most probable class.
+        features_TD: embeddings of the classified frames.
+        embedding_D: their mean direction, of unit length.
+        probabilities_C: of all classes, sum 1.
     """
 
+    label: str
     features_TD: np.ndarray
     embedding_D: np.ndarray
-    shares_C: np.ndarray
+    probabilities_C: np.ndarray
 
 
 class FaceClassifier:
-    """A picture classifier, asked for all frames of a video together.
+    """An image classifier averaged over the frames of a video.
 
     Attributes:
-        classes: their names.
+        classes: names of the classes.
     """
 
     def __init__(
@@ -79,24 +80,21 @@ class FaceClassifier:
         self.classes = tuple(classes)
 
     @torch.inference_mode()
-    def look(self, frames_T3HW: np.ndarray) -> Prediction:
-        """Return the mean opinion of every third of frames uint8, of any size, at least one."""
-        pictures = resize_frames(frames_T3HW[::LOOK_STEP])
-        found = [self._network(batch.to(self._device)) for batch in pictures.split(LOOK_BATCH)]
+    def predict(self, frames_T3HW: np.ndarray) -> Prediction:
+        """Classify frames (T, 3, H, W) uint8 of any size; every `FRAME_STEP`th is used."""
+        images = resize_frames(frames_T3HW[::FRAME_STEP])
+        found = [self._network(batch.to(self._device)) for batch in images.split(MAX_BATCH)]
         embeddings_TD, logits_TC = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
         mean_D = F.normalize(F.normalize(embeddings_TD, dim=1).mean(0), dim=0)
-        shares_C = logits_TC.log_softmax(1).mean(0).softmax(0)
-        return Prediction(embeddings_TD.numpy(), mean_D.numpy(), shares_C.numpy())
-
-    def says(self, opinion: Prediction) -> str:
-        """Return the class that an opinion is surest of."""
-        return self.classes[int(opinion.shares_C.argmax())]
+        probabilities_C = logits_TC.log_softmax(1).mean(0).softmax(0)
+        label = self.classes[int(probabilities_C.argmax())]
+        return Prediction(label, embeddings_TD.numpy(), mean_D.numpy(), probabilities_C.numpy())
 
 
 class ClassifierNetwork(nn.Module):
-    """Residual blocks with group norms, then all places by themselves: faces are aligned.
+    """Pre-activation residual network (He et al., ECCV 2016) with group norms.
 
-    Pre-activation residual blocks after He et al. (ECCV 2016).
+    The last feature map is flattened, not pooled, because faces are aligned.
     """
 
     def __init__(self, classes: int) -> None:
@@ -105,16 +103,16 @@ class ClassifierNetwork(nn.Module):
         pairs = zip((WIDTHS[0], *WIDTHS[:-1]), WIDTHS, strict=True)
         self.blocks = nn.ModuleList(_Block(*pair, halve=i > 0) for i, pair in enumerate(pairs))
         self.norm = nn.GroupNorm(GROUPS, WIDTHS[-1])
-        self.embed = nn.Linear(PLACES * WIDTHS[-1], EMBEDDING)
-        self.classify = nn.Linear(EMBEDDING, classes)
+        self.embedding = nn.Linear(POSITIONS * WIDTHS[-1], EMBEDDING)
+        self.classifier = nn.Linear(EMBEDDING, classes)
 
-    def forward(self, pictures_N3SS: Tensor) -> tuple[Tensor, Tensor]:
-        """Return embeddings (N, D) and logits (N, C) of pictures in 0..1."""
-        features = self.stem(pictures_N3SS * 2 - 1)
+    def forward(self, images_N3SS: Tensor) -> tuple[Tensor, Tensor]:
+        """Return embeddings (N, D) and logits (N, C) of images in 0..1."""
+        features = self.stem(images_N3SS * 2 - 1)
         for block in self.blocks:
             features = block(features)
-        embedding_ND = self.embed(F.silu(self.norm(features)).flatten(1))
-        return embedding_ND, self.classify(F.silu(embedding_ND))
+        embedding_ND = self.embedding(F.silu(self.norm(features)).flatten(1))
+        return embedding_ND, self.classifier(F.silu(embedding_ND))
 
 
 class _Block(nn.Module):
@@ -122,149 +120,150 @@ class _Block(nn.Module):
         super().__init__()
         stride = 2 if halve else 1
         self.norms = nn.ModuleList((nn.GroupNorm(GROUPS, inputs), nn.GroupNorm(GROUPS, outputs)))
-        self.first = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
-        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         same = inputs == outputs and not halve
-        self.past = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride=stride)
-        nn.init.zeros_(self.second.weight)  # each block begins as none
+        self.skip = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride=stride)
+        nn.init.zeros_(self.conv2.weight)  # each block starts as its skip connection
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.first(F.silu(self.norms[0](x)))
-        return self.past(x) + self.second(F.silu(self.norms[1](y)))
+        y = self.conv1(F.silu(self.norms[0](x)))
+        return self.skip(x) + self.conv2(F.silu(self.norms[1](y)))
 
 
 def load_or_train_classifier(
     folder: Path,
-    recordings: Sequence[LabelledVideo],
+    clips: Sequence[LabelledVideo],
     labels: Sequence[str],
     *,
     seed: int,
     steps: int = STEPS,
     device: torch.device | str = "cpu",
 ) -> FaceClassifier:
-    """Return the judge that a folder keeps, trained and kept now if it has none of these clips.
+    """Load the classifier of these clips from a folder, or train it and save it there.
 
     Args:
-        folder: for judge.json and judge.safetensors.
-        recordings: real clips of the training split.
-        labels: the class of each.
-        seed: draws weights, order and what is done to the pictures.
-        steps: of training.
+        folder: contains classifier.json and classifier.safetensors.
+        clips: real clips of the training split.
+        labels: the class of each clip.
+        seed: of weights, batches and augmentation.
+        steps: training steps.
+        device: for training and inference.
 
     Raises:
-        DataError: fewer than two classes, or the folder takes no files.
+        DataError: fewer than two classes, or the folder is not writable.
     """
     classes = sorted(set(labels))
-    if len(classes) < 2 or len(recordings) != len(labels):
-        raise DataError(f"{len(classes)} classes of {len(recordings)} clips; a judge needs two")
-    numbers = [classes.index(label) for label in labels]
-    pictures_N3SS = [_spread(recording.frames_T3HW) for recording in recordings]
-    about = {
+    if len(classes) < 2 or len(clips) != len(labels):
+        raise DataError(f"{len(classes)} classes of {len(clips)} clips; a classifier needs two")
+    images_N3SS = [_training_images(clip.frames_T3HW) for clip in clips]
+    config = {
         "classes": classes,
         "seed": seed,
         "steps": steps,
-        "clips": _fingerprint(recordings, labels, pictures_N3SS),
+        "clips": _fingerprint(clips, labels, images_N3SS),
     }
     network = ClassifierNetwork(len(classes))
-    json_path, weights = folder / "judge.json", folder / "judge.safetensors"
-    if json_path.is_file() and weights.is_file() and read_json(json_path, what="judge") == about:
+    json_path, weights = folder / "classifier.json", folder / "classifier.safetensors"
+    saved = json_path.is_file() and weights.is_file()
+    if saved and read_json(json_path, what="classifier") == config:
         load_weights(weights, network)
     else:
-        labels_N = np.repeat(numbers, [len(p) for p in pictures_N3SS])
+        numbers = [classes.index(label) for label in labels]
+        labels_N = np.repeat(numbers, [len(images) for images in images_N3SS])
         network = train_classifier(
-            torch.cat(pictures_N3SS), labels_N, seed=seed, steps=steps, device=device
+            torch.cat(images_N3SS), labels_N, seed=seed, steps=steps, device=device
         )
         save_weights(weights, network)
-        with atomic_write(json_path) as partial:  # last: without it there is no judge
-            partial.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        with atomic_write(json_path) as partial:  # last: it marks the classifier as complete
+            partial.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return FaceClassifier(network, classes, device=device)
 
 
 def train_classifier(
-    pictures_N3SS: Tensor,
+    images_N3SS: Tensor,
     labels_N: np.ndarray,
     *,
     seed: int,
     steps: int = STEPS,
     device: torch.device | str = "cpu",
 ) -> ClassifierNetwork:
-    """Return a network that tells the classes 0 to C − 1 of pictures (N, 3, 64, 64) in 0..1.
+    """Train a network on images (N, 3, 64, 64) in 0..1 and their classes 0 to C − 1.
 
-    Every class is seen equally often. The same seed gives the same network.
+    Batches are balanced over classes. The result depends on the seed only.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = ClassifierNetwork(int(labels_N.max()) + 1).to(device).train()
-        optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=WEIGHT_DECAY)
-        for step, rows in enumerate(_balanced(labels_N, seed, steps)):
+        optimizer = torch.optim.AdamW(network.parameters(), LR, weight_decay=WEIGHT_DECAY)
+        for step, rows in enumerate(_balanced_batches(labels_N, seed, steps)):
             share = cosine_decay(step, steps) * min(1.0, (step + 1) / WARM_UP)
-            set_lr(optimizer, RATE * share)
-            _, logits = network(augment_images(pictures_N3SS[rows]).to(device))
-            wanted = torch.from_numpy(labels_N[rows]).to(device)
-            loss = F.cross_entropy(logits, wanted, label_smoothing=SMOOTHING)
-            backward_and_step(optimizer, loss, grad_clip=CLIP)
+            set_lr(optimizer, LR * share)
+            _, logits = network(augment_images(images_N3SS[rows]).to(device))
+            targets = torch.from_numpy(labels_N[rows]).to(device)
+            loss = F.cross_entropy(logits, targets, label_smoothing=LABEL_SMOOTHING)
+            backward_and_step(optimizer, loss, grad_clip=GRAD_CLIP)
     return network
 
 
-def augment_images(pictures_N3SS: Tensor) -> Tensor:
-    """Return pictures as a generator might show them: moved, mirrored, soft, noisy, lit anew."""
-    count = len(pictures_N3SS)
-    turn_N23 = torch.zeros(count, 2, 3)
+def augment_images(images_N3SS: Tensor) -> Tensor:
+    """Return images randomly shifted, scaled, mirrored, blurred, relit and with noise."""
+    count = len(images_N3SS)
+    affine_N23 = torch.zeros(count, 2, 3)
     scale_N = 1 + SCALE * (2 * torch.rand(count) - 1)
-    turn_N23[:, 0, 0] = scale_N * (1 - 2 * torch.randint(0, 2, (count,)))  # half are mirrored
-    turn_N23[:, 1, 1] = scale_N
-    turn_N23[:, :, 2] = 2 * SHIFT * (2 * torch.rand(count, 2) - 1)
-    grid = F.affine_grid(turn_N23, list(pictures_N3SS.shape), align_corners=False)
-    moved = F.grid_sample(pictures_N3SS, grid, padding_mode="border", align_corners=False)
-    soft = _blurred(moved, float(torch.rand(()) * BLUR))
-    light_N3, dark_N = 1 + LIGHT * torch.randn(count, 3, 1, 1) / 2, torch.randn(count, 1, 1, 1)
-    noisy = soft * light_N3 + LIGHT / 2 * dark_N
-    return (noisy + NOISE * torch.rand(()) * torch.randn(noisy.shape)).clamp(0, 1)
+    affine_N23[:, 0, 0] = scale_N * (1 - 2 * torch.randint(0, 2, (count,)))  # half are mirrored
+    affine_N23[:, 1, 1] = scale_N
+    affine_N23[:, :, 2] = 2 * SHIFT * (2 * torch.rand(count, 2) - 1)
+    grid = F.affine_grid(affine_N23, list(images_N3SS.shape), align_corners=False)
+    moved = F.grid_sample(images_N3SS, grid, padding_mode="border", align_corners=False)
+    blurred = _gaussian_blur(moved, float(torch.rand(()) * BLUR))
+    gain_N3, offset_N = 1 + LIGHT * torch.randn(count, 3, 1, 1) / 2, torch.randn(count, 1, 1, 1)
+    relit = blurred * gain_N3 + LIGHT / 2 * offset_N
+    return (relit + NOISE * torch.rand(()) * torch.randn(relit.shape)).clamp(0, 1)
 
 
 def resize_frames(frames_N3HW: np.ndarray) -> Tensor:
-    """Return frames uint8 as pictures (N, 3, `IMAGE_SIZE`, `IMAGE_SIZE`) in 0..1."""
+    """Return frames uint8 as images (N, 3, `IMAGE_SIZE`, `IMAGE_SIZE`) in 0..1."""
     found = []
-    for begin in range(0, len(frames_N3HW), LOOK_BATCH):
-        batch = np.ascontiguousarray(frames_N3HW[begin : begin + LOOK_BATCH])
-        pictures = torch.from_numpy(batch).float() / 255
+    for begin in range(0, len(frames_N3HW), MAX_BATCH):
+        batch = np.ascontiguousarray(frames_N3HW[begin : begin + MAX_BATCH])
+        images = torch.from_numpy(batch).float() / 255
         size = (IMAGE_SIZE, IMAGE_SIZE)
-        found.append(F.interpolate(pictures, size, mode="bilinear", antialias=True))
+        found.append(F.interpolate(images, size, mode="bilinear", antialias=True))
     return torch.cat(found)
 
 
-def _spread(frames_T3HW: np.ndarray) -> Tensor:
-    count = min(PER_CLIP, len(frames_T3HW))
-    return resize_frames(
-        frames_T3HW[np.linspace(0, len(frames_T3HW) - 1, count).round().astype(int)]
-    )
+def _training_images(frames_T3HW: np.ndarray) -> Tensor:
+    count = min(FRAMES_PER_CLIP, len(frames_T3HW))
+    chosen = np.linspace(0, len(frames_T3HW) - 1, count).round().astype(int)
+    return resize_frames(frames_T3HW[chosen])
 
 
-def _balanced(labels_N: np.ndarray, seed: int, steps: int) -> Iterator[np.ndarray]:
-    """Yield the rows of each step's batch, classes drawn evenly."""
-    chance = np.random.default_rng(seed)
+def _balanced_batches(labels_N: np.ndarray, seed: int, steps: int) -> Iterator[np.ndarray]:
+    """Yield the rows of each step's batch, classes drawn uniformly."""
+    random = np.random.default_rng(seed)
     rows = [np.flatnonzero(labels_N == label) for label in np.unique(labels_N)]
     for _ in range(steps):
-        chosen = chance.integers(len(rows), size=BATCH)
-        yield np.array([chance.choice(rows[label]) for label in chosen])
+        chosen = random.integers(len(rows), size=BATCH)
+        yield np.array([random.choice(rows[label]) for label in chosen])
 
 
-def _blurred(pictures: Tensor, sigma: float) -> Tensor:
-    """Return pictures under a Gaussian of σ pixels; as they are under a quarter."""
+def _gaussian_blur(images: Tensor, sigma: float) -> Tensor:
+    """Return blurred images; unchanged for a sigma under a quarter pixel."""
     if sigma < 0.25:
-        return pictures
-    reach = torch.arange(-4, 5).float()
-    kernel = torch.exp(-reach.square() / (2 * sigma**2))
+        return images
+    offsets = torch.arange(-4, 5).float()
+    kernel = torch.exp(-offsets.square() / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
-    wide = F.pad(pictures, (4, 4, 4, 4), mode="replicate")
-    return F.conv2d(F.conv2d(wide, kernel, groups=3), kernel.transpose(2, 3), groups=3)
+    padded = F.pad(images, (4, 4, 4, 4), mode="replicate")
+    return F.conv2d(F.conv2d(padded, kernel, groups=3), kernel.transpose(2, 3), groups=3)
 
 
 def _fingerprint(
-    recordings: Sequence[LabelledVideo], labels: Sequence[str], pictures: Sequence[Tensor]
+    clips: Sequence[LabelledVideo], labels: Sequence[str], images: Sequence[Tensor]
 ) -> str:
-    """Return what tells one set of labelled clips from another."""
+    """Return a hash of labelled clips."""
     digest = hashlib.sha256()
-    for recording, label, shown in zip(recordings, labels, pictures, strict=True):
-        digest.update(f"{recording.name}\0{label}\0{float(shown.double().mean()):.6f}\n".encode())
+    for clip, label, shown in zip(clips, labels, images, strict=True):
+        digest.update(f"{clip.name}\0{label}\0{float(shown.double().mean()):.6f}\n".encode())
     return digest.hexdigest()

@@ -26,11 +26,11 @@ def test_a_seed_gives_the_same_weights(tmp_path: Path, monkeypatch: pytest.Monke
     assert MotionAutoencoder.load(tmp_path / "a").sizes["frames"] == 16
     options = TrainMotionAutoencoderOptions.load(tmp_path / "a" / "options.json")
     assert options.steps == 5
-    figures = json.loads((tmp_path / "a" / "figures.json").read_text())
-    assert set(figures) == {"held_out_loss", "floor", "ceiling"}
+    metrics = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    assert set(metrics) == {"held_out_loss", "real_distance", "noise_distance"}
 
 
-def test_no_window_lies_across_two_recordings() -> None:
+def test_windows_do_not_cross_recordings() -> None:
     features = [torch.zeros(30, 1), torch.ones(17, 1), torch.full((40, 1), 2.0)]
     starts = script.window_starts(features, 16)
     cut = torch.cat(features)[starts[:, None] + torch.arange(16)]

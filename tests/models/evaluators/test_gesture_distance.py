@@ -1,4 +1,4 @@
-"""The Fréchet gesture distance by the autoencoder that ships."""
+"""The Fréchet gesture distance of the shipped autoencoder."""
 
 import math
 from pathlib import Path
@@ -36,47 +36,48 @@ def distance(body: Body) -> GestureDistance:
 
 def waving(seed: int, *, frames: int = 250) -> Tensor:
     """Return a slow, smooth motion of every part (T, 106)."""
-    chance = torch.Generator().manual_seed(seed)
-    size, speed, phase = torch.rand(3, POSE_SIZE, generator=chance)
+    random = torch.Generator().manual_seed(seed)
+    size, speed, phase = torch.rand(3, POSE_SIZE, generator=random)
     times = torch.arange(frames)[:, None] / 25
     return 0.4 * size * torch.sin(2 * math.pi * (0.2 + speed) * times + 2 * math.pi * phase)
 
 
-def test_the_weights_that_ship_are_small() -> None:
+def test_shipped_weights_are_small() -> None:
     assert (CHECKPOINT / WEIGHTS).stat().st_size < 2 * MEGABYTE
 
 
-def test_the_truth_is_at_its_floor_and_noise_far_above(distance: GestureDistance) -> None:
+def test_ground_truth_has_the_real_distance_and_noise_more(distance: GestureDistance) -> None:
     true = [waving(seed) for seed in range(4)]
     found = distance.compare(true, true)
-    assert found.distance == found.floor
-    assert found.whole == pytest.approx(0, abs=1e-6)
-    assert found.ceiling > found.floor
+    assert found.distance == found.real_distance
+    assert found.full_distance == pytest.approx(0, abs=1e-6)
+    assert found.noise_distance > found.real_distance
 
 
 @pytest.mark.parametrize("path", cases(DATA / "beat2_scott", "*.npz"))
-def test_real_motion_is_told_from_what_is_worse(
+def test_real_motion_is_distinguished_from_worse(
     distance: GestureDistance, path: Path, body: Body
 ) -> None:
     pose = read_motion(path).pose_vector(body)
-    mean, chance = pose.mean(0), torch.Generator().manual_seed(0)
+    mean, random = pose.mean(0), torch.Generator().manual_seed(0)
     worse = {
         "half as large": mean + 0.5 * (pose - mean),
         "hardly moving": mean + 0.1 * (pose - mean),
-        "trembling": pose + 0.1 * torch.randn(pose.shape, generator=chance),
+        "trembling": pose + 0.1 * torch.randn(pose.shape, generator=random),
     }
-    found = {name: distance.compare([motion], [pose]) for name, motion in worse.items()}
-    whole = {name: distances.whole for name, distances in found.items()}
+    whole = {
+        name: distance.compare([motion], [pose]).full_distance for name, motion in worse.items()
+    }
     assert 0 < whole["half as large"] < whole["hardly moving"]
     assert whole["trembling"] > 0
     parts = pose.split(200)[:-1]
     real = distance.compare(parts, parts)
-    assert real.floor < real.ceiling
+    assert real.real_distance < real.noise_distance
 
 
 def test_too_short_a_motion_is_refused(distance: GestureDistance) -> None:
     with pytest.raises(DataError, match="frames"):
-        distance.codes(torch.zeros(5, POSE_SIZE))
+        distance.encode(torch.zeros(5, POSE_SIZE))
 
 
 SIZES = {"features": 6, "frames": 16, "width": 8, "code": 4, "depth": 2}
@@ -99,7 +100,7 @@ def test_a_window_becomes_a_code_and_a_window_again(model: MotionAutoencoder) ->
     assert model(windows).shape == windows.shape
 
 
-def test_a_window_s_code_does_not_hang_on_the_others(model: MotionAutoencoder) -> None:
+def test_a_code_depends_on_its_own_window_only(model: MotionAutoencoder) -> None:
     windows = torch.randn(3, 16, 6)
     torch.testing.assert_close(model.encode(windows)[1:2], model.encode(windows[1:2]))
 
@@ -112,7 +113,7 @@ def test_saved_and_loaded_is_the_same(model: MotionAutoencoder, tmp_path: Path) 
     assert torch.equal(loaded.encode(windows), model.encode(windows))
 
 
-def test_it_learns_to_remember() -> None:
+def test_training_lowers_the_loss() -> None:
     torch.manual_seed(0)
     model = MotionAutoencoder(**SIZES | {"code": 8})
     time = torch.linspace(0, 6, 16)[:, None]
@@ -127,7 +128,7 @@ def test_it_learns_to_remember() -> None:
     assert loss.item() < 0.3 * before
 
 
-def test_loss_sees_jitter_more_than_a_shift(model: MotionAutoencoder) -> None:
+def test_jitter_costs_more_than_a_shift(model: MotionAutoencoder) -> None:
     class Shifted(MotionAutoencoder):
         def forward(self, windows_NTF: torch.Tensor) -> torch.Tensor:
             return windows_NTF + self.shift
@@ -139,7 +140,7 @@ def test_loss_sees_jitter_more_than_a_shift(model: MotionAutoencoder) -> None:
     assert reconstruction_loss(jittery, windows) > 2 * reconstruction_loss(shifted, windows)
 
 
-def test_what_is_no_autoencoder_is_refused(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         MotionAutoencoder.load(tmp_path)
     (tmp_path / WEIGHTS).write_bytes(b"not weights")
@@ -155,7 +156,6 @@ def test_windows_that_cannot_be_halved_are_refused() -> None:
         MotionAutoencoder(**SIZES | {"frames": 18})
 
 
-# what a gesture is not told by
 NOT_GESTURE = ("translation", "root_orientation", "expression", "jaw")
 
 
@@ -164,7 +164,7 @@ def seed() -> None:
     torch.manual_seed(0)
 
 
-def test_features_see_arms_and_hands_and_nothing_else(body: Body) -> None:
+def test_features_are_of_arms_and_hands_only(body: Body) -> None:
     pose = 0.1 * torch.randn(30, POSE_SIZE)
     usual = gesture_features(pose, body.hands)
     assert usual.shape == (30, GESTURE_FEATURES)
@@ -183,7 +183,7 @@ def test_windows_are_runs_of_frames() -> None:
         assert torch.equal(window, features[4 * number : 4 * number + 8])
 
 
-def test_varied_motion_is_another_of_the_same_timing() -> None:
+def test_varied_motion_keeps_its_timing() -> None:
     pose = 0.1 * torch.randn(50, POSE_SIZE)
     other = vary_motion(pose, seed=1)
     assert torch.equal(other, vary_motion(pose, seed=1))
@@ -194,7 +194,7 @@ def test_varied_motion_is_another_of_the_same_timing() -> None:
         assert torch.equal(pose[:, part], other[:, part]) == (name in NOT_GESTURE)
 
 
-def test_what_is_no_motion_is_refused() -> None:
+def test_other_shapes_are_refused() -> None:
     with pytest.raises(DataError, match="55"):
         rotation_features(torch.zeros(5, 22, 3))
     with pytest.raises(DataError, match="5 frames"):

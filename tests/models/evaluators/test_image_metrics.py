@@ -1,4 +1,4 @@
-"""Scores by networks: laws that hold whatever the networks' weights are."""
+"""Metrics of networks: properties that hold for any weights."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from speech2video.models.evaluators.image_metrics import (
     ImageNetworks,
     crop_boxes,
     fvd,
-    inception_scores,
+    inception_metrics,
 )
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.statistics import frechet_distance
@@ -31,22 +31,23 @@ def frames() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (40, 3, 64, 64), np.uint8)
 
 
-def test_absent_networks_are_named_and_nothing_takes_their_place(
+def test_missing_networks_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: np.ndarray
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     networks = ImageNetworks(tmp_path)
-    assert set(networks.absent) == {"lpips", "fid", "kid", "inception_score", "fvd"}
-    assert ALEXNET in networks.absent["lpips"] and str(tmp_path) in networks.absent["lpips"]
+    assert set(networks.unavailable) == {"lpips", "fid", "kid", "inception_score", "fvd"}
+    reason = networks.unavailable["lpips"]
+    assert ALEXNET in reason and str(tmp_path) in reason
     assert networks.lpips(frames, frames) is None
     assert networks.inception(frames) is None and networks.i3d(frames) is None
 
 
-def test_lpips_is_nought_for_identical_pictures_only(
+def test_lpips_is_zero_for_identical_images_only(
     networks: ImageNetworks, frames: np.ndarray
 ) -> None:
     few, others = frames[:3], frames[3:6]
-    assert not networks.absent
+    assert not networks.unavailable
     assert networks.lpips(few, few) == pytest.approx(np.zeros(3))
     assert (networks.lpips(few, others) > 0).all()
     assert networks.lpips(few, others) == pytest.approx(networks.lpips(others, few), rel=1e-4)
@@ -55,15 +56,15 @@ def test_lpips_is_nought_for_identical_pictures_only(
 
 def test_distances_of_distributions(networks: ImageNetworks, frames: np.ndarray) -> None:
     real, dark = networks.inception(frames), networks.inception(frames // 3)
-    same, other = inception_scores(real, real), inception_scores(dark, real)
+    same, other = inception_metrics(real, real), inception_metrics(dark, real)
     assert same["fid"] == pytest.approx(0, abs=1e-4) and other["fid"] > 0.01
     assert other["fid"] == pytest.approx(frechet_distance(dark[0], real[0]), rel=1e-2)
     assert other["kid"] > same["kid"]
     assert 1 <= same["inception_score"] <= 8
-    assert other == inception_scores(dark, real)
+    assert other == inception_metrics(dark, real)
 
 
-def test_fvd_of_a_video_with_itself_is_nought(networks: ImageNetworks, frames: np.ndarray) -> None:
+def test_fvd_of_a_video_with_itself_is_zero(networks: ImageNetworks, frames: np.ndarray) -> None:
     clips = networks.i3d(frames)
     assert len(clips) == 4
     assert fvd(clips, clips) == pytest.approx(0, abs=1e-3)
@@ -86,13 +87,13 @@ def test_crops_of_whole_pixels_are_copies(frames: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("name", [ALEXNET, INCEPTION, I3D])
-def test_broken_files_are_one_line(tmp_path: Path, name: str) -> None:
+def test_broken_files_are_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"not a network at all")
     with pytest.raises(DataError, match=name):
         ImageNetworks(tmp_path)
 
 
-def test_files_that_are_missing_are_one_line(tmp_path: Path) -> None:
+def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         ImageNetworks(tmp_path / "nowhere")
     with pytest.raises(DataError, match="no such file"):
