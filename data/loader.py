@@ -1,17 +1,18 @@
-"""Batches whose order and randomness follow from (seed, step) alone, so that runs can go on.
+"""Training batches whose order and randomness follow from (seed, step) alone, so that runs resume.
 
 class Windows(torch.utils.data.Dataset):
-    def __getitem__(self, item: Item):
-        noise = item.rng().normal(size=...)     # the same whichever worker loads it, and when
+    def __getitem__(self, item: SampleIndex):
+        noise = item.rng().normal(size=...)     # the same in every worker, at every time
         return {"x": self.windows[item.index] + noise}
 
-Batches go on for ever; an epoch is a number of steps, no pause. Whatever should change with the
-epoch (longer sequences, say) can go by `item.epoch`.
+Batches go on for ever; an epoch is a number of steps, without a pause. Settings that change with
+the epoch (such as longer sequences) can depend on `item.epoch`.
 """
 
 import signal
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,33 +23,34 @@ from speech2video.util import distributed
 from speech2video.util.errors import DataError, OptionError, UserError
 
 
-class SampleIndex(NamedTuple):
-    """What a data set is asked for: which of its items, and the seed of all that is random."""
+@dataclass(frozen=True, order=True)
+class SampleIndex:
+    """Index of a sample in a dataset, with the seed of its augmentation."""
 
     index: int
     seed: int
     epoch: int = 0
 
     def rng(self) -> np.random.Generator:
-        """Return a new generator; equal items have equal generators."""
+        """Return a new generator; equal samples have equal generators."""
         return np.random.default_rng(self.seed)
 
 
 class ResumableSampler(Sampler[list[SampleIndex]]):
-    """Batches of items: in each epoch a permutation, cut into batches, from any step on.
+    """Batches of samples from any step on: in each epoch a permutation, cut into batches.
 
-    The last items of an epoch that fill no batch are left out (other ones each time). With fewer
-    items than a batch takes, items come up more than once in it, each with its own seed.
+    The last samples of an epoch that fill no batch are left out (different ones each time). With
+    fewer samples than a batch takes, samples come up more than once in it, with different seeds.
 
     Args:
-        length: items of the data set.
-        batch_size: items of a step, over all processes together.
-        seed: of the order and of the items.
-        rank, world_size: this process and how many there are; together the processes' parts of
-            a step are the batch that a single process would have.
+        length: samples of the dataset.
+        batch_size: samples of a step, over all processes together.
+        seed: of the order and of the samples.
+        rank, world_size: this process and the number of processes; together their parts of a step
+            are the batch that a single process would have.
 
     Raises:
-        DataError: no items.
+        DataError: no samples.
         OptionError: the batch cannot be shared evenly.
     """
 
@@ -56,7 +58,7 @@ class ResumableSampler(Sampler[list[SampleIndex]]):
         self, length: int, batch_size: int, seed: int, *, rank: int = 0, world_size: int = 1
     ) -> None:
         if length < 1:
-            raise DataError("the data set has no items; at least one is needed")
+            raise DataError("the dataset has no samples; at least one is needed")
         if batch_size % world_size:
             raise OptionError(
                 f"--batch_size {batch_size}: {world_size} processes cannot share it evenly"
@@ -64,25 +66,17 @@ class ResumableSampler(Sampler[list[SampleIndex]]):
         self.length, self.batch_size, self.seed = length, batch_size, seed
         self.rank, self.world_size = rank, world_size
         self.steps_per_epoch = max(1, length // batch_size)
-        self._step = 0
-
-    def start(self, step: int) -> None:
-        """Let the next iteration begin with the batch of that step."""
-        self._step = step
+        self.first_step = 0
 
     def __iter__(self) -> Iterator[list[SampleIndex]]:
-        step = self._step
+        step = self.first_step
         while True:
             epoch, first = divmod(step, self.steps_per_epoch)
-            order = self._order(epoch)
+            order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
+            order = np.resize(order, max(self.length, self.batch_size))
             for number in range(first, self.steps_per_epoch):
-                begin = number * self.batch_size
-                yield self._batch(epoch, order, begin)
+                yield self._batch(epoch, order, number * self.batch_size)
             step = (epoch + 1) * self.steps_per_epoch
-
-    def _order(self, epoch: int) -> np.ndarray:
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
-        return np.resize(order, max(self.length, self.batch_size))
 
     def _batch(self, epoch: int, order: np.ndarray, begin: int) -> list[SampleIndex]:
         places = range(begin + self.rank, begin + self.batch_size, self.world_size)
@@ -101,15 +95,15 @@ def training_loader(
     workers: int = 0,
     collate: Callable[[list[Any]], Any] | None = None,
 ) -> DataLoader:
-    """Return a loader for `fit`; the data set is indexed with `SampleIndex`s.
+    """Return a loader for `fit`; the dataset is indexed with `SampleIndex`.
 
     Args:
-        batch_size: items of a step, over all of torchrun's processes together.
+        batch_size: samples of a step, over all of torchrun's processes together.
         workers: processes that load; 0 loads in this one.
-        collate: makes a batch of a list of items; torch's own by default.
+        collate: makes a batch of a list of samples; torch's own by default.
     """
     sampler = ResumableSampler(
-        len(dataset),
+        len(dataset),  # pyright: ignore[reportArgumentType] - torch's Dataset declares no length
         batch_size,
         seed,
         rank=distributed.rank(),
@@ -127,8 +121,8 @@ def training_loader(
 
 
 def steps_per_epoch(loader: DataLoader) -> int:
-    """Return how many steps go once through the data set."""
-    return loader.batch_sampler.steps_per_epoch
+    """Return the number of steps of an epoch."""
+    return _sampler(loader).steps_per_epoch
 
 
 def iterate_batches(
@@ -137,17 +131,17 @@ def iterate_batches(
     """Yield a training loader's batches from a step on, for ever, on a device.
 
     Raises:
-        UserError: one that loading raised, in a worker too, in one line.
+        UserError: raised while loading, in a worker too, with a message of one line.
     """
-    loader.batch_sampler.start(step)
+    _sampler(loader).first_step = step
     try:
         for batch in loader:
             yield to_device(batch, device)
     except UserError as error:
-        # from a worker it comes as "Caught ... Original Traceback ... DataError: what it said"
-        said = str(error).strip().rpartition("\n")[2]
+        # a worker's arrives as "Caught ... Original Traceback ... module.DataError: message"
+        message = str(error).strip().rpartition("\n")[2]
         raise type(error)(
-            said.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
+            message.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
         ) from None
 
 
@@ -162,6 +156,11 @@ def to_device(batch: Any, device: torch.device | str) -> Any:
     if isinstance(batch, list | tuple):
         return type(batch)(to_device(value, device) for value in batch)
     return batch
+
+
+def _sampler(loader: DataLoader) -> ResumableSampler:
+    assert isinstance(loader.batch_sampler, ResumableSampler)
+    return loader.batch_sampler
 
 
 def _start_worker(number: int) -> None:

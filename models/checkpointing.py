@@ -1,11 +1,11 @@
-"""Models to and from checkpoints: for going on, for use, for shipping.
+"""Checkpoints: saving, resuming, loading for inference, exporting. Reading one never runs code.
 
 checkpoints/NAME/KIND/step_00001000/
-    options.json          what the run was asked for; its architecture
+    options.json          options of the run; its architecture
     model.safetensors     networks' weights, "network.parameter"
     ema.safetensors       averaged weights of the networks that have an average, in 32 bits
-    training.pt           optimisers, counters: plain tensors and numbers, no pickled classes
-A shipped checkpoint is options.json and model.safetensors (averaged, 16-bit, no adversaries).
+    training.pt           optimizers and counters: plain tensors and numbers, no pickled classes
+A shipped checkpoint is options.json and model.safetensors (averaged, 16-bit, no discriminators).
 """
 
 import pickle
@@ -34,14 +34,137 @@ from speech2video.util.checkpoint_folder import (
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write, write_errors
 
-# Weights and training state on disk; nothing that is read can run code.
-#
-# Weights are safetensors with a version in their metadata; training state is `torch.save` of plain
-# numbers, strings, containers and tensors, read with `weights_only=True`.
-
+EMA_FILE, TRAINING_STATE_FILE = "ema.safetensors", "training.pt"
 CHECKPOINT_VERSION = 1
 _VERSION = "checkpoint_version"
-_NAMED = 3  # so many names are listed of what does not fit
+_MAX_NAMES = 3  # listed of the weights that do not fit
+
+
+def save_checkpoint(
+    model: BaseModel,
+    folder: Path,
+    *,
+    options: Options,
+    state: dict[str, Any],
+    keep: int = 2,
+    best: bool = False,
+) -> Path:
+    """Write folder/step_N as a whole, then remove all but the `keep` newest and the best.
+
+    Args:
+        state: further state to resume: plain numbers and tensors.
+        best: whether this checkpoint is the best so far.
+    """
+    with new_checkpoint(folder, model.step) as partial:
+        options.save(partial / OPTIONS_FILE)
+        save_weights(partial / WEIGHTS_FILE, model.networks, metadata={"step": str(model.step)})
+        if model.averages:
+            write_tensors(partial / EMA_FILE, _averages(model))
+        save_state(partial / TRAINING_STATE_FILE, _training_state(model, state))
+    if best:
+        mark_best(folder, model.step)
+    prune_checkpoints(folder, keep=keep)
+    return step_folder(folder, model.step)
+
+
+def load_checkpoint(model: BaseModel, checkpoint: Path) -> dict[str, Any]:
+    """Restore a new model to the state of a checkpoint; return `save_checkpoint`'s `state`.
+
+    Raises:
+        DataError: a file is missing, broken, of another version or of another network.
+    """
+    path = checkpoint / TRAINING_STATE_FILE
+    training = load_state(path)
+    try:
+        model.epoch, model.step = training["epoch"], training["step"]
+        if model.epoch >= 0:
+            model.on_epoch(model.epoch)
+        model.load_extra_state(training["extra"])
+        load_weights(checkpoint / WEIGHTS_FILE, model.networks)
+        _load_optimizers(path, model, training["optimizers"])
+        if model.averages:
+            copy_tensors(
+                checkpoint / EMA_FILE, _averages(model), read_tensors(checkpoint / EMA_FILE)
+            )
+        _check_names(path, "averages", model.averages, training["averages"])
+        for name, average in model.averages.items():
+            average.updates = training["averages"][name]
+        return training["state"]
+    except KeyError as error:
+        raise DataError(f"{path}: no entry {error}; not a training state") from None
+
+
+def load_networks(
+    networks: nn.ModuleDict, folder: Path, *, best: bool = True, average: bool = True
+) -> Path:
+    """Load networks for inference from a run's folder or a shipped checkpoint.
+
+    Args:
+        networks: the networks to fill, by the names they were trained under; others are not read.
+            A network on the meta device takes over the tensors that are read.
+        folder: the run's folder, one of its step_N, or a shipped checkpoint.
+        best: prefer a run's checkpoint marked best to its newest.
+        average: use averaged weights where the checkpoint has them.
+
+    Returns:
+        The checkpoint that was read.
+
+    Raises:
+        DataError: no checkpoint there, broken, of another version or of other networks.
+    """
+    checkpoint = resolve_checkpoint(folder, best=best)
+    tensors = _read_weights(checkpoint, average=average)
+    found = {k: v for k, v in tensors.items() if k.split(".")[0] in networks}
+    state = networks.state_dict()
+    copy_tensors(checkpoint / WEIGHTS_FILE, state, found)
+    if any(tensor.is_meta for tensor in state.values()):
+        given = {name: found[name].to(tensor.dtype) for name, tensor in state.items()}
+        networks.load_state_dict(given, assign=True)
+    return checkpoint
+
+
+def export_checkpoint(
+    run: Path,
+    folder: Path,
+    *,
+    options: type[TrainingOptions],
+    dtype: torch.dtype = torch.float16,
+) -> Path:
+    """Write a checkpoint to ship: averaged weights in 16 bits, no discriminators.
+
+    Networks that `options.TRAINING_ONLY` names (teachers) are left out as well.
+
+    Args:
+        run: the run's folder, or one of its step_N.
+        folder: for options.json and model.safetensors.
+        options: the class of the run's options.
+
+    Returns:
+        The run's checkpoint that was exported.
+
+    Raises:
+        DataError: no checkpoint there, a weight too large for `dtype`, or an unwritable folder.
+    """
+    checkpoint = resolve_checkpoint(run)
+    left_out = (DISCRIMINATOR_PREFIX, *(f"{name}." for name in options.TRAINING_ONLY))
+    saved = options.load(checkpoint / OPTIONS_FILE)
+    path = folder / WEIGHTS_FILE
+    tensors = {
+        name: convert_dtype(path, name, tensor, dtype)
+        for name, tensor in _read_weights(checkpoint).items()
+        if not name.startswith(left_out)
+    }
+    write_tensors(path, tensors)
+    saved.for_shipping().save(folder / OPTIONS_FILE)
+    return checkpoint
+
+
+def find_nonfinite(model: BaseModel) -> str:
+    """Return the name of the first weights with NaN or infinity, "" where all are finite."""
+    for name, tensor in model.networks.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            return name
+    return ""
 
 
 def save_weights(
@@ -54,21 +177,20 @@ def save_weights(
     """Write a module's parameters and buffers as safetensors.
 
     Args:
-        dtype: what floating-point weights are rounded to (torch.float16 to ship); None: as they
-            are.
-        metadata: what else the file's head should say.
+        dtype: type of floating-point weights in the file; None keeps theirs.
+        metadata: further entries of the file's header.
 
     Raises:
         DataError: a weight is too large for `dtype`, or the file cannot be written.
     """
     if isinstance(module, DistributedDataParallel):
-        module = module.module  # its wrapper's name must not end up in the file
+        module = module.module  # the wrapper's name must not end up in the file
     tensors = {name: convert_dtype(path, name, t, dtype) for name, t in module.state_dict().items()}
     write_tensors(path, tensors, metadata=metadata)
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
-    """Fill a module with the weights of a file, all of them, in the module's own types.
+    """Load all weights of a module from a file, in the module's own types.
 
     Raises:
         DataError: unreadable, another version, or not exactly this module's names and shapes.
@@ -80,17 +202,17 @@ def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write named tensors as safetensors; raises `DataError` where that is not possible."""
-    head = {_VERSION: str(CHECKPOINT_VERSION)} | dict(metadata or {})
+    header = {_VERSION: str(CHECKPOINT_VERSION)} | dict(metadata or {})
     plain = {  # copies: neither views, nor one memory under two names, nor channels-last
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
     with atomic_write(path) as partial, write_errors(path, SafetensorError):
-        save_file(plain, partial, metadata=head)
+        save_file(plain, partial, metadata=header)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return a file's tensors by name, on the CPU.
+    """Return a safetensors file's tensors by name, on the CPU.
 
     Raises:
         DataError: missing, broken, not written by this project, or of another version.
@@ -109,8 +231,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def copy_tensors(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Copy found tensors into the wanted ones, all or none.
 
+    Args:
+        path: the file that error messages name.
+
     Raises:
-        DataError: names or shapes differ; `path` is what the message names.
+        DataError: names or shapes differ.
     """
     missing = [name for name in wanted if name not in found]
     unexpected = [name for name in found if name not in wanted]
@@ -120,7 +245,7 @@ def copy_tensors(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, T
         if name in found and found[name].shape != tensor.shape
     ]
     wrong = [
-        f"{what} {_listed(names)}"
+        f"{what} {_first_names(names)}"
         for what, names in (("lacks", missing), ("has also", unexpected), ("has", shapes))
         if names
     ]
@@ -130,8 +255,18 @@ def copy_tensors(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, T
         tensor.copy_(found[name])
 
 
+def convert_dtype(path: Path, name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Return a tensor in a floating-point type; raises `DataError` where a value overflows."""
+    if dtype is None or not tensor.is_floating_point():
+        return tensor
+    largest = float(tensor.abs().max()) if tensor.numel() else 0.0
+    if not largest <= torch.finfo(dtype).max:
+        raise DataError(f"{path}: {name} reaches {largest:.3g}, which {dtype} cannot hold")
+    return tensor.to(dtype)
+
+
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write training state: numbers, strings, lists, dicts and tensors, nothing else."""
+    """Write training state: numbers, strings, lists, dicts and tensors only."""
     with atomic_write(path) as partial, write_errors(path, RuntimeError):
         torch.save({_VERSION: CHECKPOINT_VERSION, **state}, partial)
 
@@ -140,7 +275,7 @@ def load_state(path: Path) -> dict[str, Any]:
     """Return training state, its tensors on the CPU.
 
     Raises:
-        DataError: missing, broken, of another version, or with anything but plain data in it.
+        DataError: missing, broken, of another version, or not plain data.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -152,158 +287,12 @@ def load_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def _check_version(path: Path, found: object) -> None:
-    if found is None:
-        raise DataError(f"{path}: not a checkpoint of this project (no {_VERSION} in it)")
-    if str(found) != str(CHECKPOINT_VERSION):
-        raise DataError(
-            f"{path}: checkpoint of version {found}; version {CHECKPOINT_VERSION} is needed"
-        )
-
-
-def convert_dtype(path: Path, name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Return a tensor in a floating-point type; raises `DataError` where it cannot hold it."""
-    if dtype is None or not tensor.is_floating_point():
-        return tensor
-    largest = float(tensor.abs().max()) if tensor.numel() else 0.0
-    if not largest <= torch.finfo(dtype).max:
-        raise DataError(f"{path}: {name} reaches {largest:.3g}, which {dtype} cannot hold")
-    return tensor.to(dtype)
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
-
-
-EMA_FILE, TRAINING_STATE_FILE = "ema.safetensors", "training.pt"
-
-
-def save_checkpoint(
-    model: BaseModel,
-    folder: Path,
-    *,
-    options: Options,
-    state: dict[str, Any],
-    keep: int = 2,
-    best: bool = False,
-) -> Path:
-    """Write folder/step_N as a whole, then remove all but the `keep` newest and the best.
-
-    Args:
-        state: what else is to be resumed: plain numbers and tensors.
-        best: whether this checkpoint is the best so far.
-    """
-    with new_checkpoint(folder, model.step) as partial:
-        options.save(partial / OPTIONS_FILE)
-        save_weights(partial / WEIGHTS_FILE, model.networks, metadata={"step": str(model.step)})
-        if model.averages:
-            write_tensors(partial / EMA_FILE, _averages(model))
-        save_state(partial / TRAINING_STATE_FILE, _training_state(model, state))
-    if best:
-        mark_best(folder, model.step)
-    prune_checkpoints(folder, keep=keep)
-    return step_folder(folder, model.step)
-
-
-def load_checkpoint(model: BaseModel, checkpoint: Path) -> dict[str, Any]:
-    """Bring a newly made model to where a checkpoint was; return `save_checkpoint`'s `state`.
-
-    Raises:
-        DataError: a file is missing, broken, of another version or of another network.
-    """
-    path = checkpoint / TRAINING_STATE_FILE
-    training = load_state(path)
-    try:
-        model.epoch, model.step = training["epoch"], training["step"]
-        if model.epoch >= 0:
-            model.on_epoch(model.epoch)
-        model.load_extra_state(training["extra"])
-        load_weights(checkpoint / WEIGHTS_FILE, model.networks)
-        _load_named(path, "optimisers", model.optimizers, training["optimizers"])
-        if model.averages:
-            copy_tensors(
-                checkpoint / EMA_FILE, _averages(model), read_tensors(checkpoint / EMA_FILE)
-            )
-        _check_names(path, "averages", model.averages, training["averages"])
-        for name, average in model.averages.items():
-            average.updates = training["averages"][name]
-        return training["state"]
-    except KeyError as error:
-        raise DataError(f"{path}: no entry {error}; not a training state") from None
-
-
-def load_networks(
-    networks: nn.ModuleDict, folder: Path, *, best: bool = True, average: bool = True
-) -> Path:
-    """Fill networks from a run's folder or a shipped checkpoint, for use; return where from.
-
-    Args:
-        networks: those wanted, by the names they were trained under; others are left on disk.
-            What is on the meta device takes the weights that are read for its own.
-        folder: the run's folder, one of its step_N, or a shipped checkpoint.
-        best: of a run, the checkpoint marked best where there is one, else the newest.
-        average: averaged weights, where the checkpoint has them.
-
-    Raises:
-        DataError: no checkpoint there, broken, of another version or of other networks.
-    """
-    checkpoint = resolve_checkpoint(folder, best=best)
+def _read_weights(checkpoint: Path, *, average: bool = True) -> dict[str, Tensor]:
+    """Return a checkpoint's weights, averaged where it has averages."""
     tensors = read_tensors(checkpoint / WEIGHTS_FILE)
     if average and (checkpoint / EMA_FILE).is_file():
         tensors |= read_tensors(checkpoint / EMA_FILE)
-    wanted = {k: v for k, v in tensors.items() if k.split(".")[0] in networks}
-    state = networks.state_dict()
-    copy_tensors(checkpoint / WEIGHTS_FILE, state, wanted)
-    if any(tensor.is_meta for tensor in state.values()):
-        given = {name: wanted[name].to(tensor.dtype) for name, tensor in state.items()}
-        networks.load_state_dict(given, assign=True)
-    return checkpoint
-
-
-def export_checkpoint(
-    run: Path,
-    folder: Path,
-    *,
-    options: type[TrainingOptions],
-    dtype: torch.dtype = torch.float16,
-) -> Path:
-    """Write a checkpoint to ship from a run's: averaged where it is, 16 bits, no adversaries.
-
-    What `options.TRAINING_ONLY` names (teachers, say) stays behind as well.
-
-    Args:
-        run: the run's folder, or one of its step_N.
-        folder: to write options.json and model.safetensors into.
-        options: the class of the run's options.
-
-    Returns:
-        The checkpoint that was taken.
-
-    Raises:
-        DataError: no checkpoint there, a weight too large for `dtype`, or an unwritable folder.
-    """
-    checkpoint = resolve_checkpoint(run)
-    tensors = read_tensors(checkpoint / WEIGHTS_FILE)
-    if (checkpoint / EMA_FILE).is_file():
-        tensors |= read_tensors(checkpoint / EMA_FILE)
-    left = (DISCRIMINATOR_PREFIX, *(f"{name}." for name in options.TRAINING_ONLY))
-    networks = {k: v for k, v in tensors.items() if not k.startswith(left)}
-    saved = options.load(checkpoint / OPTIONS_FILE)
-    write_tensors(
-        folder / WEIGHTS_FILE,
-        {k: convert_dtype(folder / WEIGHTS_FILE, k, v, dtype) for k, v in networks.items()},
-    )
-    saved.for_shipping().save(folder / OPTIONS_FILE)
-    return checkpoint
-
-
-def find_nonfinite(model: BaseModel) -> str:
-    """Return the name of the first weights that hold NaN or infinity, "" where none do."""
-    for name, tensor in model.networks.state_dict().items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            return name
-    return ""
+    return tensors
 
 
 def _averages(model: BaseModel) -> dict[str, Tensor]:
@@ -325,16 +314,30 @@ def _training_state(model: BaseModel, state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _load_named(path: Path, what: str, items: dict[str, Any], states: dict[str, Any]) -> None:
-    _check_names(path, what, items, states)
-    for name, item in items.items():
+def _load_optimizers(path: Path, model: BaseModel, states: dict[str, Any]) -> None:
+    _check_names(path, "optimizers", model.optimizers, states)
+    for name, optimizer in model.optimizers.items():
         try:
-            item.load_state_dict(states[name])
+            optimizer.load_state_dict(states[name])
         except (ValueError, RuntimeError) as error:
-            raise DataError(f"{path}: the optimiser {name} does not fit ({error})") from None
+            raise DataError(f"{path}: the optimizer {name} does not fit ({error})") from None
 
 
 def _check_names(path: Path, what: str, needed: dict[str, Any], found: dict[str, Any]) -> None:
     if set(needed) != set(found):
         seen, wanted = (", ".join(sorted(names)) or "none" for names in (found, needed))
         raise DataError(f"{path}: it holds the {what} {seen}; {wanted} are needed")
+
+
+def _check_version(path: Path, found: object) -> None:
+    if found is None:
+        raise DataError(f"{path}: not a checkpoint of this project (no {_VERSION} in it)")
+    if str(found) != str(CHECKPOINT_VERSION):
+        raise DataError(
+            f"{path}: checkpoint of version {found}; version {CHECKPOINT_VERSION} is needed"
+        )
+
+
+def _first_names(names: list[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more

@@ -1,13 +1,13 @@
-"""An adversary: discriminator, optimiser and loss as one object.
+"""GAN training: a discriminator with its optimizer and losses as one object.
 
-for name, adversary in model.adversaries.items():
-    losses[f"d_{name}"] = adversary.update(view(name, real), view(name, fake))
-    gan, matching = adversary.generator_losses(view(name, real), view(name, fake))
+for name, discriminator in model.discriminators.items():
+    losses[f"d_{name}"] = discriminator.update(crop(name, real), crop(name, fake))
+    gan, matching = discriminator.generator_losses(crop(name, real), crop(name, fake))
 
-A discriminator is any module that returns, for each of its scales, the list of its features, the
-last of which are the scores: `list[list[Tensor]]`, every tensor (N, ...). What it judges may be
-pictures (N, C, H, W), windows of motion (N, C, T) or anything else; conditions are concatenated
-to it by the caller or given as `condition`.
+A discriminator network is any module that returns, for each of its scales, the list of its
+features with the scores last: `list[list[Tensor]]`, every tensor (N, ...). Its input may be images
+(N, C, H, W), windows of motion (N, C, T) or anything else; conditions are concatenated to it by
+the caller or passed as `condition`.
 """
 
 import contextlib
@@ -28,19 +28,19 @@ GAN_LOSSES: dict[str, tuple[Score, Score, Score]] = {
     "lsgan": (lambda s: (s - 1).square(), torch.square, lambda s: (s - 1).square()),
     # Lim and Ye, Geometric GAN, 2017
     "hinge": (lambda s: F.relu(1 - s), lambda s: F.relu(1 + s), torch.neg),
-    # Goodfellow et al., Generative Adversarial Nets, 2014
+    # Goodfellow et al., Generative Adversarial Nets, 2014, non-saturating
     "vanilla": (lambda s: F.softplus(-s), F.softplus, lambda s: F.softplus(-s)),
 }
 
 
 class GANDiscriminator:
-    """Judges real against fake, and learns to.
+    """Discriminator network, its optimizer and its losses.
 
     Args:
         network: the discriminator, on its device.
         optimizer: of the network's parameters.
-        kind: one of `GAN_LOSSES`.
-        clip: largest norm of its gradient; None clips nothing.
+        gan_mode: one of `GAN_LOSSES`.
+        grad_clip: largest norm of its gradient; None disables clipping.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class GANDiscriminator:
         grad_clip: float | None = None,
     ) -> None:
         if gan_mode not in GAN_LOSSES:
-            raise ValueError(f"GAN loss {gan_mode!r}; one of {', '.join(GAN_LOSSES)} is needed")
+            raise ValueError(f"GAN mode {gan_mode!r}; one of {', '.join(GAN_LOSSES)} is needed")
         self.network = network
         self.optimizer = optimizer
-        self.gan_mode = gan_mode
         self.grad_clip = grad_clip
-        self._parallel: nn.Module | None = None
+        self._real_loss, self._fake_loss, self._adversarial_loss = GAN_LOSSES[gan_mode]
+        self._wrapped: nn.Module | None = None
 
     def update(
         self,
@@ -71,18 +71,19 @@ class GANDiscriminator:
 
         Args:
             real, fake: (N, ...) of the same shape; no gradient goes back into either.
-            condition: (N, ...) each, handed to the discriminator beside what it judges.
-            present_N: 1 where an item counts, 0 where it does not (a hand outside the picture).
+            condition: (N, ...) each, further arguments of the discriminator.
+            present_N: 1 where an item counts, 0 where it does not (a hand outside the image).
         """
-        if self._parallel is None:
-            self._parallel = distributed.wrap(self.network)
+        if self._wrapped is None:
+            self._wrapped = distributed.wrap(self.network)
         both = torch.cat([real.detach(), fake.detach()])
         doubled = tuple(torch.cat([c.detach(), c.detach()]) for c in condition)
-        of_real, of_fake, _ = GAN_LOSSES[self.gan_mode]
         losses = []
-        for *_, scores in self._parallel(both, *doubled):
+        for *_, scores in self._wrapped(both, *doubled):
             score_real, score_fake = scores.float().chunk(2)
-            losses.append(_mean(of_real(score_real) + of_fake(score_fake), present_N))
+            losses.append(
+                _mean(self._real_loss(score_real) + self._fake_loss(score_fake), present_N)
+            )
         loss = 0.5 * torch.stack(losses).mean()
         backward_and_step(self.optimizer, loss, grad_clip=self.grad_clip)
         return loss.detach()
@@ -95,14 +96,19 @@ class GANDiscriminator:
         condition: tuple[Tensor, ...] = (),
         present_N: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return (`generator_loss`, `feature_matching`) by one look at the fake."""
+        """Return `generator_loss` and the feature matching loss, both 0-dim, from one pass.
+
+        Feature matching is the mean absolute difference of the features of real and fake; scales
+        and layers count alike, scores do not (Wang et al., High-Resolution Image Synthesis with
+        Conditional GANs, 2018).
+        """
         with torch.no_grad():
             features_real = self.network(real, *condition)
         with _frozen(self.network):
             features_fake = self.network(fake, *condition)
         return (
             self._generator_loss(features_fake, present_N),
-            _matching(features_real, features_fake, present_N),
+            _feature_matching(features_real, features_fake, present_N),
         )
 
     def generator_loss(
@@ -112,32 +118,16 @@ class GANDiscriminator:
         condition: tuple[Tensor, ...] = (),
         present_N: Tensor | None = None,
     ) -> Tensor:
-        """Return how far the fake is from passing as real, 0-dim; gradients go to it alone."""
+        """Return the adversarial loss of the generator, 0-dim; gradients reach the fake alone."""
         with _frozen(self.network):
             return self._generator_loss(self.network(fake, *condition), present_N)
 
-    def feature_matching(
-        self,
-        real: Tensor,
-        fake: Tensor,
-        *,
-        condition: tuple[Tensor, ...] = (),
-        present_N: Tensor | None = None,
-    ) -> Tensor:
-        """Return the mean absolute difference of the features of real and fake, 0-dim.
-
-        Scales and layers count alike, scores do not (Wang et al., High-Resolution Image Synthesis
-        with Conditional GANs, 2018).
-        """
-        return self.generator_losses(real, fake, condition=condition, present_N=present_N)[1]
-
     def _generator_loss(self, features: list[list[Tensor]], present_N: Tensor | None) -> Tensor:
-        passes = GAN_LOSSES[self.gan_mode][2]
-        losses = [_mean(passes(scores.float()), present_N) for *_, scores in features]
+        losses = [_mean(self._adversarial_loss(s.float()), present_N) for *_, s in features]
         return torch.stack(losses).mean()
 
 
-def _matching(
+def _feature_matching(
     features_real: list[list[Tensor]], features_fake: list[list[Tensor]], present_N: Tensor | None
 ) -> Tensor:
     losses = [
@@ -164,12 +154,12 @@ def _mean(values: Tensor, present_N: Tensor | None) -> Tensor:
 
 @contextlib.contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
-    """Keep the gradient of what is computed inside from reaching the network's weights."""
-    learning = [p for p in network.parameters() if p.requires_grad]
-    for parameter in learning:
+    """Keep gradients computed in the context from reaching the network's weights."""
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    for parameter in trainable:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in learning:
+        for parameter in trainable:
             parameter.requires_grad_(True)

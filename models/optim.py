@@ -1,9 +1,4 @@
-"""Training in 16 bits: autocast, or 16-bit weights with 32-bit masters in the optimiser.
-
-On processors with bf16 matrix units the second is about four times faster than the first, which
-converts every weight at every call. The masters are what makes it work: steps smaller than
-a 16-bit weight's resolution add up in them (Micikevicius et al., Mixed Precision Training, 2018).
-"""
+"""Optimizers: gradient steps, learning rates, mixed precision, moving averages of weights."""
 
 import contextlib
 import math
@@ -16,29 +11,32 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 PRECISIONS = ("fp32", "autocast", "bf16")
+FINAL_LR_SHARE = 0.02  # share of the learning rate that is left at the end of a cosine decay
 
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
-MakeOptimizer = Callable[[Any], Optimizer]
+OptimizerFactory = Callable[[Any], Optimizer]
 
 
 class MasterWeights:
-    """An optimiser of 32-bit copies of parameters, which follow their copies after each step.
+    """Optimizer of 32-bit copies of parameters, copied back into the parameters after each step.
 
-    Parameters that are 32-bit already are their own masters: then it is the optimiser inside and
-    nothing else.
+    On processors with bf16 matrix units 16-bit weights are about four times faster than autocast,
+    which converts every weight at every call. Steps smaller than a 16-bit weight's resolution add
+    up in the 32-bit masters (Micikevicius et al., Mixed Precision Training, 2018). Parameters that
+    are 32-bit already are their own masters.
 
     Args:
-        parameters: tensors, or groups as torch's optimisers take them.
-        make: makes the optimiser of the masters: `lambda p: torch.optim.Adam(p, lr=1e-4)`.
+        parameters: tensors, or groups as torch's optimizers take them.
+        make: returns the optimizer of the masters: `lambda p: torch.optim.Adam(p, lr=1e-4)`.
     """
 
-    def __init__(self, parameters: Parameters, make: MakeOptimizer) -> None:
+    def __init__(self, parameters: Parameters, make: OptimizerFactory) -> None:
         self._pairs: list[tuple[Tensor, Tensor]] = []
-        self.inner = make([self._mastered(item) for item in parameters])
+        self.inner = make([self._master(item) for item in parameters])
 
-    def _mastered(self, item: Any) -> Any:
+    def _master(self, item: Any) -> Any:
         if isinstance(item, dict):
-            return item | {"params": [self._mastered(p) for p in item["params"]]}
+            return item | {"params": [self._master(p) for p in item["params"]]}
         if item.dtype == torch.float32 or not item.requires_grad:
             return item
         master = item.detach().float().clone()
@@ -47,7 +45,7 @@ class MasterWeights:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of the optimiser inside; their "params" are the masters."""
+        """The groups of the inner optimizer; their "params" are the masters."""
         return self.inner.param_groups
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -57,7 +55,7 @@ class MasterWeights:
             parameter.grad = master.grad = None
 
     def take_gradients(self) -> None:
-        """Move the parameters' gradients to their masters, in 32 bits; `step` does it by itself."""
+        """Move the parameters' gradients to their masters, in 32 bits; `step` does so itself."""
         for parameter, master in self._pairs:
             if parameter.grad is not None:
                 master.grad = parameter.grad.to(master.dtype)
@@ -72,12 +70,12 @@ class MasterWeights:
             parameter.copy_(master)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that an exactly resumed run needs."""
+        """Return the state that exact resuming needs."""
         return {"inner": self.inner.state_dict(), "masters": [m for _, m in self._pairs]}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back a state; raises `ValueError` where it is another network's."""
+        """Restore a state; raises `ValueError` for the state of another network."""
         masters = state.get("masters")
         if masters is None or [m.shape for m in masters] != [m.shape for _, m in self._pairs]:
             raise ValueError("its 32-bit weights are not those of these networks")
@@ -87,15 +85,18 @@ class MasterWeights:
             parameter.copy_(master)
 
 
+AnyOptimizer = Optimizer | MasterWeights
+
+
 @dataclass(frozen=True)
 class Precision:
-    """How numbers are kept while training; `name` is one of `PRECISIONS`.
+    """Numeric precision of training; `name` is one of `PRECISIONS`.
 
     precision = Precision("bf16")
-    network = precision.cast(network)
+    network = precision.to_dtype(network)
     optimizer = precision.optimizer(network.parameters(), lambda p: torch.optim.Adam(p, lr=1e-4))
     with precision.autocast(device):
-        loss = criterion(network(precision.cast(x)).float(), target)
+        loss = criterion(network(precision.to_dtype(x)).float(), target)
     """
 
     name: str = "fp32"
@@ -106,37 +107,34 @@ class Precision:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of weights and of what goes into networks."""
+        """The type of weights and of the networks' inputs."""
         return torch.bfloat16 if self.name == "bf16" else torch.float32
 
     def to_dtype(self, item: Any) -> Any:
-        """Return a network (changed in place) or floating-point tensor of `dtype`."""
+        """Return a network (changed in place) or a floating-point tensor in `dtype`."""
         if isinstance(item, nn.Module) or item.is_floating_point():
             return item.to(self.dtype)
         return item
 
     def autocast(self, device: torch.device | str) -> contextlib.AbstractContextManager[Any]:
-        """Return what the forward pass runs in."""
+        """Return the context of the forward pass."""
         if self.name != "autocast":
             return contextlib.nullcontext()
         return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
 
-    def optimizer(self, parameters: Parameters, make: MakeOptimizer) -> Optimizer | MasterWeights:
-        """Return the optimiser that `make` makes, with masters where the weights are 16-bit."""
+    def optimizer(self, parameters: Parameters, make: OptimizerFactory) -> AnyOptimizer:
+        """Return the optimizer that `make` returns, with masters where weights are 16-bit."""
         if self.name == "bf16":
             return MasterWeights(parameters, make)
         return make(list(parameters))
-
-
-# A network's weights averaged over the steps: steadier than any single step's.
 
 
 class Ema:
     """Exponential moving average of a network's weights, kept in 32 bits.
 
     The decay warms up as min(decay, (1 + n) / (10 + n)) after n updates, so that the random
-    weights of the beginning are soon forgotten (as TensorFlow's ExponentialMovingAverage does).
-    Buffers and whole numbers are copied, not averaged.
+    initial weights fade quickly (as in TensorFlow's ExponentialMovingAverage). Buffers and whole
+    numbers are copied, not averaged.
     """
 
     def __init__(self, network: nn.Module, *, decay: float = 0.999) -> None:
@@ -144,18 +142,20 @@ class Ema:
         self.decay = decay
         self.updates = 0
         self.weights = {
-            name: tensor.detach().to(_kept(tensor), copy=True)
+            name: tensor.detach().to(
+                torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True
+            )
             for name, tensor in network.state_dict().items()
         }
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the network's present weights into the average."""
+        """Add the network's present weights to the average."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        averaged = {name for name, _ in self.network.named_parameters()}
+        parameters = {name for name, _ in self.network.named_parameters()}
         for name, tensor in self.network.state_dict().items():
             average = self.weights[name]
-            if name in averaged and average.is_floating_point():
+            if name in parameters and average.is_floating_point():
                 average.lerp_(tensor.to(average.dtype), 1 - decay)
             else:
                 average.copy_(tensor)
@@ -163,38 +163,27 @@ class Ema:
 
     @contextlib.contextmanager
     def swapped(self) -> Iterator[None]:
-        """Hold the average in the network for a while; its own weights come back bit for bit."""
+        """Put the average into the network; restore the network's weights bit for bit on exit."""
         own = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-        self._put(self.weights)
+        self._copy_to_network(self.weights)
         try:
             yield
         finally:
-            self._put(own)
+            self._copy_to_network(own)
 
     @torch.no_grad()
-    def _put(self, weights: dict[str, Tensor]) -> None:
+    def _copy_to_network(self, weights: dict[str, Tensor]) -> None:
         for name, tensor in self.network.state_dict().items():
             tensor.copy_(weights[name])
-
-
-def _kept(tensor: Tensor) -> torch.dtype:
-    return torch.float32 if tensor.is_floating_point() else tensor.dtype
-
-
-# One step downhill, the same for every optimiser; and how long steps are, and get.
-
-AnyOptimizer = Optimizer | MasterWeights
-
-FINAL_LR_SHARE = 0.02  # share of the learning rate that is left at the end
 
 
 def backward_and_step(
     optimizer: AnyOptimizer, loss: Tensor, *, grad_clip: float | None = None
 ) -> Tensor:
-    """Clear gradients, go backward, clip to a norm of `grad_clip`, step.
+    """Clear gradients, go backward, clip gradients to a norm of `grad_clip`, step.
 
     Returns:
-        The norm of the gradient before clipping, 0-dim; 0 where nothing is clipped (not computed).
+        The norm of the gradient before clipping, 0-dim; 0 without clipping (not computed).
     """
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -211,14 +200,13 @@ def backward_and_step(
 def cosine_decay(step: int, steps: int | None) -> float:
     """Return the share of the learning rate at a step: half a cosine from 1 to `FINAL_LR_SHARE`.
 
-    It follows from the step's number alone, so that a resumed run has the same. Without an end,
-    `steps` None, it stays at 1.
+    Without an end (`steps` None) it stays at 1.
     """
     done = min(step / steps, 1.0) if steps else 0.0
     return FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def set_lr(optimizer: AnyOptimizer, rate: float) -> None:
-    """Set the learning rate of all of an optimiser's parameters."""
+def set_lr(optimizer: AnyOptimizer, lr: float) -> None:
+    """Set the learning rate of all of an optimizer's parameters."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = lr

@@ -1,14 +1,14 @@
-"""fit(): the one loop that trains every model.
+"""fit(): the training loop of all models.
 
-with session(options) as device:
+with training_session(options) as device:
     model = Audio2PoseModel(..., device=device)
     loader = training_loader(dataset, batch_size=options.batch_size, seed=options.seed)
     fit(model, loader, options=options, validation=batches)
 
-A step is a function of the state before it, of (seed, step), and of nothing else: the sampler's
-order, each item's augmentation and whatever torch draws (dropout, noise) follow from these. So
-a run killed anywhere and resumed ends with the weights of one never killed, and how often it
-validates or saves changes nothing (on a GPU as far as its kernels repeat themselves).
+A step is a function of the state before it and of (seed, step): the sampler's order, each item's
+augmentation and torch's random numbers (dropout, noise) follow from these. A run killed anywhere
+and resumed therefore ends with the weights of one never killed, and neither validating nor saving
+changes them (on a GPU as far as its kernels are deterministic).
 """
 
 import contextlib
@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,22 +31,22 @@ from speech2video.models.base_model import BaseModel
 from speech2video.models.checkpointing import find_nonfinite, load_checkpoint, save_checkpoint
 from speech2video.options.training import TrainingOptions
 from speech2video.util import distributed
-from speech2video.util.checkpoint_folder import OPTIONS_FILE, mark_best, newest_checkpoint
+from speech2video.util.checkpoint_folder import mark_best, newest_checkpoint
 from speech2video.util.errors import OptionError, StopRequest, UserError, stop_requests
 from speech2video.util.iteration import LOG_FILE_SECONDS
 from speech2video.util.training_log import TrainingLog
 
 LOG_EVERY = 10  # steps; losses are averaged over them
-SEED_WEIGHTS, SEED_STEPS, SEED_VALIDATION = 0, 1, 2  # what random numbers are drawn for
+SEED_WEIGHTS, SEED_STEPS, SEED_VALIDATION = 0, 1, 2  # separate streams of random numbers
 
 
 class DivergedError(UserError):
-    """A loss or a weight that is no number any more."""
+    """A loss or a weight is NaN or infinite."""
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """How training ended: after `step` steps, why, and with which figures validated last."""
+    """The end of training: the step, the reason and the metrics of the last validation."""
 
     step: int
     reason: str  # "steps", "hours" or "patience"
@@ -56,7 +55,7 @@ class FitResult:
 
 @contextlib.contextmanager
 def training_session(options: TrainingOptions) -> Iterator[torch.device]:
-    """Give the device to train on; torchrun's processes are joined, weights' seeds set."""
+    """Join torchrun's processes and seed the weights; yield the device to train on."""
     device = distributed.start(options.device)
     seed_everything(options.seed, SEED_WEIGHTS)
     try:
@@ -66,7 +65,7 @@ def training_session(options: TrainingOptions) -> Iterator[torch.device]:
 
 
 def seed_everything(*numbers: int) -> None:
-    """Seed python's, numpy's and torch's global generators from numbers, all of which count."""
+    """Seed the global generators of Python, NumPy and torch from all of the numbers."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint32)[0])
     random.seed(seed)
     np.random.seed(seed)
@@ -80,36 +79,37 @@ def fit(
     options: TrainingOptions,
     validation: Iterable[Any] | None = None,
 ) -> FitResult:
-    """Train a model until a limit of its options is reached, and save it in `options.folder`.
+    """Train a model until a limit of its options is reached; save it in `options.folder`.
 
-    Goes on from the folder's newest checkpoint. SIGINT and SIGTERM end it cleanly, with a
-    checkpoint, a line and exit status 130 or 143.
+    Continues from the folder's newest checkpoint. SIGINT and SIGTERM end training with a
+    checkpoint, a message and exit status 130 or 143.
 
     Args:
-        model: as it begins; weights, optimisers and counters are those of the end afterwards.
-        loader: made by `data.training_loader.training_loader`.
+        model: in its initial state; trained in place.
+        loader: made by `data.loader.training_loader`.
         options: limits, intervals, folder.
-        validation: batches for `model.validate`; iterated again at every validation. None: none.
+        validation: batches for `model.validate`, iterated at every validation; None for none.
 
     Raises:
-        OptionError: --resume, --best_metric or the architecture do not fit what is there.
+        OptionError: --resume, --best_metric or the architecture do not fit the run.
         DataError: a broken checkpoint or batch.
         DivergedError: a loss is NaN or infinite; the last good checkpoint is kept.
     """
-    run = _Run(model, loader, options, validation)
+    run = _TrainingRun(model, loader, options, validation)
     try:
         run.resume()
         with stop_requests() as stop:
             reason = run.train(stop)
     finally:
-        run.close()
+        if run.log is not None:
+            run.log.close()
     if reason == "signal":
-        run.say(f"stopped by {stop.name} after step {model.step}; the same command goes on")
+        _print_once(f"stopped by {stop.name} after step {model.step}; the same command goes on")
         raise SystemExit(stop.status)
     return FitResult(model.step, reason, run.metrics)
 
 
-class _Run:
+class _TrainingRun:
     """One call of `fit`."""
 
     def __init__(
@@ -122,8 +122,8 @@ class _Run:
         self.model, self.loader, self.options = model, loader, options
         self.validation = validation
         self.epoch_steps = steps_per_epoch(loader)
-        self.limit = _step_limit(options, self.epoch_steps)
-        self.losses = _Mean()
+        self.max_steps = _max_steps(options, self.epoch_steps)
+        self.losses = _RunningMeans()
         self.metrics: dict[str, float] = {}
         self.best: float | None = None
         self.since_best = 0  # validations
@@ -132,31 +132,18 @@ class _Run:
         self.log: TrainingLog | None = None
 
     def resume(self) -> None:
-        """Take back the newest checkpoint, if there is one, and open the log."""
+        """Restore the newest checkpoint, if there is one, and open the log."""
         checkpoint = self.options.checkpoint_to_resume()
         if checkpoint is not None:
             state = load_checkpoint(self.model, checkpoint)
-            self._change_learning_rates(checkpoint)
             self.best, self.since_best = state["best"], state["since_best"]
             self.seconds_before, self.metrics = state["seconds"], state["metrics"]
             self.saved_step, self.validated_step = self.model.step, state["validated_step"]
-            self.say(f"{checkpoint}: goes on after step {self.model.step}")
-        distributed.barrier()  # nobody writes while others still look for what to resume
+            _print_once(f"{checkpoint}: goes on after step {self.model.step}")
+        distributed.barrier()  # no process writes while another still searches for a checkpoint
         if distributed.is_main():
             title = f"{self.options.name}: {self.options.KIND}"
             self.log = TrainingLog(self.options.folder, title=title, step=self.model.step)
-
-    def _change_learning_rates(self, checkpoint: Path) -> None:
-        """Apply a --lr other than the run had: optimisers come back with the old one."""
-        before, now = (
-            options.lr
-            for options in (type(self.options).load(checkpoint / OPTIONS_FILE), self.options)
-        )
-        if now == before or not before:
-            return
-        for optimizer in self.model.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] *= now / before
 
     def train(self, stop: StopRequest) -> str:
         """Do steps until there is a reason to stop; return it."""
@@ -172,38 +159,28 @@ class _Run:
         self._finish(reason)
         return reason
 
-    def say(self, line: str) -> None:
-        """Print a line on standard error, above the bar, once for all processes."""
-        if distributed.is_main():
-            tqdm.write(line, file=sys.stderr)
-
-    def close(self) -> None:
-        """Write the page for the last time."""
-        if self.log is not None:
-            self.log.close()
-
     def _bar(self) -> tqdm:
-        watched = sys.stderr.isatty()
-        interval = 0.1 if watched else LOG_FILE_SECONDS
+        terminal = sys.stderr.isatty()
+        interval = 0.1 if terminal else LOG_FILE_SECONDS
         return tqdm(
-            total=None if self.limit == math.inf else self.limit,
+            total=None if self.max_steps == math.inf else self.max_steps,
             initial=self.model.step,
             desc=self.options.name,
             unit="step",
-            dynamic_ncols=watched,
+            dynamic_ncols=terminal,
             mininterval=interval,
             maxinterval=max(10.0, interval),
             disable=not distributed.is_main(),
         )
 
     def _reason_to_stop(self, stop: StopRequest) -> str:
-        if self.model.step >= self.limit:
+        if self.model.step >= self.max_steps:
             return "steps"
         if self.options.patience is not None and self.since_best >= self.options.patience:
             return "patience"
         hours = self.options.hours
         late = hours is not None and self._seconds() >= hours * 3600
-        # clocks and signals differ between processes: what one wants, all do
+        # clocks and signals differ between processes: if one has to stop, all do
         stop.signal = distributed.largest(stop.signal)
         if stop.signal:
             return "signal"
@@ -222,6 +199,7 @@ class _Run:
     def _step(self, batch: Any) -> None:
         model = self.model
         seed_everything(self.options.seed, SEED_STEPS, model.step, distributed.rank())
+        model.set_learning_rates()
         losses = model.training_step(batch)
         model.update_ema()
         model.step += 1
@@ -261,11 +239,11 @@ class _Run:
         good = newest_checkpoint(self.options.folder)
         kept = f"{good} is the last good checkpoint" if good else "there is no checkpoint yet"
         raise DivergedError(
-            f"{what} after step {self.model.step}: a smaller --lr or --grad_clip is needed; " + kept
+            f"{what} after step {self.model.step}: a smaller --lr or --grad_clip is needed; {kept}"
         )
 
     def _validate(self) -> bool:
-        """Validate on the main process; return whether the watched figure is the best so far."""
+        """Validate on the main process; return whether --best_metric is the best so far."""
         metrics: dict[str, float] = {}
         if self.validation is not None and self.log is not None:
             seed_everything(self.options.seed, SEED_VALIDATION)
@@ -276,15 +254,15 @@ class _Run:
             self.log.write()
         self.metrics = distributed.from_main(metrics)
         self.validated_step = self.model.step
-        return self.validation is not None and self._watch()
+        return self.validation is not None and self._is_best()
 
-    def _watch(self) -> bool:
+    def _is_best(self) -> bool:
         if self.options.best_metric is None:
             return False
         name = self.options.best_metric.removeprefix("+")
         if name not in self.metrics:
             known = ", ".join(self.metrics) or "none"
-            raise OptionError(f"--best_metric {name}: no such figure; the validation gives {known}")
+            raise OptionError(f"--best_metric {name}: no such metric; the validation has {known}")
         value = self.metrics[name] * (-1 if self.options.best_metric.startswith("+") else 1)
         if math.isfinite(value) and (self.best is None or value < self.best):
             self.best, self.since_best = value, 0
@@ -293,8 +271,8 @@ class _Run:
         return False
 
     def _save(self, *, is_best: bool) -> None:
-        if wrong := find_nonfinite(self.model):
-            self._diverged(f"the weights {wrong} are no longer finite")
+        if name := find_nonfinite(self.model):
+            self._diverged(f"the weights {name} are no longer finite")
         state = {
             "best": self.best,
             "since_best": self.since_best,
@@ -316,30 +294,33 @@ class _Run:
         self.saved_step = self.model.step
 
 
-class _Mean:
-    """The mean of losses over some steps; not fetched from the device before it is asked for."""
+class _RunningMeans:
+    """Means of losses over some steps, fetched from the device only when they are taken."""
 
     def __init__(self) -> None:
         self.sums: dict[str, tuple[Any, int]] = {}
 
     def add(self, losses: Mapping[str, float | Tensor]) -> None:
-        """Take in one step's losses."""
+        """Add one step's losses."""
         for name, value in losses.items():
             total, count = self.sums.get(name, (0.0, 0))
             value = value.detach().double() if isinstance(value, Tensor) else value
             self.sums[name] = total + value, count + 1
 
     def take(self) -> dict[str, float]:
-        """Return the means and begin anew."""
+        """Return the means and start anew."""
         means = {name: float(total) / count for name, (total, count) in self.sums.items()}
         self.sums = {}
         return means
 
 
-def _step_limit(options: TrainingOptions, epoch_steps: int) -> float:
-    limits = [math.inf]
-    if options.steps is not None:
-        limits.append(options.steps)
-    if options.epochs is not None:
-        limits.append(options.epochs * epoch_steps)
-    return min(limits)
+def _print_once(line: str) -> None:
+    """Print a line on standard error, above the bar, once for all processes."""
+    if distributed.is_main():
+        tqdm.write(line, file=sys.stderr)
+
+
+def _max_steps(options: TrainingOptions, epoch_steps: int) -> float:
+    steps = math.inf if options.steps is None else options.steps
+    epochs = math.inf if options.epochs is None else options.epochs
+    return min(steps, epochs * epoch_steps)

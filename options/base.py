@@ -1,8 +1,8 @@
-"""Options as frozen dataclasses: each is said once, and becomes an argument, a check and json.
+"""Options as frozen dataclasses: one definition is the argument, its check and its json.
 
 @dataclass(frozen=True)
 class DrawOptions(Options):
-    size: int = option(512, "height and width of the picture", group="picture", minimum=64)
+    size: int = option(512, "height and width of the image", group="image", minimum=64)
 
 options = DrawOptions.parse()          # from the command line; bad values: one line, status 2
 options.save(path)                     # options.json; DrawOptions.load(path) gives it back
@@ -19,7 +19,11 @@ from typing import Any
 
 from speech2video.util.errors import OptionError
 
+if typing.TYPE_CHECKING:
+    from typing_extensions import Self  # in typing from Python 3.11 on
+
 REQUIRED = dataclasses.MISSING
+BODY_HELP = "SMPLX_NEUTRAL.npz of your own; the open body if left out"
 
 
 def option(
@@ -44,15 +48,27 @@ def option(
     return dataclasses.field(default=default, metadata=metadata, kw_only=True)
 
 
+def inherit(base: type, name: str, default: Any) -> Any:
+    """Return the field `name` of a base class with another default."""
+    field = base.__dataclass_fields__[name]
+    return dataclasses.field(default=default, metadata=field.metadata, kw_only=True)
+
+
+def check_name(name: str) -> None:
+    """Raise `OptionError` for a --name that is no plain folder name."""
+    if Path(name).name != name or name.startswith(".") or not name:
+        raise OptionError(f"--name {name}: a plain name is needed, not a path")
+
+
 class Options:
     """Base of all option classes. Values are checked when made and never change afterwards."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
             _check(field, getattr(self, field.name))
 
     @classmethod
-    def parse(cls, arguments: Sequence[str] | None = None) -> "typing.Self":
+    def parse(cls, arguments: Sequence[str] | None = None) -> "Self":
         """Return a command line's options (`sys.argv` by default); exits with 2 on bad ones."""
         parser = cls.parser()
         parsed = vars(parser.parse_args(arguments))
@@ -64,25 +80,24 @@ class Options:
 
     @classmethod
     def parser(cls) -> argparse.ArgumentParser:
-        """Return the argparse parser, its help grouped as the fields are."""
+        """Return the argparse parser, its help grouped by the fields' groups."""
         parser = argparse.ArgumentParser(description=cls.__doc__, allow_abbrev=False)
         groups: dict[str, Any] = {}
-        hints = typing.get_type_hints(cls)
-        for field in dataclasses.fields(cls):
+        for field, hint in _fields(cls):
             name = field.metadata["group"]
-            group = groups.setdefault(name, None) or parser.add_argument_group(name)
-            groups[name] = group
+            if name not in groups:
+                groups[name] = parser.add_argument_group(name)
             dashes = "" if field.metadata["positional"] else "--"
-            group.add_argument(dashes + field.name, **_argument(field, hints[field.name]))
+            groups[name].add_argument(dashes + field.name, **_argument(field, hint))
         return parser
 
     def save(self, path: Path) -> None:
         """Write the options as json."""
-        values = {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
-        path.write_text(json.dumps(values, indent=2) + "\n")
+        values = dataclasses.asdict(self)  # pyright: ignore[reportArgumentType]
+        path.write_text(json.dumps(values, indent=2, default=str) + "\n")
 
     @classmethod
-    def load(cls, path: Path) -> "typing.Self":
+    def load(cls, path: Path) -> "Self":
         """Return the options of a json file; raises `OptionError` naming what does not fit."""
         try:
             values = json.loads(path.read_text())
@@ -90,14 +105,19 @@ class Options:
             raise OptionError(f"{path}: not json ({error})") from None
         if not isinstance(values, dict):
             raise OptionError(f"{path}: a json object of options is needed")
-        hints = typing.get_type_hints(cls)
-        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
-        if unknown:
+        hints = {field.name: hint for field, hint in _fields(cls)}
+        if unknown := sorted(set(values) - set(hints)):
             raise OptionError(f"{path}: unknown options {', '.join(unknown)}")
         try:
-            return cls(**{key: _typed(hints[key], value) for key, value in values.items()})
+            return cls(**{key: _from_json(hints[key], value) for key, value in values.items()})
         except (OptionError, TypeError, ValueError) as error:
             raise OptionError(f"{path}: {error}") from None
+
+
+def _fields(options: type) -> list[tuple[dataclasses.Field, Any]]:
+    """Return the fields of an option class, each with its type."""
+    hints = typing.get_type_hints(options)
+    return [(field, hints[field.name]) for field in dataclasses.fields(options)]
 
 
 def _argument(field: dataclasses.Field, hint: Any) -> dict[str, Any]:
@@ -106,22 +126,18 @@ def _argument(field: dataclasses.Field, hint: Any) -> dict[str, Any]:
     if not required and field.default is not None:
         help_text += f" (default: {field.default})"
     argument: dict[str, Any] = {"help": help_text.replace("%", "%%")}
-    if required and not field.metadata["positional"]:
-        argument["required"] = True
-    elif not required:
+    if not required:
         argument["default"] = field.default
+    elif not field.metadata["positional"]:
+        argument["required"] = True
     if hint is bool:
         return argument | {"action": argparse.BooleanOptionalAction}
     if typing.get_origin(hint) is tuple:
         hint = typing.get_args(hint)[0]
         argument["nargs"] = "+"
-    kind = _inner_type(hint)
-    return argument | {"type": kind, "metavar": kind.__name__.upper()} | _choices(field)
-
-
-def _choices(field: dataclasses.Field) -> dict[str, Any]:
-    choices = field.metadata["choices"]
-    return {"choices": choices, "metavar": None} if choices else {}
+    kind, choices = _inner_type(hint), field.metadata["choices"]
+    metavar = None if choices else kind.__name__.upper()
+    return argument | {"type": kind, "metavar": metavar, "choices": choices}
 
 
 def _inner_type(hint: Any) -> Any:
@@ -131,7 +147,7 @@ def _inner_type(hint: Any) -> Any:
     return hint
 
 
-def _typed(hint: Any, value: Any) -> Any:
+def _from_json(hint: Any, value: Any) -> Any:
     """Return a json value as its field's type."""
     if value is None:
         return None
@@ -143,20 +159,16 @@ def _typed(hint: Any, value: Any) -> Any:
     return kind(value)
 
 
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
-
-
 def _check(field: dataclasses.Field, value: Any) -> None:
     for item in value if isinstance(value, tuple | list) else (value,):
         if item is None:
             continue
-        seen = f"--{field.name} {item}"
+        given = f"--{field.name} {item}"
         choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
         if choices and item not in choices:
-            raise OptionError(f"{seen}: one of {', '.join(map(str, choices))} is needed")
+            raise OptionError(f"{given}: one of {', '.join(map(str, choices))} is needed")
         # written so that NaN, which compares false with everything, is refused too
         if low is not None and not item >= low:
-            raise OptionError(f"{seen}: at least {low} is needed")
+            raise OptionError(f"{given}: at least {low} is needed")
         if high is not None and not item <= high:
-            raise OptionError(f"{seen}: at most {high} is allowed")
+            raise OptionError(f"{given}: at most {high} is allowed")

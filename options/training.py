@@ -1,11 +1,12 @@
-"""What all trainers let a person choose.
+"""Options that all trainers share, and their values in a resumed run.
 
 @dataclass(frozen=True)
-class Audio2PoseOptions(TrainingOptions):
+class TrainAudio2PoseOptions(TrainingOptions):
     KIND = "audio2pose"
-    hidden_size: int = option(1024, "width of the LSTM", group="architecture")
+    lr: float = inherit(TrainingOptions, "lr", 2e-3)
+    hidden_size: int = option(1024, "width of the LSTM", group=ARCHITECTURE)
 
-Options of the group "architecture" belong to the weights: a run that goes on must keep them.
+Options of the group "architecture" belong to the weights: a resumed run must keep them.
 """
 
 import argparse
@@ -14,13 +15,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from speech2video.options.base import REQUIRED, Options, option
+from speech2video.options.base import REQUIRED, Options, check_name, option
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, newest_checkpoint
 from speech2video.util.errors import OptionError
 
-MACHINE = "machine"  # the group whose options a run that goes on does not take from its past
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing from Python 3.11 on
+
+MACHINE = "machine"  # the group that a resumed run does not take from its past
 ARCHITECTURE = "architecture"
 _NOT_GIVEN = object()
 
@@ -31,32 +35,30 @@ class TrainingOptions(Options):
 
     KIND: ClassVar[str] = ""  # audio2pose, pose2video, ...: the folder of its checkpoints
     FIXED: ClassVar[tuple[str, ...]] = ("precision", "ema")  # as fixed as the architecture
-    TRAINING_ONLY: ClassVar[tuple[str, ...]] = ()  # networks that no shipped checkpoint holds
+    TRAINING_ONLY: ClassVar[tuple[str, ...]] = ()  # networks left out of shipped checkpoints
 
-    name: str = option(REQUIRED, "the run's name; its folder in --checkpoints", group="files")
-    dataset: Path = option(REQUIRED, "the data set's folder: datasets/NAME", group="files")
-    checkpoints: Path = option(Path("checkpoints"), "where all runs' folders are", group="files")
+    name: str = option(REQUIRED, "name of the run, a folder in --checkpoints", group="files")
+    dataset: Path = option(REQUIRED, "dataset folder: datasets/NAME", group="files")
+    checkpoints: Path = option(Path("checkpoints"), "folder of all runs", group="files")
     pretrained: str | None = option(
-        None,
-        "begin with the weights of the run of this name, of the same architecture",
-        group="files",
+        None, "run whose weights are the initial ones, of the same architecture", group="files"
     )
 
-    steps: int | None = option(10000, "stop after so many steps", group="training", minimum=1)
-    epochs: int | None = option(None, "stop after so many epochs", group="training", minimum=1)
+    steps: int | None = option(10000, "stop after this many steps", group="training", minimum=1)
+    epochs: int | None = option(None, "stop after this many epochs", group="training", minimum=1)
     hours: float | None = option(
-        None, "stop after so many hours of training in all", group="training", minimum=0
+        None, "stop after this many hours of training in all", group="training", minimum=0
     )
     batch_size: int = option(
-        16, "items of one step, over all processes together", group="training", minimum=1
+        16, "samples per step, over all processes together", group="training", minimum=1
     )
-    lr: float = option(1e-3, "size of a step", group="training", minimum=0)
+    lr: float = option(1e-3, "initial learning rate", group="training", minimum=0)
     grad_clip: float = option(
-        1.0, "largest norm of a gradient; 0: any", group="training", minimum=0
+        1.0, "largest norm of a gradient; 0: no clipping", group="training", minimum=0
     )
     ema: float = option(
         0.999,
-        "decay of the averaged weights, which are those that are used; 0: no average",
+        "decay of the moving average of weights (EMA), used at inference; 0: none",
         group="training",
         minimum=0,
         maximum=0.999999,
@@ -67,26 +69,29 @@ class TrainingOptions(Options):
         group="training",
         choices=("fp32", "autocast", "bf16"),
     )
-    seed: int = option(0, "draws weights, order and augmentation", group="training", minimum=0)
+    seed: int = option(
+        0, "random seed of weights, order and augmentation", group="training", minimum=0
+    )
 
     resume: str = option(
         "auto",
-        "go on with the run of this name: if there is one, always, or never",
+        "continue the run of this name: if there is one, always, or never",
         group="checkpoints",
         choices=("auto", "always", "never"),
     )
     save_every: int = option(1000, "steps between checkpoints", group="checkpoints", minimum=1)
-    keep: int = option(2, "checkpoints to keep beside the best", group="checkpoints", minimum=1)
+    keep: int = option(
+        2, "checkpoints to keep in addition to the best", group="checkpoints", minimum=1
+    )
     validate_every: int = option(1000, "steps between validations", group="checkpoints", minimum=1)
     best_metric: str | None = option(
         None,
-        "figure of the validation that says which checkpoint is best: NAME where less is better, "
-        "+NAME where more is",
+        "validation metric of the best checkpoint: NAME where less is better, +NAME where more is",
         group="checkpoints",
     )
     patience: int | None = option(
         None,
-        "stop after so many validations in which --best_metric got no better",
+        "stop after this many validations without a better --best_metric",
         group="checkpoints",
         minimum=1,
     )
@@ -96,20 +101,19 @@ class TrainingOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if Path(self.name).name != self.name or self.name.startswith(".") or not self.name:
-            raise OptionError(f"--name {self.name}: a plain name is needed, not a path")
+        check_name(self.name)
         if self.steps is None and self.epochs is None and self.hours is None:
             raise OptionError("one of --steps, --epochs and --hours is needed")
         if self.patience is not None and self.best_metric is None:
-            raise OptionError("--patience: --best_metric is needed, the figure to go by")
+            raise OptionError("--patience: --best_metric is needed")
 
     @property
     def folder(self) -> Path:
-        """The run's folder: checkpoints, curves and pictures."""
+        """The run's folder of checkpoints, curves and images."""
         return self.checkpoints / self.name / self.KIND
 
-    def for_shipping(self) -> "TrainingOptions":
-        """Return the options without what belongs to one machine: folders, device, processes."""
+    def for_shipping(self) -> "Self":
+        """Return the options without those of one machine: folders, device, processes."""
         return dataclasses.replace(
             self,
             dataset=Path(self.dataset.name),
@@ -121,34 +125,40 @@ class TrainingOptions(Options):
         )
 
     @classmethod
-    def parse(cls, arguments: Sequence[str] | None = None) -> "TrainingOptions":
+    def parse(cls, arguments: Sequence[str] | None = None) -> "Self":
         """Return a command line's options; exits with 2 on bad ones.
 
-        Where a run of that name goes on, what is not given on the command line is as it was then
-        (but for the group "machine").
+        Options that the command line leaves out keep their values in a resumed run (except those
+        of the group "machine").
         """
         options = super().parse(arguments)
         saved = None if options.resume == "never" else newest_checkpoint(options.folder)
         if saved is None:
             return options
+        given = _given(cls.parser(), arguments)
         try:
-            return _gone_on(
-                options, cls.load(saved / OPTIONS_FILE), _given(cls.parser(), arguments)
-            )
+            then = cls.load(saved / OPTIONS_FILE)
+            kept = {
+                field.name: getattr(then, field.name)
+                for field in dataclasses.fields(options)
+                if field.name not in given | {"name", "checkpoints", "resume"}
+                and field.metadata["group"] != MACHINE
+            }
+            return dataclasses.replace(options, **kept)
         except OptionError as error:
             cls.parser().exit(2, f"error: {error}\n")
 
     def pretrained_folder(self) -> Path | None:
-        """Return the folder of --pretrained; None without it, or where this run goes on."""
+        """Return the folder of --pretrained; None without it, or for a resumed run."""
         if self.pretrained is None or newest_checkpoint(self.folder) is not None:
             return None
         return self.checkpoints / self.pretrained / self.KIND
 
     def checkpoint_to_resume(self) -> Path | None:
-        """Return the checkpoint that the run goes on from, None where it begins.
+        """Return the checkpoint to resume from, None for a new run.
 
         Raises:
-            OptionError: --resume forbids it, or the architecture was another one then.
+            OptionError: --resume forbids it, or the architecture differs.
         """
         saved = newest_checkpoint(self.folder)
         if saved is None:
@@ -173,42 +183,28 @@ class TrainingOptions(Options):
                 )
 
 
-def _given(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> set[str]:
-    """Return the names of the options that a command line gives."""
-    names = vars(parser.parse_args(arguments))
-    untouched = argparse.Namespace(**dict.fromkeys(names, _NOT_GIVEN))
-    parsed = vars(parser.parse_args(arguments, untouched))
-    return {name for name, value in parsed.items() if value is not _NOT_GIVEN}
-
-
-def _gone_on(now: TrainingOptions, then: TrainingOptions, given: set[str]) -> TrainingOptions:
-    """Return the options of a run that goes on: those given now, else those of then."""
-    taken = {
-        field.name: getattr(then, field.name)
-        for field in dataclasses.fields(now)
-        if field.name not in given | {"name", "checkpoints", "resume"}
-        and field.metadata["group"] != MACHINE
-    }
-    return dataclasses.replace(now, **taken)
-
-
-# What each loss counts, as a person says it.
-
-
 def parse_loss_weights(pairs: Sequence[str], known: Sequence[str]) -> dict[str, float]:
-    """Return the weights that pairs NAME=NUMBER say.
+    """Return the loss weights of NAME=NUMBER pairs.
 
     Raises:
-        OptionError: no such loss, or no number that is 0 or more.
+        OptionError: an unknown loss, or a weight that is not a number of 0 or more.
     """
-    given: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for name, _, text in (pair.partition("=") for pair in pairs):
         if name not in known:
             raise OptionError(f"--weights {name}: no such loss; {', '.join(known)} are known")
         try:
-            given[name] = float(text)
+            weights[name] = float(text)
         except ValueError:
-            given[name] = math.nan
-        if not 0 <= given[name] < math.inf:
+            weights[name] = math.nan
+        if not 0 <= weights[name] < math.inf:
             raise OptionError(f"--weights {name}={text}: a number, 0 or more, is needed")
-    return given
+    return weights
+
+
+def _given(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> set[str]:
+    """Return the names of the options on a command line."""
+    names = vars(parser.parse_args(arguments))
+    untouched = argparse.Namespace(**dict.fromkeys(names, _NOT_GIVEN))
+    parsed = vars(parser.parse_args(arguments, untouched))
+    return {name for name, value in parsed.items() if value is not _NOT_GIVEN}

@@ -96,7 +96,7 @@ def train(
     features_TF, starts = torch.cat(features), window_starts(features, options.frames)
     window = torch.arange(options.frames)
     for _ in progress_bar(range(steps), name="training", unit="step"):
-        begin = starts[torch.randint(len(starts), (options.batch, 1))]
+        begin = starts[torch.randint(len(starts), (options.batch_size, 1))]
         loss = reconstruction_loss(model, features_TF[begin + window])
         optimizer.zero_grad()
         loss.backward()

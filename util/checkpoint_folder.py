@@ -1,12 +1,11 @@
-"""The folder of a run's checkpoints: each is written beside and renamed as a whole.
+"""The folder of a run's checkpoints; each is written to a hidden folder and renamed as a whole.
 
-checkpoints/NAME/KIND/step_00001000/   complete, or not there
-checkpoints/NAME/KIND/best             a text file that names the best of them, if one is watched
-checkpoints/NAME/KIND/options.json, model.safetensors   or this: a checkpoint that was shipped
+checkpoints/NAME/KIND/step_00001000/   complete or absent
+checkpoints/NAME/KIND/best             text file with the name of the best checkpoint, if any
+checkpoints/NAME/KIND/options.json, model.safetensors   alternatively: a shipped checkpoint
 
-A crash leaves at most a hidden, partial folder, which the next save removes. The newest checkpoint
-is the one with the largest number; nothing else has to be kept in step with it. Knows names only,
-so that options can look for a checkpoint without loading torch.
+A crash leaves at most a hidden, partial folder, which the next save removes. Imports no torch, so
+that options can find a checkpoint quickly.
 """
 
 import contextlib
@@ -17,8 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write
-from speech2video.util.files import write_errors as writing_file
+from speech2video.util.files import atomic_write, write_errors
 
 OPTIONS_FILE, WEIGHTS_FILE = "options.json", "model.safetensors"
 _BEST = "best"
@@ -26,7 +24,7 @@ _STEP = re.compile(r"step_(\d+)")
 
 
 def step_folder(folder: Path, step: int) -> Path:
-    """Return where the checkpoint of a step lies."""
+    """Return the folder of a step's checkpoint."""
     return folder / f"step_{step:08d}"
 
 
@@ -49,8 +47,8 @@ def resolve_checkpoint(folder: Path, *, best: bool = True) -> Path:
     """Return the folder that holds the weights to use.
 
     Args:
-        folder: of a run, of one of its checkpoints, or of a shipped one.
-        best: of a run, the checkpoint marked best where there is one, else the newest.
+        folder: of a run, of one of its checkpoints, or of a shipped checkpoint.
+        best: prefer a run's checkpoint marked best to its newest.
 
     Raises:
         DataError: there is no checkpoint.
@@ -65,7 +63,7 @@ def resolve_checkpoint(folder: Path, *, best: bool = True) -> Path:
 
 @contextlib.contextmanager
 def new_checkpoint(folder: Path, step: int) -> Iterator[Path]:
-    """Give a folder to write a checkpoint into; it becomes folder/step_N when all went well.
+    """Yield a folder to write a checkpoint into; on success it becomes folder/step_N.
 
     Raises:
         DataError: it cannot be written there.
@@ -74,18 +72,18 @@ def new_checkpoint(folder: Path, step: int) -> Iterator[Path]:
     partial = _hidden(final)
     if final.exists():
         raise DataError(f"{final}: there is a checkpoint of that step already")
-    with writing_file(final):
+    with write_errors(final):
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(".step_*.partial"):  # by a run that was killed while it wrote
+        for left in folder.glob(".step_*.partial"):  # by a run that was killed while saving
             shutil.rmtree(left, ignore_errors=True)
         partial.mkdir()
     try:
         yield partial
-        with writing_file(final):
+        with write_errors(final):
             for path in (*partial.iterdir(), partial):
-                _to_disk(path)
+                _flush_to_disk(path)
             os.rename(partial, final)
-            _to_disk(folder)
+            _flush_to_disk(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -98,9 +96,11 @@ def mark_best(folder: Path, step: int) -> None:
 
 def prune_checkpoints(folder: Path, *, keep: int) -> None:
     """Remove all checkpoints but the `keep` newest and the one marked best."""
+    best = best_checkpoint(folder)
     for path in _steps(folder)[:-keep]:
-        if path != best_checkpoint(folder):
-            _remove(path)
+        if path != best:
+            os.rename(path, _hidden(path))  # a checkpoint is never there in part
+            shutil.rmtree(_hidden(path), ignore_errors=True)
 
 
 def _steps(folder: Path) -> list[Path]:
@@ -114,14 +114,8 @@ def _hidden(checkpoint: Path) -> Path:
     return checkpoint.with_name(f".{checkpoint.name}.partial")
 
 
-def _remove(checkpoint: Path) -> None:
-    """Remove a checkpoint as a whole: first its name, then its files."""
-    os.rename(checkpoint, _hidden(checkpoint))
-    shutil.rmtree(_hidden(checkpoint), ignore_errors=True)
-
-
-def _to_disk(path: Path) -> None:
-    """Have the system write a file or folder to the disk, so that a power cut cannot empty it."""
+def _flush_to_disk(path: Path) -> None:
+    """Write a file or folder through to the disk, so that a power cut cannot empty it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""Several processes as one: torchrun's environment, DistributedDataParallel, agreement.
+"""torchrun: joining processes, DistributedDataParallel, values shared between processes.
 
-Without torchrun every function works for the one process there is. Under it, NCCL carries what is
-on GPUs and gloo what is on the CPU.
+Without torchrun every function works for the single process. NCCL transfers tensors on GPUs and
+gloo those on the CPU.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import datetime
 import inspect
 import os
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from speech2video.util.errors import OptionError
 
-TIMEOUT = datetime.timedelta(hours=2)  # others wait so long while the main process validates
+TIMEOUT = datetime.timedelta(hours=2)  # the others wait while the main process validates
 _ENVIRONMENT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 Value = TypeVar("Value")
@@ -34,7 +34,7 @@ def start(device: str = "auto", *, threads: int | None = None) -> torch.device:
 
     Args:
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
-        threads: processor cores that torch is to use; all there are if left out.
+        threads: processor cores that torch may use; by default all.
 
     Raises:
         OptionError: "cuda" without a GPU for each process of this machine.
@@ -68,17 +68,17 @@ def _device(wanted: str) -> torch.device:
 
 
 def rank() -> int:
-    """Return this process's number; 0 is the main one."""
+    """Return this process's number; 0 is the main process."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """Return how many processes there are."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_main() -> bool:
-    """Return whether this process is the one that prints and writes."""
+    """Return whether this is the main process, which prints and writes."""
     return rank() == 0
 
 
@@ -89,26 +89,26 @@ def barrier() -> None:
 
 
 def wrap(network: nn.Module, *, unused_parameters: bool = False) -> nn.Module:
-    """Return what to call in training: gradients are then means over the processes.
+    """Return a network in DistributedDataParallel: its gradients are means over the processes.
 
     Every process must call it, for the same networks in the same order. A network without
-    anything to learn, and any network of a single process, is returned as it is. The network's own
-    `state_dict` stays free of the wrapper's names.
+    trainable parameters, and any network of a single process, is returned as it is. The network's
+    own `state_dict` stays free of the wrapper's names.
 
     Args:
         unused_parameters: whether a step may leave parameters without a gradient.
     """
     if world_size() == 1 or not any(p.requires_grad for p in network.parameters()):
         return network
-    # Buffers sent around at each forward pass would break several passes before one backward.
-    known = inspect.signature(DistributedDataParallel).parameters
+    # broadcasting buffers at each forward pass would break several passes before one backward
+    parameters = inspect.signature(DistributedDataParallel).parameters
     new_name, old_name = "forward_sync_buffers", "broadcast_buffers"  # older torch has the old
-    buffers = {new_name if new_name in known else old_name: False}
+    buffers: dict[str, Any] = {new_name if new_name in parameters else old_name: False}
     return DistributedDataParallel(network, find_unused_parameters=unused_parameters, **buffers)
 
 
 def mean_over_ranks(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return each figure's mean over the processes, which must have the same names."""
+    """Return each metric's mean over the processes, which must have the same names."""
     if world_size() == 1 or not metrics:
         return dict(metrics)
     names = sorted(metrics)
@@ -138,7 +138,7 @@ def from_main(value: Value) -> Value:
 
 @contextlib.contextmanager
 def main_process_first() -> Iterator[None]:
-    """Let the main process go through alone, then the others: one makes a cache, all read it."""
+    """Run the context in the main process alone, then in the others (to fill a cache once)."""
     if not is_main():
         barrier()
     try:

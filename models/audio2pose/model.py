@@ -25,7 +25,7 @@ from speech2video.models.audio2pose.network import MotionDiscriminator
 from speech2video.models.audio2pose.predictor import NETWORK, PosePredictor
 from speech2video.models.base_model import BaseModel
 from speech2video.models.gan import GANDiscriminator
-from speech2video.models.optim import Precision, cosine_decay, set_lr
+from speech2video.models.optim import Precision, cosine_decay
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import limit_penalty
@@ -126,15 +126,15 @@ class Audio2PoseModel(BaseModel):
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(device=device, grad_clip=grad_clip)
-        self.lr, self.steps = lr, steps
         self.precision = Precision(precision)
         self.precision.to_dtype(predictor.network.branches)  # what statistics it holds stay exact
         network = self.add_network(NETWORK, predictor.network, ema_decay=ema)
         self.predictor, self.weights = predictor, weights or LossWeights()
         self.body = predictor.body.to(self.device)
-        self.optimizers[NETWORK] = self.precision.optimizer(
+        optimizer = self.precision.optimizer(
             network.parameters(), lambda p: torch.optim.Adam(p, lr=lr, betas=(0.9, 0.99))
         )
+        self.add_optimizer(NETWORK, optimizer, lambda step: lr * cosine_decay(step, steps))
         if adversary:
             judge = MotionDiscriminator(len(GESTURING), network.feature_mean.numel())
             judge.to(self.device)
@@ -156,8 +156,6 @@ class Audio2PoseModel(BaseModel):
         losses |= {name: loss for name, loss in judged.items() if not name.startswith("d_")}
         weights = asdict(self.weights)
         total = sum(weights[name] * loss for name, loss in losses.items())
-        rate = self.lr * cosine_decay(self.step, self.steps)
-        set_lr(self.optimizers[NETWORK], rate)
         self.backward_and_step(NETWORK, total)
         return {"loss": total, **losses, **judged}
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from speech2video.models.base_model import BaseModel
 from speech2video.models.gan import GANDiscriminator
-from speech2video.models.optim import AnyOptimizer, Precision, cosine_decay, set_lr
+from speech2video.models.optim import AnyOptimizer, Precision, cosine_decay
 from speech2video.models.pose2video.discriminators import PatchDiscriminator, crop
 from speech2video.models.pose2video.generators.base import (
     COLOURS,
@@ -123,7 +123,7 @@ class Pose2VideoModel(BaseModel):
         self.precision = Precision(precision)
         generator = self.precision.to_dtype(generator).to(memory_format=torch.channels_last)
         self.add_network(NETWORK, generator, ema_decay=ema)
-        self.optimizers[NETWORK] = self._adam(generator, lr, (0.9, 0.99))
+        self.add_optimizer(NETWORK, self._adam(generator, lr, (0.9, 0.99)), self._generator_lr)
         for name in discriminators:
             self._add_discriminator(name, generator.map_channels, ndf, gan)
 
@@ -134,7 +134,6 @@ class Pose2VideoModel(BaseModel):
 
     def training_step(self, batch: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
         """Do one step on a batch of `Pose2VideoDataset`; return its losses."""
-        self._set_learning_rates()
         scene = self._paint(batch)
         losses = self._picture_losses(scene, batch) | self._motion_losses(scene, batch)
         judged = self._judge(scene, batch) if self.step >= self.adversary_from else {}
@@ -179,12 +178,9 @@ class Pose2VideoModel(BaseModel):
             network.parameters(), lambda p: torch.optim.Adam(p, lr=rate, betas=betas, eps=EPSILON)
         )
 
-    def _set_learning_rates(self) -> None:
-        """Set the rates; adversaries keep theirs: they come late, and have all to learn then."""
-        share = cosine_decay(self.step, self.steps) * min(1.0, (self.step + 1) / WARM_UP)
-        for name, optimizer in self.optimizers.items():
-            own = name == NETWORK
-            set_lr(optimizer, self.lr * share if own else self.lr_d)
+    def _generator_lr(self, step: int) -> float:
+        """Return the generator's rate; the discriminators' stays, since they may start late."""
+        return self.lr * (cosine_decay(step, self.steps) * min(1.0, (step + 1) / WARM_UP))
 
     def _paint(self, batch: Mapping[str, Tensor]) -> "Scene":
         maps_NTCHW = to_floats(batch["maps"])

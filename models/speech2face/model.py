@@ -32,7 +32,6 @@ from torch import nn
 from speech2video.data.speech2face.dataset import LIPS, NOISE_WARM_UP
 from speech2video.models.base_model import BaseModel
 from speech2video.models.gan import GANDiscriminator
-from speech2video.models.optim import set_lr
 from speech2video.models.speech2face.discriminators import (
     EmotionDiscriminator,
     FrameDiscriminator,
@@ -246,7 +245,11 @@ class Speech2FaceModel(BaseModel):
             "teachers", FaceTeachers(speakers=speakers, lips=len(LIPS))
         )
         self.add_network("heads", DistillationHeads(speakers=speakers, lips=len(LIPS)))
-        self.optimizers[MAIN] = self._adam(self.networks, lr, (0.9, 0.99))
+        self.add_optimizer(
+            MAIN,
+            self._adam(self.networks, lr, (0.9, 0.99)),
+            lambda step: lr * schedule.rate_share(step),
+        )
         for name, (gan_mode, loss) in FACE_DISCRIMINATORS.items():
             judge = gan_mode().to(self.device)
             optimizer = self._adam(judge, lr_d, (0.0, 0.99))
@@ -255,7 +258,6 @@ class Speech2FaceModel(BaseModel):
     def training_step(self, batch: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
         """Do one step on a batch of `FaceMotionDataset`; return its losses."""
         stage = self.schedule.stage(self.step)
-        set_lr(self.optimizers[MAIN], self.lr * self.schedule.rate_share(self.step))
         self.teachers.requires_grad_(stage == TEACHERS)
         judged: Losses = {}
         if stage == TEACHERS:

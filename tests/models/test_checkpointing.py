@@ -1,4 +1,4 @@
-"""Checkpoints for going on, for use and for shipping; what is broken is one line."""
+"""Checkpoints: resuming, inference, shipping, broken files."""
 
 import os
 import pickle
@@ -33,11 +33,11 @@ def run(tmp_path: Path) -> tuple[ToyOptions, ToyModel]:
 
 
 def networks_of(model: ToyModel) -> nn.ModuleDict:
-    """Return new networks like a model's inference networks."""
+    """Return new networks of the architecture of a model's inference networks."""
     return nn.ModuleDict({"network": ToyModel(model.options).networks["network"]})
 
 
-def test_networks_for_use_hold_the_average(run: tuple) -> None:
+def test_networks_for_inference_hold_the_average(run: tuple) -> None:
     options, model = run
     networks = networks_of(model)
     assert load_networks(networks, options.folder) == newest_checkpoint(options.folder)
@@ -56,7 +56,7 @@ def test_shipped_checkpoint_is_small_and_loads(run: tuple, tmp_path: Path) -> No
     assert names == ["model.safetensors", "options.json"]
     shipped = read_tensors(tmp_path / "shipped/model.safetensors")
     assert {t.dtype for t in shipped.values()} == {torch.float16}
-    assert not any("adversary" in name or "module." in name for name in shipped)
+    assert not any("discriminator" in name or "module." in name for name in shipped)
     networks = networks_of(model)
     load_networks(networks, tmp_path / "shipped")
     for name, tensor in model.averages["network"].weights.items():
@@ -91,17 +91,17 @@ def test_state_without_its_entries_is_one_line(run: tuple) -> None:
         load_checkpoint(ToyModel(options), path.parent)
 
 
-def test_optimisers_of_another_model_are_named(run: tuple) -> None:
+def test_optimizers_of_another_model_are_named(run: tuple) -> None:
     options, _ = run
     other = ToyModel(options)
-    del other.optimizers["adversary_toy"]
-    with pytest.raises(DataError, match=r"optimisers adversary_toy, network; network are needed"):
+    del other.optimizers["discriminator_toy"]
+    with pytest.raises(DataError, match="discriminator_toy, network; network are needed"):
         load_checkpoint(other, newest_checkpoint(options.folder))
 
 
 def test_evaluating_leaves_no_trace(run: tuple) -> None:
     _, model = run
-    model.networks["network"][1].eval()  # one part was not training
+    model.networks["network"][1].eval()
     own = {k: v.clone() for k, v in model.networks.state_dict().items()}
     with pytest.raises(RuntimeError), model.evaluating():
         assert not any(m.training for m in model.networks.modules())
@@ -128,9 +128,6 @@ def test_extra_state_comes_back(tmp_path: Path) -> None:
     other = Counting(options)
     assert load_checkpoint(other, newest_checkpoint(tmp_path)) == {"best": 0.5}
     assert (other.counted, other.step, other.epoch) == (7, 12, -1)
-
-
-# Weights and states come back bit for bit; what does not fit is one clear line.
 
 
 def network(width: int = 4) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Masters: with 32-bit weights nothing changes; with 16-bit weights, small steps add up."""
+"""Mixed precision and moving averages of weights."""
 
 import copy
 
@@ -24,8 +24,8 @@ def train(
     for step in steps:
         x = torch.randn(64, 8, generator=torch.Generator().manual_seed(step))
         target = x.square().sum(1, keepdim=True) / 8
-        made = network(x.to(next(network.parameters()).dtype)).float()
-        loss = (made - target).square().mean()
+        output = network(x.to(next(network.parameters()).dtype)).float()
+        loss = (output - target).square().mean()
         backward_and_step(optimizer, loss, grad_clip=grad_clip)
     return float(loss.detach())
 
@@ -41,9 +41,9 @@ def test_32_bit_weights_train_as_without_masters() -> None:
 def test_16_bit_weights_follow_32_bit_masters() -> None:
     full, half = small(), small().bfloat16()
     optimizer = MasterWeights(half.parameters(), adam)
-    of_full = train(full, adam(list(full.parameters())), range(300))
-    of_half = train(half, optimizer, range(300))
-    assert of_half < 1.2 * of_full < 0.3
+    full_loss = train(full, adam(list(full.parameters())), range(300))
+    half_loss = train(half, optimizer, range(300))
+    assert half_loss < 1.2 * full_loss < 0.3
     masters = optimizer.state_dict()["masters"]
     for parameter, master in zip(half.parameters(), masters, strict=True):
         assert parameter.dtype == torch.bfloat16 and master.dtype == torch.float32
@@ -85,9 +85,9 @@ def test_groups_keep_their_own_settings() -> None:
 
 
 def test_state_of_another_network_is_refused() -> None:
-    of_half = MasterWeights(small().bfloat16().parameters(), adam).state_dict()
+    half_loss = MasterWeights(small().bfloat16().parameters(), adam).state_dict()
     with pytest.raises(ValueError, match="not those of these networks"):
-        MasterWeights(small().parameters(), adam).load_state_dict(of_half)
+        MasterWeights(small().parameters(), adam).load_state_dict(half_loss)
 
 
 def test_clipping_bounds_the_norm_of_the_masters() -> None:
@@ -100,14 +100,14 @@ def test_clipping_bounds_the_norm_of_the_masters() -> None:
 
 
 @pytest.mark.parametrize("name", ["fp32", "autocast", "bf16"])
-def test_precision_gives_each_what_it_needs(name: str) -> None:
+def test_precision_of_weights_and_outputs(name: str) -> None:
     precision, network = Precision(name), small()
     precision.to_dtype(network)
     optimizer = precision.optimizer(network.parameters(), adam)
     assert isinstance(optimizer, MasterWeights) == (name == "bf16")
     with precision.autocast("cpu"):
-        made = network(precision.to_dtype(torch.randn(2, 8)))
-    assert made.dtype == (torch.float32 if name == "fp32" else torch.bfloat16)
+        output = network(precision.to_dtype(torch.randn(2, 8)))
+    assert output.dtype == (torch.float32 if name == "fp32" else torch.bfloat16)
     assert precision.to_dtype(torch.arange(3)).dtype == torch.int64
 
 
@@ -146,7 +146,7 @@ def test_average_of_16_bit_weights_is_kept_in_32() -> None:
     assert float(average.weights["weight"]) == pytest.approx(2 - 0.9999**100, abs=1e-5)
 
 
-def test_own_weights_come_back_bit_for_bit() -> None:
+def test_own_weights_are_restored_bit_for_bit() -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
     average = Ema(network)
     network(torch.randn(8, 4)).sum().backward()

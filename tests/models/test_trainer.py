@@ -1,4 +1,4 @@
-"""fit(): a run that was stopped anywhere ends as one that was not."""
+"""fit(): a run stopped anywhere and resumed equals one never stopped."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from speech2video.models.checkpointing import load_state, read_tensors
 from speech2video.models.trainer import DivergedError
 from speech2video.util.checkpoint_folder import best_checkpoint, newest_checkpoint
 from speech2video.util.errors import DataError, OptionError
-from tests.models.toy import BrokenDataset, toy_options, train
+from tests.models.toy import BrokenDataset, ToyModel, toy_options, train
 
 ROOT = Path(__file__).parents[2]
 COMMON = "--dataset nowhere --device cpu --batch_size 4 --lr 0.01 --save_every 3 --validate_every 5"
@@ -38,21 +38,21 @@ def start(checkpoints: Path, *arguments: object, launcher: tuple = ()) -> subpro
 
 
 def finish(process: subprocess.Popen) -> str:
-    """Wait for a process that must go well; return what it said."""
-    said = process.communicate(timeout=120)[1]
-    assert process.returncode == 0, said
-    return said
+    """Wait for a process that must succeed; return its standard error."""
+    errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, errors
+    return errors
 
 
 def wait_for_checkpoint(folder: Path, process: subprocess.Popen) -> None:
-    """Wait until a run has saved something."""
+    """Wait until a run has saved a checkpoint."""
     while newest_checkpoint(folder) is None:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
 
 
 def assert_equal_weights(one: Path, other: Path) -> None:
-    """Two checkpoints hold the same weights, averages and optimisers, bit for bit."""
+    """Check that two checkpoints are equal bit for bit: weights, averages, optimizers."""
     for name in ("model.safetensors", "ema.safetensors"):
         first, second = read_tensors(one / name), read_tensors(other / name)
         assert first.keys() == second.keys()
@@ -77,15 +77,15 @@ def assert_equal_nested(one: object, other: object) -> None:
 def test_killed_and_resumed_run_equals_straight_run(tmp_path: Path) -> None:
     killed = start(tmp_path, "--name", "killed", "--steps", 90, "--pause", 0.02, "--workers", 2)
     wait_for_checkpoint(tmp_path / "killed/toy", killed)
-    time.sleep(random.uniform(0, 1))  # at a step that nobody chose
+    time.sleep(random.uniform(0, 1))  # at an arbitrary step
     killed.kill()
     killed.wait()
     straight = toy_options(tmp_path, name="straight", steps=90, save_every=50)
     train(straight)
-    going_on = toy_options(tmp_path, name="killed", steps=90)
-    assert newest_checkpoint(going_on.folder).name < "step_00000090"
-    train(going_on)
-    assert_equal_weights(newest_checkpoint(straight.folder), newest_checkpoint(going_on.folder))
+    resumed = toy_options(tmp_path, name="killed", steps=90)
+    assert newest_checkpoint(resumed.folder).name < "step_00000090"
+    train(resumed)
+    assert_equal_weights(newest_checkpoint(straight.folder), newest_checkpoint(resumed.folder))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "autocast", "bf16"])
@@ -109,25 +109,25 @@ def test_validating_saving_and_workers_change_nothing(tmp_path: Path) -> None:
 
 def test_epochs_are_announced_once_and_again_to_a_resumed_model(tmp_path: Path) -> None:
     # 22 items in batches of 4: five steps an epoch
-    assert train(toy_options(tmp_path, steps=15)).seen_epochs == [0, 1, 2]
-    assert train(toy_options(tmp_path, steps=16)).seen_epochs == [2, 3]
+    assert train(toy_options(tmp_path, steps=15)).epochs == [0, 1, 2]
+    assert train(toy_options(tmp_path, steps=16)).epochs == [2, 3]
     assert train(toy_options(tmp_path, epochs=4)).step == 20
 
 
-def test_interrupt_of_all_processes_saves_says_so_and_exits(tmp_path: Path) -> None:
+def test_interrupt_of_all_processes_saves_and_exits(tmp_path: Path) -> None:
     process = start(tmp_path, "--name", "a", "--pause", 0.05, "--workers", 1)
     folder = tmp_path / "a/toy"
     wait_for_checkpoint(folder, process)
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: workers get it too
-    said = process.communicate(timeout=60)[1]
+    errors = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert "Traceback" not in said
-    last = said.strip().splitlines()[-1]
-    assert last.startswith("stopped by SIGINT after step "), said
+    assert "Traceback" not in errors
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("stopped by SIGINT after step "), errors
     assert newest_checkpoint(folder).name == f"step_{int(last.split()[5].rstrip(';')):08d}"
 
 
-def test_termination_saves_and_gives_the_handlers_back(tmp_path: Path) -> None:
+def test_termination_saves_and_restores_the_handlers(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     options = toy_options(tmp_path, terminated=12)
     with pytest.raises(SystemExit) as stop:
@@ -138,7 +138,7 @@ def test_termination_saves_and_gives_the_handlers_back(tmp_path: Path) -> None:
 
 
 def test_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
-    options = toy_options(tmp_path, spoil=15)
+    options = toy_options(tmp_path, nan_step=15)
     with pytest.raises(DivergedError, match=r"squared is nan.*step_00000014 is the last good"):
         train(options)
     assert all(
@@ -160,7 +160,7 @@ def test_patience_stops_and_the_best_is_kept(tmp_path: Path) -> None:
     assert errors[int(best.name[5:])] == min(errors.values())
     assert int(last.name[5:]) == model.step == int(best.name[5:]) + 3 * 4
     assert len(list(options.folder.glob("step_*"))) == 2
-    assert train(options).step == model.step  # has run out of patience already
+    assert train(options).step == model.step  # patience was exhausted already
 
 
 def test_last_validation_marks_a_checkpoint_saved_before_it(tmp_path: Path) -> None:
@@ -169,15 +169,22 @@ def test_last_validation_marks_a_checkpoint_saved_before_it(tmp_path: Path) -> N
     assert best_checkpoint(options.folder) == options.folder / "step_00000006"
 
 
-def test_learning_rate_of_a_run_that_goes_on_can_be_changed(tmp_path: Path) -> None:
-    train(toy_options(tmp_path, steps=3))
-    model = train(toy_options(tmp_path, steps=4, lr=0.002))
-    for optimizer in model.optimizers.values():
-        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.002])
+@pytest.mark.parametrize("rates", [{}, {"lr": 0.002}, {"lr_d": 0.003}, {"lr": 0.1, "lr_d": 0.2}])
+def test_a_resumed_run_has_the_learning_rates_of_a_new_run(tmp_path: Path, rates: dict) -> None:
+    def learning_rates(model: ToyModel) -> dict[str, list[float]]:
+        return {k: [g["lr"] for g in one.param_groups] for k, one in model.optimizers.items()}
+
+    train(toy_options(tmp_path, name="resumed", steps=3))
+    resumed = train(toy_options(tmp_path, name="resumed", steps=12, **rates))
+    new = train(toy_options(tmp_path, name="new", steps=12, **rates))
+    assert learning_rates(resumed) == learning_rates(new)
+    (lr,), (lr_d,) = learning_rates(new).values()
+    expected = rates.get("lr", 0.01) * 0.9**2, rates.get("lr_d", 0.01)
+    assert (lr, lr_d) == pytest.approx(expected)
 
 
-def test_unknown_watched_figure_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="validation gives error"):
+def test_unknown_best_metric_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="validation has error"):
         train(toy_options(tmp_path, best_metric="ssim"))
 
 
@@ -214,7 +221,7 @@ def test_training_learns(tmp_path: Path) -> None:
     assert errors[-1][1] < 0.05 < errors[0][1]
 
 
-def test_fit_takes_a_model_of_another_shape_for_an_error(tmp_path: Path) -> None:
+def test_another_architecture_is_refused(tmp_path: Path) -> None:
     train(toy_options(tmp_path, steps=3))
     with pytest.raises(OptionError, match=r"--width 9: .* was trained with 8"):
         train(toy_options(tmp_path, width=9))

@@ -1,7 +1,8 @@
-"""A model, a data set and a command so small that runs of them can be killed and compared."""
+"""A model, a dataset and a training command so small that runs can be killed and compared."""
 
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from torch.utils.data import Dataset
 from speech2video.data.loader import SampleIndex, training_loader
 from speech2video.models.base_model import BaseModel
 from speech2video.models.gan import GANDiscriminator
-from speech2video.models.optim import Precision
+from speech2video.models.optim import AnyOptimizer, Precision
 from speech2video.models.trainer import fit, training_session
 from speech2video.options.base import option
 from speech2video.options.training import TrainingOptions
 from speech2video.util.distributed import main_process_first
 from speech2video.util.errors import DataError, run_command
+from speech2video.util.training_log import TrainingLog
 
 INPUTS, OUTPUTS = 6, 4
 
@@ -29,15 +31,16 @@ class ToyOptions(TrainingOptions):
 
     KIND = "toy"
     width: int = option(8, "hidden units", group="architecture", minimum=1)
-    dropout: float = option(0.2, "share of units left out", group="architecture")
-    adversary: bool = option(True, "train against a discriminator", group="architecture")
-    pause: float = option(0.0, "seconds that a step takes longer", group="toy")
-    terminated: int = option(-1, "step in which SIGTERM comes", group="toy")
-    spoil: int = option(-1, "step whose loss is NaN", group="toy")
+    dropout: float = option(0.2, "dropout rate", group="architecture")
+    gan: bool = option(True, "train against a discriminator", group="architecture")
+    lr_d: float = option(0.01, "learning rate of the discriminator", group="training")
+    pause: float = option(0.0, "seconds added to each step", group="toy")
+    terminated: int = option(-1, "step of a SIGTERM", group="toy")
+    nan_step: int = option(-1, "step with a loss of NaN", group="toy")
 
 
 class ToyDataset(Dataset):
-    """Noisy points of a fixed map, the noise drawn anew each time an item comes up."""
+    """Noisy points of a fixed map, with new noise each time a sample comes up."""
 
     def __init__(self, length: int = 22, *, noise: float = 0.1) -> None:
         rng = np.random.default_rng(1)
@@ -54,7 +57,7 @@ class ToyDataset(Dataset):
 
 
 class BrokenDataset(ToyDataset):
-    """A data set whose files are no good."""
+    """A dataset of broken files."""
 
     def __getitem__(self, item: SampleIndex) -> dict[str, np.ndarray]:
         raise DataError("clip_7/pose.npz: broken")
@@ -74,7 +77,7 @@ class ToyDiscriminator(nn.Module):
 
 
 class ToyModel(BaseModel):
-    """Two layers with dropout, an average, and an adversary."""
+    """Two layers with dropout, a moving average, and a discriminator."""
 
     def __init__(self, options: ToyOptions, device: torch.device | str = "cpu") -> None:
         super().__init__(device=device, grad_clip=options.grad_clip)
@@ -83,24 +86,21 @@ class ToyModel(BaseModel):
             nn.Linear(INPUTS, options.width), nn.Dropout(options.dropout), nn.Tanh()
         ).append(nn.Linear(options.width, OUTPUTS))
         self.add_network("network", self.precision.to_dtype(network), ema_decay=options.ema)
-        self.optimizers["network"] = self._adam(network)
-        if options.adversary:
-            judge = self.precision.to_dtype(ToyDiscriminator().to(device))
-            self.add_discriminator(
-                "toy", GANDiscriminator(judge, self._adam(judge), grad_clip=options.grad_clip)
-            )
-        self.seen_epochs: list[int] = []
+        self.add_optimizer("network", self._adam(network), decay(options.lr))
+        if options.gan:
+            network = self.precision.to_dtype(ToyDiscriminator().to(device))
+            optimizer, lr_d = self._adam(network), options.lr_d
+            discriminator = GANDiscriminator(network, optimizer, grad_clip=options.grad_clip)
+            self.add_discriminator("toy", discriminator, lambda step: lr_d)
+        self.epochs: list[int] = []
 
-    def _adam(self, network: nn.Module) -> torch.optim.Optimizer:
-        rate = self.options.lr
+    def _adam(self, network: nn.Module) -> AnyOptimizer:
         return self.precision.optimizer(
-            network.parameters(), lambda p: torch.optim.Adam(p, lr=rate, betas=(0.5, 0.99))
+            network.parameters(), lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.5, 0.99))
         )
 
     def on_epoch(self, epoch: int) -> None:
-        self.seen_epochs.append(epoch)
-        for group in self.optimizers["network"].param_groups:
-            group["lr"] = self.options.lr * 0.9**epoch
+        self.epochs.append(epoch)
 
     def training_step(self, batch: dict[str, Tensor]) -> dict[str, float | Tensor]:
         time.sleep(self.options.pause)
@@ -108,27 +108,32 @@ class ToyModel(BaseModel):
             signal.raise_signal(signal.SIGTERM)
         x, y = (self.precision.to_dtype(batch[name]) for name in ("x", "y"))
         with self.precision.autocast(self.device):
-            made = self.net("network")(x)
-        loss = (made.float() - y.float()).square().mean()
+            output = self.net("network")(x)
+        loss = (output.float() - y.float()).square().mean()
         losses: dict[str, float | Tensor] = {"squared": loss}
-        for name, adversary in self.discriminators.items():
-            real, fake = torch.cat([x, y], 1), torch.cat([x, made], 1)
-            losses[f"d_{name}"] = adversary.update(real, fake)
-            gan, matching = adversary.generator_losses(real, fake)
+        for name, discriminator in self.discriminators.items():
+            real, fake = torch.cat([x, y], 1), torch.cat([x, output], 1)
+            losses[f"d_{name}"] = discriminator.update(real, fake)
+            gan, matching = discriminator.generator_losses(real, fake)
             loss = loss + 0.1 * gan + 0.1 * matching
-        if self.step == self.options.spoil:
+        if self.step == self.options.nan_step:
             loss = losses["squared"] = loss * float("nan")
         self.backward_and_step("network", loss)
         return losses
 
-    def validate(self, batches: list, page: object) -> dict[str, float]:
-        torch.rand(3)  # what validation draws must not matter
+    def validate(self, batches: list, log: TrainingLog) -> dict[str, float]:
+        torch.rand(3)  # random numbers of a validation must not matter
         errors = [
             (self.net("network")(self.precision.to_dtype(b["x"])).float() - b["y"]).square().mean()
             for b in batches
         ]
-        page.images(self.step, {"noise": torch.rand(2, 3, 8, 8)})
+        log.images(self.step, {"noise": torch.rand(2, 3, 8, 8)})
         return {"error": float(torch.stack(errors).mean())}
+
+
+def decay(lr: float) -> Callable[[int], float]:
+    """Return a learning rate that falls by a tenth every five steps."""
+    return lambda step: lr * 0.9 ** (step // 5)
 
 
 def validation_batches() -> list[dict[str, Tensor]]:
@@ -145,10 +150,7 @@ def train(options: ToyOptions, data: ToyDataset | None = None) -> ToyModel:
             data = data or ToyDataset()
         model = ToyModel(options, device)
         loader = training_loader(
-            data,
-            batch_size=options.batch_size,
-            seed=options.seed,
-            workers=options.workers,
+            data, batch_size=options.batch_size, seed=options.seed, workers=options.workers
         )
         fit(model, loader, options=options, validation=validation_batches())
     return model

@@ -1,4 +1,4 @@
-"""A checkpoint is there as a whole, or not at all."""
+"""A checkpoint is complete or absent."""
 
 import contextlib
 import os
@@ -35,7 +35,7 @@ def test_newest_is_the_largest_step(tmp_path: Path) -> None:
     assert (newest_checkpoint(tmp_path) / "file").read_text() == "100000000"
 
 
-def test_failed_writing_leaves_what_was(tmp_path: Path) -> None:
+def test_failed_saving_changes_nothing(tmp_path: Path) -> None:
     save(tmp_path, 1)
     with pytest.raises(RuntimeError), new_checkpoint(tmp_path, 2) as partial:
         (partial / "file").write_text("half")
@@ -43,7 +43,7 @@ def test_failed_writing_leaves_what_was(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["step_00000001"]
 
 
-def test_what_a_killed_run_left_is_no_checkpoint_and_goes(tmp_path: Path) -> None:
+def test_partial_checkpoint_of_a_killed_run_is_removed(tmp_path: Path) -> None:
     save(tmp_path, 1)
     left = tmp_path / ".step_00000002.partial"
     left.mkdir()
@@ -54,18 +54,18 @@ def test_what_a_killed_run_left_is_no_checkpoint_and_goes(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("call", range(9))
-def test_crash_at_any_point_leaves_a_whole_checkpoint(
+def test_crash_at_any_point_leaves_a_complete_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
     save(tmp_path, 1)
     calls = 0
 
-    def crashing(real: Callable, clears: bool = False) -> Callable:
+    def crashing(real: Callable, cleanup: bool = False) -> Callable:
         def wrapped(*arguments: object, **options: object) -> object:
             nonlocal calls
             calls += 1
-            if calls > call:  # from here on nothing reaches the disk, not even clearing up
-                if clears:
+            if calls > call:  # nothing reaches the disk any more, not even the cleanup
+                if cleanup:
                     return None
                 raise KeyboardInterrupt
             return real(*arguments, **options)
@@ -75,7 +75,7 @@ def test_crash_at_any_point_leaves_a_whole_checkpoint(
     with monkeypatch.context() as patch:
         for module, name in ((os, "fsync"), (os, "rename"), (os, "replace")):
             patch.setattr(module, name, crashing(getattr(module, name)))
-        patch.setattr(shutil, "rmtree", crashing(shutil.rmtree, clears=True))
+        patch.setattr(shutil, "rmtree", crashing(shutil.rmtree, cleanup=True))
         with contextlib.suppress(KeyboardInterrupt):
             save(tmp_path, 2)
             mark_best(tmp_path, 2)
@@ -104,7 +104,7 @@ def test_no_step_is_written_twice(tmp_path: Path) -> None:
     assert (newest_checkpoint(tmp_path) / "file").read_text() == "1"
 
 
-def test_folder_for_use(tmp_path: Path) -> None:
+def test_resolving_a_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no checkpoint in it"):
         resolve_checkpoint(tmp_path)
     (tmp_path / "model.safetensors").touch()  # shipped, then trained on
@@ -118,7 +118,7 @@ def test_folder_for_use(tmp_path: Path) -> None:
     assert resolve_checkpoint(tmp_path, best=False).name == "step_00000002"
 
 
-def test_looking_for_a_checkpoint_loads_no_torch() -> None:
+def test_finding_a_checkpoint_imports_no_torch() -> None:
     code = "import sys, speech2video.util.checkpoint_folder; sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

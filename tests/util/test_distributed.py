@@ -1,4 +1,4 @@
-"""Without torchrun, everything works for the one process there is."""
+"""Without torchrun every function works for a single process."""
 
 import pytest
 import torch

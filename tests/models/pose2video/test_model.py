@@ -103,9 +103,9 @@ def test_every_loss_teaches_the_generator(name: str) -> None:
 def test_every_adversary_learns_and_teaches(name: str, loss: str) -> None:
     weights = dataclasses.replace(NOTHING, **{loss: 1.0})
     made = model(weights=weights, discriminators=(name,))
-    before = state(made, f"adversary_{name}")
+    before = state(made, f"discriminator_{name}")
     assert "to_rgb.weight" in learned(made, NETWORK, batch())
-    after = state(made, f"adversary_{name}")
+    after = state(made, f"discriminator_{name}")
     layers = [key for key in after if not key.endswith("bias")]
     assert [key for key in layers if torch.equal(before[key], after[key])] == []
 
@@ -130,9 +130,9 @@ def test_a_part_that_is_never_seen_teaches_nobody(name: str) -> None:
     made, shown = model(weights=weights, discriminators=(name,)), batch()
     shown["present"][..., REGIONS.index(name)] = 0
     shown["boxes"][..., REGIONS.index(name), :] = 0
-    judge = state(made, f"adversary_{name}")
+    judge = state(made, f"discriminator_{name}")
     assert learned(made, NETWORK, shown) == set()
-    after = state(made, f"adversary_{name}")
+    after = state(made, f"discriminator_{name}")
     assert all(torch.equal(judge[key], after[key]) for key in judge)
 
 
@@ -144,7 +144,7 @@ def test_what_is_at_an_absent_parts_place_does_not_matter() -> None:
     elsewhere["boxes"][1, :, 1] = 0
     one, other = made.training_step(shown), others.training_step(elsewhere)
     assert numbers(one) == numbers(other)
-    for name in ("adversary_left_hand", NETWORK):
+    for name in ("discriminator_left_hand", NETWORK):
         ours, theirs = state(made, name), state(others, name)
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
@@ -169,8 +169,8 @@ def test_one_more_part_changes_no_other_loss() -> None:
     for name in many.discriminators:
         like = name if name in few.discriminators else f"{name.partition('_')[0]}_1"
         like = like if like in few.discriminators else "head"
-        weights = few.networks[f"adversary_{like}"].state_dict()
-        many.networks[f"adversary_{name}"].load_state_dict(weights)
+        weights = few.networks[f"discriminator_{like}"].state_dict()
+        many.networks[f"discriminator_{name}"].load_state_dict(weights)
     one, other = few.training_step(shown), many.training_step(shown)
     for name in ("reconstruction", "structural", "flow", "warp"):
         assert float(one[name]) == float(other[name])
@@ -277,6 +277,7 @@ def test_rates_follow_the_step_alone() -> None:
 
     def rates(step: int) -> list[float]:
         made.step = step
+        made.set_learning_rates()
         made.training_step(batch(1, 1))
         return [one.param_groups[0]["lr"] for one in made.optimizers.values()]
 

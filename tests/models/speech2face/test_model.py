@@ -28,7 +28,7 @@ LEARNS = {
     GENERATOR: {"identity", "emotion", "content", "heads", "generator"},
     ADVERSARIAL: {
         *("identity", "emotion", "content", "heads", "generator"),
-        *(f"adversary_{name}" for name in FACE_DISCRIMINATORS),
+        *(f"discriminator_{name}" for name in FACE_DISCRIMINATORS),
     },
 }
 HEARD = {
