@@ -11,10 +11,13 @@ models/pipelines/body_video.py is the walk from the sound to the video, models/p
 """
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # OpenMP reads it when torch is imported
 
 from speech2video.models.pipelines.batch import find_pipeline, make_videos
 from speech2video.options.inference import InferenceOptions
@@ -27,7 +30,7 @@ from speech2video.util.text.speech_source import (
     synthesised_speech,
 )
 
-if TYPE_CHECKING:  # the package comes before torch, see speech2video/__init__.py
+if TYPE_CHECKING:
     import torch
 
 

@@ -4,12 +4,7 @@ The package's rooms (`options`, `util`, `data`, `models`) lie beside this folder
 below it in an installed wheel; either way they are imported as `speech2video.util` and so on.
 """
 
-import os
 from pathlib import Path
-
-# torch's threads wait between two operations: they are not to spin while sound, maps and the
-# encoder could use their cores. OpenMP reads this once, so this is imported before torch.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
 

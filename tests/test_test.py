@@ -177,7 +177,7 @@ FILE_LIMIT = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FS
 
 BAD = {
     "no such sound": (["--audio", "nowhere.wav"], "no such file"),
-    "not a sound": (["--audio", __file__], "not a video or sound file"),
+    "not a sound": (["--audio", __file__], "not a video or audio file"),
     "a folder": (["--audio", "."], "a folder"),
     "no samples": (["--audio", "empty.wav"], "empty.wav"),
     "not a rate of speech": (["--audio", "slow.wav"], "1 Hz"),

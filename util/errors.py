@@ -1,4 +1,4 @@
-"""What a user's mistake raises, and how it reaches the user: one line, exit status 2."""
+"""Errors that users can fix, and how commands end: one line and exit status 2, or a signal."""
 
 import contextlib
 import signal
@@ -7,14 +7,17 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class UserError(Exception):
-    """Something the user can mend; the message says what was seen, what is needed, and where."""
+    """An error that the user can fix; the message says what was found, needed, and where."""
 
 
 class DataError(UserError):
-    """A file that is not what it should be."""
+    """A missing or unsuitable file, folder or array."""
 
 
 class OptionError(UserError):
@@ -27,7 +30,7 @@ def run_command(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         sys.exit(_fail(str(error)))
-    except OSError as error:  # unreadable, unwritable, disk full: the system's own words say it
+    except OSError as error:  # unreadable, unwritable, disk full
         sys.exit(_fail(f"{error.filename or 'writing'}: {error.strerror or error}"))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -39,14 +42,9 @@ def _fail(message: str) -> int:
     return 2
 
 
-# SIGINT and SIGTERM as a wish to stop at a good moment.
-
-STOPPING = (signal.SIGINT, signal.SIGTERM)
-
-
 @dataclass
 class StopRequest:
-    """Which signal asked to stop; 0 while none has."""
+    """A pending request to stop: the number of its signal, or 0."""
 
     signal: int = 0
 
@@ -57,34 +55,34 @@ class StopRequest:
 
     @property
     def status(self) -> int:
-        """The exit status that says so to a shell."""
+        """The exit status of a process that a signal stopped."""
         return 128 + self.signal
 
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Note the first SIGINT or SIGTERM instead of dying; a second one has its usual effect.
+    """Record the first SIGINT or SIGTERM for a graceful stop; a second one has its usual effect.
 
-    Outside the main thread, which alone may set handlers, nothing is noted.
+    Outside the main thread, which alone may set handlers, nothing is recorded.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.getsignal(number) for number in STOPPING}
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
 
-    def note(number: int, _: FrameType | None) -> None:
+    def record(number: int, _: FrameType | None) -> None:
         request.signal = number
         _restore(before)
 
-    for number in STOPPING:
-        signal.signal(number, note)
+    for number in STOP_SIGNALS:
+        signal.signal(number, record)
     try:
         yield request
     finally:
         _restore(before)
 
 
-def _restore(handlers: dict) -> None:
+def _restore(handlers: dict[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)

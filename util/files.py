@@ -1,4 +1,4 @@
-"""Files that are complete or absent."""
+"""Write files atomically, and read json that users edit with one line on each mistake."""
 
 import contextlib
 import dataclasses
@@ -13,14 +13,16 @@ from typing import Any
 
 from speech2video.util.errors import DataError
 
+_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; it takes `path`'s place on success, else goes.
+    """Yield a temporary path in the same folder, which replaces `path` on success, else is deleted.
 
-    The folder is made if need be, and tried at once, before hours of work are done for one that
-    takes no files. The suffix is kept, since some writers go by it, and the process's number is in
-    the name, so that two runs into one folder do not write into each other's file.
+    The folder is made if needed and written to at once, before hours of work for nothing. The
+    suffix is kept, since some writers depend on it, and the process's number is in the name, so
+    that two runs into one folder do not write into each other's file.
 
     Raises:
         DataError: the file cannot be written there.
@@ -42,7 +44,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def write_errors(path: Path, *also: type[Exception]) -> Iterator[None]:
-    """Turn what goes wrong while writing (no permission, full disk) into one line.
+    """Turn errors of writing (no permission, full disk) into a `DataError` of one line.
 
     `also` are the exceptions of a library that does not raise the system's.
     """
@@ -53,13 +55,8 @@ def write_errors(path: Path, *also: type[Exception]) -> Iterator[None]:
         raise DataError(f"{path}: cannot be written ({reason})") from None
 
 
-# Json that people edit: read, and checked against a dataclass, with one line on what is wrong.
-
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-
-
 def read_json(path: Path, *, what: str) -> Any:
-    """Return the value of a json file; raises `DataError`, which says `what` it should be."""
+    """Return the value of a json file; raises `DataError` with `what` the file should hold."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -104,7 +101,7 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
         return value
     fits = isinstance(value, hint) or (hint is float and isinstance(value, int))
     if not fits or (isinstance(value, bool) and hint is not bool):
-        raise DataError(f"{where} is {value!r:.60}; {_WORDS[hint]} is needed")
+        raise DataError(f"{where} is {value!r:.60}; {_TYPE_NAMES[hint]} is needed")
     if hint is float and not math.isfinite(value):
         raise DataError(f"{where} is {value}; a finite number is needed")
     return float(value) if hint is float else value

@@ -1,4 +1,4 @@
-"""Generators in a row, each in a thread of its own."""
+"""Iterate with a progress bar, or ahead of time in threads."""
 
 import contextlib
 import sys
@@ -9,18 +9,38 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-# Work that goes on in a thread while its results are used.
-
 DEPTH = 8  # items made ahead: enough to even out slow ones, and little memory
+STAGE_DEPTH = 4  # the same, of each of several threads
+LOG_FILE_SECONDS = 30.0  # between lines where standard error is no terminal
 
 Item = TypeVar("Item")
 
 
-def prefetch(items: Iterable[Item], *, depth: int = DEPTH) -> Iterator[Item]:
-    """Yield the items, in order, while a thread makes those that follow, `depth` of them at most.
+def progress_bar(
+    items: Iterable[Item], *, total: int | None = None, name: str = "", unit: str = "frame"
+) -> Iterator[Item]:
+    """Yield the items under a progress bar with rate and time left, on standard error.
 
-    It helps where both sides leave Python's lock alone most of the time, as decoders and networks
-    do. What making an item raises is raised here, at its turn.
+    Into a file or a pipe, a line is written now and then instead.
+    """
+    terminal = sys.stderr.isatty()
+    interval = 0.1 if terminal else LOG_FILE_SECONDS
+    yield from tqdm(
+        items,
+        total=total,
+        desc=name,
+        unit=unit,
+        dynamic_ncols=terminal,
+        mininterval=interval,
+        maxinterval=max(10.0, interval),
+    )
+
+
+def prefetch(items: Iterable[Item], *, depth: int = DEPTH) -> Iterator[Item]:
+    """Yield the items, in order, while a thread makes the next ones, at most `depth` ahead.
+
+    This saves time where both sides release Python's lock mostly, as decoders and networks do.
+    An exception in the thread is raised here, at its item's turn.
     """
     source, end = iter(items), object()
     thread = ThreadPoolExecutor(1)
@@ -33,21 +53,16 @@ def prefetch(items: Iterable[Item], *, depth: int = DEPTH) -> Iterator[Item]:
         thread.shutdown(cancel_futures=True)
 
 
-STAGE_DEPTH = 4  # items that each thread keeps ready
-
-Item_stages = TypeVar("Item_stages")
-
-
 class PrefetchStack:
-    """Puts threads between generators that feed each other, and ends them all together.
+    """Run generators that feed each other in a thread each, and end them all together.
 
-    with Stages() as stages:
-        for item in second(stages.ahead(first())):      # first() runs in a thread
+    with PrefetchStack() as stack:
+        for item in second(stack.prefetch(first())):      # first() runs in a thread
             ...
 
-    Leaving the block, by whatever way, stops the last thread first and waits for each, so that none
-    is left behind and none waits for another. What goes wrong in one is raised where its items are
-    used, and so on to the end of the row. At most `STAGE_DEPTH` items wait between two.
+    Leaving the block stops the last thread first and waits for each, so that none is left behind
+    and none waits for another. An exception in one is raised where its items are used, and so on to
+    the end of the chain. At most `STAGE_DEPTH` items wait between two.
     """
 
     def __init__(self) -> None:
@@ -59,33 +74,6 @@ class PrefetchStack:
     def __exit__(self, *error: object) -> None:
         self._open.close()
 
-    def prefetch(self, items: Iterable[Item_stages]) -> Iterator[Item_stages]:
+    def prefetch(self, items: Iterable[Item]) -> Iterator[Item]:
         """Return the same items, made ahead in a thread that starts when the first is asked for."""
         return self._open.enter_context(contextlib.closing(prefetch(items, depth=STAGE_DEPTH)))
-
-
-# What long work shows while it runs.
-
-LOG_FILE_SECONDS = 30.0  # between lines where nobody watches a bar move
-
-Item_log = TypeVar("Item_log")
-
-
-def progress_bar(
-    items: Iterable[Item_log], *, total: int | None = None, name: str = "", unit: str = "frame"
-) -> Iterator[Item_log]:
-    """Yield the items under a progress bar with rate and time left, on standard error.
-
-    Into a file or a pipe it writes a line now and then, not ten a second.
-    """
-    watched = sys.stderr.isatty()
-    interval = 0.1 if watched else LOG_FILE_SECONDS
-    yield from tqdm(
-        items,
-        total=total,
-        desc=name,
-        unit=unit,
-        dynamic_ncols=watched,
-        mininterval=interval,
-        maxinterval=max(10.0, interval),
-    )

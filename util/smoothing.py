@@ -1,7 +1,8 @@
-"""Motion without its tremor, as it comes: a Savitzky-Golay filter (Analytical Chemistry 36, 1964).
+"""Smooth pose sequences and smooth noise, both as streams.
 
-A parabola is fitted to the frames around each frame, and its middle taken: slow and fast movements
-keep their size, which a plain mean would shrink. Never for lips: they must close on p, b and m.
+Savitzky-Golay smoothing (Analytical Chemistry 36, 1964) takes the middle of a parabola fitted to
+the frames around each frame: movements keep their size, which a plain mean would shrink. It is not
+for lips, which must close on p, b and m.
 """
 
 from collections.abc import Sequence
@@ -14,15 +15,16 @@ from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.timing import FPS
 
 ORDER = 2  # of the polynomial
+NOISE_SECONDS = (0.5, 1.0, 2.0)  # time constants of the noise's channels, in turn
 GESTURE_PARTS = ("translation", "root_orientation", "body", "left_hand", "right_hand")
 
 
 class PoseSmoother:
-    """Smooths parts of pose vectors that come in chunks; the chunks' size does not matter.
+    """Savitzky-Golay smoothing of pose vectors that come in chunks; their size does not matter.
 
     Args:
         window: frames of a fit, odd; poses come out half as many frames late. 1 changes nothing.
-        parts: of the pose vector; the others pass as they are.
+        parts: of the pose vector; the others stay as they are.
 
     Raises:
         ValueError: an even window, or one too short for a parabola.
@@ -34,25 +36,27 @@ class PoseSmoother:
         self.reach = window // 2
         self._weights = torch.from_numpy(savitzky_golay(window)).float()
         self._columns = [i for part in parts for i in range(*POSE_SLICES[part].indices(10**6))]
-        self._held: Tensor | None = None  # what later poses need, the first repeated before it
+        self._held: Tensor | None = (
+            None  # poses that later ones need, the first repeated before them
+        )
 
     def push(self, pose_TP: Tensor) -> Tensor:
-        """Take poses (T, 106) and return those (n, 106) that are done."""
+        """Take poses (T, 106) and return the smoothed ones (n, 106) by now."""
         if not len(pose_TP):
             return pose_TP
         if self._held is None:
             self._held = pose_TP[:1].repeat(self.reach, 1)
         self._held = torch.cat((self._held, pose_TP))
-        return self._take()
+        return self._smoothed()
 
     def finish(self) -> Tensor:
-        """Return the poses that are still due, the last one repeated after it."""
+        """Return the remaining poses, smoothed with the last one repeated."""
         if self._held is None:
             return torch.zeros(0, sum(part.stop - part.start for part in POSE_SLICES.values()))
         self._held = torch.cat((self._held, self._held[-1:].repeat(self.reach, 1)))
-        return self._take()
+        return self._smoothed()
 
-    def _take(self) -> Tensor:
+    def _smoothed(self) -> Tensor:
         count = len(self._held) - 2 * self.reach
         if count <= 0:
             return self._held[:0]
@@ -64,24 +68,22 @@ class PoseSmoother:
 
 
 def savitzky_golay(window: int) -> np.ndarray:
-    """Return the weights (window,) that give a least-squares parabola's middle."""
+    """Return the weights (window,) of a least-squares parabola's middle."""
     if window == 1:
         return np.ones(1)
     steps = np.arange(window) - window // 2
     return np.linalg.pinv(np.vander(steps, ORDER + 1, increasing=True))[0]
 
 
-# Seeded noise that wanders smoothly, as it comes: what makes two performances differ.
-
-SECONDS = (0.5, 1.0, 2.0)  # time constants, dealt to the numbers in turn
-
-
 class SmoothNoise:
-    """Autoregressive noise of unit variance; the chunks it is asked for do not change it."""
+    """Seeded autoregressive noise of unit variance; the size of the chunks does not matter.
+
+    It is what makes two performances of one speech differ.
+    """
 
     def __init__(self, size: int, *, seed: int | tuple[int, ...]) -> None:
         self._random = np.random.default_rng(seed)
-        seconds_Z = np.resize(SECONDS, size)
+        seconds_Z = np.resize(NOISE_SECONDS, size)
         self._keep_Z = np.exp(-1 / (FPS * seconds_Z))
         self._last_Z = self._random.standard_normal(size)
 

@@ -35,7 +35,7 @@ class MotionClip:
 
     Attributes:
         name: of the clip.
-        wave_S: (S,) float32, 16 kHz, loudness-normalised, 640 samples a frame.
+        audio_S: (S,) float32, 16 kHz, loudness-normalised, 640 samples a frame.
         pose_TP: (T, 106) pose vectors.
         words: what was said when; empty where nobody knows.
         gesture_T: (T,) bool, where the person makes a gesture of the dictionary.
@@ -150,7 +150,7 @@ class Audio2PoseDataset(Dataset):
     gesture is made; posed (8,) numbers of the frames to pose; noise (W + D, Z).
 
     Args:
-        features: a name of `extract_features.FEATURE_SETS`.
+        features: a name of `features.FEATURE_SETS`.
         window: W frames of an item.
         look_ahead: D frames of speech beyond it.
         versions: how many ways each clip is heard, the first of them as it is.

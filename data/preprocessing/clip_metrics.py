@@ -40,7 +40,7 @@ class ClipSignals:
         seen_TK3: (T, 144, 3) pixels and confidence, NaN where not found.
         fitted_TK2: (T, 144, 2) pixels, NaN where the motion has no camera.
         jaw_T: opening of the fitted jaw, degrees.
-        wave_S: the sound, 640 samples a frame.
+        audio_S: the sound, 640 samples a frame.
         detected: whether a detector looked at all.
     """
 

@@ -260,7 +260,7 @@ def _sound(recording: Path) -> np.ndarray:
     beside = [path for ending in SOUNDS if (path := recording.with_suffix(ending)).is_file()]
     if not beside:
         name = recording.with_suffix(SOUNDS[0]).name
-        raise DataError(f"{recording}: no sound track, and no {name} beside it")
+        raise DataError(f"{recording}: no audio track, and no {name} beside it")
     return load_audio(beside[0])
 
 

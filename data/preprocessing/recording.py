@@ -24,13 +24,8 @@ from speech2video.data.preprocessing.fitting.fit import BodyFit, fit_body
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
-from speech2video.util.text.transcript import (
-    Word,
-    align_transcript,
-    read_words,
-    recognise_words,
-    write_words,
-)
+from speech2video.util.text.speech_source import align_transcript, recognise_words
+from speech2video.util.text.transcript import Word, read_words, write_words
 from speech2video.util.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from speech2video.util.video.reader import ReadReport, VideoInfo, probe, read_frames
 from speech2video.util.video.writer import write_video
@@ -50,7 +45,7 @@ class ConvertedVideo:
         source: what the recording was.
         frames: of the clip.
         width, height: of its picture, pixels.
-        wave_S: its sound, as long as the picture.
+        audio_S: its sound, as long as the picture.
         notes: what a person should know: damage, lengths that differ.
     """
 
@@ -74,11 +69,11 @@ def convert_recording(
         tell: called with 0 to 1.
 
     Raises:
-        DataError: not a video, no sound track, too short, or not to be written.
+        DataError: not a video, no audio track, too short, or not to be written.
     """
     info = probe(recording)
     if not info.has_audio:
-        raise DataError(f"{recording}: no sound track; a person speaking is needed")
+        raise DataError(f"{recording}: no audio track; a person speaking is needed")
     scale = min(1.0, largest / max(info.width, info.height))
     width, height = (max(2, 2 * round(side * scale / 2)) for side in (info.width, info.height))
     report = ReadReport()

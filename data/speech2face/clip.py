@@ -198,7 +198,7 @@ class FaceRecording:
         emotion: one of `EMOTIONS`, or "".
         sentence: what is said; the clip's name where that is not known.
         frames_T3HW: uint8 RGB.
-        wave_S: float32 at 16 kHz, 640 samples a frame.
+        audio_S: float32 at 16 kHz, 640 samples a frame.
         points_TK2: iBUG landmarks (T, 68, 2) float32 in these pictures' pixels, NaN: not found.
     """
 

@@ -12,7 +12,7 @@ from speech2video.data.loader import SampleIndex
 from speech2video.data.speech2face.clip import EMOTIONS, EYE_DISTANCE, FaceRecording
 from speech2video.util.audio.augmentation import AudioAugmentation
 from speech2video.util.audio.mel import (
-    COLUMNS_PER_FRAME,
+    HOPS_PER_FRAME,
     LEAST_DEVIATION,
     log_mels,
     normalise_global,
@@ -134,7 +134,7 @@ class FaceDataset(Dataset):
         return normalise_global(mel_BL, self.mel_mean_B, self.mel_deviation_B)
 
     def _stretch(self, mel_BN: np.ndarray, begin: int) -> np.ndarray:
-        columns = np.arange(COLUMNS_PER_FRAME * begin, COLUMNS_PER_FRAME * (begin + self.frames))
+        columns = np.arange(HOPS_PER_FRAME * begin, HOPS_PER_FRAME * (begin + self.frames))
         return mel_BN[:, columns.clip(0, mel_BN.shape[1] - 1)]
 
     def _shifted(self, index: int, begin: int, random: np.random.Generator) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from speech2video.models.audio2pose.network import SpeechToPose, State
 from speech2video.models.checkpointing import load_networks
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
-from speech2video.util.audio.features import extract_features, feature_size
+from speech2video.util.audio.features import extract_features, feature_set
 from speech2video.util.audio.normalisation import normalise_voice, voice_mean
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
@@ -53,7 +53,7 @@ class PosePredictor:
     def from_options(cls, options: TrainAudio2PoseOptions, body: Body) -> "PosePredictor":
         """Return an untrained predictor of the options' architecture."""
         network = SpeechToPose(
-            feature_size(options.features),
+            feature_set(options.features).size,
             branch_slices(),
             hidden=dict.fromkeys(BRANCHES, options.hidden_size),
             noisy=NOISY if options.noise else (),

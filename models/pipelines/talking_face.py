@@ -24,7 +24,7 @@ from speech2video.models.speech2face import predictor as speech2face
 from speech2video.models.speech2face.predictor import Speech2FacePredictor, SpeechEmbedding
 from speech2video.options.inference import SPEECH2FACE, InferenceOptions
 from speech2video.util.audio.audio_io import read_audio
-from speech2video.util.audio.mel import COLUMNS_PER_FRAME, LEAST_DEVIATION, N_MELS, LogMelStream
+from speech2video.util.audio.mel import HOPS_PER_FRAME, LEAST_DEVIATION, N_MELS, LogMelStream
 from speech2video.util.audio.normalisation import check_audio
 from speech2video.util.errors import DataError
 from speech2video.util.iteration import PrefetchStack, progress_bar
@@ -74,7 +74,7 @@ class MelStats:
         rest_BL = np.zeros((N_MELS, 0), np.float32)
         for mel_BL in _log_mels(self.path):
             mel_BL = np.concatenate((rest_BL, mel_BL), 1)
-            whole = mel_BL.shape[1] // COLUMNS_PER_FRAME * COLUMNS_PER_FRAME
+            whole = mel_BL.shape[1] // HOPS_PER_FRAME * HOPS_PER_FRAME
             yield mel_BL[:, :whole]
             rest_BL = mel_BL[:, whole:]
 
@@ -160,10 +160,10 @@ def hear(path: Path) -> MelStats:
         squares_B += np.square(mel_BL, dtype=np.float64).sum(1)
         count += mel_BL.shape[1]
     if not count:
-        raise DataError(f"{path}: the sound is empty")
+        raise DataError(f"{path}: the audio is empty")
     mean_B = sum_B / count
     variance_B = (squares_B / count - np.square(mean_B)).clip(min=LEAST_DEVIATION**2)
-    return MelStats(path, count // COLUMNS_PER_FRAME, mean_B, np.sqrt(variance_B))
+    return MelStats(path, count // HOPS_PER_FRAME, mean_B, np.sqrt(variance_B))
 
 
 def read_reference_image(path: Path, size: int) -> np.ndarray:

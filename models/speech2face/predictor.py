@@ -1,7 +1,7 @@
 """Speech to a talking face, for use: log-mels in, frames out, as they come.
 
 face = load(Path("checkpoints/demo_face/speech2face"))
-mel_BN = log_mels(wave_S)
+mel_BN = log_mels(audio_S)
 heard = face.hear([mel_BN])                                       # who speaks, and how they feel
 for frame in face.stream([normalised(mel_BN)], heard=heard, emotion="happy", seed=1):
     ...                                                     # (3, H, W) uint8, one at a time
@@ -111,7 +111,7 @@ class Speech2FacePredictor:
             logits_8 = logits_8 + self.networks["emotion"](voice_NBL)[0]
             count += 1
         if not count:
-            raise DataError("the sound is empty; nobody can be heard in it")
+            raise DataError("the audio is empty; nobody can be heard in it")
         emotion_8 = (logits_8 * max(1 / count, WINDOW_OVERLAP)).softmax(0)
         return self._heard(F.normalize(identity_D, dim=0), emotion_8)
 

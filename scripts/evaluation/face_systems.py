@@ -68,7 +68,7 @@ class FaceSpeaker(Protocol):
         """Return frames (T, 3, H, W) uint8, one for each 640 samples.
 
         Args:
-            wave_S: what is said, and by whom.
+            audio_S: what is said, and by whom.
             emotion: a name, in place of the emotion heard.
             feeling_S: other speech whose emotion is taken.
             still_3HW: a picture of the person, for the baseline that takes one.

@@ -131,7 +131,7 @@ def write_plot(path: Path, audio_S: np.ndarray, openings: Mapping[str, np.ndarra
 
     Args:
         path: of the file.
-        wave_S: the sound, 640 samples a frame.
+        audio_S: the sound, 640 samples a frame.
         openings: by whose lips they are: keys of `COLOURS`. Opening goes down, as a jaw does.
             Where the sound is silent, it is shaded.
 

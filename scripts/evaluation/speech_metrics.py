@@ -149,7 +149,7 @@ def measure(
         made: what the speaker made of it.
         frames: (T, 3, H, W) uint8 of the made video and, where there is one, the recording.
         found: points (T, 144, 2) found in them; empty if nobody looked.
-        wave_S: the sound, 16 kHz.
+        audio_S: the sound, 16 kHz.
     """
     count = len(frames[GENERATED])
     points = {GENERATED: made.points_TK2[:count]}

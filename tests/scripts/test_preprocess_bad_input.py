@@ -88,7 +88,7 @@ def short(folder: Path) -> Path:
         (lambda folder: plain(folder), "no person found in 60 frames"),
         (lambda folder: plain(folder, frames=20), "0.8 s; at least 2 s"),
         (short, "s of 4.00 s read"),
-        (lambda folder: plain(folder, audio=False), "no sound track"),
+        (lambda folder: plain(folder, audio=False), "no audio track"),
     ],
     ids=[
         "absent",
@@ -346,7 +346,7 @@ def test_a_killed_run_is_taken_up_where_it_stopped(taken_up: TakenUp, demo_clip:
 def test_bad_recordings_are_named_and_keep_no_other_back(taken_up: TakenUp) -> None:
     errors = [line for line in taken_up.said.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
-    assert "mute.mp4: no sound track" in errors[0] and "text.mp4: not a video" in errors[1]
+    assert "mute.mp4: no audio track" in errors[0] and "text.mp4: not a video" in errors[1]
     assert "3 of 5 recordings in" in taken_up.said
 
 

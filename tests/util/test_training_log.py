@@ -1,4 +1,4 @@
-"""The page of a run: complete, bounded, and taken up by a run that goes on."""
+"""The page of a run: complete, bounded, and continued by a run that resumes."""
 
 import json
 import re
@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from speech2video.util.errors import DataError
-from speech2video.util.training_log import CURVE_POINTS, ROWS, SHOWS, TrainingLog
+from speech2video.util.training_log import CURVE_POINTS, KEPT_VALIDATIONS, ROWS, TrainingLog
 
 
 def log_of(folder: Path, step: int = 0) -> TrainingLog:
     return TrainingLog(folder, title="a <run>", step=step, tensorboard=False)
 
 
-def test_page_shows_curves_pictures_and_videos(tmp_path: Path) -> None:
+def test_page_has_curves_images_and_videos(tmp_path: Path) -> None:
     log = log_of(tmp_path)
     for step in range(1, 6):
         log.scalars(step, {"train/loss": 1 / step, "validation/loss": 2 / step})
@@ -32,25 +32,25 @@ def test_page_shows_curves_pictures_and_videos(tmp_path: Path) -> None:
     assert len(sources) == 5 and all((tmp_path / source).is_file() for source in sources)
 
 
-def test_curves_and_pictures_are_bounded(tmp_path: Path) -> None:
+def test_curves_and_images_are_bounded(tmp_path: Path) -> None:
     log = log_of(tmp_path)
     for step in range(1, 5 * CURVE_POINTS):
         log.scalars(step, {"train/loss": float(step)})
     curve = np.array(log.curves["train/loss"])
     assert len(curve) <= CURVE_POINTS and curve[-1].tolist() == [5 * CURVE_POINTS - 1] * 2
     assert (np.diff(curve[:, 0]) > 0).all() and np.abs(curve[:, 0] - curve[:, 1]).max() < 4
-    for step in range(2 * SHOWS):
+    for step in range(2 * KEPT_VALIDATIONS):
         log.images(step, {"a": np.zeros((20, 3, 4, 4), np.uint8)})
         log.video_path(step, "v").parent.mkdir(exist_ok=True)
         log.video_path(step, "v").write_bytes(b"")
         log.video(step, "v", log.video_path(step, "v"))
-    steps = [show["step"] for show in log.shows]
-    assert steps == [0, *range(SHOWS + 1, 2 * SHOWS)]
-    assert len(list((tmp_path / "pictures").iterdir())) == SHOWS * ROWS
-    assert len(list((tmp_path / "videos").iterdir())) == SHOWS
+    steps = [one["step"] for one in log.validations]
+    assert steps == [0, *range(KEPT_VALIDATIONS + 1, 2 * KEPT_VALIDATIONS)]
+    assert len(list((tmp_path / "images").iterdir())) == KEPT_VALIDATIONS * ROWS
+    assert len(list((tmp_path / "videos").iterdir())) == KEPT_VALIDATIONS
 
 
-def test_resumed_run_goes_on_with_the_log(tmp_path: Path) -> None:
+def test_resumed_run_continues_the_log(tmp_path: Path) -> None:
     log = log_of(tmp_path)
     for step in range(1, 11):
         log.scalars(step, {"train/loss": float(step)})
@@ -59,8 +59,8 @@ def test_resumed_run_goes_on_with_the_log(tmp_path: Path) -> None:
     log.close()
     resumed = log_of(tmp_path, step=6)  # killed after step 10; the checkpoint was of step 6
     assert resumed.curves == {"train/loss": [[step, float(step)] for step in range(1, 7)]}
-    assert [show["step"] for show in resumed.shows] == [4]
-    assert log_of(tmp_path).curves == {}  # a run that begins has no past
+    assert [one["step"] for one in resumed.validations] == [4]
+    assert log_of(tmp_path).curves == {}  # a new run has no past
 
 
 def test_broken_log_begins_anew_with_a_line(
@@ -71,17 +71,17 @@ def test_broken_log_begins_anew_with_a_line(
     assert "curves begin anew" in capsys.readouterr().err
 
 
-def test_picture_of_another_form_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"picture map: \(8, 8, 3\)"):
+def test_image_of_another_shape_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"image map: \(8, 8, 3\)"):
         log_of(tmp_path).images(1, {"map": np.zeros((8, 8, 3), np.uint8)})
 
 
-def test_pictures_keep_their_colours(tmp_path: Path) -> None:
+def test_images_keep_their_colours(tmp_path: Path) -> None:
     import cv2
 
     red = torch.tensor([0.9, 0.2, 0.1]).view(3, 1, 1).expand(3, 16, 16)
     log_of(tmp_path).images(1, {"red": red})
-    seen_HWC = cv2.imread(str(next((tmp_path / "pictures").iterdir())))[..., ::-1]
+    seen_HWC = cv2.imread(str(next((tmp_path / "images").iterdir())))[..., ::-1]
     np.testing.assert_allclose(seen_HWC.mean((0, 1)), np.array([0.9, 0.2, 0.1]) * 255, atol=4)
 
 

@@ -1,0 +1,1 @@
+"""Read audio and extract features from it."""

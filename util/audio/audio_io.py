@@ -1,9 +1,12 @@
-"""Sound in and out: any file that PyAV reads becomes a mono wave on the clock of its picture."""
+"""Read, write and normalise audio: what PyAV reads becomes mono on the clock shared with the video.
+
+The clock is that of `util.video.media`.
+"""
 
 import wave
-from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -14,244 +17,72 @@ from speech2video.util.files import atomic_write, write_errors
 from speech2video.util.timing import SAMPLE_RATE
 from speech2video.util.video.media import Damage, audio_stream, decode, open_media, video_start
 
-# Sound as a stream of blocks on the clock that it shares with the picture (see `media`).
-
-JUMP = 0.04  # seconds between sound and its time stamps that count as a gap or an overlap
-DRIFT = 0.002  # seconds of lasting deviation that stretching mends
+TARGET_LEVEL = -23.0  # dB below full scale, what speech is scaled to (EBU R 128 asks it in LUFS)
+GATE_WINDOW = 0.4  # seconds, ITU-R BS.1770-4
+GATE_FLOOR = -70.0  # dB below full scale; anything less is silence
+GATE_BELOW = 10.0  # dB below the mean; anything less is a pause
+JUMP = 0.04  # seconds between audio and its time stamps that count as a gap or an overlap
+DRIFT = 0.002  # seconds of lasting deviation that stretching corrects
 DRIFT_MEMORY = 0.9  # share of the last deviation kept: single time stamps are rounded to 1 ms
 STRETCH = 0.01  # most that a block is stretched or squeezed; inaudible in speech
 SILENCE = 48_000  # samples of silence made at once, so that a long gap takes no memory
 PLANES = 8  # with so many, PyAV 18 reads past the end of a planar frame and crashes
 LAYOUTS = {1: "mono", 2: "stereo"}
 
-Timed = tuple[Fraction, np.ndarray, int]  # seconds on the shared clock, samples (C, n), rate in Hz
+TimedBlock = tuple[Fraction, np.ndarray, int]  # seconds on the clock, samples (C, n), rate in Hz
 
 
-def read_audio_blocks(
-    path: Path, *, rate: int, damage: Damage | None = None
+def read_audio(
+    path: Path, *, rate: int = SAMPLE_RATE, start: float = 0.0, duration: float | None = None
 ) -> Iterator[np.ndarray]:
-    """Yield blocks (C, n) float32 at `rate` Hz from t = 0; C is 1 or 2 and does not change.
+    """Yield audio as mono chunks (S,) float32 in [-1, 1], one second each but the last.
 
-    More than two channels become one. Sound whose time stamps drift against its count of samples
-    (recorders whose clock is off) is stretched to its time stamps; gaps are filled with silence.
-    Values may pass ±1 slightly, as resampling overshoots. Raises `DataError` if there is no sound
-    track, if nothing in it decodes, or if it holds no finite number.
+    `start` and `duration` are seconds on the clock shared with the video, `rate` is in Hz. Stereo
+    becomes the mean of its channels. Takes the memory of a few seconds, however long the file.
+    Raises `DataError` if there is no audio track or nothing in it decodes to finite numbers.
     """
-    start = video_start(path)
-    with open_media(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            raise DataError(f"{path}: no sound track; a file with sound is needed")
-        timed = _timed(path, decode(container, stream, damage or Damage()), start)
-        first = next(timed, None)
-        if first is None:
-            raise DataError(f"{path}: no sound in it could be decoded")
-        yield from _resample(_on_clock(first, timed), first[2], rate)
+    begin = round(start * rate)
+    end = None if duration is None else begin + round(duration * rate)
+    mono = (block.mean(axis=0).clip(-1, 1) for block in read_audio_blocks(path, rate=rate))
+    yield from _rechunk(_cut(mono, begin, end), rate)
 
 
-def _timed(path: Path, decoded: Iterable, start: Fraction | None) -> Iterator[Timed]:
-    after, numbers = Fraction(0), 0
-    for time, frame, is_last in _mark_last(decoded):
-        samples = _samples(frame)
-        if is_last and frame.duration:
-            # codecs fill up their last block; the file says how much of it is meant
-            meant = round(frame.duration * frame.time_base * frame.sample_rate)
-            samples = samples[:, :meant]
-        start = (time or Fraction(0)) if start is None else start
-        now = after if time is None else time - start
-        after = now + Fraction(samples.shape[1], frame.sample_rate)
-        numbers += np.count_nonzero(np.isfinite(samples))
-        yield now, np.nan_to_num(samples, posinf=0.0, neginf=0.0), frame.sample_rate
-    if after and not numbers:
-        raise DataError(f"{path}: not one sample of the sound is a finite number")
+def load_audio(path: Path, *, rate: int = SAMPLE_RATE, normalise: bool = False) -> np.ndarray:
+    """Return a whole file's audio (S,) float32 in [-1, 1], mono, as `read_audio` yields it.
 
-
-def _mark_last(decoded: Iterable) -> Iterator[tuple[Fraction | None, av.AudioFrame, bool]]:
-    """Yield (time, frame, whether it is the last)."""
-    held = None
-    for item in decoded:
-        if held:
-            yield *held, False
-        held = item
-    if held:
-        yield *held, True
-
-
-def _samples(frame: av.AudioFrame) -> np.ndarray:
-    """Return a frame's samples (C, n), C at most 2, as float32 of full scale 1.
-
-    More channels become their mean, not what loudspeaker places would ask: recorders number
-    microphones.
+    `normalise` applies `normalise_loudness`. Raises `DataError` as `read_audio` does, and if the
+    audio is empty.
     """
-    channels = frame.layout.nb_channels
-    if frame.format.is_planar and channels >= PLANES:
-        frame = av.AudioResampler("flt", frame.layout, frame.sample_rate).resample(frame)[0]
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, channels).T
-    if samples.dtype == np.uint8:
-        samples = (samples.astype(np.float32) - 128) / 128
-    elif samples.dtype.kind == "i":
-        samples = samples / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
-    samples = samples.astype(np.float32)
-    return samples if channels <= 2 else samples.mean(axis=0, keepdims=True)
+    chunks = list(read_audio(path, rate=rate))
+    if not chunks:
+        raise DataError(f"{path}: the audio is empty")
+    audio_S = np.concatenate(chunks)
+    return normalise_loudness(audio_S, rate=rate) if normalise else audio_S
 
 
-def _on_clock(first: Timed, rest: Iterable[Timed]) -> Iterator[np.ndarray]:
-    """Yield blocks (C, n) that follow each other without gap from t = 0, all as the first is."""
-    (channels, _), rate = first[1].shape, first[2]
-    written, lag = 0, None
-    for time, block, block_rate in _chain(first, rest):
-        count = round(block.shape[1] * rate / block_rate)
-        block = _stretch(_with_channels(block, channels), count)
-        late = float(time * rate) - written
-        if lag is None or abs(late) > JUMP * rate:
-            gap = round(late)
-            for position in range(0, gap, SILENCE):
-                yield np.zeros((channels, min(SILENCE, gap - position)), np.float32)
-            block = block[:, max(-gap, 0) :]
-            written += max(gap, 0)
-            lag = 0.0 if block.shape[1] else None  # until the overlap is cut, cut
-        else:
-            lag = DRIFT_MEMORY * lag + (1 - DRIFT_MEMORY) * late
-            if abs(lag) > DRIFT * rate:
-                change = round(np.clip(lag, -STRETCH * count, STRETCH * count))
-                block, lag = _stretch(block, count + change), lag - change
-        written += block.shape[1]
-        if block.shape[1]:
-            yield block
+def write_audio(path: Path, audio_S: np.ndarray, rate: int = SAMPLE_RATE) -> None:
+    """Write mono audio (S,) in [-1, 1] as a wav file of 16-bit PCM, atomically.
 
-
-def _chain(first: Timed, rest: Iterable[Timed]) -> Iterator[Timed]:
-    yield first
-    yield from rest
-
-
-def _with_channels(block: np.ndarray, channels: int) -> np.ndarray:
-    if len(block) == channels:
-        return block
-    return np.repeat(block.mean(axis=0, keepdims=True), channels, axis=0)
-
-
-def _stretch(block: np.ndarray, count: int) -> np.ndarray:
-    """Return the block (C, n) as (C, count), linear between samples."""
-    size = block.shape[1]
-    if count == size or not size:
-        return block
-    at = np.linspace(0, size - 1, count)
-    return np.stack([np.interp(at, np.arange(size), row) for row in block]).astype(np.float32)
-
-
-def _resample(blocks: Iterable[np.ndarray], rate: int, to_rate: int) -> Iterator[np.ndarray]:
-    """Yield the blocks (C, n) at another rate; as many samples as the whole length rounds to."""
-    if rate == to_rate:
-        yield from blocks
-        return
-    resampler, taken, given = None, 0, 0
-    for block in blocks:
-        layout = LAYOUTS[len(block)]
-        resampler = resampler or av.AudioResampler("fltp", layout, to_rate)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", layout)
-        frame.sample_rate, frame.pts, frame.time_base = rate, taken, Fraction(1, rate)
-        taken += block.shape[1]
-        for out in resampler.resample(frame):
-            given += out.samples
-            yield out.to_ndarray()
-    if resampler is None:
-        return
-    missing = round(Fraction(taken * to_rate, rate)) - given
-    tail = [out.to_ndarray() for out in resampler.resample(None)]
-    tail.append(np.zeros((len(block), max(missing, 0)), np.float32))
-    yield np.concatenate(tail, axis=1)[:, : max(missing, 0)]
-
-
-# How loud speech is, its pauses left out, measured as it comes: no file needs to fit in memory.
-
-TARGET_LEVEL = -23.0  # dB below full scale, what speech is scaled to (EBU R 128 asks it in LUFS)
-GATE_WINDOW = 0.4  # seconds, ITU-R BS.1770-4
-GATE_FLOOR = -70.0  # dB below full scale; anything less is silence
-GATE_BELOW = 10.0  # dB below the mean; anything less is a pause
-LIVE_MEMORY = 60.0  # seconds of a live stream that its gain is measured over
-LIVE_MOST = 10.0  # largest gain of a live stream, lest it lift the room's noise before speech comes
-
-
-class LoudnessMeter:
-    """The gain that brings the sound heard so far to `TARGET_LEVEL`, however it was cut into chunks.
-
-    Gated as ITU-R BS.1770-4 does, but without its frequency weighting and overlap of windows. Keeps
-    two numbers for each window of 0.4 s, at most `memory` seconds of them.
+    Values past full scale are clipped. Raises `DataError` on a wrong shape, on NaN, and where the
+    file cannot be written.
     """
-
-    def __init__(self, rate: int, *, memory: float | None = None) -> None:
-        self._size = round(GATE_WINDOW * rate)
-        kept = None if memory is None else max(round(memory / GATE_WINDOW), 1)
-        self._powers: deque[float] = deque(maxlen=kept)
-        self._peaks: deque[float] = deque(maxlen=kept)
-        self._rest = np.zeros(0, np.float32)  # less than a window
-
-    def push(self, audio_S: np.ndarray) -> None:
-        """Hear the next samples (S,)."""
-        audio_S = np.concatenate([self._rest, audio_S])
-        whole = len(audio_S) // self._size * self._size
-        for window in audio_S[:whole].reshape(-1, self._size):
-            self._powers.append(np.square(window, dtype=np.float64).mean())
-            self._peaks.append(np.abs(window).max())
-        self._rest = audio_S[whole:].copy()
-
-    @property
-    def gain(self) -> float | None:
-        """The factor to multiply samples by; no sample heard passes 1 by it. None for silence.
-
-        A begun window counts for its peak only, unless there is no other.
-        """
-        powers = np.array(self._powers)
-        if not len(powers) and len(self._rest):
-            powers = np.square(self._rest[None], dtype=np.float64).mean(axis=1)
-        powers = powers[powers > 10 ** (GATE_FLOOR / 10)]
-        if not len(powers):
-            return None
-        spoken = powers[powers > powers.mean() * 10 ** (-GATE_BELOW / 10)].mean()
-        peak = max([*self._peaks, np.abs(self._rest).max(initial=0)])
-        return float(min(10 ** (TARGET_LEVEL / 20) / np.sqrt(spoken), 1 / peak))
+    path, audio_S = Path(path), np.asarray(audio_S)
+    if audio_S.ndim != 1 or not np.isfinite(audio_S).all():
+        raise DataError(f"{path}: mono audio (S,) of finite numbers is needed, not {audio_S.shape}")
+    pcm_S = np.clip(np.round(audio_S * 32768.0), -32768, 32767).astype("<i2")
+    with atomic_write(path) as partial, write_errors(path), wave.open(str(partial), "wb") as file:
+        file.setparams((1, 2, rate, len(pcm_S), "NONE", ""))
+        file.writeframes(pcm_S.tobytes())
 
 
-class RunningLoudness:
-    """Brings a live stream to `TARGET_LEVEL` without waiting: each gain is measured over the past only.
-
-    The gain glides over each window of 0.4 s to what was measured before that window began, so that
-    it never jumps. It is `first` until something is heard. The size of the chunks does not matter.
-    """
-
-    def __init__(self, rate: int, *, first: float = 1.0) -> None:
-        self._meter = LoudnessMeter(rate, memory=LIVE_MEMORY)
-        self._size = round(GATE_WINDOW * rate)
-        self._position = 0  # samples of the present window that are gone
-        self._first, self._from, self._to = first, first, first
-
-    def push(self, audio_S: np.ndarray) -> np.ndarray:
-        """Return the next samples (S,), scaled and clipped to [-1, 1], float32."""
-        parts = [np.zeros(0, np.float32)]
-        while len(audio_S):
-            part_N = audio_S[: self._size - self._position]
-            audio_S = audio_S[len(part_N) :]
-            glide_N = (self._position + np.arange(len(part_N))) / self._size
-            gain_N = self._from + (self._to - self._from) * glide_N
-            parts.append((part_N * gain_N).clip(-1, 1).astype(np.float32))
-            self._meter.push(part_N)
-            self._position += len(part_N)
-            if self._position == self._size:
-                self._end_window()
-        return np.concatenate(parts)
-
-    def _end_window(self) -> None:
-        gain = self._meter.gain
-        self._position, self._from = 0, self._to
-        if gain is not None:
-            self._to = min(gain, LIVE_MOST)
+def normalise_loudness(audio_S: np.ndarray, *, rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Return audio (S,) scaled by `loudness_gain`: peaks never pass 1, and silence stays."""
+    gain = loudness_gain([audio_S], rate=rate)
+    return np.multiply(audio_S, gain, dtype=np.float64).astype(np.float32)
 
 
 def loudness_gain(chunks: Iterable[np.ndarray], *, rate: int) -> float:
-    """Return the factor that brings a sound, given in chunks (S,), to `TARGET_LEVEL`; 1 for silence.
+    """Return the factor that brings audio, given in chunks (S,), to `TARGET_LEVEL`; 1 for silence.
 
     A file can so be read twice instead of kept: once for its gain, once to use it.
     """
@@ -261,58 +92,65 @@ def loudness_gain(chunks: Iterable[np.ndarray], *, rate: int) -> float:
     return meter.gain or 1.0
 
 
-def read_audio(
-    path: Path, *, rate: int = SAMPLE_RATE, start: float = 0.0, duration: float | None = None
+class LoudnessMeter:
+    """The gain that brings speech, its pauses left out, to `TARGET_LEVEL`; audio comes in chunks.
+
+    Gated as ITU-R BS.1770-4 does, but without its frequency weighting and overlap of windows. Keeps
+    two numbers for each window of 0.4 s. The size of the chunks does not matter.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._size = round(GATE_WINDOW * rate)
+        self._powers: list[float] = []
+        self._peaks: list[float] = []
+        self._rest_S = np.zeros(0, np.float32)  # less than a window
+
+    def push(self, audio_S: np.ndarray) -> None:
+        """Take in the next samples (S,)."""
+        audio_S = np.concatenate([self._rest_S, audio_S])
+        whole = len(audio_S) // self._size * self._size
+        for window in audio_S[:whole].reshape(-1, self._size):
+            self._powers.append(np.square(window, dtype=np.float64).mean())
+            self._peaks.append(np.abs(window).max())
+        self._rest_S = audio_S[whole:].copy()
+
+    @property
+    def gain(self) -> float | None:
+        """The factor to multiply samples by; no sample so far passes 1 by it. None for silence.
+
+        A begun window counts for its peak only, unless there is no other.
+        """
+        powers = np.array(self._powers)
+        if not len(powers) and len(self._rest_S):
+            powers = np.square(self._rest_S[None], dtype=np.float64).mean(axis=1)
+        powers = powers[powers > 10 ** (GATE_FLOOR / 10)]
+        if not len(powers):
+            return None
+        speech = powers[powers > powers.mean() * 10 ** (-GATE_BELOW / 10)].mean()
+        peak = max([*self._peaks, np.abs(self._rest_S).max(initial=0)])
+        return float(min(10 ** (TARGET_LEVEL / 20) / np.sqrt(speech), 1 / peak))
+
+
+def read_audio_blocks(
+    path: Path, *, rate: int, damage: Damage | None = None
 ) -> Iterator[np.ndarray]:
-    """Yield the sound as mono chunks (S,) float32 in [-1, 1], one second each but the last.
+    """Yield blocks (C, n) float32 at `rate` Hz from t = 0; C is 1 or 2 and does not change.
 
-    `start` and `duration` are seconds on the clock shared with the picture, `rate` is in Hz. Stereo
-    becomes the mean of its channels. Takes the memory of a few seconds, however long the sound.
-    Raises `DataError` if there is no sound track or nothing in it decodes to finite numbers.
+    More than two channels become one. Audio whose time stamps drift against its count of samples
+    (recorders whose clock is off) is stretched to its time stamps; gaps are filled with silence.
+    Values may pass ±1 slightly, as resampling overshoots. Raises `DataError` if there is no audio
+    track, if nothing in it decodes, or if it holds no finite number.
     """
-    begin = round(start * rate)
-    end = None if duration is None else begin + round(duration * rate)
-    mono = (block.mean(axis=0).clip(-1, 1) for block in read_audio_blocks(path, rate=rate))
-    yield from _rechunk(_cut(mono, begin, end), rate)
-
-
-def load_audio(path: Path, *, rate: int = SAMPLE_RATE, normalise: bool = False) -> np.ndarray:
-    """Return the whole sound (S,) float32 in [-1, 1], mono, as `read_audio` yields it.
-
-    `normalise` applies `normalise_loudness`. Raises `DataError` as `read_audio` does, and if the
-    sound is empty.
-    """
-    chunks = list(read_audio(path, rate=rate))
-    if not chunks:
-        raise DataError(f"{path}: the sound is empty")
-    audio_S = np.concatenate(chunks)
-    return normalise_loudness(audio_S, rate=rate) if normalise else audio_S
-
-
-def normalise_loudness(audio_S: np.ndarray, *, rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Return the wave (S,) scaled so that what is spoken, pauses left out, is as loud as `LEVEL`.
-
-    By `loudness.loudness_gain`, so peaks never pass 1. Silence stays.
-    """
-    gain = loudness_gain([audio_S], rate=rate)
-    return np.multiply(audio_S, gain, dtype=np.float64).astype(np.float32)
-
-
-def write_audio(path: Path, audio_S: np.ndarray, rate: int = SAMPLE_RATE) -> None:
-    """Write a mono wave (S,) in [-1, 1] as 16-bit PCM, beside and then renamed.
-
-    Values past full scale are clipped. Raises `DataError` on a wrong shape, on NaN, and where the
-    file cannot be written.
-    """
-    path, audio_S = Path(path), np.asarray(audio_S)
-    if audio_S.ndim != 1 or not np.isfinite(audio_S).all():
-        raise DataError(
-            f"{path}: a mono wave (S,) of finite numbers is needed, not {audio_S.shape}"
-        )
-    pcm_S = np.clip(np.round(audio_S * 32768.0), -32768, 32767).astype("<i2")
-    with atomic_write(path) as partial, write_errors(path), wave.open(str(partial), "wb") as file:
-        file.setparams((1, 2, rate, len(pcm_S), "NONE", ""))
-        file.writeframes(pcm_S.tobytes())
+    start = video_start(path)
+    with open_media(path) as container:
+        stream = audio_stream(container)
+        if stream is None:
+            raise DataError(f"{path}: no audio track; a file with audio is needed")
+        timed = _timed(path, decode(container, stream, damage or Damage()), start)
+        first = next(timed, None)
+        if first is None:
+            raise DataError(f"{path}: no audio in it could be decoded")
+        yield from _resample(_on_clock(first, timed), first[2], rate)
 
 
 def _cut(blocks: Iterable[np.ndarray], begin: int, end: int | None) -> Iterator[np.ndarray]:
@@ -338,3 +176,115 @@ def _rechunk(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
             rest = rest[size:]
     if len(rest):
         yield rest
+
+
+def _timed(path: Path, decoded: Iterable, start: Fraction | None) -> Iterator[TimedBlock]:
+    after, finite = Fraction(0), 0
+    for time, frame, is_last in _mark_last(decoded):
+        samples = _samples(frame)
+        if is_last and frame.duration:
+            # codecs fill up their last block; the file says how much of it is meant
+            meant = round(frame.duration * frame.time_base * frame.sample_rate)
+            samples = samples[:, :meant]
+        start = (time or Fraction(0)) if start is None else start
+        now = after if time is None else time - start
+        after = now + Fraction(samples.shape[1], frame.sample_rate)
+        finite += np.count_nonzero(np.isfinite(samples))
+        yield now, np.nan_to_num(samples, posinf=0.0, neginf=0.0), frame.sample_rate
+    if after and not finite:
+        raise DataError(f"{path}: not one sample of the audio is a finite number")
+
+
+def _mark_last(decoded: Iterable) -> Iterator[tuple[Fraction | None, av.AudioFrame, bool]]:
+    """Yield (time, frame, whether it is the last)."""
+    held = None
+    for item in decoded:
+        if held:
+            yield *held, False
+        held = item
+    if held:
+        yield *held, True
+
+
+def _samples(frame: av.AudioFrame) -> np.ndarray:
+    """Return a frame's samples (C, n), C at most 2, as float32 of full scale 1.
+
+    More channels become their mean, whatever loudspeaker places their layout names: recorders
+    number microphones.
+    """
+    channels = frame.layout.nb_channels
+    if frame.format.is_planar and channels >= PLANES:
+        frame = av.AudioResampler("flt", frame.layout, frame.sample_rate).resample(frame)[0]
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, channels).T
+    if samples.dtype == np.uint8:
+        samples = (samples.astype(np.float32) - 128) / 128
+    elif samples.dtype.kind == "i":
+        samples = samples / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
+    samples = samples.astype(np.float32)
+    return samples if channels <= 2 else samples.mean(axis=0, keepdims=True)
+
+
+def _on_clock(first: TimedBlock, rest: Iterable[TimedBlock]) -> Iterator[np.ndarray]:
+    """Yield blocks (C, n) that follow each other without gap from t = 0, all like the first."""
+    (channels, _), rate = first[1].shape, first[2]
+    written, lag = 0, None
+    for time, block, block_rate in chain([first], rest):
+        count = round(block.shape[1] * rate / block_rate)
+        block = _stretch(_with_channels(block, channels), count)
+        late = float(time * rate) - written
+        if lag is None or abs(late) > JUMP * rate:
+            gap = round(late)
+            for position in range(0, gap, SILENCE):
+                yield np.zeros((channels, min(SILENCE, gap - position)), np.float32)
+            block = block[:, max(-gap, 0) :]
+            written += max(gap, 0)
+            lag = 0.0 if block.shape[1] else None  # until the overlap is cut, cut
+        else:
+            lag = DRIFT_MEMORY * lag + (1 - DRIFT_MEMORY) * late
+            if abs(lag) > DRIFT * rate:
+                change = round(np.clip(lag, -STRETCH * count, STRETCH * count))
+                block, lag = _stretch(block, count + change), lag - change
+        written += block.shape[1]
+        if block.shape[1]:
+            yield block
+
+
+def _with_channels(block: np.ndarray, channels: int) -> np.ndarray:
+    if len(block) == channels:
+        return block
+    return np.repeat(block.mean(axis=0, keepdims=True), channels, axis=0)
+
+
+def _stretch(block: np.ndarray, count: int) -> np.ndarray:
+    """Return the block (C, n) as (C, count), linear between samples."""
+    size = block.shape[1]
+    if count == size or not size:
+        return block
+    at = np.linspace(0, size - 1, count)
+    return np.stack([np.interp(at, np.arange(size), row) for row in block]).astype(np.float32)
+
+
+def _resample(blocks: Iterable[np.ndarray], rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """Yield the blocks (C, n) at another rate; as many samples as the whole length rounds to."""
+    if rate == to_rate:
+        yield from blocks
+        return
+    resampler, taken, given, channels = None, 0, 0, 0
+    for block in blocks:
+        channels = len(block)
+        resampler = resampler or av.AudioResampler("fltp", LAYOUTS[channels], to_rate)
+        samples = np.ascontiguousarray(block)
+        frame = av.AudioFrame.from_ndarray(samples, "fltp", LAYOUTS[channels])
+        frame.sample_rate, frame.pts, frame.time_base = rate, taken, Fraction(1, rate)
+        taken += block.shape[1]
+        for out in resampler.resample(frame):
+            given += out.samples
+            yield out.to_ndarray()
+    if resampler is None:
+        return
+    missing = round(Fraction(taken * to_rate, rate)) - given
+    tail = [out.to_ndarray() for out in resampler.resample(None)]
+    tail.append(np.zeros((channels, max(missing, 0)), np.float32))
+    yield np.concatenate(tail, axis=1)[:, : max(missing, 0)]

@@ -1,11 +1,8 @@
-"""What a voice and its microphone add to all features alike, estimated where somebody speaks.
+"""Normalisation of speech features by a voice's mean, and the features of whole audio files.
 
-Taken away (cepstral mean normalisation: Atal, JASA 55, 1974), a network that knows one voice
-follows another. Pauses are left out of the mean, or much silence would make silence look like
-speech; and a few words tell little, so that the mean of the training voices stands in for the rest.
-
-Of `snr` the mean is that of power, in its logarithm: the voice's level in each band. Speech is then
-told beside that level, and what lies far below it, as all does that a pause holds, is 0.
+A voice and its microphone add the same to all features (cepstral mean normalisation: Atal, JASA 55,
+1974). The mean is taken over speech alone, or pauses would count as the voice; the training voices'
+mean stands in while little has been said.
 """
 
 from collections.abc import Iterator
@@ -15,114 +12,69 @@ from pathlib import Path
 import numpy as np
 
 from speech2video.util.audio.audio_io import LoudnessMeter, read_audio
-from speech2video.util.audio.features import COEFFICIENTS, WINDOWS, FeatureExtractor, feature_size
+from speech2video.util.audio.features import FeatureExtractor, feature_set
+from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.errors import DataError
-from speech2video.util.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
+from speech2video.util.timing import SAMPLE_RATE, frame_count
 from speech2video.util.video.media import audio_stream, open_media
 
-SPOKEN = -42.0  # dB of full scale from which a frame counts as speech; speech is at about -23
-SPOKEN_SNR = -33.0  # the same where noise is taken away: what is left of it is less
-AUDIBLE = 0.1  # of the voice's power in a band, -10 dB, where `snr` turns from power to logarithm
-PRIOR_FRAMES = 50.0  # what the training voices' mean counts for: two seconds of speech
+PRIOR_FRAMES = 50.0  # weight of the training voices' mean: two seconds of speech
+LEAST_RATE = 4000  # Hz; less is no speech, but a broken header that makes hours out of seconds
 
 
 class VoiceMeter:
-    """The mean of the features (F,) over the spoken frames heard so far, chunk by chunk.
+    """The mean of the features (F,) over all frames of speech so far, chunk by chunk.
 
-    Only what a window says by itself is averaged; slopes over time are the same in every room.
+    Only static features are averaged; the mean of their deltas is zero.
     """
 
     def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._sum = np.zeros(_static_size(kind))
+        self._set = feature_set(kind)
+        self._sum_C = np.zeros(self._set.static_size)
         self._count = 0
 
     def push(self, features_TF: np.ndarray) -> None:
-        """Hear the next frames (T, F)."""
-        static_TWC = _static(features_TF, self.kind)
-        spoken_TWC = static_TWC[_is_spoken(static_TWC, self.kind)]
-        self._sum += _to_mean(spoken_TWC, self.kind).sum((0, 1)) / WINDOWS
-        self._count += len(spoken_TWC)
+        """Take in the next frames (T, F)."""
+        static_TWC = self._set.static(features_TF)
+        speech_TWC = static_TWC[self._set.is_speech(static_TWC)]
+        self._sum_C += self._set.to_linear(speech_TWC).sum((0, 1)) / HOPS_PER_FRAME
+        self._count += len(speech_TWC)
 
     def mean(self, prior_F: np.ndarray | None = None) -> np.ndarray:
-        """Return the mean (F,), zero for slopes; with `prior_F` for what was not heard yet."""
+        """Return the mean (F,), zero for deltas; `prior_F` counts as two seconds of speech."""
         if prior_F is None and not self._count:
-            return np.zeros(feature_size(self.kind), np.float32)
-        total_C, count = self._sum, float(self._count)
+            return np.zeros(self._set.size, np.float32)
+        total_C, count = self._sum_C, float(self._count)
         if prior_F is not None:
-            prior_WC = _to_mean(_static(prior_F[None], self.kind)[0], self.kind)
+            prior_WC = self._set.to_linear(self._set.static(prior_F[None])[0])
             total_C, count = total_C + PRIOR_FRAMES * prior_WC.mean(0), count + PRIOR_FRAMES
-        mean_C = total_C / count
-        return _tiled(np.log(mean_C) if self.kind == "snr" else mean_C, self.kind)
+        window = np.zeros(self._set.size // HOPS_PER_FRAME)
+        window[: self._set.static_size] = self._set.from_linear(total_C / count)
+        return np.tile(window, HOPS_PER_FRAME).astype(np.float32)
 
 
 def voice_mean(features_TF: np.ndarray, kind: str, prior_F: np.ndarray | None = None) -> np.ndarray:
-    """Return the mean (F,) of a whole recording's spoken frames, as `VoiceMeter.mean` does."""
+    """Return the mean (F,) of a whole recording's speech, as `VoiceMeter.mean` does."""
     meter = VoiceMeter(kind)
     meter.push(features_TF)
     return meter.mean(prior_F)
 
 
 def normalise_voice(features_TF: np.ndarray, voice_F: np.ndarray, kind: str) -> np.ndarray:
-    """Return features (T, F) without what the voice (F,), its `VoiceMeter.mean`, adds to all.
-
-    What a network is to hear. For `snr`: log(1 + power / (`AUDIBLE` * the voice's)).
-    """
-    if kind == "snr":
-        return np.logaddexp(0, features_TF - voice_F - np.float32(np.log(AUDIBLE)))
-    return features_TF - voice_F
-
-
-def _to_mean(static: np.ndarray, kind: str) -> np.ndarray:
-    """Return the numbers, of features, whose mean is taken."""
-    static = static.astype(np.float64)
-    return np.exp(static) if kind == "snr" else static
-
-
-def _static_size(kind: str) -> int:
-    return COEFFICIENTS + 1 if kind == "mfcc" else feature_size(kind) // WINDOWS
-
-
-def _static(features_TF: np.ndarray, kind: str) -> np.ndarray:
-    """Return what each window says by itself (T, 4, C)."""
-    windows_TWN = features_TF.reshape(len(features_TF), WINDOWS, feature_size(kind) // WINDOWS)
-    return windows_TWN[..., : _static_size(kind)]
-
-
-def _tiled(static_C: np.ndarray, kind: str) -> np.ndarray:
-    window = np.zeros(feature_size(kind) // WINDOWS)
-    window[: len(static_C)] = static_C
-    return np.tile(window, WINDOWS).astype(np.float32)
-
-
-def _is_spoken(static_TWC: np.ndarray, kind: str) -> np.ndarray:
-    """Return which frames (T,) are loud enough to be speech."""
-    if kind == "mfcc":
-        energy_T = static_TWC[..., COEFFICIENTS].max(1)
-    else:  # bands hold a share of the power each, and overlap by half
-        energy_T = np.log(np.exp(static_TWC.astype(np.float64)).sum(-1)).max(1)
-    least = SPOKEN_SNR if kind == "snr" else SPOKEN
-    return energy_T > least * np.log(10) / 10
-
-
-# A speech as a network hears it, however long: its file is read as a stream, never kept.
-#
-# How loud it is and whose voice it is shows at its end only, so the file is read three times: for its
-# loudness, for the mean of its voice, and for its features.
-
-LEAST_RATE = 4000  # Hz; less is no speech, but a broken head that makes hours out of seconds
+    """Return features (T, F) without the voice's mean (F,): what networks take."""
+    return feature_set(kind).normalise(features_TF, voice_F)
 
 
 @dataclass(frozen=True, eq=False)
 class AudioFeatures:
-    """What has to be known of a whole speech before its first frame.
+    """The features of an audio file of any length, with the statistics that normalise them.
 
     Attributes:
-        path: the sound's file.
-        kind: of the features, see `speech_features`.
+        path: of the audio file.
+        kind: a name of `features.FEATURE_SETS`.
         frames: T, at 25 a second; the last one may be half filled.
-        gain: what brings it to the usual loudness.
-        voice_F: the voice's mean, as `Audio2Pose.stream` takes it.
+        gain: factor that brings the audio to the usual loudness.
+        voice_F: the voice's mean (F,).
     """
 
     path: Path
@@ -132,20 +84,22 @@ class AudioFeatures:
     voice_F: np.ndarray
 
     def features(self) -> Iterator[np.ndarray]:
-        """Yield features (n, F), some for each second of sound, T together."""
-        return _features(self.path, self.kind, self.gain)
+        """Yield features (n, F), some for each second of audio, T together."""
+        return _stream_features(self.path, self.kind, self.gain)
 
 
 def analyse_audio(path: Path, *, kind: str, prior_F: np.ndarray | None = None) -> AudioFeatures:
-    """Listen to all of a file, in the memory of some seconds of it.
+    """Return a file's features and statistics, in the memory of some seconds of audio.
+
+    The file is read once for its loudness and once for its voice's mean, then again for features.
 
     Args:
-        path: any file with sound that PyAV reads.
+        path: any file with audio that PyAV reads.
         kind: of the features.
         prior_F: the training voices' mean (F,), see `VoiceMeter`.
 
     Raises:
-        DataError: no such file, no sound in it, none that decodes, or none that can be speech.
+        DataError: no such file, no audio in it, none that decodes, or none that can be speech.
     """
     check_audio(path)
     loudness, samples = LoudnessMeter(SAMPLE_RATE), 0
@@ -153,12 +107,12 @@ def analyse_audio(path: Path, *, kind: str, prior_F: np.ndarray | None = None) -
         loudness.push(audio_S)
         samples += len(audio_S)
     if not samples:
-        raise DataError(f"{path}: the sound is empty")
+        raise DataError(f"{path}: the audio is empty")
     gain = loudness.gain or 1.0  # silence stays
     voice = VoiceMeter(kind)
-    for features_TF in _features(path, kind, gain):
+    for features_TF in _stream_features(path, kind, gain):
         voice.push(features_TF)
-    return AudioFeatures(path, kind, -(-samples // SAMPLES_PER_FRAME), gain, voice.mean(prior_F))
+    return AudioFeatures(path, kind, frame_count(samples), gain, voice.mean(prior_F))
 
 
 def check_audio(path: Path) -> None:
@@ -168,12 +122,12 @@ def check_audio(path: Path) -> None:
     with open_media(path) as container:
         stream = audio_stream(container)
         if stream is not None and stream.rate < LEAST_RATE:
-            raise DataError(f"{path}: {stream.rate} Hz; speech takes {LEAST_RATE} Hz and more")
+            raise DataError(f"{path}: {stream.rate} Hz; speech needs {LEAST_RATE} Hz and more")
 
 
-def _features(path: Path, kind: str, gain: float) -> Iterator[np.ndarray]:
-    stream = FeatureExtractor(kind)
+def _stream_features(path: Path, kind: str, gain: float) -> Iterator[np.ndarray]:
+    extractor = FeatureExtractor(kind)
     for audio_S in read_audio(path):
         # in 64 bits and back, as `normalise_loudness` does it
-        yield stream.push(np.multiply(audio_S, gain, dtype=np.float64).astype(np.float32))
-    yield stream.finish()
+        yield extractor.push(np.multiply(audio_S, gain, dtype=np.float64).astype(np.float32))
+    yield extractor.finish()

@@ -1,4 +1,4 @@
-"""Another voice out of a recorded one: pitch and formants move, what is said when does not."""
+"""Vocal-tract perturbation: change a voice's pitch, formants and speed, and keep its timing."""
 
 import math
 from fractions import Fraction
@@ -13,7 +13,7 @@ DENOMINATOR = 1000  # largest of the ratios that are resampled by
 SEGMENT = 384  # samples that stretching moves at once, 24 ms: two periods of a low voice
 SEARCH = 80  # samples by which a segment may move to fit the one before it, 5 ms
 STAY = 0.02  # correlation that a segment gives up to stay where it belongs
-BEND = 0.9  # of the band left by lowering a pitch; above it the sound stays as it was
+BEND = 0.9  # of the band left by lowering a pitch; above it the audio stays as it was
 TAPS = 129  # of the filter that divides these bands
 SPECTRUM = 512  # samples of a window in which formants are moved, 32 ms
 STEP = 128  # samples between these windows
@@ -22,10 +22,10 @@ MOST = 4.6  # nepers (40 dB) by which a formant may rise or fall: beyond it ther
 
 
 def change_speed(audio_S: np.ndarray, factor: float) -> np.ndarray:
-    """Return a wave (S,) played faster by a factor: (round(S / factor),), float32.
+    """Return audio (S,) played faster by a factor: (round(S / factor),), float32.
 
     Pitch and formants rise with it (Ko et al., "Audio augmentation for speech recognition", 2015).
-    What was at t seconds is at t / factor. Raises `DataError` for factors outside [1/4, 4].
+    The moment t seconds moves to t / factor. Raises `DataError` for factors outside [1/4, 4].
     """
     ratio = _ratio(factor)
     size = round(len(audio_S) / factor)
@@ -39,15 +39,15 @@ def change_voice(audio_S: np.ndarray, *, pitch: float = 1.0, formants: float = 1
     """Return speech (S,) at 16 kHz whose pitch and whose formants are multiplied, float32.
 
     Nothing moves in time by more than 10 ms. Resampling moves both and stretching restores the
-    time; then the spectrum's envelope is put where the formants are to be. Raises `DataError` for
+    time; then the spectrum's envelope is warped to the wanted formants. Raises `DataError` for
     ratios outside [1/4, 4].
     """
     exact, formants = _ratio(pitch), float(_ratio(formants))
-    return warp_envelope(_move_all(audio_S, exact), formants / float(exact))
+    return warp_envelope(_shift_pitch_and_formants(audio_S, exact), formants / float(exact))
 
 
 def stretch(audio_S: np.ndarray, size: int) -> np.ndarray:
-    """Return a wave (S,) at 16 kHz as (size,) float32, slower or faster at the same pitch.
+    """Return audio (S,) at 16 kHz as (size,) float32, slower or faster at the same pitch.
 
     Waveform similarity overlap-add (Verhelst & Roelands, ICASSP 1993).
     """
@@ -68,7 +68,7 @@ def stretch(audio_S: np.ndarray, size: int) -> np.ndarray:
 
 
 def warp_envelope(audio_S: np.ndarray, ratio: float) -> np.ndarray:
-    """Return speech (S,) float32 whose formants lie higher by a ratio, with its pitch as it was.
+    """Return speech (S,) float32 with formants higher by a ratio and the same pitch.
 
     The envelope is the smooth part of the log spectrum, by its cepstrum.
     """
@@ -90,11 +90,13 @@ def warp_envelope(audio_S: np.ndarray, ratio: float) -> np.ndarray:
 
 def _ratio(factor: float) -> Fraction:
     if not 0.25 <= factor <= 4:
-        raise DataError(f"a voice or its speed changed by {factor}: from 1/4 to 4 can be done")
+        raise DataError(
+            f"a voice or its speed changed by {factor}; a factor from 1/4 to 4 is needed"
+        )
     return Fraction(factor).limit_denominator(DENOMINATOR)
 
 
-def _move_all(audio_S: np.ndarray, ratio: Fraction) -> np.ndarray:
+def _shift_pitch_and_formants(audio_S: np.ndarray, ratio: Fraction) -> np.ndarray:
     """Return speech (S,) with pitch and formants moved alike.
 
     Stretching needs periods inside its reach, so it comes where the pitch is the higher one. A
@@ -113,7 +115,7 @@ def _move_all(audio_S: np.ndarray, ratio: Fraction) -> np.ndarray:
 
 
 def _fitting_starts(padded_S: np.ndarray, wanted: np.ndarray, hop: int) -> np.ndarray:
-    """Return near where each segment is wanted the start that best continues the one before."""
+    """Return the start near each wanted one that best continues the segment before."""
     away = STAY * np.abs(np.arange(-SEARCH, SEARCH + 1)) / SEARCH
     sums = np.cumsum(np.concatenate([[0.0], padded_S**2]))
     starts = [wanted[0]]
@@ -128,7 +130,7 @@ def _fitting_starts(padded_S: np.ndarray, wanted: np.ndarray, hop: int) -> np.nd
 
 
 def _envelope_change(size_NB: np.ndarray, ratio: float) -> np.ndarray:
-    """Return what to add to log spectra (N, B) for their envelopes to reach further by a ratio."""
+    """Return what to add to log spectra (N, B) to stretch their envelopes by a ratio."""
     cepstra = np.fft.irfft(np.log(size_NB + 1e-6))
     cepstra[:, CEPSTRUM : SPECTRUM - CEPSTRUM + 1] = 0
     envelope_NB = np.fft.rfft(cepstra).real

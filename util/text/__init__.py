@@ -1,0 +1,1 @@
+"""Texts, transcripts with word times, forced alignment and text to speech."""

@@ -1,27 +1,33 @@
-"""Where a speech comes from: a recording, perhaps with its words, or a text that is spoken."""
+"""Speech from a recording or a text, with the times of its words: given, aligned or recognised."""
 
 import contextlib
 import hashlib
+import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.errors import DataError
+from speech2video.util.text.forced_alignment import align
+from speech2video.util.text.spoken_text import normalise_text, split_words
 from speech2video.util.text.synthesis import synthesise
-from speech2video.util.text.transcript import Word, align_transcript, read_words
+from speech2video.util.text.transcript import Word, checked_words, read_words, strip_punctuation
+from speech2video.util.timing import SAMPLE_RATE
 
-WORD_FILES = (".TextGrid", ".textgrid", ".csv", ".txt", ".align")  # looked for in this order
+WORD_FILES = (".TextGrid", ".textgrid", ".csv", ".txt", ".align")  # searched for in this order
 
 
 @dataclass(frozen=True)
 class Speech:
-    """A speech to be shown.
+    """Speech for a video.
 
     Attributes:
-        stem: what the video is called.
-        sound: its file; None for motion without a sound.
+        stem: name of the video.
+        audio: its file; None for motion without audio.
         words: in the order of time; None where they are not known.
     """
 
@@ -33,21 +39,21 @@ class Speech:
 def recorded_speech(
     audio: Path, *, words: Path | None = None, transcript: str | None = None
 ) -> Speech:
-    """Return a recording as a speech.
+    """Return a recording as speech.
 
     Args:
-        sound: any file with sound.
-        words: their file, or a folder with a file of the sound's name (that may be missing).
-        transcript: its text, to be found in the sound.
+        audio: any file with audio.
+        words: their file, or a folder with a file of the audio's name (that may be missing).
+        transcript: its text, to be aligned with the audio.
 
     Raises:
-        DataError: words that cannot be read, or a text that does not fit the sound.
+        DataError: words that cannot be read, or a text that does not fit the audio.
     """
     if words is not None and words.is_dir():
         found = (words / f"{audio.stem}{suffix}" for suffix in WORD_FILES)
         words = next((path for path in found if path.is_file()), None)
     if words is not None:
-        return Speech(audio.stem, audio, _read(words))
+        return Speech(audio.stem, audio, read_words(words))
     if transcript is not None:
         try:
             return Speech(audio.stem, audio, align_transcript(load_audio(audio), transcript))
@@ -59,7 +65,7 @@ def recorded_speech(
 
 @contextlib.contextmanager
 def synthesised_speech(text: str, *, voice: str = "en-us") -> Iterator[Speech]:
-    """Give a text spoken by espeak-ng, its words with exact times; its sound's file goes after.
+    """Yield a text spoken by espeak-ng, its words with exact times; its file is deleted after.
 
     Raises:
         DataError: no words, a script other than Latin, no such voice, or espeak-ng is missing.
@@ -74,28 +80,61 @@ def synthesised_speech(text: str, *, voice: str = "en-us") -> Iterator[Speech]:
 
 
 def read_audio_list(path: Path) -> list[Path]:
-    """Return the paths of a file, one a line; empty lines are passed over.
+    """Return the paths of a file, one a line; empty lines are skipped.
 
     Raises:
-        DataError: it cannot be read, is empty, or two sounds of it have one name.
+        DataError: it cannot be read, is empty, or two audio files of it have one name.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise DataError(f"{path}: cannot be read as a list of paths ({reason})") from None
-    sounds = [Path(line.strip()) for line in lines if line.strip()]
-    if not sounds:
+    paths = [Path(line.strip()) for line in lines if line.strip()]
+    if not paths:
         raise DataError(f"{path}: no paths in it; one a line is needed")
-    stems = [audio.stem for audio in sounds]
+    stems = [audio.stem for audio in paths]
     double = next((stem for stem in stems if stems.count(stem) > 1), None)
     if double is not None:
-        raise DataError(f"{path}: two sounds are called {double}; videos are named after them")
-    return sounds
+        raise DataError(f"{path}: two audio files are called {double}; videos are named after them")
+    return paths
 
 
-def _read(path: Path) -> list[Word]:
+def align_transcript(audio_S: np.ndarray, text: str, rate: int = SAMPLE_RATE) -> list[Word]:
+    """Return the words of `text` with the times at which `audio_S` (S,) in [-1, 1] says them.
+
+    Numbers and symbols come back as the words they are spoken as ("2": "two"). English only.
+    Raises `DataError` if the text does not fit the audio (`forced_alignment.align` says when).
+    """
+    words = split_words(normalise_text(text))
+    if not words:
+        raise DataError("the transcript has no words")
+    spans = align(audio_S, words, rate=rate)
+    return [Word(word, *span) for word, span in zip(words, spans, strict=True)]
+
+
+def recognise_words(
+    audio_S: np.ndarray, *, model: str = "small.en", device: str = "auto"
+) -> list[Word]:
+    """Return the words that faster-whisper recognises in `audio_S` (S,), 16 kHz, in [-1, 1].
+
+    `model` is the name or folder of a Whisper model; a name is downloaded at its first use. Raises
+    `DataError` if the package is missing or the model cannot be loaded.
+    """
     try:
-        return read_words(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        from faster_whisper import WhisperModel
+    except ImportError:
+        raise DataError(
+            "recognising words needs the package faster-whisper (pip install faster-whisper); "
+            "or give a transcript, or words with times"
+        ) from None
+    try:
+        whisper = WhisperModel(model, device=device)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"faster-whisper cannot load the model {model!r}: {error}") from None
+    segments, _ = whisper.transcribe(audio_S.astype(np.float32), word_timestamps=True)
+    found = (word for segment in segments for word in segment.words or ())
+    words = [
+        Word(strip_punctuation(word.word), float(word.start), float(word.end)) for word in found
+    ]
+    return checked_words("faster-whisper", words, overlap=math.inf)

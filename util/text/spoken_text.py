@@ -1,4 +1,4 @@
-"""Written English to what is said: numbers, symbols and abbreviations become words."""
+"""Normalise English text for speech: numbers, symbols and abbreviations become words."""
 
 import re
 import unicodedata
@@ -43,7 +43,7 @@ _ORDINAL = re.compile(rf"\b({_NUMBER})(?:st|nd|rd|th)\b", re.IGNORECASE)
 _CLOCK = re.compile(r"\b(\d{1,2}):(\d{2})\b")
 _YEAR = re.compile(r"(?<![\d.,])(1[1-9]|20)(\d{2})(s)?\b(?![.,]\d)")
 _DECIMAL = re.compile(rf"(?<!\w)(-)?({_NUMBER})(?:\.(\d+)|(s)\b)?")
-_LETTER_BESIDE_DIGIT = re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z]{2}|[A-RT-Za-rt-z])")
+_LETTER_NEXT_TO_DIGIT = re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z]{2}|[A-RT-Za-rt-z])")
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}")
 _CLIPPED = r"'(?:bout|cause|em|n|round|til|tis|twas)\b"  # words that begin with an apostrophe
 _WORD = re.compile(rf"(?<![A-Za-z])(?i:{_CLIPPED})|[A-Za-z]+(?:'[A-Za-z]+)*")
@@ -61,7 +61,7 @@ def normalise_text(text: str) -> str:
     text = _INITIALS.sub(lambda match: " ".join(match[0].replace(".", " ").split()), text)
     text = _ORDINAL.sub(lambda match: ordinal_words(_integer(match[1])), text)
     text = _CLOCK.sub(lambda match: _clock_words(int(match[1]), int(match[2])), text)
-    text = _LETTER_BESIDE_DIGIT.sub(" ", text)
+    text = _LETTER_NEXT_TO_DIGIT.sub(" ", text)
     text = _YEAR.sub(_year_words, text)
     text = _DECIMAL.sub(_decimal_words, text)
     for symbol, word in _SYMBOLS.items():
@@ -72,7 +72,7 @@ def normalise_text(text: str) -> str:
 
 
 def split_words(text: str) -> list[str]:
-    """Return the words of `normalise_text` text, bare of punctuation, in the case they were written."""
+    """Return the words of normalised text, without punctuation, in their own case."""
     return [match[0] for match in _WORD.finditer(text)]
 
 

@@ -1,4 +1,8 @@
-"""Text to speech that works offline, with the times of words and phones: espeak-ng, optional."""
+"""Text to speech by espeak-ng, offline and optional, with the times of words and phones.
+
+espeak-ng is GPL-3: a separate package (`espeakng-loader` brings the library and its data), loaded
+by ctypes only when called, and no part of this project. The interface is its `speak_lib.h`.
+"""
 
 import _ctypes
 import ctypes
@@ -19,14 +23,11 @@ from speech2video.util.text.spoken_text import normalise_text, split_words, word
 from speech2video.util.text.transcript import Phone, Word
 from speech2video.util.timing import SAMPLE_RATE
 
-# espeak-ng by ctypes: text to samples and to the times of words and phonemes.
-#
-# espeak-ng is GPL-3. It is an optional, separate package (`espeakng-loader` brings the library and
-# its data), loaded only when called, and nothing of it is part of this project. The interface is the
-# one of its `speak_lib.h`.
-
 ESPEAK_RATE = 22_050  # Hz
+RATES = (80, 450)  # words a minute that espeak-ng takes
+PITCHES = (0, 99)
 
+_STRESS = {"ˈ": 1, "ˌ": 2}
 _SYNCHRONOUS = 2
 _PHONEME_EVENTS, _IPA, _DONT_EXIT = 0x1, 0x2, 0x8000
 _UTF8, _END_PAUSE = 0x1, 0x1000
@@ -40,162 +41,15 @@ _VOICE = re.compile(r"([a-z0-9-]+)(?:\+(\w+))?", re.IGNORECASE)
 _lock = threading.Lock()
 
 
-class EspeakEvent(NamedTuple):
-    """A word or a phoneme that begins.
-
-    `sample` at 22,050 Hz; `position` counts characters from 0; `phoneme` is IPA with its stress
-    mark, empty in a pause, and None where a word begins.
-    """
-
-    sample: int
-    position: int
-    phoneme: str | None
-
-
-class _Id(ctypes.Union):
-    _fields_ = (
-        ("number", ctypes.c_int),
-        ("name", ctypes.c_void_p),
-        ("phoneme", ctypes.c_ubyte * 8),  # UTF-8; the final NUL is missing if all 8 are used
-    )
-
-
-class _Event(ctypes.Structure):
-    _fields_ = (
-        ("kind", ctypes.c_int),
-        ("message", ctypes.c_uint),
-        ("text_position", ctypes.c_int),  # in characters, from 1
-        ("length", ctypes.c_int),
-        ("milliseconds", ctypes.c_int),
-        ("sample", ctypes.c_int),
-        ("user_data", ctypes.c_void_p),
-        ("id", _Id),
-    )
-
-
-_Callback = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
-)
-
-
-def run_espeak(
-    text: str, *, voice: str, rate_wpm: int, pitch: int
-) -> tuple[np.ndarray, list[EspeakEvent]]:
-    """Return samples (S,) int16 at 22,050 Hz, and the words and phonemes in the order spoken.
-
-    `text` is ASCII. Raises `DataError` if `espeakng-loader` is not installed or lacks the voice.
-    """
-    blocks: list[np.ndarray] = []
-    events: list[EspeakEvent] = []
-
-    @_Callback
-    def receive(wave: "ctypes._Pointer", count: int, found: "ctypes._Pointer") -> int:
-        if wave and count > 0:
-            blocks.append(np.ctypeslib.as_array(wave, (count,)).copy())
-        events.extend(_events(found))
-        return 0
-
-    with _library() as library:
-        _choose_voice(library, voice)
-        library.espeak_SetSynthCallback(receive)
-        library.espeak_SetParameter(_RATE, rate_wpm, 0)
-        library.espeak_SetParameter(_PITCH, pitch, 0)
-        content = text.encode("ascii") + b"\0"
-        flags = _UTF8 | _END_PAUSE
-        failed = library.espeak_Synth(content, len(content), 0, 0, 0, flags, None, None)
-    if failed or not blocks:
-        raise DataError(f"espeak-ng gave no sound for {text[:40]!r} (status {failed})")
-    return np.concatenate(blocks), events
-
-
-def phoneme_counts(words: list[str], *, voice: str) -> list[int]:
-    """Return how many phonemes each word has when it is said alone, at least 1."""
-    with _library() as library:
-        _choose_voice(library, voice)
-        library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        return [_phoneme_count(library, word) for word in words]
-
-
-def _phoneme_count(library: ctypes.CDLL, word: str) -> int:
-    buffer = ctypes.create_string_buffer(word.encode("ascii"))
-    text = ctypes.c_void_p(ctypes.addressof(buffer))
-    mode = _IPA | ord(_SEPARATOR) << 8
-    phonemes = library.espeak_TextToPhonemes(ctypes.byref(text), _UTF8, mode) or b""
-    return max(len([part for part in phonemes.decode("utf-8").split(_SEPARATOR) if part]), 1)
-
-
-def _loader() -> ModuleType:
-    try:
-        import espeakng_loader
-    except ImportError:
-        raise DataError(
-            "text to speech needs the package espeakng-loader (pip install espeakng-loader); "
-            "it brings espeak-ng, which is GPL-3"
-        ) from None
-    return espeakng_loader
-
-
-@contextmanager
-def _library() -> Iterator[ctypes.CDLL]:
-    loader = _loader()
-    data = str(loader.get_data_path())
-    with _lock:
-        library = ctypes.CDLL(str(loader.get_library_path()))
-        try:
-            options = _PHONEME_EVENTS | _IPA | _DONT_EXIT
-            rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), options)
-            if rate != ESPEAK_RATE:
-                raise DataError(f"espeak-ng does not start with its data in {data} (status {rate})")
-            library.espeak_ng_SetRandSeed(1)  # it starts from the process number otherwise
-            yield library
-        finally:
-            library.espeak_Terminate()
-            _unload(library)
-
-
-def _unload(library: ctypes.CDLL) -> None:
-    if hasattr(_ctypes, "dlclose"):
-        _ctypes.dlclose(library._handle)
-    else:
-        _ctypes.FreeLibrary(library._handle)
-
-
-def _choose_voice(library: ctypes.CDLL, voice: str) -> None:
-    match = _VOICE.fullmatch(voice)
-    variants = Path(_loader().get_data_path()) / "voices" / "!v"
-    # an unknown variant is silently none to espeak-ng
-    known = match and (not match[2] or (variants / match[2]).is_file())
-    if not known or library.espeak_SetVoiceByName(voice.encode()):
-        raise DataError(f"espeak-ng has no voice {voice!r}; one like en-us or en-us+f3 is needed")
-
-
-def _events(found: "ctypes._Pointer") -> Iterator[EspeakEvent]:
-    index = 0
-    while found and found[index].kind != _LIST_END:
-        event = found[index]
-        if event.kind == _WORD:
-            yield EspeakEvent(event.sample, event.text_position - 1, None)
-        elif event.kind == _PHONEME:
-            name = bytes(event.id.phoneme).split(b"\0")[0].decode("utf-8", errors="ignore")
-            yield EspeakEvent(event.sample, event.text_position - 1, name)
-        index += 1
-
-
-RATES = (80, 450)  # words a minute that espeak-ng takes
-PITCHES = (0, 99)
-
-_STRESS = {"ˈ": 1, "ˌ": 2}
-
-
 class Voice(NamedTuple):
-    """A way to speak: `synthesise(text, **voice._asdict())`."""
+    """A synthetic voice: `synthesise(text, **voice._asdict())`."""
 
     voice: str
     rate_wpm: int
     pitch: int
 
 
-# Accents, throats and tempi far apart, so that what is learned is not tied to one of them.
+# Accents, vocal tracts and tempi far apart, so that training does not depend on one of them.
 VOICES = (
     Voice("en-us", 160, 50),
     Voice("en-us+f5", 170, 55),
@@ -221,7 +75,19 @@ class SynthesisedSpeech:
     phones: list[Phone]
 
 
-class _Sound(NamedTuple):
+class _Event(NamedTuple):
+    """The start of a word or a phoneme.
+
+    `sample` at 22,050 Hz; `position` counts characters from 0; `phoneme` is IPA with its stress
+    mark, empty in a pause, and None where a word starts.
+    """
+
+    sample: int
+    position: int
+    phoneme: str | None
+
+
+class _TimedPhoneme(NamedTuple):
     start: int  # samples at ESPEAK_RATE
     end: int
     phoneme: str
@@ -234,7 +100,7 @@ def synthesise(
 
     `voice` is one of espeak-ng's, with a variant if wanted ("en-gb-x-rp+f3"); `rate_wpm` in words a
     minute; `pitch` from 0 to 99. Words carry the spoken form of numbers ("2": "two"). Words and
-    phones leave pauses out; the sound ends with the pause after the last word. Raises `DataError`
+    phones leave pauses out; the audio ends with the pause after the last word. Raises `DataError`
     on an empty text, letters other than Latin ones, values out of range, an unknown voice, and
     where espeak-ng is not installed.
     """
@@ -244,12 +110,12 @@ def synthesise(
     spans = word_spans(text)
     if not spans:
         raise DataError("the text has no words to speak")
-    pcm_S, events = run_espeak(text, voice=voice, rate_wpm=rate_wpm, pitch=pitch)
-    groups = _sounds_by_word(events, spans, end=len(pcm_S))
+    pcm_S, events = _run_espeak(text, voice=voice, rate_wpm=rate_wpm, pitch=pitch)
     words = split_words(text)
+    groups = _phonemes_by_word(events, spans, end=len(pcm_S))
     groups = _share_merged(groups, words, voice=voice)
-    phones = [_phone(audio, index) for index, sounds in enumerate(groups) for audio in sounds]
-    return SynthesisedSpeech(_speech_rate(pcm_S), _timed(words, groups), phones)
+    phones = [_phone(one, index) for index, group in enumerate(groups) for one in group]
+    return SynthesisedSpeech(_resample(pcm_S), _timed_words(words, groups), phones)
 
 
 def _check_range(name: str, value: int, allowed: tuple[int, int]) -> None:
@@ -257,21 +123,21 @@ def _check_range(name: str, value: int, allowed: tuple[int, int]) -> None:
         raise DataError(f"{name} {value}: {allowed[0]} to {allowed[1]} is needed")
 
 
-def _speech_rate(pcm_S: np.ndarray) -> np.ndarray:
+def _resample(pcm_S: np.ndarray) -> np.ndarray:
     """Return the samples at 16 kHz, each moment where it was (linear-phase filter)."""
     common = np.gcd(SAMPLE_RATE, ESPEAK_RATE)
     audio_S = resample_poly(pcm_S / 32768.0, SAMPLE_RATE // common, ESPEAK_RATE // common)
     return np.clip(audio_S, -1, 1).astype(np.float32)
 
 
-def _sounds_by_word(
-    events: Sequence[EspeakEvent], spans: Sequence[tuple[int, int]], *, end: int
-) -> list[list[_Sound]]:
-    """Return each word's sounds; words that espeak-ng says as one with those before stay empty.
+def _phonemes_by_word(
+    events: Sequence[_Event], spans: Sequence[tuple[int, int]], *, end: int
+) -> list[list[_TimedPhoneme]]:
+    """Return each word's phonemes; words that espeak-ng merges with those before stay empty.
 
     Phonemes belong to the word whose event came last, whatever the times of both.
     """
-    groups: list[list[_Sound]] = [[] for _ in spans]
+    groups: list[list[_TimedPhoneme]] = [[] for _ in spans]
     word = -1
     ends = [event.sample for event in events if event.phoneme is not None][1:] + [end]
     phoneme_ends = iter(ends)
@@ -281,7 +147,7 @@ def _sounds_by_word(
             continue
         until = next(phoneme_ends)
         if event.phoneme and word >= 0 and until > event.sample:  # some accents' r lasts no time
-            groups[word].append(_Sound(event.sample, until, event.phoneme))
+            groups[word].append(_TimedPhoneme(event.sample, until, event.phoneme))
     return groups
 
 
@@ -295,12 +161,12 @@ def _word_at(position: int, spans: Sequence[tuple[int, int]], *, after: int) -> 
 
 
 def _share_merged(
-    groups: Sequence[list[_Sound]], words: Sequence[str], *, voice: str
-) -> list[list[_Sound]]:
-    """Return the groups with sounds of merged words ("in the") shared out among them."""
+    groups: Sequence[list[_TimedPhoneme]], words: Sequence[str], *, voice: str
+) -> list[list[_TimedPhoneme]]:
+    """Return the groups with the phonemes of merged words ("in the") distributed over them."""
     if all(groups):
         return list(groups)
-    counts = phoneme_counts(list(words), voice=voice)
+    counts = _phoneme_counts(words, voice=voice)
     shared = list(groups)
     for first, group in enumerate(groups):
         last = first + 1
@@ -311,27 +177,153 @@ def _share_merged(
     return shared
 
 
-def _share(sounds: list[_Sound], counts: Sequence[int]) -> list[list[_Sound]]:
-    """Return the sounds cut in proportion to `counts`, at least one to each while they last."""
-    cuts = np.round(np.cumsum(counts) / sum(counts) * len(sounds)).astype(int)
-    parts = len(counts)
-    cuts = [
-        min(max(cut, part + 1), len(sounds) - parts + part + 1) for part, cut in enumerate(cuts)
-    ]
-    return [sounds[begin:end] for begin, end in zip([0, *cuts[:-1]], cuts, strict=True)]
+def _share(phonemes: list[_TimedPhoneme], counts: Sequence[int]) -> list[list[_TimedPhoneme]]:
+    """Return the phonemes cut in proportion to `counts`, at least one to each while they last."""
+    cuts = np.round(np.cumsum(counts) / sum(counts) * len(phonemes)).astype(int)
+    parts, last = len(counts), len(phonemes)
+    cuts = [min(max(cut, part + 1), last - parts + part + 1) for part, cut in enumerate(cuts)]
+    return [phonemes[begin:end] for begin, end in zip([0, *cuts[:-1]], cuts, strict=True)]
 
 
-def _timed(words: Sequence[str], groups: Sequence[Sequence[_Sound]]) -> list[Word]:
-    """Return the words with their times; one without a sound of its own lasts no time."""
+def _timed_words(words: Sequence[str], groups: Sequence[Sequence[_TimedPhoneme]]) -> list[Word]:
+    """Return the words with their times; one without a phoneme of its own lasts no time."""
     timed: list[Word] = []
-    for word, sounds in zip(words, groups, strict=True):
+    for word, phonemes in zip(words, groups, strict=True):
         before = timed[-1].end if timed else 0.0
-        start = sounds[0].start / ESPEAK_RATE if sounds else before
-        timed.append(Word(word, start, sounds[-1].end / ESPEAK_RATE if sounds else before))
+        start = phonemes[0].start / ESPEAK_RATE if phonemes else before
+        timed.append(Word(word, start, phonemes[-1].end / ESPEAK_RATE if phonemes else before))
     return timed
 
 
-def _phone(audio: _Sound, word: int) -> Phone:
-    text = audio.phoneme.lstrip("".join(_STRESS))
-    stress = _STRESS.get(audio.phoneme[0], 0)
-    return Phone(text, audio.start / ESPEAK_RATE, audio.end / ESPEAK_RATE, word, stress)
+def _phone(one: _TimedPhoneme, word: int) -> Phone:
+    text = one.phoneme.lstrip("".join(_STRESS))
+    stress = _STRESS.get(one.phoneme[0], 0)
+    return Phone(text, one.start / ESPEAK_RATE, one.end / ESPEAK_RATE, word, stress)
+
+
+class _EventId(ctypes.Union):
+    _fields_ = (
+        ("number", ctypes.c_int),
+        ("name", ctypes.c_void_p),
+        ("phoneme", ctypes.c_ubyte * 8),  # UTF-8; the final NUL is missing if all 8 are used
+    )
+
+
+class _EventStruct(ctypes.Structure):
+    _fields_ = (
+        ("kind", ctypes.c_int),
+        ("message", ctypes.c_uint),
+        ("text_position", ctypes.c_int),  # in characters, from 1
+        ("length", ctypes.c_int),
+        ("milliseconds", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _EventId),
+    )
+
+
+_Callback = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_EventStruct)
+)
+
+
+def _run_espeak(
+    text: str, *, voice: str, rate_wpm: int, pitch: int
+) -> tuple[np.ndarray, list[_Event]]:
+    """Return samples (S,) int16 at 22,050 Hz, and the words and phonemes in the order spoken.
+
+    `text` is ASCII. Raises `DataError` if `espeakng-loader` is not installed or lacks the voice.
+    """
+    blocks: list[np.ndarray] = []
+    events: list[_Event] = []
+
+    @_Callback
+    def receive(samples: "ctypes._Pointer", count: int, found: "ctypes._Pointer") -> int:
+        if samples and count > 0:
+            blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        events.extend(_events(found))
+        return 0
+
+    with _library(voice) as library:
+        library.espeak_SetSynthCallback(receive)
+        library.espeak_SetParameter(_RATE, rate_wpm, 0)
+        library.espeak_SetParameter(_PITCH, pitch, 0)
+        content = text.encode("ascii") + b"\0"
+        flags = _UTF8 | _END_PAUSE
+        failed = library.espeak_Synth(content, len(content), 0, 0, 0, flags, None, None)
+    if failed or not blocks:
+        raise DataError(f"espeak-ng gave no audio for {text[:40]!r} (status {failed})")
+    return np.concatenate(blocks), events
+
+
+def _phoneme_counts(words: Sequence[str], *, voice: str) -> list[int]:
+    """Return how many phonemes each word has when it is said alone, at least 1."""
+    with _library(voice) as library:
+        library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        return [_phoneme_count(library, word) for word in words]
+
+
+def _phoneme_count(library: ctypes.CDLL, word: str) -> int:
+    buffer = ctypes.create_string_buffer(word.encode("ascii"))
+    text = ctypes.c_void_p(ctypes.addressof(buffer))
+    mode = _IPA | ord(_SEPARATOR) << 8
+    phonemes = library.espeak_TextToPhonemes(ctypes.byref(text), _UTF8, mode) or b""
+    return max(len([part for part in phonemes.decode("utf-8").split(_SEPARATOR) if part]), 1)
+
+
+def _loader() -> ModuleType:
+    try:
+        import espeakng_loader
+    except ImportError:
+        raise DataError(
+            "text to speech needs the package espeakng-loader (pip install espeakng-loader); "
+            "it brings espeak-ng, which is GPL-3"
+        ) from None
+    return espeakng_loader
+
+
+@contextmanager
+def _library(voice: str) -> Iterator[ctypes.CDLL]:
+    """Yield espeak-ng, freshly loaded and with a voice chosen."""
+    loader = _loader()
+    data = str(loader.get_data_path())
+    with _lock:
+        library = ctypes.CDLL(str(loader.get_library_path()))
+        try:
+            options = _PHONEME_EVENTS | _IPA | _DONT_EXIT
+            rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), options)
+            if rate != ESPEAK_RATE:
+                raise DataError(f"espeak-ng does not start with its data in {data} (status {rate})")
+            library.espeak_ng_SetRandSeed(1)  # it starts from the process number otherwise
+            _choose_voice(library, voice, variants=Path(data) / "voices" / "!v")
+            yield library
+        finally:
+            library.espeak_Terminate()
+            _unload(library)
+
+
+def _unload(library: ctypes.CDLL) -> None:
+    if hasattr(_ctypes, "dlclose"):
+        _ctypes.dlclose(library._handle)
+    else:
+        _ctypes.FreeLibrary(library._handle)
+
+
+def _choose_voice(library: ctypes.CDLL, voice: str, *, variants: Path) -> None:
+    match = _VOICE.fullmatch(voice)
+    # espeak-ng ignores an unknown variant silently
+    known = match and (not match[2] or (variants / match[2]).is_file())
+    if not known or library.espeak_SetVoiceByName(voice.encode()):
+        raise DataError(f"espeak-ng has no voice {voice!r}; one like en-us or en-us+f3 is needed")
+
+
+def _events(found: "ctypes._Pointer") -> Iterator[_Event]:
+    index = 0
+    while found and found[index].kind != _LIST_END:
+        event = found[index]
+        if event.kind == _WORD:
+            yield _Event(event.sample, event.text_position - 1, None)
+        elif event.kind == _PHONEME:
+            name = bytes(event.id.phoneme).split(b"\0")[0].decode("utf-8", errors="ignore")
+            yield _Event(event.sample, event.text_position - 1, name)
+        index += 1

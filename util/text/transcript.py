@@ -1,57 +1,146 @@
-"""Words with their times: read and written, aligned to the sound, or recognised in it."""
+"""Words and phones with their times, and the files that hold words.
+
+Read are Praat TextGrid, csv, and the layouts of the SHOW data set and the GRID corpus.
+"""
 
 import codecs
 import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
-
-import numpy as np
+from typing import NamedTuple
 
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write
-from speech2video.util.text.forced_alignment import align
-from speech2video.util.text.spoken_text import normalise_text, split_words
-from speech2video.util.timing import SAMPLE_RATE
 
-# Praat's TextGrid: intervals of time with a text, in tiers.
-#
-# The long and the short text form hold the same values in the same order; Praat itself reads both by
-# taking free-standing numbers, quoted strings and flags, and skipping whatever else is written
-# (Praat manual, "TextGrid file formats"). So does this reader.
+SILENCE = ("", "sil", "sp", "<eps>", "<sil>", "<p:>")  # how aligners mark it, in any case
+OVERLAP = 0.0105  # seconds that rounded times of neighbours may overlap; they are trimmed
+HEADER = ("word", "start", "end")  # of a csv file
+WORD_TIERS = ("words", "word")  # names of a TextGrid's tier, in lower case
+GRID_RATE = 25_000  # units a second in the GRID corpus' .align files: 1000 a video frame
 
-_VALUE = re.compile(
+_SHOW_LINE = re.compile(r"\s*(\S+)\s*\|\s*(\S+)\s*\|\s*(.*?)\s*\|[^|]*$")
+_TEXTGRID_VALUE = re.compile(
     r'"(?:[^"]|"")*"'  # a string; a quote inside it is doubled
     r"|(?<!\S)<\w+>"  # a flag
     r"|(?<!\S)[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)(?!\S)"
 )
 
 
-class Interval(NamedTuple):
-    """A stretch of time in seconds and what is written there."""
+@dataclass(frozen=True)
+class Word:
+    """A spoken word; `start` and `end` in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Phone:
+    """A phone in the alphabet of its source; `start` and `end` in seconds.
+
+    `word` is the index of its word where that is known; `stress` is 0 none, 1 primary, 2 secondary.
+    """
+
+    text: str
+    start: float
+    end: float
+    word: int | None = None
+    stress: int = 0
+
+
+class TimedText(NamedTuple):
+    """A stretch of time in seconds and its text in a file, silence marks included."""
 
     start: float
     end: float
     text: str
 
 
-def read_textgrid(path: Path) -> dict[str, list[Interval]]:
+def read_words(path: Path) -> list[Word]:
+    """Return the words of a file in order, silence left out.
+
+    Read are: Praat TextGrid (interval tier "words", also "speaker - words" as the Montreal Forced
+    Aligner writes it), csv (`word,start,end`), the `start | end | word | confidence` text of the
+    SHOW data set, and `.align` of the GRID corpus. Raises `DataError` on any other file, malformed
+    lines, and times that are not finite, negative, reversed, out of order, or overlap by more than
+    their rounding.
+    """
+    path = Path(path)
+    readers: dict[str, Callable[[Path], Iterable[TimedText]]] = {
+        ".textgrid": _words_tier,
+        ".csv": _read_csv,
+        ".txt": _read_show,
+        ".align": _read_grid,
+    }
+    suffix = path.suffix.lower()
+    if suffix not in readers:
+        raise DataError(f"{path}: words are read from .TextGrid, .csv, .txt (SHOW) and .align")
+    items = list(readers[suffix](path))
+    return checked_words(path, (Word(text, start, end) for start, end, text in items))
+
+
+def write_words(path: Path, words: Iterable[Word]) -> None:
+    """Write words as csv (`word,start,end`), times to 0.1 ms; what `read_words` reads back."""
+    words = checked_words(path, words)
+    with (
+        atomic_write(Path(path)) as partial,
+        partial.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADER)
+        writer.writerows((word.text, f"{word.start:.4f}", f"{word.end:.4f}") for word in words)
+
+
+def checked_words(
+    where: Path | str, words: Iterable[Word], *, overlap: float = OVERLAP
+) -> list[Word]:
+    """Return the words without silence, each starting no earlier than the one before ends.
+
+    Raises `DataError` on times that are not finite, negative, reversed or out of order, and on
+    neighbours that overlap by more than `overlap` seconds.
+    """
+    checked: list[Word] = []
+    for word in words:
+        seen = f"{where}: {word.text!r} from {word.start:g} to {word.end:g} s"
+        if not (math.isfinite(word.start) and math.isfinite(word.end)):
+            raise DataError(f"{seen}; finite times are needed")
+        if not 0 <= word.start <= word.end:
+            raise DataError(f"{seen}; 0 <= start <= end is needed")
+        if word.text.strip().casefold() in SILENCE:
+            continue
+        before = checked[-1].end if checked else 0.0
+        if word.start < before - overlap:
+            raise DataError(f"{seen}, but the one before it lasts until {before:g} s")
+        start = max(word.start, before)
+        checked.append(replace(word, start=start, end=max(word.end, start)))
+    return checked
+
+
+def strip_punctuation(text: str) -> str:
+    """Return a word without the punctuation around it."""
+    return text.strip(' \t.,;:!?"()[]…“”')
+
+
+def read_textgrid(path: Path) -> dict[str, list[TimedText]]:
     """Return the interval tiers of a TextGrid by name, silence included; point tiers are left out.
 
-    Two tiers of one name: the first counts. UTF-8 and UTF-16 are read. Raises `DataError` on what
-    is no TextGrid or ends in the middle.
+    The long and the short text form hold the same values in the same order; as Praat does, this
+    reads free-standing numbers, quoted strings and flags, and skips all else (Praat manual,
+    "TextGrid file formats"). Two tiers of one name: the first counts. UTF-8 and UTF-16 are read.
+    Raises `DataError` on what is no TextGrid or ends in the middle.
     """
-    values = _Values(path)
+    values = _TextGridValues(path)
     if values.string() != "TextGrid":
         raise DataError(f"{path}: no TextGrid in Praat's text form")
     values.number(), values.number()  # the recording's start and end
     if values.flag() != "<exists>":
         return {}
-    tiers: dict[str, list[Interval]] = {}
+    tiers: dict[str, list[TimedText]] = {}
     for _ in range(values.count()):
         kind, name = values.string(), values.string()
         if kind not in ("IntervalTier", "TextTier"):
@@ -61,15 +150,6 @@ def read_textgrid(path: Path) -> dict[str, list[Interval]]:
         if kind == "IntervalTier":
             tiers.setdefault(name, items)
     return tiers
-
-
-def _tier(values: "_Values", *, points: bool) -> list[Interval]:
-    items = []
-    for _ in range(values.count()):
-        start = values.number()
-        end = start if points else values.number()
-        items.append(Interval(start, end, values.string()))
-    return items
 
 
 def read_text(path: Path) -> str:
@@ -88,13 +168,31 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path}: not text in UTF-8 or UTF-16") from None
 
 
-class _Values:
+def _words_tier(path: Path) -> list[TimedText]:
+    tiers = read_textgrid(path)
+    found = [tier for tier in tiers if tier.split(" - ")[-1].strip().casefold() in WORD_TIERS]
+    if len(found) == 1:
+        return tiers[found[0]]
+    seen = ", ".join(map(repr, found or tiers)) or "none"
+    raise DataError(f"{path}: one interval tier {WORD_TIERS[0]!r} is needed, seen: {seen}")
+
+
+def _tier(values: "_TextGridValues", *, points: bool) -> list[TimedText]:
+    items = []
+    for _ in range(values.count()):
+        start = values.number()
+        end = start if points else values.number()
+        items.append(TimedText(start, end, values.string()))
+    return items
+
+
+class _TextGridValues:
     """The numbers, strings and flags of a TextGrid, one after another."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._text = read_text(path)
-        self._matches: Iterator[re.Match] = _VALUE.finditer(self._text)
+        self._matches: Iterator[re.Match] = _TEXTGRID_VALUE.finditer(self._text)
         header = self._next("a file type")
         if not header.startswith('"ooTextFile'):
             raise DataError(f"{path}: no TextGrid in Praat's text form")
@@ -133,44 +231,7 @@ class _Values:
         return DataError(f"{self.path}, line {line}: {seen} where {needed} is needed")
 
 
-# Files of timed words: Praat TextGrid, csv, and the layouts of the SHOW and GRID data sets.
-
-HEADER = ("word", "start", "end")  # of a csv file
-GRID_RATE = 25_000  # units a second in the GRID corpus' .align files: 1000 a video frame
-
-_SHOW_LINE = re.compile(r"\s*(\S+)\s*\|\s*(\S+)\s*\|\s*(.*?)\s*\|[^|]*$")
-
-
-def read_intervals(path: Path, *, tier: Iterable[str]) -> list[Interval]:
-    """Return what a file says, and when, as it stands there, silence marks included.
-
-    `tier` are the names that a TextGrid's tier may have, in lower case; a speaker's name and " - "
-    may come before them. Raises `DataError` on an unknown kind of file and on malformed ones.
-    """
-    suffix = path.suffix.lower()
-    if suffix == ".textgrid":
-        return _textgrid(path, tuple(tier))
-    readers = {".csv": _csv, ".txt": _show, ".align": _grid}
-    if suffix not in readers:
-        raise DataError(f"{path}: words are read from .TextGrid, .csv, .txt (SHOW) and .align")
-    return list(readers[suffix](path))
-
-
-def strip_punctuation(text: str) -> str:
-    """Return a word without the punctuation around it."""
-    return text.strip(' \t.,;:!?"()[]…“”')
-
-
-def _textgrid(path: Path, names: tuple[str, ...]) -> list[Interval]:
-    tiers = read_textgrid(path)
-    found = [tier for tier in tiers if tier.split(" - ")[-1].strip().casefold() in names]
-    if len(found) == 1:
-        return tiers[found[0]]
-    seen = ", ".join(map(repr, found or tiers)) or "none"
-    raise DataError(f"{path}: one interval tier {names[0]!r} is needed, seen: {seen}")
-
-
-def _csv(path: Path) -> Iterator[Interval]:
+def _read_csv(path: Path) -> Iterator[TimedText]:
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
     try:
         fields = [field.strip().lower() for field in reader.fieldnames or ()]
@@ -180,12 +241,12 @@ def _csv(path: Path) -> Iterator[Interval]:
         reader.fieldnames = fields
         for row in reader:
             start, end = (_number(path, reader.line_num, row[key]) for key in ("start", "end"))
-            yield Interval(start, end, row["word"] or "")
+            yield TimedText(start, end, row["word"] or "")
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}") from None
 
 
-def _show(path: Path) -> Iterator[Interval]:
+def _read_show(path: Path) -> Iterator[TimedText]:
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip() or line.startswith("Transcript:"):
             continue
@@ -193,10 +254,10 @@ def _show(path: Path) -> Iterator[Interval]:
         if not match:
             raise DataError(f"{path}, line {number}: start | end | word | confidence is needed")
         start, end = (_number(path, number, value) for value in match.groups()[:2])
-        yield Interval(start, end, strip_punctuation(match[3]))
+        yield TimedText(start, end, strip_punctuation(match[3]))
 
 
-def _grid(path: Path) -> Iterator[Interval]:
+def _read_grid(path: Path) -> Iterator[TimedText]:
     for number, line in enumerate(read_text(path).splitlines(), 1):
         parts = line.split()
         if not parts:
@@ -204,7 +265,7 @@ def _grid(path: Path) -> Iterator[Interval]:
         if len(parts) != 3:
             raise DataError(f"{path}, line {number}: start, end and word are needed")
         start, end = (_number(path, number, value) / GRID_RATE for value in parts[:2])
-        yield Interval(start, end, parts[2])
+        yield TimedText(start, end, parts[2])
 
 
 def _number(path: Path, line: int, value: str | None) -> float:
@@ -212,136 +273,3 @@ def _number(path: Path, line: int, value: str | None) -> float:
         return float(value or "")
     except ValueError:
         raise DataError(f"{path}, line {line}: {value!r} where a time is needed") from None
-
-
-SILENCE = ("", "sil", "sp", "<eps>", "<sil>", "<p:>")  # how aligners mark it, in any case
-OVERLAP = 0.0105  # seconds that rounded times of neighbours may overlap; they are trimmed
-
-_ARPABET = re.compile(r"([A-Z]{1,2})([012])$")
-
-
-@dataclass(frozen=True)
-class Word:
-    """A spoken word; `start` and `end` in seconds."""
-
-    text: str
-    start: float
-    end: float
-
-
-@dataclass(frozen=True)
-class Phone:
-    """A speech sound in the alphabet of its source; `start` and `end` in seconds.
-
-    `word` is the index of its word where that is known; `stress` is 0 none, 1 primary, 2 secondary.
-    """
-
-    text: str
-    start: float
-    end: float
-    word: int | None = None
-    stress: int = 0
-
-
-_Timed = TypeVar("_Timed", Word, Phone)
-
-
-def read_words(path: Path) -> list[Word]:
-    """Return the words of a file in order, silence left out.
-
-    Read are: Praat TextGrid (interval tier "words", also "speaker - words" as the Montreal Forced
-    Aligner writes it), csv (`word,start,end`), the `start | end | word | confidence` text of the
-    SHOW data set, and `.align` of the GRID corpus. Raises `DataError` on any other file, malformed
-    lines, and times that are not finite, negative, reversed, out of order, or overlap by more than
-    their rounding.
-    """
-    items = read_intervals(Path(path), tier=("words", "word"))
-    return _checked(path, (Word(text, start, end) for start, end, text in items))
-
-
-def read_phones(path: Path) -> list[Phone]:
-    """Return the phones of a TextGrid (interval tier "phones"), silence left out.
-
-    The stress digit of ARPABET (AH0) moves to `stress`, in ARPABET's own meaning. Raises
-    `DataError` as `read_words` does.
-    """
-    items = read_intervals(Path(path), tier=("phones", "phone", "phonemes"))
-    return _checked(path, (_phone(*item) for item in items))
-
-
-def write_words(path: Path, words: Iterable[Word]) -> None:
-    """Write words as csv (`word,start,end`), times to 0.1 ms; what `read_words` reads back."""
-    words = _checked(path, words)
-    with (
-        atomic_write(Path(path)) as partial,
-        partial.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADER)
-        writer.writerows((word.text, f"{word.start:.4f}", f"{word.end:.4f}") for word in words)
-
-
-def align_transcript(audio_S: np.ndarray, text: str, rate: int = SAMPLE_RATE) -> list[Word]:
-    """Return the words of `text` with the times at which `audio_S` (S,) in [-1, 1] says them.
-
-    Numbers and symbols come back as the words they are spoken as ("2": "two"). English only.
-    Raises `DataError` if the text does not fit the sound (`forced_alignment.align` says when).
-    """
-    words = split_words(normalise_text(text))
-    if not words:
-        raise DataError("the transcript has no words")
-    spans = align(audio_S, words, rate=rate)
-    return [Word(word, *span) for word, span in zip(words, spans, strict=True)]
-
-
-def recognise_words(
-    audio_S: np.ndarray, *, model: str = "small.en", device: str = "auto"
-) -> list[Word]:
-    """Return the words that faster-whisper hears in `audio_S` (S,), 16 kHz, in [-1, 1].
-
-    `model` is the name or folder of a Whisper model; a name is downloaded at its first use. Raises
-    `DataError` if the package is missing or the model cannot be had.
-    """
-    try:
-        from faster_whisper import WhisperModel
-    except ImportError:
-        raise DataError(
-            "recognising words needs the package faster-whisper (pip install faster-whisper); "
-            "or give a transcript, or words with times"
-        ) from None
-    try:
-        whisper = WhisperModel(model, device=device)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"faster-whisper cannot load the model {model!r}: {error}") from None
-    segments, _ = whisper.transcribe(audio_S.astype(np.float32), word_timestamps=True)
-    heard = (word for segment in segments for word in segment.words or ())
-    words = [
-        Word(strip_punctuation(word.word), float(word.start), float(word.end)) for word in heard
-    ]
-    return _checked("faster-whisper", words, overlap=math.inf)
-
-
-def _phone(start: float, end: float, text: str) -> Phone:
-    match = _ARPABET.match(text)
-    return Phone(match[1], start, end, None, int(match[2])) if match else Phone(text, start, end)
-
-
-def _checked(
-    where: Path | str, items: Iterable[_Timed], *, overlap: float = OVERLAP
-) -> list[_Timed]:
-    """Return the items without silence, each starting no earlier than the one before ends."""
-    checked: list[_Timed] = []
-    for item in items:
-        seen = f"{where}: {item.text!r} from {item.start:g} to {item.end:g} s"
-        if not (math.isfinite(item.start) and math.isfinite(item.end)):
-            raise DataError(f"{seen}; finite times are needed")
-        if not 0 <= item.start <= item.end:
-            raise DataError(f"{seen}; 0 <= start <= end is needed")
-        if item.text.strip().casefold() in SILENCE:
-            continue
-        before = checked[-1].end if checked else 0.0
-        if item.start < before - overlap:
-            raise DataError(f"{seen}, but the one before it lasts until {before:g} s")
-        start = max(item.start, before)
-        checked.append(replace(item, start=start, end=max(item.end, start)))
-    return checked

@@ -1,7 +1,7 @@
-"""Recordings as PyAV opens them, and the one clock that their sound and picture share.
+"""Open and decode recordings with PyAV, on the one clock that their audio and video share.
 
-The clock: t = 0 is when a file's first picture is shown; in a file without pictures, when its first
-sample sounds. Sound before t = 0 is cut, sound that starts later begins with silence.
+The clock: t = 0 is the time of a file's first video frame; in a file without video, of its first
+sample. Audio before t = 0 is cut, audio that starts later begins with silence.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from speech2video.util.errors import DataError
 STATIC_STREAMS = Disposition.attached_pic | Disposition.timed_thumbnails  # cover art is no video
 # tags that are not UTF-8 must not stop a file from being read; PyAV 19 always reads them
 LENIENT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-LEAP = 10  # seconds; a time stamp that leaps so far, past the file's stated end, is disbelieved
+LEAP = 10  # seconds; a time stamp that leaps so far, past the file's stated end, is broken
 
 
 @dataclass
 class Damage:
-    """What of a stream could not be used; filled while it is decoded."""
+    """The unusable part of a stream; filled while it is decoded."""
 
     packets: int = 0  # packets the decoder refused, or that the file's end cut off
     cut_short: bool = False  # the file ended in the middle of its data
@@ -45,13 +45,13 @@ def open_media(path: Path) -> Iterator[InputContainer]:
 
 
 def video_stream(container: InputContainer) -> "av.VideoStream | None":
-    """Return the first stream of moving pictures, cover art left out; None if there is none."""
+    """Return the first video stream, cover art left out; None if there is none."""
     streams = container.streams.video
     return next((s for s in streams if not s.disposition & STATIC_STREAMS), None)
 
 
 def audio_stream(container: InputContainer) -> "av.AudioStream | None":
-    """Return the sound track that players take: the one marked default, else the first."""
+    """Return the audio track that players take: the one marked default, else the first."""
     streams = [s for s in container.streams.audio if s.codec_context is not None]
     marked = (s for s in streams if s.disposition & Disposition.default)
     return next(marked, streams[0] if streams else None)
@@ -60,7 +60,7 @@ def audio_stream(container: InputContainer) -> "av.AudioStream | None":
 def decode(
     container: InputContainer, stream: av.stream.Stream, damage: Damage
 ) -> Iterator["tuple[Fraction | None, av.VideoFrame | av.AudioFrame]"]:
-    """Yield (time stamp in seconds, frame) of all that decodes; the rest is counted in `damage`.
+    """Yield (time stamp in seconds, frame) of all that decodes; count the rest in `damage`.
 
     Times are the file's own, not yet on the shared clock; None where the file gives none.
     """
@@ -75,7 +75,7 @@ def decode(
             frame.time_base = frame.time_base or stream.time_base  # unset once packets have ended
             time = None if frame.pts is None else frame.pts * frame.time_base
             if None not in (time, last, end) and time > max(last + LEAP, end):
-                damage.packets += 1  # a torn time stamp: what came before would be held for hours
+                damage.packets += 1  # or the frame before it would be held for hours
                 continue
             last = last if time is None else time
             yield time, frame
@@ -89,7 +89,7 @@ def stated_end(container: InputContainer) -> Fraction | None:
 
 
 def video_start(path: Path) -> Fraction | None:
-    """Return the time stamp (s) of the first picture, where the clock starts; None without one."""
+    """Return the time stamp (s) of the first video frame, where the clock starts, or None."""
     with open_media(path) as container:
         stream = video_stream(container)
         if stream is None:
@@ -117,7 +117,7 @@ def _reason(error: Exception) -> str:
         case FileNotFoundError():
             return "no such file"
         case IsADirectoryError():
-            return "a folder; a video or sound file is needed"
+            return "a folder; a video or audio file is needed"
         case PermissionError():
             return "may not be read"
-    return "not a video or sound file that can be read"
+    return "not a video or audio file that can be read"

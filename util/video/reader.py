@@ -1,4 +1,4 @@
-"""Reading video at a constant rate, on the clock that it shares with its sound (see `media`)."""
+"""Read video at a constant rate, on the clock that it shares with its audio (see `media`)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import ColorRange, Colorspace
 
 from speech2video.util.errors import DataError
+from speech2video.util.timing import FPS
 from speech2video.util.video.media import (
     Damage,
     audio_stream,
@@ -31,15 +32,15 @@ EXACT = 0x2 | 0x40000  # swscale's BILINEAR and ACCURATE_RND, which PyAV names o
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a recording holds, before any of it is read; sizes are those of `read_frames`."""
+    """A recording's properties, before it is read; sizes are those of `read_frames`."""
 
-    width: int  # pixels, as shown: turned upright and with square pixels
+    width: int  # pixels, turned upright and with square pixels
     height: int
     fps: float  # mean rate of the source; frames need not be evenly spaced
-    duration: float  # seconds of picture, as the file states; NaN where it does not
-    rotation: int  # degrees clockwise by which the stored picture is turned to be shown
+    duration: float  # seconds of video that the file states; NaN where it does not
+    rotation: int  # degrees clockwise by which stored frames are turned to be shown
     has_audio: bool
-    audio_rate: int  # Hz; 0 without sound
+    audio_rate: int  # Hz; 0 without audio
     audio_channels: int
 
 
@@ -48,9 +49,9 @@ class ReadReport:
     """How much of a video could be read; complete once `read_frames` has come to its end."""
 
     frames: int = 0  # yielded, at the constant rate
-    pictures: int = 0  # decoded, at the source's own times
-    seconds: float = 0.0  # of picture that could be read
-    stated_seconds: float = float("nan")  # of picture, as the file states
+    decoded: int = 0  # frames, at the source's own times
+    seconds: float = 0.0  # of video that could be read
+    stated_seconds: float = float("nan")  # of video that the file states
     damage: Damage = field(default_factory=Damage)
 
     @property
@@ -68,7 +69,7 @@ class ReadReport:
 
 
 def probe(path: Path) -> VideoInfo:
-    """Return what a video holds; decodes one picture. Raises `DataError` if it is no video."""
+    """Return a video's properties; decodes one frame. Raises `DataError` if it is no video."""
     with open_media(path) as container:
         stream, audio = _stream(path, container), audio_stream(container)
         start, first = _first(path, decode(container, stream, Damage()))
@@ -86,18 +87,17 @@ def probe(path: Path) -> VideoInfo:
 
 
 def read_frames(
-    path: Path, *, fps: float = 25, report: ReadReport | None = None
+    path: Path, *, fps: float = FPS, report: ReadReport | None = None
 ) -> Iterator[np.ndarray]:
     """Yield frames (3, H, W) uint8 RGB at a constant rate, upright, with square pixels.
 
-    Frame k is the picture that is shown at (k + 1/2) / fps seconds on the clock shared with the
-    sound, so that whatever happens at time t is first seen in frame round(t · fps), never more than
-    half a frame off however long the recording and however uneven its source's times. Any length
-    takes the memory of a few frames.
+    Frame k shows (k + 1/2) / fps seconds on the clock shared with the audio: an event at time t is
+    first seen in frame round(t · fps), never more than half a frame off, however long the recording
+    and however uneven its source's times. Any length takes the memory of a few frames.
 
     Frames are views: `frame.transpose(1, 2, 0)` is the contiguous (H, W, 3) that OpenCV and
-    MediaPipe take, at no cost. What does not decode is passed over, the picture before it is held;
-    `report`, if given, is filled with how much that was. Raises `DataError` if the file is no
+    MediaPipe take, at no cost. Damaged frames are skipped and the frame before is held; `report`,
+    if given, counts them. Raises `DataError` if the file is no
     video or nothing in it decodes.
     """
     report = ReadReport() if report is None else report
@@ -109,25 +109,25 @@ def read_frames(
         start, held = _first(path, decoded)
         report.stated_seconds = _stated_seconds(container, stream, start)
         size = _size_shown(held, stream)
-        for count, picture in _held(decoded, start, held, rate, report):
-            rgb_HW3 = frame_to_rgb(picture, size) if count else None
+        for count, frame in _held(decoded, start, held, rate, report):
+            rgb_HW3 = frame_to_rgb(frame, size) if count else None
             for more in reversed(range(count)):
                 report.frames += 1
-                # a held picture is yielded as copies: who draws on one draws on no other
+                # a held frame is yielded as copies: drawing on one must not change the others
                 yield (rgb_HW3.copy() if more else rgb_HW3).transpose(2, 0, 1)
 
 
 def _stream(path: Path, container: InputContainer) -> av.VideoStream:
     stream = video_stream(container)
     if stream is None:
-        raise DataError(f"{path}: no picture in it; a video is needed")
+        raise DataError(f"{path}: no video in it; a video is needed")
     return stream
 
 
 def _first(path: Path, decoded: Iterator) -> tuple[Fraction, av.VideoFrame]:
     time, frame = next(decoded, (None, None))
     if frame is None:
-        raise DataError(f"{path}: no picture in it could be decoded")
+        raise DataError(f"{path}: no video in it could be decoded")
     return time or Fraction(0), frame
 
 
@@ -138,10 +138,10 @@ def _held(
     rate: Fraction,
     report: ReadReport,
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Yield (number of output frames that show it, picture): sample and hold at constant `rate`."""
+    """Yield (number of output frames that show it, frame): sample and hold at constant `rate`."""
     given, now, gap = 0, Fraction(0), 1 / rate
-    report.pictures = 1
-    for time, picture in decoded:
+    report.decoded = 1
+    for time, frame in decoded:
         time = now + gap if time is None else time - start
         if time <= now:  # the clock never goes back
             report.damage.packets += 1
@@ -150,55 +150,55 @@ def _held(
         if index > given:
             yield index - given, held
             given = index
-        held, gap, now = picture, time - now, time
-        report.pictures += 1
+        held, gap, now = frame, time - now, time
+        report.decoded += 1
         report.seconds = float(now)
     end = now + _last_duration(held, gap, rate)
     report.seconds = float(end)
     yield max(floor(end * rate + Fraction(1, 2)) - given, not given), held
 
 
-def _last_duration(picture: av.VideoFrame, gap: Fraction, rate: Fraction) -> Fraction:
-    """Return for how many seconds the last picture is shown; `gap` is that of the one before."""
-    duration = (picture.duration or 0) * picture.time_base
+def _last_duration(frame: av.VideoFrame, gap: Fraction, rate: Fraction) -> Fraction:
+    """Return the seconds that the last frame is shown; `gap` is those of the one before."""
+    duration = (frame.duration or 0) * frame.time_base
     return max(duration, min(gap, 1 / rate)) if duration * rate < TINY else duration
 
 
-def frame_to_rgb(picture: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
-    """Return a picture as contiguous (H, W, 3) uint8 RGB, upright, in the size (width, height)."""
-    turn = _Turn.of(picture)
+def frame_to_rgb(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
+    """Return a frame as contiguous (H, W, 3) uint8 RGB, upright, in the size (width, height)."""
+    turn = _Turn.of(frame)
     width, height = size[::-1] if turn.swaps else size
-    untagged = picture.colorspace not in COLOURS_KNOWN
-    rgb_HW3 = picture.reformat(
+    untagged = frame.colorspace not in COLOURS_KNOWN
+    rgb_HW3 = frame.reformat(
         width,
         height,
         "gbrp",  # swscale is a grey level too dark when it packs 4:2:0 as rgb24
-        src_colorspace=Colorspace.ITU709 if untagged and picture.height >= HD_HEIGHT else None,
+        src_colorspace=Colorspace.ITU709 if untagged and frame.height >= HD_HEIGHT else None,
         dst_color_range=ColorRange.JPEG,
         interpolation=EXACT,
     ).to_ndarray()
     return np.ascontiguousarray(turn.apply(rgb_HW3))
 
 
-def _size_shown(picture: av.VideoFrame, stream: av.VideoStream) -> tuple[int, int]:
-    """Return (width, height) of a picture, turned upright and with square pixels."""
+def _size_shown(frame: av.VideoFrame, stream: av.VideoStream) -> tuple[int, int]:
+    """Return (width, height) of a frame, turned upright and with square pixels."""
     aspect = stream.sample_aspect_ratio or 1
-    size = round(picture.width * aspect), picture.height
-    return size[::-1] if _Turn.of(picture).swaps else size
+    size = round(frame.width * aspect), frame.height
+    return size[::-1] if _Turn.of(frame).swaps else size
 
 
 @dataclass(frozen=True)
 class _Turn:
-    """How a stored picture is turned and mirrored to be shown: swap x and y first, then flip."""
+    """How stored frames are turned and mirrored to be shown: swap x and y first, then flip."""
 
     swaps: bool = False
     flips_x: bool = False
     flips_y: bool = False
 
     @classmethod
-    def of(cls, picture: av.VideoFrame) -> "_Turn":
-        """Return what a picture's display matrix says (ISO/IEC 14496-12, 8.5.3, by rows)."""
-        side = picture.side_data.get(SideData.DISPLAYMATRIX)
+    def of(cls, frame: av.VideoFrame) -> "_Turn":
+        """Return the turn of a frame's display matrix (ISO/IEC 14496-12, 8.5.3, by rows)."""
+        side = frame.side_data.get(SideData.DISPLAYMATRIX)
         if side is None:
             return cls()
         a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5]
@@ -212,7 +212,7 @@ class _Turn:
 
 
 def _stated_seconds(container: InputContainer, stream: av.VideoStream, start: Fraction) -> float:
-    """Return the seconds of picture that the file states, from the first picture on."""
+    """Return the seconds of video that the file states, from the first frame on."""
     if stream.duration is not None:
         return float(((stream.start_time or 0) + stream.duration) * stream.time_base - start)
     end = stated_end(container)

@@ -1,4 +1,4 @@
-"""Writing video: frames stream in one at a time, an mp4 with sound appears when all is well."""
+"""Write an mp4 with audio from frames that come one at a time."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,17 +14,18 @@ from av.video.reformatter import ColorRange, Colorspace
 from speech2video.util.audio.audio_io import LAYOUTS, read_audio_blocks
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write, write_errors
+from speech2video.util.timing import FPS
 
-SOUND_RATE = 48_000  # Hz
-SOUND_BITS = 96_000  # per second and channel
-KEYFRAME_SECONDS = 2  # between pictures that a player can jump to
+AUDIO_RATE = 48_000  # Hz
+AUDIO_BITS = 96_000  # per second and channel
+KEYFRAME_SECONDS = 2  # between frames that a player can jump to
 THREADS = 4  # fixed, because x264's bytes depend on how many threads it has
 BT709 = 1  # ITU-T H.273: primaries, transfer curve and matrix of high-definition video
 STEADY = "no-mbtree=1"  # x264's macroblock tree reads unset memory: bytes vary from run to run
-# What a network paints is small, and a network waits for the same processor. x264's eye for what
-# people overlook spends bits on still backgrounds and smears lips; with "psnr" it has none.
+# Generated frames are small, and the generator waits for the same processor. x264's psychovisual
+# tuning spends bits on static backgrounds and smears lips; "psnr" turns it off.
 GENERATED = {"quality": 14, "preset": "veryfast", "tune": "psnr"}
-SYNTHETIC = "synthetic: made by speech2video"  # said in every file, so that nobody is deceived
+SYNTHETIC = "synthetic: made by speech2video"  # in every file, so that no viewer is deceived
 EXACT = 0x20 | 0x40000  # swscale's AREA and ACCURATE_RND, which PyAV names only from 18 on
 
 
@@ -32,7 +33,7 @@ def write_video(
     path: Path,
     frames: Iterable[np.ndarray],
     *,
-    fps: int = 25,
+    fps: int = FPS,
     audio: Path | None = None,
     metadata: Mapping[str, str] | None = None,
     quality: int = 18,
@@ -42,21 +43,26 @@ def write_video(
 ) -> int:
     """Write frames (3, H, W) uint8 RGB as an mp4 (H.264, AAC) and return their number.
 
-    Frames are taken one at a time; an hour takes the memory of a minute. The sound is that of any
-    file PyAV reads, cut or padded with silence to the picture's length, at 48 kHz. Odd sizes grow
-    by a repeated last row or column, since 4:2:0 pictures are even. `quality` is x264's constant
-    rate factor, 0 to 51, less is better; `preset` says how much it tries, `tune` whom it tries to
-    please; `**GENERATED` is all three for what networks paint. The comment says that the video is
-    synthetic, unless `synthetic` is False, which is for cut and scaled recordings of a camera; mp4
-    keeps title, artist, comment, description, date and the like, and drops other keys. The same
-    input gives the same bytes. The file is written beside and renamed when complete; a failure or
-    an interrupt leaves nothing behind.
+    Frames are taken one at a time; an hour takes the memory of a minute. The same input gives the
+    same bytes. The file is written atomically; a failure or an interrupt leaves nothing behind.
+    Odd sizes grow by a repeated last row or column, since 4:2:0 images are even.
 
-    Raises `DataError` if there are no frames, if one is of another shape or type, if the sound
-    cannot be read, or if the file cannot be written.
+    Args:
+        path: of the mp4.
+        frames: all of one size.
+        fps: frames a second.
+        audio: any file PyAV reads; cut or padded with silence to the video's length, at 48 kHz.
+        metadata: title, artist, comment, description, date and the like; mp4 drops other keys.
+        quality: x264's constant rate factor, 0 to 51, less is better.
+        preset, tune: x264's; `**GENERATED` is all three for generated frames.
+        synthetic: whether the comment says so; False is for cut and scaled camera recordings.
+
+    Raises:
+        DataError: no frames, one of another shape or type, audio that cannot be read, or a file
+            that cannot be written.
     """
     path = Path(path)
-    audio = None if audio is None else _Sound(Path(audio))
+    audio = None if audio is None else _AudioTrack(Path(audio))
     x264 = {"preset": preset, "crf": str(quality)} | ({"tune": tune} if tune else {})
     with atomic_write(path) as partial, _output(path, partial) as container:
         container.metadata.update(_metadata(metadata or {}, synthetic))
@@ -67,28 +73,28 @@ def _encode(
     path: Path,
     container: OutputContainer,
     frames: Iterable[np.ndarray],
-    audio: "_Sound | None",
+    audio: "_AudioTrack | None",
     *,
     fps: int,
     x264: Mapping[str, str],
 ) -> int:
-    """Encode everything, sound and picture in step, and return the number of frames."""
+    """Encode video and audio in step, and return the number of frames."""
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
         raise DataError(f"{path}: no frames to write")
     stream = None
     for number, frame in enumerate(chain([first], frames)):
-        picture = _picture(path, number, np.asarray(frame), np.shape(first))
-        picture.pts, picture.time_base = number, Fraction(1, fps)
+        image = _to_video_frame(path, number, np.asarray(frame), np.shape(first))
+        image.pts, image.time_base = number, Fraction(1, fps)
         with write_errors(path, av.FFmpegError):
             if stream is None:
-                stream = _picture_stream(container, picture, fps, x264)
+                stream = _add_video_stream(container, image, fps, x264)
                 if audio:
                     audio.begin(container)
-            container.mux(stream.encode(picture))
+            container.mux(stream.encode(image))
             if audio:
-                until = round(Fraction((number + 1) * SOUND_RATE, fps))
+                until = round(Fraction((number + 1) * AUDIO_RATE, fps))
                 container.mux(audio.packets_until(until))
     with write_errors(path, av.FFmpegError):
         container.mux(stream.encode(None))
@@ -97,12 +103,12 @@ def _encode(
     return number + 1
 
 
-def _picture_stream(
-    container: OutputContainer, picture: av.VideoFrame, fps: int, x264: Mapping[str, str]
+def _add_video_stream(
+    container: OutputContainer, image: av.VideoFrame, fps: int, x264: Mapping[str, str]
 ) -> av.VideoStream:
     options = {**x264, "g": str(max(round(fps * KEYFRAME_SECONDS), 1)), "x264-params": STEADY}
     stream = container.add_stream("libx264", rate=Fraction(fps), options=options)
-    stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
+    stream.width, stream.height, stream.pix_fmt = image.width, image.height, "yuv420p"
     context = stream.codec_context
     context.thread_count = THREADS
     context.color_primaries = context.color_trc = context.colorspace = BT709
@@ -110,8 +116,10 @@ def _picture_stream(
     return stream
 
 
-def _picture(path: Path, number: int, frame: np.ndarray, shape: tuple[int, ...]) -> av.VideoFrame:
-    """Return a frame (3, H, W) as the encoder wants it: even, 4:2:0, BT.709."""
+def _to_video_frame(
+    path: Path, number: int, frame: np.ndarray, shape: tuple[int, ...]
+) -> av.VideoFrame:
+    """Return a frame (3, H, W) for the encoder: of even size, 4:2:0, BT.709."""
     good = frame.ndim == 3 and len(frame) == 3 and frame.size and frame.dtype == np.uint8
     if not good or frame.shape != shape:
         seen = f"frame {number} is {frame.shape} {frame.dtype}"
@@ -119,8 +127,8 @@ def _picture(path: Path, number: int, frame: np.ndarray, shape: tuple[int, ...])
         raise DataError(f"{path}: {seen}, {needed} uint8 is needed")
     _, height, width = shape
     rgb_HW3 = np.pad(frame.transpose(1, 2, 0), ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb_HW3), "rgb24")
-    return picture.reformat(
+    image = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb_HW3), "rgb24")
+    return image.reformat(
         format="yuv420p",
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG,
@@ -129,23 +137,23 @@ def _picture(path: Path, number: int, frame: np.ndarray, shape: tuple[int, ...])
     )
 
 
-class _Sound:
-    """The sound track: pulled from a file just as far as the picture has come."""
+class _AudioTrack:
+    """The audio track: read from a file as far as the video has come."""
 
     def __init__(self, path: Path) -> None:
-        """Open the sound; raises `DataError` before any frame is made."""
-        self._blocks = read_audio_blocks(path, rate=SOUND_RATE)
+        """Open the audio; raises `DataError` before any frame is made."""
+        self._blocks = read_audio_blocks(path, rate=AUDIO_RATE)
         self._rest = next(self._blocks)
         self._sent = 0
 
     def begin(self, container: OutputContainer) -> None:
         channels = len(self._rest)
         self._layout = LAYOUTS[channels]
-        self.stream = container.add_stream("aac", rate=SOUND_RATE, layout=self._layout)
-        self.stream.bit_rate = SOUND_BITS * channels
+        self.stream = container.add_stream("aac", rate=AUDIO_RATE, layout=self._layout)
+        self.stream.bit_rate = AUDIO_BITS * channels
 
     def packets_until(self, sample: int) -> list[av.Packet]:
-        """Return the packets that become ready when the sound is sent up to a sample number."""
+        """Return the packets that become ready when the audio is sent up to a sample number."""
         count = sample - self._sent
         while self._rest.shape[1] < count:
             block = next(self._blocks, None)
@@ -155,8 +163,8 @@ class _Sound:
         samples = np.ascontiguousarray(self._rest[:, :count].clip(-1, 1))
         self._rest = self._rest[:, count:]
         frame = av.AudioFrame.from_ndarray(samples, "fltp", self._layout)
-        frame.sample_rate, frame.pts = SOUND_RATE, self._sent
-        frame.time_base = Fraction(1, SOUND_RATE)
+        frame.sample_rate, frame.pts = AUDIO_RATE, self._sent
+        frame.time_base = Fraction(1, AUDIO_RATE)
         self._sent = sample
         return self.stream.encode(frame)
 

@@ -25,7 +25,7 @@ from speech2video.data.speech2face.dataset import (
     perturb_vocal_tract,
     subtract_speaker_median,
 )
-from speech2video.util.audio.mel import COLUMNS_PER_FRAME
+from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.errors import DataError
 from tests.face_clips import EYE_APART, EYES, FRAMES, SIZE, recording, recordings
 
@@ -47,7 +47,7 @@ def test_an_items_parts_are_of_one_moment(dataset: FaceDataset) -> None:
         one, begin = dataset.recordings[int(item["clip"])], int(item["begin"])
         mel_BN = dataset.mel(int(item["clip"]))
         np.testing.assert_array_equal(item["frames"], one.frames_T3HW[begin : begin + T])
-        columns = slice(COLUMNS_PER_FRAME * begin, COLUMNS_PER_FRAME * (begin + T))
+        columns = slice(HOPS_PER_FRAME * begin, HOPS_PER_FRAME * (begin + T))
         np.testing.assert_array_equal(item["mel"], mel_BN[:, columns])
         assert dataset.speakers[int(item["speaker"])] == one.speaker
         assert EMOTIONS[int(item["emotion"])] == one.emotion
@@ -69,7 +69,7 @@ def test_shifted_speech_is_off_by_what_it_should(dataset: FaceDataset) -> None:
             for shift in range(-begin, 60 - T - begin + 1)
             if np.array_equal(
                 mel_BN[
-                    :, COLUMNS_PER_FRAME * (begin + shift) : COLUMNS_PER_FRAME * (begin + shift + T)
+                    :, HOPS_PER_FRAME * (begin + shift) : HOPS_PER_FRAME * (begin + shift + T)
                 ],
                 item["shifted_mel"],
             )
@@ -95,7 +95,7 @@ def test_short_clips_are_held_and_say_so() -> None:
     item = FaceDataset([recording(frames=T - 5)], frames=T)[SampleIndex(0, 0)]
     assert item["present"].tolist() == [1.0] * (T - 5) + [0.0] * 5
     assert (item["frames"][T - 5 :] == item["frames"][T - 6]).all()
-    assert item["mel"].shape == item["shifted_mel"].shape == (80, COLUMNS_PER_FRAME * T)
+    assert item["mel"].shape == item["shifted_mel"].shape == (80, HOPS_PER_FRAME * T)
 
 
 def test_unknown_emotions_and_speakers_elsewhere() -> None:

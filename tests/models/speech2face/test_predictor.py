@@ -137,7 +137,7 @@ def test_windows_together_are_surer_of_an_emotion_than_one(
 def test_bad_input_is_named(
     face: Speech2FacePredictor, mel: np.ndarray, heard: SpeechEmbedding
 ) -> None:
-    with pytest.raises(DataError, match="the sound is empty"):
+    with pytest.raises(DataError, match="the audio is empty"):
         face.hear([])
     with pytest.raises(DataError, match=r"log-mels \(80, 3\)"):
         list(face.stream([mel[:, :3]], heard=heard))

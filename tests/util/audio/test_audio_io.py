@@ -1,4 +1,4 @@
-"""Sound: whatever the file, the same wave comes out, at the same instant."""
+"""Any file gives the same samples at the same time, and loudness needs no whole file."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,6 @@ import numpy as np
 import pytest
 
 from speech2video.util.audio.audio_io import (
-    LIVE_MOST,
-    TARGET_LEVEL,
-    LoudnessMeter,
-    RunningLoudness,
     load_audio,
     loudness_gain,
     normalise_loudness,
@@ -43,7 +39,7 @@ def tone(seconds: float, rate: int, channels: int = 1, hertz: float = 200.0) -> 
 
 
 @pytest.mark.parametrize(("name", "codec", "rate", "channels", "seconds"), KINDS)
-def test_every_kind_of_file_gives_the_same_wave(tmp_path, name, codec, rate, channels, seconds):
+def test_every_kind_of_file_gives_the_same_audio(tmp_path, name, codec, rate, channels, seconds):
     audio_CS = tone(seconds, rate, channels)
     path = make_recording(tmp_path / name, (), audio_CS, rate=rate, codecs=("", codec))
     audio_S = load_audio(path)
@@ -82,11 +78,11 @@ def test_reading_is_lazy(tmp_path):
     write_audio(path, np.zeros(60 * 16_000, np.float32))
     chunks = read_audio(path)
     assert len(next(chunks)) == 16_000
-    os.truncate(path, 0)  # what was not read by now cannot come any more
+    os.truncate(path, 0)  # the rest cannot be read any more
     assert sum(map(len, chunks)) < 30 * 16_000
 
 
-def test_written_wave_reads_back(tmp_path):
+def test_written_audio_reads_back(tmp_path):
     audio_S = np.random.default_rng(0).uniform(-1.5, 1.5, 5_000).astype(np.float32)
     write_audio(tmp_path / "a.wav", audio_S)
     error_S = load_audio(tmp_path / "a.wav") - audio_S.clip(-1, 1)
@@ -103,7 +99,7 @@ def test_clipped_and_partly_broken_samples_stay_in_range(tmp_path):
     assert np.isfinite(audio_S).all() and np.abs(audio_S).max() <= 1
 
 
-def test_loudness_forgets_gain_and_pauses():
+def test_loudness_ignores_gain_and_pauses():
     random = np.random.default_rng(0)
     speech_S = (random.standard_normal(51_200) * 0.05).astype(np.float32)
     level_S = normalise_loudness(speech_S)
@@ -118,7 +114,7 @@ def test_loudness_forgets_gain_and_pauses():
     assert not len(normalise_loudness(np.zeros(0, np.float32)))
 
 
-def test_bad_files_are_told_in_one_line(tmp_path):
+def test_bad_files_are_reported_in_one_line(tmp_path):
     (tmp_path / "words.wav").write_text("these are words\n" * 50)
     (tmp_path / "none.wav").write_bytes(b"")
     write_audio(tmp_path / "empty.wav", np.zeros(0, np.float32))
@@ -134,7 +130,7 @@ def test_bad_files_are_told_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 5)), np.array([0.0, np.nan])])
-def test_bad_waves_are_not_written(tmp_path, bad):
+def test_bad_audio_is_not_written(tmp_path, bad):
     with pytest.raises(DataError):
         write_audio(tmp_path / "a.wav", bad)
     with pytest.raises(DataError, match="cannot be written"):
@@ -149,7 +145,7 @@ def test_real_recordings(path):
 
 
 @pytest.mark.parametrize("path", cases(DATA, "vidtimit*/*/audio.wav"))
-def test_sound_of_a_video_is_where_the_microphone_has_it(path):
+def test_audio_of_a_video_is_in_time_with_the_microphone(path):
     microphone_S, video_S = load_audio(path), load_audio(path.with_name("video.mp4"))
     assert len(microphone_S) == len(video_S)
     middle_S = microphone_S[8_000:-8_000]
@@ -157,11 +153,8 @@ def test_sound_of_a_video_is_where_the_microphone_has_it(path):
     assert abs(int(match.argmax()) - 100) <= 16  # 1 ms
 
 
-# Loudness: what a whole file tells, its chunks tell too; a live stream needs no future.
-
-
 def bursts(seconds: float, seed: int) -> np.ndarray:
-    """Return noise (S,) that comes and goes."""
+    """Return noise (S,) in bursts."""
     noise_S = np.random.default_rng(seed).standard_normal(round(seconds * 16_000))
     loudness_S = np.sin(np.arange(len(noise_S)) / 4_000).clip(0) + 0.001
     return (0.05 * noise_S * loudness_S).astype(np.float32)
@@ -180,29 +173,3 @@ def test_loudness_needs_no_whole_file():
         gain = loudness_gain(cut(audio_S, random), rate=16_000)
         assert np.array_equal(normalise_loudness(audio_S), (audio_S * np.float64(gain)).astype("f"))
     assert loudness_gain([], rate=16_000) == loudness_gain([np.zeros(9_999)], rate=16_000) == 1
-
-
-def test_live_speech_comes_to_its_loudness_without_a_jump():
-    audio_S = 0.05 * np.sin(2 * np.pi * 200 * np.arange(16_000 * 6) / 16_000).astype(np.float32)
-    audio_S[: 16_000 * 2] *= 0.01  # a room before anybody speaks
-    live, random = RunningLoudness(16_000), np.random.default_rng(0)
-    out_S = live.push(audio_S)
-    assert out_S.shape == audio_S.shape and np.abs(out_S).max() <= 1
-    level = 10 * np.log10(np.mean(out_S[-16_000:] ** 2))
-    assert level == pytest.approx(TARGET_LEVEL, abs=0.1)
-    assert np.abs(out_S[: 16_000 * 2]).max() < 0.01
-    again = RunningLoudness(16_000)
-    chunked_S = np.concatenate([again.push(chunk) for chunk in cut(audio_S, random)])
-    assert np.allclose(chunked_S, out_S, atol=1e-6)
-    quiet_S = np.zeros(16_000, np.float32)
-    assert not RunningLoudness(16_000).push(quiet_S).any()
-
-
-def test_a_live_stream_neither_lifts_a_quiet_room_nor_keeps_what_is_long_past():
-    room_S = 0.002 * np.random.default_rng(0).standard_normal(160_000).astype(np.float32)
-    out_S = RunningLoudness(16_000).push(room_S)
-    assert np.std(out_S) < LIVE_MOST * np.std(room_S)
-    meter = LoudnessMeter(16_000, memory=2.0)
-    for chunk in (0.5 * np.ones(16_000), 0.1 * np.ones(64_000)):
-        meter.push(chunk)
-    assert meter.gain == pytest.approx(10 ** (TARGET_LEVEL / 20) / 0.1)

@@ -1,4 +1,4 @@
-"""Features: librosa's numbers, on the frame the sound is in, the same however the sound comes."""
+"""Features equal librosa's, lie in the right frame, and do not depend on how audio is chunked."""
 
 import librosa
 import numpy as np
@@ -13,35 +13,29 @@ from speech2video.util.audio.audio_io import (
 )
 from speech2video.util.audio.features import (
     FEATURE_SETS,
-    FFT,
     FLOOR,
     FLOOR_BATCH,
     FLOOR_HISTORY,
     FLOOR_QUANTILE,
     HIGHEST,
-    HOP,
-    LOOKAHEAD,
     LOWEST,
-    MARGIN,
-    WINDOW,
     FeatureExtractor,
     NoiseFloor,
     extract_features,
-    feature_size,
-    mel_filters,
 )
+from speech2video.util.audio.mel import FFT, HOP, MARGIN, WINDOW, mel_filters
 from speech2video.util.errors import DataError
-from speech2video.util.timing import SAMPLES_PER_FRAME
+from speech2video.util.timing import SAMPLES_PER_FRAME, frame_count
 from tests.recordings import make_recording
 from tests.shared import DATA, cases
 
 KINDS = list(FEATURE_SETS)
-MEMORYLESS = [kind for kind in KINDS if kind != "snr"]  # all but what remembers the room
+MEMORYLESS = [kind for kind in KINDS if kind != "snr"]  # all without a noise floor
 LOG_10 = np.log(10) / 10  # natural logarithm of one dB
 
 
 def speech_like(seconds: float, seed: int = 0) -> np.ndarray:
-    """Return noise (S,) whose loudness comes and goes, as syllables and pauses do."""
+    """Return noise (S,) with the loudness of syllables and pauses."""
     random = np.random.default_rng(seed)
     size = round(seconds * 16_000)
     noise_S = np.convolve(random.standard_normal(size), [1, 0.7, 0.3], "same")
@@ -61,7 +55,7 @@ def stream(chunks: list[np.ndarray], kind: str) -> np.ndarray:
 
 
 def librosa_mel(audio_S: np.ndarray, bands: int) -> np.ndarray:
-    """Return librosa's mel power (N, bands) in this module's windows and units."""
+    """Return librosa's mel power (N, bands) in the windows and units of `mel`."""
     hann = np.hanning(WINDOW)
     padded_S = np.pad(audio_S.astype(np.float64), MARGIN + (FFT - WINDOW) // 2)
     return librosa.feature.melspectrogram(
@@ -72,15 +66,16 @@ def librosa_mel(audio_S: np.ndarray, bands: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("bands", [26, 40, 80, 128])
-def test_mel_filters_are_librosas(bands):
-    truth = librosa.filters.mel(
+def test_mel_filters_equal_librosas(bands):
+    expected = librosa.filters.mel(
         sr=16_000, n_fft=FFT, n_mels=bands, fmin=LOWEST, fmax=HIGHEST, norm=None, dtype=np.float64
     )
-    assert np.abs(mel_filters(bands) - truth).max() < 1e-9
-    assert (mel_filters(80).sum(axis=1) > 0).all()
+    filters = mel_filters(bands, lowest=LOWEST, highest=HIGHEST, equal_area=False)
+    assert np.abs(filters - expected).max() < 1e-9
+    assert bands > 80 or (filters.sum(axis=1) > 0).all()
 
 
-def test_mfcc_are_librosas():
+def test_mfcc_equal_librosas():
     audio_S = speech_like(4.0)
     decibel = librosa.power_to_db(librosa_mel(audio_S, 40), amin=FLOOR, top_db=None)
     mfcc_CN = librosa.feature.mfcc(S=decibel, n_mfcc=13) * LOG_10
@@ -91,12 +86,11 @@ def test_mfcc_are_librosas():
     assert np.abs(windows_NC[:, 14:27] - deltas_CN.T).max() < 1e-4
 
 
-def test_logmel_is_librosas():
+def test_logmel_equals_librosas():
     audio_S = speech_like(4.0)
-    truth_BN = np.log(np.maximum(librosa_mel(audio_S, 80), FLOOR))
-    assert (
-        np.abs(extract_features(audio_S, kind="logmel").reshape(-1, 80) - truth_BN.T).max() < 1e-4
-    )
+    expected_BN = np.log(np.maximum(librosa_mel(audio_S, 80), FLOOR))
+    logmel_NB = extract_features(audio_S, kind="logmel").reshape(-1, 80)
+    assert np.abs(logmel_NB - expected_BN.T).max() < 1e-4
 
 
 def test_log_energy_is_the_mean_square():
@@ -109,7 +103,7 @@ def test_log_energy_is_the_mean_square():
 @pytest.mark.parametrize("size", [0, 1, 159, 640, 641, 1279, 1280, 5_000])
 def test_one_frame_for_each_640_samples(kind, size):
     features_TF = extract_features(speech_like(1.0)[:size], kind=kind)
-    assert features_TF.shape == (-(-size // 640), feature_size(kind))
+    assert features_TF.shape == (frame_count(size), FEATURE_SETS[kind].size)
     assert features_TF.dtype == np.float32 and np.isfinite(features_TF).all()
 
 
@@ -128,12 +122,12 @@ def test_any_chunks_give_the_same(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stream_gives_each_frame_as_soon_as_it_can_and_forgets(kind):
+def test_a_stream_gives_each_frame_at_once_in_bounded_memory(kind):
     features, audio_S, given, kept = FeatureExtractor(kind), speech_like(2.0), 0, 0
     for sample in range(0, len(audio_S), 10):
         given += len(features.push(audio_S[sample : sample + 10]))
-        assert given == max(sample + 10 - LOOKAHEAD[kind], 0) // SAMPLES_PER_FRAME
-        kept = max(kept, features._wave.nbytes)
+        assert given == max(sample + 10 - FEATURE_SETS[kind].lookahead, 0) // SAMPLES_PER_FRAME
+        kept = max(kept, features._windows._audio_S.nbytes)
     assert kept < 4_000
     first_TF = features.finish()
     assert given + len(first_TF) == 50
@@ -163,8 +157,8 @@ def test_a_frame_later_is_a_frame_later(kind):
     assert np.abs(part_TF[1:-1] - features_TF[11:29]).max() < 1e-6
 
 
-def test_of_a_steady_noise_snr_leaves_little():
-    """Beside what `logmel` hears of it; and of speech in it, what it hears of speech alone."""
+def test_snr_subtracts_steady_noise():
+    """Little is left of noise alone, and speech in noise is close to speech alone."""
     random, speech_S = np.random.default_rng(0), speech_like(8.0)
     noise_S = 0.01 * random.standard_normal(len(speech_S)).astype(np.float32)
     power = np.exp(extract_features(noise_S, kind="snr").astype(np.float64))
@@ -181,8 +175,8 @@ def test_of_a_steady_noise_snr_leaves_little():
 def test_snr_moves_with_the_gain():
     audio_S = speech_like(4.0)
     quiet_TF, loud_TF = (extract_features(gain * audio_S, kind="snr") for gain in (1, 4))
-    heard = quiet_TF > np.log(1e-7)
-    np.testing.assert_allclose((loud_TF - quiet_TF)[heard], np.log(16), atol=1e-3)
+    audible = quiet_TF > np.log(1e-7)
+    np.testing.assert_allclose((loud_TF - quiet_TF)[audible], np.log(16), atol=1e-3)
 
 
 def test_gain_is_a_constant_on_two_numbers():
@@ -196,16 +190,16 @@ def test_gain_is_a_constant_on_two_numbers():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_silence_is_finite_and_still(kind):
+def test_silence_is_finite_and_constant(kind):
     silent_TF = extract_features(np.zeros(16_000, np.float32), kind=kind)
-    assert silent_TF.shape == (25, feature_size(kind)) and np.isfinite(silent_TF).all()
+    assert silent_TF.shape == (25, FEATURE_SETS[kind].size) and np.isfinite(silent_TF).all()
     assert np.abs(silent_TF - silent_TF[0]).max() < 1e-9
     hiss_S = 1e-5 * np.random.default_rng(0).standard_normal(16_000)
     assert np.abs(extract_features(hiss_S, kind=kind) - silent_TF).max() < 1e-9
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_broken_sample_is_told(bad):
+def test_a_broken_sample_is_reported(bad):
     features = FeatureExtractor()
     features.push(np.zeros(1_000, np.float32))
     audio_S = np.zeros(1_000, np.float32)
@@ -214,15 +208,15 @@ def test_a_broken_sample_is_told(bad):
         features.push(audio_S)
 
 
-def test_what_is_no_wave_is_told():
-    for wave in (np.zeros((2, 5)), np.zeros(5, np.int16), np.float64(0.1)):
-        with pytest.raises(DataError, match="mono wave"):
-            extract_features(wave)
+def test_other_arrays_are_refused():
+    for array in (np.zeros((2, 5)), np.zeros(5, np.int16), np.float64(0.1)):
+        with pytest.raises(DataError, match="mono audio"):
+            extract_features(array)
     with pytest.raises(DataError, match="'cqt': known are mfcc, logmel, snr"):
         FeatureExtractor("cqt")
 
 
-def test_features_forget_the_gain_of_the_recording(tmp_path):
+def test_normalised_loudness_removes_the_gain(tmp_path):
     audio_S = speech_like(3.0)
     levels = [normalise_loudness(gain * audio_S) for gain in (1.0, 0.1, 2.5)]
     features = [extract_features(level_S) for level_S in levels]
@@ -251,8 +245,8 @@ FILES = [
 def test_every_file_becomes_the_same_features(tmp_path, name, codec, rate, channels, scale):
     seconds = 0.1 if name == "short.wav" else 2.0
     time_S = np.arange(round(seconds * rate)) / rate
-    sound_S = 0.3 * np.sin(2 * np.pi * 300 * time_S) * (np.sin(2 * np.pi * 2 * time_S) > 0)
-    audio_CS = np.tile((scale * sound_S).astype(np.float32), (channels, 1)).clip(-1, 1)
+    mono_S = 0.3 * np.sin(2 * np.pi * 300 * time_S) * (np.sin(2 * np.pi * 2 * time_S) > 0)
+    audio_CS = np.tile((scale * mono_S).astype(np.float32), (channels, 1)).clip(-1, 1)
     path = make_recording(tmp_path / name, (), audio_CS, rate=rate, codecs=("", codec))
     features_TF = extract_features(load_audio(path, normalise=True))
     frames = round(seconds * 25 + 0.49)
@@ -264,7 +258,7 @@ def test_every_file_becomes_the_same_features(tmp_path, name, codec, rate, chann
     assert seconds < 1 or energy_N[~spoken_N].mean() < np.log(1e-7)
 
 
-def test_files_without_sound_are_told_in_one_line(tmp_path):
+def test_files_without_audio_are_reported_in_one_line(tmp_path):
     write_audio(tmp_path / "empty.wav", np.zeros(0, np.float32))
     nan_CS = np.full((1, 4_000), np.nan, np.float32)
     make_recording(tmp_path / "nan.wav", (), nan_CS, rate=16_000, codecs=("", "pcm_f32le"))
@@ -280,46 +274,43 @@ def test_real_recordings(path):
     audio_S = load_audio(path, normalise=True)[: 16_000 * 20]
     for kind in KINDS:
         features_TF = extract_features(audio_S, kind=kind)
-        assert len(features_TF) == -(-len(audio_S) // SAMPLES_PER_FRAME)
+        assert len(features_TF) == frame_count(len(audio_S))
         assert np.isfinite(features_TF).all() and np.abs(features_TF).max() < 140
         assert (features_TF.std(axis=0) > 0.01).all()
-
-
-# The noise floor: a quantile of the past, whatever is said above it, however it comes.
 
 
 def power(frames: int, bands: int = 3, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).chisquare(8, (frames, bands)) / 8
 
 
-def test_it_is_the_quantile_of_the_past():
+def test_the_noise_floor_is_a_quantile_of_the_past():
     power_TB = power(2 * FLOOR_HISTORY)
     floor_TB = NoiseFloor(3).push(power_TB)
     for frame in (0, 1, 7, FLOOR_HISTORY - 1, FLOOR_HISTORY, 2 * FLOOR_HISTORY - 1):
-        heard = power_TB[max(frame + 1 - FLOOR_HISTORY, 0) : frame + 1]
-        truth = np.quantile(heard, FLOOR_QUANTILE, axis=0, method="lower")
-        np.testing.assert_array_equal(floor_TB[frame], truth)
+        past = power_TB[max(frame + 1 - FLOOR_HISTORY, 0) : frame + 1]
+        expected = np.quantile(past, FLOOR_QUANTILE, axis=0, method="lower")
+        np.testing.assert_array_equal(floor_TB[frame], expected)
 
 
 @pytest.mark.parametrize(
     "frames", [0, 1, FLOOR_HISTORY, FLOOR_BATCH, FLOOR_BATCH + 1, 2 * FLOOR_BATCH + 300]
 )
-def test_chunks_do_not_matter(frames: int):
+def test_the_noise_floor_does_not_depend_on_chunks(frames: int):
     power_TB, random = power(frames), np.random.default_rng(1)
     floor, cuts = NoiseFloor(3), np.sort(random.integers(0, frames + 1, 20))
     streamed = np.concatenate([floor.push(part) for part in np.split(power_TB, cuts)])
     np.testing.assert_array_equal(streamed, NoiseFloor(3).push(power_TB))
 
 
-def test_bursts_above_it_do_not_move_it():
+def test_bursts_do_not_move_the_noise_floor():
     noise_TB = power(1000)
     burst_TB = noise_TB.copy()
     burst_TB[np.arange(1000) % 10 < 6] *= 1000.0
-    still, busy = NoiseFloor(3).push(noise_TB), NoiseFloor(3).push(burst_TB)
-    assert np.abs(np.log(busy[FLOOR_HISTORY:] / still[FLOOR_HISTORY:])).max() < 0.7  # 3 dB
+    quiet, busy = NoiseFloor(3).push(noise_TB), NoiseFloor(3).push(burst_TB)
+    assert np.abs(np.log(busy[FLOOR_HISTORY:] / quiet[FLOOR_HISTORY:])).max() < 0.7  # 3 dB
 
 
-def test_it_follows_a_room_that_changes():
+def test_the_noise_floor_follows_the_noise():
     louder_TB = power(4 * FLOOR_HISTORY) * np.repeat([1.0, 100.0], 2 * FLOOR_HISTORY)[:, None]
     floor_TB = NoiseFloor(3).push(louder_TB)
     ratio = floor_TB[-1] / floor_TB[2 * FLOOR_HISTORY - 1]
@@ -328,11 +319,9 @@ def test_it_follows_a_room_that_changes():
     assert (quieter_TB[2 * FLOOR_HISTORY + FLOOR_HISTORY // 2] < 2).all()
 
 
-def test_memory_is_bounded():
+def test_the_noise_floor_takes_bounded_memory():
     floor = NoiseFloor(3)
     floor.push(power(5000))
-    assert (
-        floor._past.base is None
-        or floor._past.base.nbytes < 3 * 8 * (FLOOR_HISTORY + FLOOR_BATCH) * 2
-    )
+    limit = 3 * 8 * (FLOOR_HISTORY + FLOOR_BATCH) * 2
+    assert floor._past.base is None or floor._past.base.nbytes < limit
     assert len(floor._past) == FLOOR_HISTORY - 1

@@ -1,12 +1,12 @@
-"""Log-mels: librosa's filters, the same however the sound comes, each column at its own time."""
+"""Log-mels use librosa's filters, do not depend on chunks, and put each column at its time."""
 
 import librosa
 import numpy as np
 import pytest
 
 from speech2video.util.audio.mel import (
-    COLUMNS_PER_FRAME,
     HOP,
+    HOPS_PER_FRAME,
     N_MELS,
     LogMelStream,
     log_mels,
@@ -15,26 +15,26 @@ from speech2video.util.audio.mel import (
     normalise_utterance,
 )
 from speech2video.util.errors import DataError
-from speech2video.util.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
+from speech2video.util.timing import SAMPLE_RATE, SAMPLES_PER_FRAME, frame_count
 
 
 @pytest.fixture(scope="module")
 def audio_S() -> np.ndarray:
-    """Noise whose loudness changes, 2.01 s: not whole frames."""
+    """Noise of changing loudness, 2.01 s: not whole frames."""
     random = np.random.default_rng(0)
     times_S = np.arange(round(2.01 * SAMPLE_RATE)) / SAMPLE_RATE
     noise_S = random.standard_normal(len(times_S))
     return (0.1 * noise_S * (1.2 + np.sin(9 * times_S))).astype(np.float32)
 
 
-def test_the_filters_are_librosas() -> None:
-    theirs = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=512, n_mels=N_MELS, fmax=8000)
-    np.testing.assert_allclose(mel_filters(), theirs, atol=1e-6 * theirs.max())
+def test_the_filters_equal_librosas() -> None:
+    expected = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=512, n_mels=N_MELS, fmax=8000)
+    np.testing.assert_allclose(mel_filters(), expected, atol=1e-6 * expected.max())
 
 
 def test_the_chunks_size_does_not_matter(audio_S: np.ndarray) -> None:
     whole_BN = log_mels(audio_S)
-    assert whole_BN.shape == (N_MELS, COLUMNS_PER_FRAME * -(-len(audio_S) // SAMPLES_PER_FRAME))
+    assert whole_BN.shape == (N_MELS, HOPS_PER_FRAME * frame_count(len(audio_S)))
     for size in (1, 399, 5000):
         begins = range(0, 8000 if size == 1 else len(audio_S), size)
         part_S = audio_S[: begins.stop]
@@ -52,7 +52,7 @@ def test_a_click_is_loudest_in_its_own_column(column: int) -> None:
 
 
 def test_gain_is_normalised_away(audio_S: np.ndarray) -> None:
-    whole_S = audio_S[: 50 * SAMPLES_PER_FRAME]  # what is filled up with silence has no gain
+    whole_S = audio_S[: 50 * SAMPLES_PER_FRAME]  # padded silence has no gain
     quiet, loud = (normalise_utterance(log_mels(gain * whole_S)) for gain in (4.0, 20.0))
     np.testing.assert_allclose(quiet, loud, atol=1e-3)
     np.testing.assert_allclose(loud.mean(1), 0, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Voice normalisation: what is the same in all of a recording is taken away, silence is not."""
+"""Voice normalisation removes a recording's constant, and streams equal whole files."""
 
 from pathlib import Path
 
@@ -22,14 +22,14 @@ KINDS = pytest.mark.parametrize("kind", FEATURE_SETS)
 
 
 def speech(seconds: float = 4.0) -> np.ndarray:
-    """Noise that comes and goes, at about speech's level."""
+    """Return noise in bursts, at about speech's level."""
     rng = np.random.default_rng(0)
     time_S = np.arange(int(16_000 * seconds)) / 16_000
     return (0.2 * rng.standard_normal(len(time_S)) * np.sin(5 * time_S) ** 2).astype(np.float32)
 
 
 @KINDS
-def test_a_microphones_colour_goes_away(kind: str):
+def test_a_microphones_colour_is_removed(kind: str):
     audio_S = speech()
     coloured_S = lfilter([1.0, 0.6], [1.0], audio_S).astype(np.float32)
     before, after = (
@@ -37,9 +37,8 @@ def test_a_microphones_colour_goes_away(kind: str):
     )
     after = [normalise_voice(features, voice_mean(features, kind), kind) for features in after]
     loud = slice(2, 30)
-    assert (
-        np.abs(after[0] - after[1])[loud].mean() < 0.25 * np.abs(before[0] - before[1])[loud].mean()
-    )
+    gaps = [np.abs(one - other)[loud].mean() for one, other in (before, after)]
+    assert gaps[1] < 0.25 * gaps[0]
 
 
 @KINDS
@@ -60,7 +59,7 @@ def test_pauses_do_not_count(kind: str):
 
 
 @KINDS
-def test_of_silence_only_the_prior_is_known(kind: str):
+def test_silence_gives_the_prior(kind: str):
     features_TF = extract_features(np.zeros(16_000, np.float32), kind=kind)
     prior_F = voice_mean(extract_features(speech(), kind=kind), kind)
     np.testing.assert_allclose(
@@ -70,19 +69,19 @@ def test_of_silence_only_the_prior_is_known(kind: str):
 
 
 @pytest.mark.parametrize("below", [30.0, 15.0, 8.0])  # dB
-def test_in_any_rooms_pause_snr_is_nearly_nothing(below: float):
+def test_snr_is_nearly_zero_in_noisy_pauses(below: float):
     audio_S = np.concatenate([speech(), np.zeros(32_000), speech()]).astype(np.float32)
-    room_S = np.random.default_rng(1).standard_normal(len(audio_S))
-    room_S *= np.sqrt(np.square(speech()).mean()) * 10 ** (-below / 20)
-    features_TF = extract_features(audio_S + room_S, kind="snr")
-    heard_TF = normalise_voice(features_TF, voice_mean(features_TF, "snr"), "snr")
-    assert (heard_TF >= 0).all()
+    noise_S = np.random.default_rng(1).standard_normal(len(audio_S))
+    noise_S *= np.sqrt(np.square(speech()).mean()) * 10 ** (-below / 20)
+    features_TF = extract_features(audio_S + noise_S, kind="snr")
+    normal_TF = normalise_voice(features_TF, voice_mean(features_TF, "snr"), "snr")
+    assert (normal_TF >= 0).all()
     pause = slice(102, 148)
-    assert heard_TF[pause].mean() < 0.1 * heard_TF[:100].mean()
+    assert normal_TF[pause].mean() < 0.1 * normal_TF[:100].mean()
 
 
-def test_snr_nearly_forgets_the_gain():
-    """But for which frames count as speech, 3 dB of what stays."""
+def test_snr_nearly_ignores_the_gain():
+    """All that changes is which frames count as speech, within 3 dB."""
     audio_S = np.pad(speech(), 8_000)
     features = [extract_features(gain * audio_S, kind="snr") for gain in (1.0, 0.5)]
     one, half = (normalise_voice(f, voice_mean(f, "snr"), "snr") for f in features)
@@ -90,32 +89,27 @@ def test_snr_nearly_forgets_the_gain():
     assert np.abs(one - half).mean() < 0.1
 
 
-# A speech heard as a stream is what it is when it is heard as a whole.
-
-
 @pytest.mark.parametrize("kind", FEATURE_SETS)
 @pytest.mark.parametrize("rate, seconds", [(16_000, 3.37), (44_100, 0.05)])
-def test_a_stream_hears_what_the_whole_says(
-    tmp_path: Path, kind: str, rate: int, seconds: float
-) -> None:
+def test_a_stream_equals_the_whole(tmp_path: Path, kind: str, rate: int, seconds: float) -> None:
     path = tmp_path / "speech.wav"
     write_audio(path, 0.2 * voice(seconds, rate=rate), rate)
     features_TF = extract_features(load_audio(path, normalise=True), kind=kind)
-    hearing = analyse_audio(path, kind=kind)
-    heard_TF = np.concatenate(list(hearing.features()))
-    assert hearing.frames == len(features_TF)
-    np.testing.assert_allclose(heard_TF, features_TF, atol=1e-5)
-    np.testing.assert_allclose(hearing.voice_F, voice_mean(features_TF, kind), atol=1e-4)
+    analysed = analyse_audio(path, kind=kind)
+    streamed_TF = np.concatenate(list(analysed.features()))
+    assert analysed.frames == len(features_TF)
+    np.testing.assert_allclose(streamed_TF, features_TF, atol=1e-5)
+    np.testing.assert_allclose(analysed.voice_F, voice_mean(features_TF, kind), atol=1e-4)
 
 
 def test_silence_stays(tmp_path: Path) -> None:
     path = tmp_path / "silence.wav"
     write_audio(path, np.zeros(16_000, np.float32))
-    hearing = analyse_audio(path, kind="mfcc")
-    assert hearing.gain == 1 and hearing.frames == 25 and np.isfinite(hearing.voice_F).all()
+    analysed = analyse_audio(path, kind="mfcc")
+    assert analysed.gain == 1 and analysed.frames == 25 and np.isfinite(analysed.voice_F).all()
 
 
-def test_a_head_that_makes_hours_of_seconds_is_refused(tmp_path: Path) -> None:
+def test_a_rate_that_no_speech_has_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "slow.wav"
     write_audio(path, voice(1.0), LEAST_RATE - 1)
     with pytest.raises(DataError, match=f"{LEAST_RATE - 1} Hz"):

@@ -9,9 +9,10 @@ import pytest
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.errors import DataError
 from speech2video.util.text.forced_alignment import KEEP, WINDOW
+from speech2video.util.text.speech_source import align_transcript
 from speech2video.util.text.spoken_text import normalise_text, split_words
 from speech2video.util.text.synthesis import VOICES, SynthesisedSpeech, Voice, synthesise
-from speech2video.util.text.transcript import Word, align_transcript, read_words
+from speech2video.util.text.transcript import Word, read_words
 from tests.shared import DATA, cases
 
 pytest.importorskip("pocketsphinx")

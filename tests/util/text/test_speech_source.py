@@ -1,18 +1,23 @@
-"""Speeches: recorded with their words, spoken from a text, listed in a file."""
+"""Speech with its words: recorded, aligned, recognised, synthesised, listed in a file."""
 
 import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.errors import DataError
 from speech2video.util.text.speech_source import (
     read_audio_list,
+    recognise_words,
     recorded_speech,
     synthesised_speech,
 )
 from speech2video.util.text.synthesis import synthesise
+from speech2video.util.text.transcript import Word
 from tests.tiny_speaker import voice
 
 TEXT = "Both of you, up there."
@@ -22,7 +27,7 @@ speaks = pytest.mark.skipif(
 
 
 @speaks
-def test_a_text_is_spoken_into_a_file_that_goes_away() -> None:
+def test_a_text_is_synthesised_into_a_temporary_file() -> None:
     with synthesised_speech(TEXT) as speech:
         path = speech.audio
         assert len(load_audio(path)) == len(synthesise(TEXT).audio_S)
@@ -69,3 +74,28 @@ def test_a_list_keeps_its_order_and_refuses_what_would_be_overwritten(tmp_path: 
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="cannot be read"):
         read_audio_list(path)
+
+
+def test_recognition_names_the_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    with pytest.raises(DataError, match="pip install faster-whisper"):
+        recognise_words(np.zeros(16_000, np.float32))
+
+
+def test_recognised_words_are_bare_and_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class WhisperModel:
+        def __init__(self, model: str, device: str) -> None:
+            pass
+
+        def transcribe(self, audio_S: np.ndarray, word_timestamps: bool) -> tuple:
+            said = [(" Hello,", 0.1, 0.6), (" world.", 0.5, 0.9)]
+            words = [SimpleNamespace(word=word, start=a, end=b) for word, a, b in said]
+            return iter([SimpleNamespace(words=words), SimpleNamespace(words=None)]), None
+
+    module = ModuleType("faster_whisper")
+    module.WhisperModel = WhisperModel
+    monkeypatch.setitem(sys.modules, "faster_whisper", module)
+    expected = [Word("Hello", 0.1, 0.6), Word("world", 0.6, 0.9)]
+    assert recognise_words(np.zeros(16_000, np.float32)) == expected

@@ -72,7 +72,7 @@ def test_words_sound_and_pauses_are_silent() -> None:
 def test_same_text_same_samples_whatever_came_between() -> None:
     code = (
         "import sys; from speech2video.util.text.synthesis import synthesise as say;"
-        "sys.stdout.buffer.write(say('A huge thing.', voice='en-us+f3').wave_S.tobytes())"
+        "sys.stdout.buffer.write(say('A huge thing.', voice='en-us+f3').audio_S.tobytes())"
     )
     other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
     first = synthesise("A huge thing.", voice="en-us+f3")

@@ -1,20 +1,15 @@
-"""Words with times: what is written is read, and what is wrong is one line."""
+"""Words with times are read as written, and each mistake is one line."""
 
 import itertools
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
 from speech2video.util.errors import DataError
 from speech2video.util.text.transcript import (
-    Phone,
     Word,
-    read_phones,
     read_words,
-    recognise_words,
     write_words,
 )
 from tests.shared import DATA, cases
@@ -118,7 +113,6 @@ def written(path: Path, text: str, *, encoding: str = "utf-8") -> Path:
 def test_long_textgrid(tmp_path: Path, tier: str, encoding: str) -> None:
     path = written(tmp_path / "a.TextGrid", LONG_FORM.format(tier=tier), encoding=encoding)
     assert read_words(path) == WORDS
-    assert read_phones(path) == [Phone("HH", 0.25, 0.3), Phone("AH", 0.3, 0.5, None, 1)]
 
 
 def test_short_textgrid_equals_the_long_one(tmp_path: Path) -> None:
@@ -215,28 +209,3 @@ def test_real_files_are_read(path: Path, tmp_path: Path) -> None:
     again = read_words(tmp_path / "words.csv")
     times = np.array([[word.start, word.end] for word in words])
     np.testing.assert_allclose([[word.start, word.end] for word in again], times, atol=6e-5)
-    if path.suffix == ".TextGrid":
-        assert len(read_phones(path)) > len(words)
-
-
-def test_recognition_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "faster_whisper", None)
-    with pytest.raises(DataError, match="pip install faster-whisper"):
-        recognise_words(np.zeros(16_000, np.float32))
-
-
-def test_recognised_words_are_bare_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    class WhisperModel:
-        def __init__(self, model: str, device: str) -> None:
-            pass
-
-        def transcribe(self, audio_S: np.ndarray, word_timestamps: bool) -> tuple:
-            heard = [(" Hello,", 0.1, 0.6), (" world.", 0.5, 0.9)]
-            words = [SimpleNamespace(word=word, start=a, end=b) for word, a, b in heard]
-            return iter([SimpleNamespace(words=words), SimpleNamespace(words=None)]), None
-
-    module = ModuleType("faster_whisper")
-    module.WhisperModel = WhisperModel
-    monkeypatch.setitem(sys.modules, "faster_whisper", module)
-    expected = [Word("Hello", 0.1, 0.6), Word("world", 0.6, 0.9)]
-    assert recognise_words(np.zeros(16_000, np.float32)) == expected

@@ -65,7 +65,7 @@ def test_what_is_written_is_read(tmp_path, count, audio):
     assert write_video(path, map(blocks, range(count)), audio=audio) == count
     report = ReadReport()
     frames = list(read_frames(path, report=report))
-    assert len(frames) == report.frames == report.pictures == count and report.is_complete
+    assert len(frames) == report.frames == report.decoded == count and report.is_complete
     for number, frame in enumerate(frames):
         assert frame.shape == (3, 64, 96) and frame.dtype == np.uint8
         error = (frame.astype(int) - blocks(number))[:, 4:28, 68:92]
@@ -145,7 +145,7 @@ def test_writing_and_reading_are_lazy(tmp_path):
     assert write_video(tmp_path / "a.mp4", frames()) == 50
     report = ReadReport()
     next(read_frames(tmp_path / "a.mp4", report=report))
-    assert report.pictures < 5
+    assert report.decoded < 5
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, FileNotFoundError])
@@ -175,7 +175,7 @@ def test_bad_input_is_told_in_one_line(tmp_path):
         ([good.astype(np.float32)], {}, "uint8"),
         ([good], {"audio": tmp_path / "none.wav"}, "no such file"),
         ([good], {"audio": tmp_path / "words.wav"}, "words.wav"),
-        ([good], {"audio": tmp_path / "mute.mp4"}, "no sound track"),
+        ([good], {"audio": tmp_path / "mute.mp4"}, "no audio track"),
     ]
     for frames, options, message in cases:
         with pytest.raises(DataError, match=message) as caught:
@@ -314,4 +314,4 @@ def test_real_recordings(path):
     assert report.seconds <= info.duration + 0.05
     with av.open(str(path)) as container:
         stored = sum(1 for packet in container.demux(video=0) if packet.size)
-    assert report.pictures >= stored - report.damage.packets - 1
+    assert report.decoded >= stored - report.damage.packets - 1

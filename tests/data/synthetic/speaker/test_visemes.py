@@ -16,7 +16,7 @@ from speech2video.util.body.body_model import OPEN_BODY, Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import POINT_INDEX
 from speech2video.util.text.synthesis import SynthesisedSpeech
-from speech2video.util.timing import frame_count, frame_times
+from speech2video.util.timing import FPS, frame_count, frame_times
 from tests.data.synthetic.speaker.fake_speech import SENTENCE, fake_speech
 
 CLOSED = 0.8  # millimetres of lip gap over the gap at rest that nobody sees
