@@ -3,8 +3,7 @@
 python train_speech2face.py --dataset datasets/NAME --name NAME
 torchrun --nproc_per_node 4 train_speech2face.py --dataset datasets/NAME --name NAME
 
-The same command goes on where a run was stopped. checkpoints/NAME/speech2face/index.html shows how
-it goes.
+The same command resumes a stopped run. checkpoints/NAME/speech2face/index.html shows its progress.
 """
 
 import dataclasses
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from speech2video.data.loader import training_loader
 from speech2video.data.speech2face.clip import (
@@ -21,15 +20,22 @@ from speech2video.data.speech2face.clip import (
     load_face_recordings,
     split_faces,
 )
-from speech2video.data.speech2face.dataset import FaceMotionDataset, augmented_copies
-from speech2video.models.speech2face import predictor as speech2face
-from speech2video.models.speech2face.generator import mean_appearance
-from speech2video.models.speech2face.losses import FaceLossWeights, Schedule
-from speech2video.models.speech2face.model import Speech2FaceModel
+from speech2video.data.speech2face.dataset import FaceDataset, augmented_copies
+from speech2video.models.pose2video.renderer import to_floats
+from speech2video.models.speech2face.generator import (
+    PLACEMENT_DIM,
+    head_transform,
+    invert_affine,
+    warp_with_head,
+)
+from speech2video.models.speech2face.model import Speech2FaceModel, StageSchedule, TrainingConfig
+from speech2video.models.speech2face.predictor import build_networks, load_pretrained
 from speech2video.models.speech2face.teachers import ExternalTeacher
 from speech2video.models.trainer import fit, training_session
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
 from speech2video.util.errors import run_command
+
+SAMPLED_FRAMES = 8  # of each clip, evenly spaced, for the mean appearance
 
 
 def main() -> None:
@@ -39,77 +45,101 @@ def main() -> None:
 
 
 def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
-    """Load, build, fit."""
-    weights = FaceLossWeights.of(options.weights, without=options.without)
-    given = teachers(options, device)
+    """Load the data, build the model and train it."""
+    weights = options.loss_weights()
+    external = load_teachers(options, device)
     recordings = load_face_recordings(options.dataset, size=options.size)
     split = split_faces(
         recordings,
         held_out_sentences=options.held_out_sentences,
         held_out_speakers=options.held_out_speakers,
     )
-    heard = augmented_copies(split.training, options.num_augmentations, seed=options.seed)
-    dataset = FaceMotionDataset(
-        heard, noise=options.noise, frames=options.frames, item_count=options.epoch_items
+    dataset = FaceDataset(
+        augmented_copies(split.training, options.num_augmentations, seed=options.seed),
+        frames=options.seq_len,
+        noise_dim=options.noise,
+        item_count=options.epoch_items,
     )
-    options = dataclasses.replace(options, people=len(dataset.speakers))
-    networks = speech2face.build(options)
+    options = dataclasses.replace(options, num_speakers=len(dataset.speakers))
+    networks = build_networks(options)
     if pretrained := options.pretrained_folder():
-        speech2face.load_pretrained(networks, pretrained)
+        load_pretrained(networks, pretrained)
     set_statistics(networks, dataset, split.training)
-    model = Speech2FaceModel(
-        networks,
-        speakers=len(dataset.speakers),
-        schedule=Schedule(options.stage_ends()),
+    config = TrainingConfig(
+        schedule=StageSchedule(options.stage_ends()),
         lr=options.lr,
         lr_d=options.lr_d,
-        painted=options.painted / options.batch_size,
-        pictures=options.pictures,
+        generator_share=options.generator_batch_size / options.batch_size,
+        num_frames=options.num_frames,
+        weights=weights,
         ema=options.ema,
         grad_clip=options.grad_clip,
-        weights=weights,
-        given=given,
-        validated_frames=options.validate_frames,
-        device=device,
+        validate_frames=options.validate_frames,
+    )
+    model = Speech2FaceModel(
+        networks, config, speakers=options.num_speakers, external=external, device=device
     )
     loader = training_loader(
         dataset, batch_size=options.batch_size, seed=options.seed, workers=options.workers
     )
-    validation = spread(split.observed or split.unseen, options.validate_clips)
-    fit(model, loader, options=options, validation=validation)
+    held_out = split.observed or split.unseen
+    places = np.linspace(0, len(held_out) - 1, min(options.validate_clips, len(held_out)))
+    fit(model, loader, options=options, validation=[held_out[int(place)] for place in places])
 
 
-def teachers(options: TrainSpeech2FaceOptions, device: torch.device) -> dict[str, ExternalTeacher]:
-    """Return the user's own teachers, those that there are."""
-    given = {"identity": options.identity_teacher, "emotion": options.emotion_teacher}
-    classes = {"identity": None, "emotion": options.emotion_classes or EMOTIONS}
+def load_teachers(
+    options: TrainSpeech2FaceOptions, device: torch.device
+) -> dict[str, ExternalTeacher]:
+    """Return the user's own teachers by name, "identity" and "emotion"."""
+    given = {
+        "identity": (options.identity_teacher, None),
+        "emotion": (options.emotion_teacher, options.emotion_classes or EMOTIONS),
+    }
     return {
-        name: ExternalTeacher(path, side=options.teacher_size, classes=classes[name], device=device)
-        for name, path in given.items()
+        name: ExternalTeacher(path, side=options.teacher_size, classes=classes, device=device)
+        for name, (path, classes) in given.items()
         if path is not None
     }
 
 
 def set_statistics(
-    networks: nn.ModuleDict, dataset: FaceMotionDataset, recordings: Sequence[FaceRecording]
+    networks: nn.ModuleDict, dataset: FaceDataset, recordings: Sequence[FaceRecording]
 ) -> None:
-    """Give the networks the statistics of what they are trained on."""
+    """Set the networks' buffers and initial eigenfaces to the statistics of the training data."""
     for name, value in dataset.motion_statistics().items():
-        getattr(networks["noise"], name).copy_(value)
+        getattr(networks["head_motion"], name).copy_(value)
     networks["content"].mel_mean.copy_(torch.from_numpy(dataset.mel_mean_B))
-    networks["content"].mel_deviation.copy_(torch.from_numpy(dataset.mel_deviation_B))
-    known = {recording.emotion for recording in recordings} - {""}
-    if known:
-        shown = torch.tensor([float(name in known) for name in EMOTIONS])
-        networks["emotion"].known.copy_(shown)
-    if hasattr(networks["generator"], "identity_bank"):
+    networks["content"].mel_std.copy_(torch.from_numpy(dataset.mel_std_B))
+    if known := {recording.emotion for recording in recordings} - {""}:
+        networks["emotion"].trained.copy_(torch.tensor([float(n in known) for n in EMOTIONS]))
+    if not networks["generator"].uses_reference_image:
         networks["generator"].init_eigenfaces(*mean_appearance(dataset))
 
 
-def spread(recordings: Sequence[FaceRecording], count: int) -> list[FaceRecording]:
-    """Return so many recordings, evenly spread over all."""
-    places = np.linspace(0, len(recordings) - 1, min(count, len(recordings)))
-    return [recordings[int(place)] for place in places]
+def mean_appearance(dataset: FaceDataset) -> tuple[Tensor, Tensor]:
+    """Return the speakers' mean heads and mean images, (P, 3, H, W) each, -1..1, in order.
+
+    Heads are warped back to their median place in the clip. Augmented copies of a clip count once.
+    """
+    clips = {
+        recording.name: (recording, motion_TM)
+        for recording, motion_TM in reversed(
+            [*zip(dataset.recordings, dataset.motions, strict=True)]
+        )
+    }
+    heads: dict[str, list[Tensor]] = {speaker: [] for speaker in dataset.speakers}
+    images: dict[str, list[Tensor]] = {speaker: [] for speaker in dataset.speakers}
+    for recording, motion_TM in clips.values():
+        rows = np.unique(np.linspace(0, len(recording) - 1, SAMPLED_FRAMES).round().astype(int))
+        frames = to_floats(torch.from_numpy(np.ascontiguousarray(recording.frames_T3HW[rows])))
+        place_M23 = head_transform(torch.from_numpy(motion_TM[rows, :PLACEMENT_DIM]))
+        heads[recording.speaker].append(warp_with_head(frames, invert_affine(place_M23)).mean(0))
+        images[recording.speaker].append(frames.mean(0))
+    mean_heads, mean_images = (
+        torch.stack([torch.stack(found[speaker]).mean(0) for speaker in dataset.speakers])
+        for found in (heads, images)
+    )
+    return mean_heads, mean_images
 
 
 if __name__ == "__main__":

@@ -1,75 +1,99 @@
-"""What a person may choose for `train_speech2face.py`."""
+"""Options of `train_speech2face.py`, and the table of its losses."""
 
 import dataclasses
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from speech2video.options.base import option
-from speech2video.options.training import ARCHITECTURE, TrainingOptions
+from speech2video.options.training import ARCHITECTURE, TrainingOptions, parse_loss_weights
 from speech2video.util.errors import OptionError
 
 NONE, REFERENCE_IMAGE = "none", "reference_image"
-STAGES = ("teachers", "students", "generator", "adversaries")
-SHARES = (8.0, 17.0, 50.0, 25.0)  # of the steps, per cent
-# what --without takes, and which losses go with it
-ABLATIONS: dict[str, tuple[str, ...]] = {
-    "identity_distillation": ("identity_distance", "contrast", "posterior"),
-    "emotion_distillation": ("emotion_distance",),
-    "lip_distillation": ("lips",),
-    "gradient_reversal": ("speaker_in_emotion", "emotion_in_identity", "speaker_in_content"),
-    "covariance": ("covariance",),
-    "teachers_eyes": ("seen_identity", "seen_emotion", "seen_lips"),
-    "frame": ("frame", "matching"),
-    "sequence": ("sequence",),
-    "sync": ("sync",),
-    "emotion": ("emotion",),
+STAGES = TEACHERS, STUDENTS, GENERATOR, ADVERSARIAL = (
+    "teachers",
+    "students",
+    "generator",
+    "adversarial",
+)
+STAGE_SHARES = (8.0, 17.0, 50.0, 25.0)  # of the steps, per cent
+
+
+class Loss(NamedTuple):
+    """A training loss: default weight, the stages that compute it, what --ablate it goes with."""
+
+    weight: float
+    acts_on: str
+    stages: tuple[str, ...]
+    ablations: tuple[str, ...] = ()
+
+
+_SPEECH = STAGES[1:]
+_FRAMES = STAGES[2:]
+LOSSES: dict[str, Loss] = {
+    "teacher_speaker": Loss(1.0, "identity teacher", (TEACHERS,)),
+    "teacher_emotion": Loss(1.0, "emotion teacher", (TEACHERS,)),
+    "teacher_lips": Loss(1.0, "lip teacher", (TEACHERS,)),
+    "identity_distance": Loss(1.0, "identity", _SPEECH, ("identity_distillation", "distillation")),
+    "contrastive": Loss(0.5, "identity", _SPEECH, ("identity_distillation", "distillation")),
+    "posterior": Loss(1.0, "identity", _SPEECH, ("identity_distillation", "distillation")),
+    "emotion_distance": Loss(1.0, "emotion", _SPEECH, ("emotion_distillation", "distillation")),
+    "lips": Loss(1.0, "content", _SPEECH, ("lip_distillation", "distillation")),
+    "identity_bank": Loss(1.0, "identity bank", _SPEECH),
+    "speaker_in_emotion": Loss(0.05, "emotion", _SPEECH, ("gradient_reversal", "disentangling")),
+    "emotion_in_identity": Loss(0.05, "identity", _SPEECH, ("gradient_reversal", "disentangling")),
+    "speaker_in_content": Loss(0.05, "content", _SPEECH, ("gradient_reversal", "disentangling")),
+    "covariance": Loss(0.1, "identity, emotion", _SPEECH, ("covariance", "disentangling")),
+    "motion_statistics": Loss(1.0, "head motion", (STUDENTS,)),
+    "reconstruction": Loss(1.0, "frames", _FRAMES),
+    "structural": Loss(0.2, "frames", _FRAMES),
+    "temporal": Loss(1.0, "frame differences", _FRAMES),
+    # of the teachers' features; larger weights give specks that please the teachers
+    "perceptual_identity": Loss(0.02, "frames", _FRAMES, ("perceptual",)),
+    "perceptual_emotion": Loss(0.005, "frames", _FRAMES, ("perceptual",)),
+    "perceptual_lips": Loss(0.01, "mouths", _FRAMES, ("perceptual",)),
+    "gan_frame": Loss(0.01, "frames", (ADVERSARIAL,), ("frame", "gan")),
+    "feature_matching": Loss(0.05, "frames", (ADVERSARIAL,), ("frame", "gan")),
+    "gan_sequence": Loss(0.005, "frames in order", (ADVERSARIAL,), ("sequence", "gan")),
+    "gan_sync": Loss(0.01, "mouths with speech", (ADVERSARIAL,), ("sync", "gan")),
+    "gan_emotion": Loss(0.005, "frames", (ADVERSARIAL,), ("emotion", "gan")),
 }
-ABLATIONS |= {
-    name: tuple(loss for part in parts for loss in ABLATIONS[part])
-    for name, parts in (
-        ("distillation", ("identity_distillation", "emotion_distillation", "lip_distillation")),
-        ("disentangling", ("gradient_reversal", "covariance")),
-        ("adversaries", ("frame", "sequence", "sync", "emotion")),
-    )
-}
+ABLATIONS = tuple(dict.fromkeys(name for loss in LOSSES.values() for name in loss.ablations))
 
 
 @dataclass(frozen=True)
 class TrainSpeech2FaceOptions(TrainingOptions):
-    """Train speech to a talking face: many people's faces and voices, from clips of them."""
+    """Train speech to a talking face on clips of many people's faces and voices."""
 
     KIND: ClassVar[str] = "speech2face"
     TRAINING_ONLY: ClassVar[tuple[str, ...]] = ("teachers", "heads")
 
     pretrained: str | None = option(
         None,
-        "begin with the weights of the run of this name, of the same architecture: with what it "
-        "knows of speech, not with its people",
+        "run of the same architecture whose weights to start from, except those of its speakers",
         group="files",
     )
     steps: int | None = option(4000, "stop after so many steps", group="training", minimum=1)
     batch_size: int = option(
         16, "clips of one step, over all processes together", group="training", minimum=1
     )
-    painted: int = option(
+    generator_batch_size: int = option(
         4,
-        "of them that faces are painted of, over all processes together: that takes the time",
+        "clips of the batch that frames are generated of, the slow part",
         group="training",
         minimum=1,
     )
-    lr: float = option(1e-3, "size of a step", group="training", minimum=0)
     ema: float = option(
         0.998,
-        "decay of the averaged weights, which are those that are used; 0: no average",
+        "decay of the averaged weights, which are used at inference; 0: no average",
         group="training",
         minimum=0,
         maximum=0.999999,
     )
     precision: str = option("fp32", "32 bits", group="training", choices=("fp32",))
     stage_shares: tuple[float, ...] = option(
-        SHARES,
+        STAGE_SHARES,
         f"per cent of the steps for each stage: {', '.join(STAGES)}",
         group="training",
         minimum=0,
@@ -79,25 +103,28 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     )
 
     size: int = option(128, "pixels a side of the face", group=ARCHITECTURE, choices=(64, 128))
-    people: int = option(
-        1, "that it knows; training counts those of its data set", group=ARCHITECTURE, minimum=1
+    num_speakers: int = option(
+        1,
+        "in the identity bank; training counts those of its data set",
+        group=ARCHITECTURE,
+        minimum=1,
     )
     baseline: str = option(
         NONE,
-        "still: the paper's baseline, whose generator is given a picture of the person",
+        "reference_image: the paper's baseline, whose generator is given an image of the person",
         group=ARCHITECTURE,
         choices=(NONE, REFERENCE_IMAGE),
     )
     look_ahead: int = option(
         5,
-        "frames of 0.04 s that are heard before a picture is given",
+        "frames of 0.04 s of audio beyond a frame that its content is encoded from",
         group=ARCHITECTURE,
         minimum=0,
         maximum=15,
     )
     noise: int = option(
         16,
-        "random numbers a frame, from which head and lids move",
+        "random numbers a frame, from which the motion of head and lids is generated",
         group=ARCHITECTURE,
         minimum=1,
         maximum=1000,
@@ -115,46 +142,46 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     )
     emotion_classes: tuple[str, ...] = option(
         (),
-        "the emotion of each of its outputs; data/speech2face/clip.py's if left out",
+        "the emotion of each of its outputs; those of data/speech2face/clip.py if left out",
         group="teachers",
     )
     teacher_size: int = option(
-        112, "pixels a side that these take", group="teachers", minimum=16, maximum=1024
+        112, "pixels a side of their inputs", group="teachers", minimum=16, maximum=1024
     )
 
     held_out_sentences: tuple[str, ...] = option(
         (), "to validate on; the last fifth of each speaker's if left out", group="data"
     )
     held_out_speakers: tuple[str, ...] = option((), "not to train on", group="data")
-    frames: int = option(25, "of a clip's stretch that is heard", group="data", minimum=16)
-    pictures: int = option(5, "of these that are painted", group="data", minimum=5, maximum=100)
+    seq_len: int = option(25, "frames of a training item", group="data", minimum=16)
+    num_frames: int = option(
+        5, "frames of an item that are generated", group="data", minimum=5, maximum=100
+    )
     num_augmentations: int = option(
         4,
-        "ways each clip is heard: other noise, room, colour; 1: as it is",
+        "audio versions of each clip, with other noise, echo and colour; 1: the recorded one only",
         group="data",
         minimum=1,
         maximum=100,
     )
     epoch_items: int | None = option(
-        None, "stretches that make an epoch; all frames once if left out", group="data", minimum=1
+        None, "items of an epoch; all frames once if left out", group="data", minimum=1
     )
 
-    dropout: float = option(
-        0.2,
-        "share of what is known of a voice that is left out, so that no single detail tells",
-        group="training",
-        minimum=0,
-        maximum=0.9,
-    )
-    without: tuple[str, ...] = option(
-        (), "leave terms out, for ablation", group="losses", choices=tuple(ABLATIONS)
+    dropout: float = option(0.2, "of the speech encoders", group="training", minimum=0, maximum=0.9)
+    ablate: tuple[str, ...] = option(
+        (), "groups of losses to leave out", group="losses", choices=ABLATIONS
     )
     weights: tuple[str, ...] = option(
-        (), "NAME=NUMBER, for other than models/speech2face/losses.py's: sync=0.1", group="losses"
+        (),
+        "NAME=NUMBER, other weights than those of options/speech2face.py: gan_sync=0.1",
+        group="losses",
     )
     lr_d: float = option(2e-4, "learning rate of the discriminators", group="losses", minimum=0)
     validate_clips: int = option(8, "held-out clips to validate on", group="checkpoints", minimum=1)
-    validate_frames: int = option(75, "of each of them, painted", group="checkpoints", minimum=10)
+    validate_frames: int = option(
+        75, "frames of each of them to generate", group="checkpoints", minimum=10
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -169,13 +196,15 @@ class TrainSpeech2FaceOptions(TrainingOptions):
             raise OptionError("--steps is needed: the stages are shares of it")
         if not self.stage_steps and sum(self.stage_shares) <= 0:
             raise OptionError("--stage_shares: at least one above 0 is needed")
-        if self.painted > self.batch_size:
-            raise OptionError(f"--painted {self.painted}: --batch_size has {self.batch_size}")
-        room = self.frames - self.look_ahead - self.pictures
-        if room < 1:
-            needed = self.look_ahead + self.pictures + 1
+        if self.generator_batch_size > self.batch_size:
             raise OptionError(
-                f"--frames {self.frames}: with --look_ahead and --pictures {needed} are needed"
+                f"--generator_batch_size {self.generator_batch_size}: "
+                f"--batch_size has {self.batch_size}"
+            )
+        needed = self.look_ahead + self.num_frames + 1
+        if self.seq_len < needed:
+            raise OptionError(
+                f"--seq_len {self.seq_len}: with --look_ahead and --num_frames {needed} are needed"
             )
         if self.emotion_classes and self.emotion_teacher is None:
             raise OptionError("--emotion_classes: makes sense with --emotion_teacher only")
@@ -187,6 +216,16 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         """Return the step before which each stage ends."""
         shares = self.stage_steps or self.stage_shares
         return tuple(round(done / sum(shares) * self.steps) for done in accumulate(shares))
+
+    def loss_weights(self) -> dict[str, float]:
+        """Return the weights of the losses in use; raises `OptionError` for unknown ones."""
+        given = parse_loss_weights(self.weights, tuple(LOSSES))
+        weights = {name: loss.weight for name, loss in LOSSES.items()} | given
+        return {
+            name: weight
+            for name, weight in weights.items()
+            if weight and not set(LOSSES[name].ablations) & set(self.ablate)
+        }
 
     def for_shipping(self) -> "TrainSpeech2FaceOptions":
         """Return the options without this machine's folders and files."""

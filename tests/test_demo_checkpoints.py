@@ -17,8 +17,7 @@ from speech2video.data.synthetic.speaker.motion import animate_speaker
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.checkpointing import read_tensors
 from speech2video.models.pose2video.renderer import load_renderer
-from speech2video.models.speech2face import predictor as speech2face
-from speech2video.models.speech2face.predictor import Speech2FacePredictor
+from speech2video.models.speech2face.predictor import Speech2FacePredictor, load_speech2face
 from speech2video.util.audio.audio_io import load_audio, normalise_loudness
 from speech2video.util.audio.mel import log_mels
 from speech2video.util.body.body_model import Body
@@ -108,7 +107,7 @@ MOUTH = (slice(None), slice(None), slice(72, 112), slice(40, 88))  # of 128 pixe
 
 @pytest.fixture(scope="module")
 def face() -> Speech2FacePredictor:
-    return speech2face.load(FACE)
+    return load_speech2face(FACE)
 
 
 def speech(number: int, sentence: int, mood: str) -> np.ndarray:
@@ -124,9 +123,9 @@ def speech(number: int, sentence: int, mood: str) -> np.ndarray:
 def test_it_is_small_and_holds_no_teacher() -> None:
     assert sum(path.stat().st_size for path in FACE.iterdir()) < MOST_BYTES
     networks = {name.split(".")[0] for name in read_tensors(FACE / "model.safetensors")}
-    assert networks == {"identity", "emotion", "content", "noise", "generator"}
+    assert networks == {"identity", "emotion", "content", "head_motion", "generator"}
     options = json.loads((FACE / "options.json").read_text())
-    assert options["people"] == PEOPLE
+    assert options["num_speakers"] == PEOPLE
 
 
 @SPOKEN
@@ -135,8 +134,8 @@ def test_people_and_moods_are_known_by_their_voices(face: Speech2FacePredictor) 
     right, felt = [], []
     for number in range(PEOPLE):
         mood = moods[number % len(moods)]
-        heard = face.hear([log_mels(speech(number, number % NUM_TEST_SENTENCES, mood))])
-        told = face.networks["generator"].gallery.tell(heard.identity_D[None])
+        heard = face.embed_speech([log_mels(speech(number, number % NUM_TEST_SENTENCES, mood))])
+        told = face.networks["generator"].identity_bank.classify(heard.identity_D[None])
         right.append(int(told.argmax()) == number)
         felt.append(heard.emotion == mood)
     assert np.mean(right) >= 0.8 and np.mean(felt) >= 0.7
@@ -146,10 +145,10 @@ def test_people_and_moods_are_known_by_their_voices(face: Speech2FacePredictor) 
 def test_a_mouth_moves_with_speech_and_rests_without(face: Speech2FacePredictor) -> None:
     for number in (0, 7):
         audio_S = speech(number, 3, "neutral")
-        heard = face.hear([log_mels(audio_S)])
+        heard = face.embed_speech([log_mels(audio_S)])
         # the head's play is the same in both: it is made of noise
         spoken, silent = (
-            face.generate_frames(one, heard=heard, seed=1)[MOUTH].astype(float)
+            face.generate_frames(one, embedding=heard, seed=1)[MOUTH].astype(float)
             for one in (audio_S, np.zeros_like(audio_S))
         )
         moving, resting = (np.abs(np.diff(x, axis=0)).mean() for x in (spoken, silent))

@@ -1,4 +1,4 @@
-"""`train_speech2face.py` as a user runs it: killed and resumed, alone and by two, then test.py."""
+"""`train_speech2face.py` as users run it: resumed, with two processes; then test.py."""
 
 import os
 import shutil
@@ -26,18 +26,29 @@ from tests.shared import ROOT, run_here
 
 STEPS = 8
 SMALL = (
-    *("--size", SIZE, "--batch_size", 4, "--painted", 2, "--frames", 16, "--look_ahead", 2),
+    *(
+        "--size",
+        SIZE,
+        "--batch_size",
+        4,
+        "--generator_batch_size",
+        2,
+        "--seq_len",
+        16,
+        "--look_ahead",
+        2,
+    ),
     *("--num_augmentations", 1, "--epoch_items", 8, "--validate_clips", 2, "--validate_frames", 26),
     *("--validate_every", 4, "--save_every", 2, "--keep", 50, "--device", "cpu"),
     *("--stage_shares", 1, 1, 1, 1),
 )
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-SHIPPED = {"identity", "emotion", "content", "noise", "generator"}
+SHIPPED = {"identity", "emotion", "content", "head_motion", "generator"}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Compute as the processes started here do, whose sums are then the same to the last bit."""
+    """Use one thread, as the processes started here do, so that sums are equal to the last bit."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -68,7 +79,7 @@ def weights(runs: Path, name: str) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def runs(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a straight run."""
+    """Return the folder of an uninterrupted run."""
     runs = tmp_path_factory.mktemp("checkpoints")
     with pytest.MonkeyPatch.context() as monkeypatch:
         arguments = line(dataset, runs, "--name", "straight", "--steps", STEPS)
@@ -108,34 +119,34 @@ def test_two_processes_equal_one(
         assert float(off.float().mean()) < 0.01, key
 
 
-def test_a_run_begins_with_what_another_knows_of_speech(
+def test_pretrained_weights_are_loaded_without_the_speakers(
     dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     arguments = line(dataset, runs, "--pretrained", "straight", "--steps", 1)
-    still = ("--lr", 0, "--lr_d", 0)
-    named = map(str, (*arguments, *still, "--name", "begun"))
+    frozen = ("--lr", 0, "--lr_d", 0)
+    named = map(str, (*arguments, *frozen, "--name", "begun"))
     assert run_here(monkeypatch, train_speech2face.main, *named) == 0
-    known, begun = weights(runs, "straight"), weights(runs, "begun")
-    same = {key for key in known if torch.equal(known[key], begun[key])}
-    people = {key for key in known if key.startswith(SPEAKER_WEIGHTS)}
-    speech = {key for key in known if key.startswith(tuple(f"{name}." for name in SHIPPED))}
-    assert speech - people <= same
-    assert people and not people <= same
-    named = map(str, (*arguments, *still, "--baseline", "reference_image", "--name", "baseline"))
+    pretrained, begun = weights(runs, "straight"), weights(runs, "begun")
+    same = {key for key in pretrained if torch.equal(pretrained[key], begun[key])}
+    speakers = {key for key in pretrained if key.startswith(SPEAKER_WEIGHTS)}
+    speech = {key for key in pretrained if key.startswith(tuple(f"{name}." for name in SHIPPED))}
+    assert speech - speakers <= same
+    assert speakers and not speakers <= same
+    named = map(str, (*arguments, *frozen, "--baseline", "reference_image", "--name", "baseline"))
     assert run_here(monkeypatch, train_speech2face.main, *named) == 0
     baseline = weights(runs, "baseline")
-    assert {key for key in speech - people if not key.startswith(APPEARANCE_WEIGHTS)} <= {
-        key for key in known if key in baseline and torch.equal(known[key], baseline[key])
+    assert {key for key in speech - speakers if not key.startswith(APPEARANCE_WEIGHTS)} <= {
+        key for key in pretrained if key in baseline and torch.equal(pretrained[key], baseline[key])
     }
     named = map(str, (*arguments, "--size", 2 * SIZE, "--name", "other"))
     assert run_here(monkeypatch, train_speech2face.main, *named) == 2
     assert "weights of another network" in capsys.readouterr().err
 
 
-def test_a_page_shows_how_it_went(runs: Path) -> None:
+def test_the_page_shows_the_run(runs: Path) -> None:
     folder = runs / "straight" / "speech2face"
     page = (folder / "index.html").read_text()
-    for words in ("painted", "real", "taught_speaker", "identity_distance", "d_sync", "psnr"):
+    for words in ("generated", "real", "teacher_speaker", "identity_distance", "d_sync", "psnr"):
         assert words in page
     assert list((folder / "videos").glob("*.mp4"))
     assert list((folder / "pictures").glob("*.jpg"))
@@ -148,7 +159,7 @@ def show(monkeypatch: pytest.MonkeyPatch, runs: Path, *arguments: object) -> int
 
 @pytest.fixture(scope="module")
 def shipped(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the run's exported face."""
+    """Return a folder with the run's exported face."""
     folder = tmp_path_factory.mktemp("shipped")
     with pytest.MonkeyPatch.context() as monkeypatch:
         given = ("--name", "straight", "--kind", "speech2face", "--checkpoints", runs)
@@ -157,7 +168,7 @@ def shipped(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_only_what_is_needed_ships(shipped: Path) -> None:
+def test_only_inference_networks_ship(shipped: Path) -> None:
     path = shipped / "face" / "speech2face" / "model.safetensors"
     tensors = read_tensors(path)
     assert {name.split(".")[0] for name in tensors} == SHIPPED
@@ -203,7 +214,7 @@ def test_a_list_becomes_faces(
     ("more", "words"),
     [
         (("--emotion", "angry"), "--emotion angry: face was trained with neutral, happy"),
-        (("--still", "x.png"), "it takes no --still"),
+        (("--reference_image", "x.png"), "it takes no --reference_image"),
         (("--name", "nobody"), "no speech2face in it; there are: face"),
         (("--skeleton",), "--skeleton: makes no sense with --model speech2face"),
         (("--smooth", 3), "--smooth: makes no sense with --model speech2face"),
@@ -225,14 +236,14 @@ def test_bad_input_is_one_line(
     assert not list(tmp_path.glob("**/*.mp4"))
 
 
-def test_the_baseline_trains_and_wants_a_picture(
+def test_the_baseline_trains_and_needs_a_reference_image(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:
     more = ("--name", "reference_image", "--steps", 4, "--baseline", "reference_image")
     assert run_here(monkeypatch, train_speech2face.main, *line(dataset, tmp_path, *more)) == 0
     write_audio(tmp_path / "a.wav", recording().audio_S)
-    picture = recording().frames_T3HW[0].transpose(1, 2, 0)
-    cv2.imwrite(str(tmp_path / "face.png"), picture[..., ::-1])
+    image = recording().frames_T3HW[0].transpose(1, 2, 0)
+    cv2.imwrite(str(tmp_path / "face.png"), image[..., ::-1])
     given = (
         "--name",
         "reference_image",
@@ -242,10 +253,10 @@ def test_the_baseline_trains_and_wants_a_picture(
         tmp_path / "x.mp4",
     )
     assert show(monkeypatch, tmp_path, *given) == 2
-    assert "its baseline needs --still" in capfd.readouterr().err
-    assert show(monkeypatch, tmp_path, *given, "--still", tmp_path / "a.wav") == 2
+    assert "its baseline needs --reference_image" in capfd.readouterr().err
+    assert show(monkeypatch, tmp_path, *given, "--reference_image", tmp_path / "a.wav") == 2
     assert "not readable as a picture" in capfd.readouterr().err
-    assert show(monkeypatch, tmp_path, *given, "--still", tmp_path / "face.png") == 0
+    assert show(monkeypatch, tmp_path, *given, "--reference_image", tmp_path / "face.png") == 0
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, capfd, *arguments: object) -> str:
@@ -263,8 +274,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, capfd, *arguments: object) -> str:
         (("--stage_steps", 1, 1, 1, 1), "4 together; --steps 4 is needed"),
         (("--stage_shares", 1, 2), "--stage_shares: 4 numbers are needed, not 2"),
         (("--stage_shares", 0, 0, 0, 0), "at least one above 0"),
-        (("--painted", 5), "--painted 5: --batch_size has 4"),
-        (("--look_ahead", 11), "--frames 16: with --look_ahead and --pictures 17 are needed"),
+        (("--generator_batch_size", 5), "--generator_batch_size 5: --batch_size has 4"),
+        (("--look_ahead", 11), "--seq_len 16: with --look_ahead and --num_frames 17 are needed"),
         (("--emotion_classes", "sad"), "--emotion_classes: makes sense with"),
         (("--identity_teacher", "nowhere.pt"), "nowhere.pt: no such file"),
         (("--weights", "gan=1"), "--weights gan: no such loss"),
@@ -281,11 +292,11 @@ def test_bad_options_are_one_line(
 
 
 @pytest.mark.parametrize("file", ["video.mp4", "landmarks.npz", "audio.wav"])
-def test_a_clip_that_lacks_something_is_named(
+def test_an_incomplete_clip_is_named(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, file: str
 ) -> None:
     copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
-    lacking = next(path for path in sorted(copy.iterdir()))
-    (lacking / file).unlink()
+    clip = min(copy.iterdir())
+    (clip / file).unlink()
     said = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
-    assert str(lacking / file) in said
+    assert str(clip / file) in said

@@ -20,8 +20,11 @@ import torch
 
 from speech2video.models.pipelines.body_video import check_output_paths
 from speech2video.models.pipelines.speaker import weights_id
-from speech2video.models.speech2face import predictor as speech2face
-from speech2video.models.speech2face.predictor import Speech2FacePredictor, SpeechEmbedding
+from speech2video.models.speech2face.predictor import (
+    Speech2FacePredictor,
+    SpeechEmbedding,
+    load_speech2face,
+)
 from speech2video.options.inference import SPEECH2FACE, InferenceOptions
 from speech2video.util.audio.audio_io import read_audio
 from speech2video.util.audio.mel import HOPS_PER_FRAME, LEAST_DEVIATION, N_MELS, LogMelStream
@@ -91,7 +94,7 @@ def load(options: InferenceOptions, device: torch.device) -> TalkingFace:
         raise DataError(
             f"{folder}: no {SPEECH2FACE} in it; there are: {', '.join(found) or 'none'}"
         )
-    face = speech2face.load(folder / SPEECH2FACE, device=device)
+    face = load_speech2face(folder / SPEECH2FACE, device=device)
     if options.emotion is not None and options.emotion not in face.emotions:
         known = ", ".join(face.emotions)
         raise DataError(f"--emotion {options.emotion}: {options.name} was trained with {known}")
@@ -124,7 +127,7 @@ def make_video(
     outputs = options.outputs(speech.stem)
     check_output_paths(outputs, speech.audio)
     hearing = hear(speech.audio)
-    heard = face.speech2face.hear(hearing.log_mels())
+    heard = face.speech2face.embed_speech(hearing.log_mels())
     shown = options.emotion or heard.emotion
     with PrefetchStack() as stages:
         frames = stages.prefetch(painted(face, stages.prefetch(hearing.mels()), heard, options))
@@ -144,7 +147,7 @@ def painted(
     """Yield the frames (3, H, W) uint8 of mels as they come."""
     return face.speech2face.stream(
         mels,
-        heard=heard,
+        embedding=heard,
         emotion=options.emotion,
         seed=options.seed,
         reference_image=face.reference_image,

@@ -1,10 +1,9 @@
-"""What speech tells of a face: who speaks, how they feel, what they say; and what it does not tell.
+"""Encoders of speech (identity, emotion, content) and of a reference image, and head motion noise.
 
-What is said comes from mels normalised over their utterance (`util/audio/mel.py`), which is instance
-norm where most of a speaker's colour is; who and how from mels that keep it. Inside, every norm is
-of one moment or of one window, so that content streams and is the same however the sound is cut.
-Widths follow those that reconstruct faces from voices (Wen et al. 2019) for identity, Albanie et
-al. 2018 for emotion; all of it rebuilt.
+Content is encoded from mels normalised per utterance, which removes most of the speaker's timbre;
+identity and emotion from mels that keep it (`util/audio/mel.py`). Norms act within one time step or
+one window, so that content streams and does not depend on how the audio is chunked. Widths follow
+Wen et al. 2019 (identity) and Albanie et al. 2018 (emotion).
 """
 
 from itertools import pairwise
@@ -13,21 +12,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-BANDS, COLUMNS = 80, 4  # of a mel; its columns a frame
-EMOTIONS = 8
-IDENTITY, CODE, CONTENT = 128, 64, 256  # numbers of each
+from speech2video.data.speech2face.clip import EMOTIONS
+from speech2video.util.audio.mel import N_MELS
+
+NUM_EMOTIONS = len(EMOTIONS)
+IDENTITY_DIM, EMOTION_CODE_DIM, CONTENT_DIM = 128, 64, 256
 IDENTITY_WIDTHS, EMOTION_WIDTHS = (256, 384, 576, 864), (32, 64, 128, 256)
-ATTENTION, EMOTION_HIDDEN, GROUPS = 128, 128, 8
-LEAST_VARIANCE = 1e-5
-UNSEEN_LOGIT = -30.0  # logit of an emotion that nobody had in training
+ATTENTION_DIM, EMOTION_HIDDEN, GROUPS = 128, 128, 8
+MIN_VARIANCE = 1e-5
+UNSEEN_LOGIT = -30.0  # of an emotion without training clips
 KERNELS, STRIDES = (5, 4, 4), (1, 2, 2)  # of content: 100 columns a second become 25
-NOISE, NOISE_HIDDEN = 16, 64
+NOISE_DIM, NOISE_HIDDEN = 16, 64
+APPEARANCE_DIM = 32
+BANK_SCALE = 24.0  # from cosines of identities to logits of speakers
+BANK_INIT = 0.1  # of the identity directions: Adam's steps hardly turn long vectors
+RGB, PATCH = 3, 2  # channels; pixels a side that one position of the finest feature map stands for
 
 State = tuple[list[Tensor], Tensor]
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Normalises each moment's channels by themselves."""
+    """Normalise the channels of each time step separately."""
 
     def forward(self, x_NCL: Tensor) -> Tensor:
         """Return (N, C, L) normalised."""
@@ -35,115 +40,100 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class IdentityEncoder(nn.Module):
-    """Who speaks: a window's mels to a unit vector, by attentive statistics pooling.
+    """Encode a window's mels as a unit vector, by attentive statistics pooling.
 
     Okabe et al., Attentive Statistics Pooling for Deep Speaker Embedding, 2018.
     """
 
-    def __init__(
-        self,
-        *,
-        size: int = IDENTITY,
-        widths: tuple[int, ...] = IDENTITY_WIDTHS,
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, *, widths: tuple[int, ...] = IDENTITY_WIDTHS, dropout: float = 0.0) -> None:
         super().__init__()
-        layers = []
-        for narrow, wide in pairwise((BANDS, *widths)):
+        layers: list[nn.Module] = []
+        for narrow, wide in pairwise((N_MELS, *widths)):
             layers += [nn.Conv1d(narrow, wide, 3, 2, 1), ChannelNorm(wide), nn.ReLU(inplace=True)]
         self.trunk = nn.Sequential(*layers)
         width = widths[-1]
         self.attention = nn.Sequential(
-            nn.Conv1d(width, ATTENTION, 1), nn.Tanh(), nn.Conv1d(ATTENTION, width, 1)
+            nn.Conv1d(width, ATTENTION_DIM, 1), nn.Tanh(), nn.Conv1d(ATTENTION_DIM, width, 1)
         )
-        self.drop = nn.Dropout(dropout)
-        self.project = nn.Linear(2 * width, size)
+        self.dropout = nn.Dropout(dropout)
+        self.projection = nn.Linear(2 * width, IDENTITY_DIM)
 
     def forward(self, mel_NBL: Tensor) -> Tensor:
-        """Return (N, 128), unit vectors, of mels (N, 80, L)."""
+        """Return unit vectors (N, 128) of mels (N, 80, L)."""
         hidden_NCL = self.trunk(mel_NBL)
-        share_NCL = self.attention(hidden_NCL).softmax(2)
-        mean_NC = (share_NCL * hidden_NCL).sum(2)
-        variance_NC = (share_NCL * hidden_NCL.square()).sum(2) - mean_NC.square()
-        deviation_NC = variance_NC.clamp(min=LEAST_VARIANCE).sqrt()
-        pooled_NC = self.drop(torch.cat((mean_NC, deviation_NC), 1))
-        return F.normalize(self.project(pooled_NC), dim=1)
+        attention_NCL = self.attention(hidden_NCL).softmax(2)
+        mean_NC = (attention_NCL * hidden_NCL).sum(2)
+        variance_NC = (attention_NCL * hidden_NCL.square()).sum(2) - mean_NC.square()
+        std_NC = variance_NC.clamp(min=MIN_VARIANCE).sqrt()
+        pooled_NC = self.dropout(torch.cat((mean_NC, std_NC), 1))
+        return F.normalize(self.projection(pooled_NC), dim=1)
 
 
 class EmotionEncoder(nn.Module):
-    """How somebody feels: a window's mels to logits of the eight emotions.
+    """Encode a window's mels as logits of the eight emotions.
 
     Attributes:
-        known: (8,), 1 for the emotions that were trained on.
+        trained: (8,), 1 for the emotions with training clips.
     """
 
-    known: Tensor
+    trained: Tensor
 
-    def __init__(
-        self,
-        *,
-        size: int = CODE,
-        widths: tuple[int, ...] = EMOTION_WIDTHS,
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, *, widths: tuple[int, ...] = EMOTION_WIDTHS, dropout: float = 0.0) -> None:
         super().__init__()
-        layers = []
+        layers: list[nn.Module] = []
         for narrow, wide in pairwise((1, *widths)):
             layers += [nn.Conv2d(narrow, wide, 3, 2, 1), nn.GroupNorm(GROUPS, wide)]
             layers += [nn.ReLU(inplace=True)]
         self.trunk = nn.Sequential(*layers)
-        bands = -(-BANDS // 2 ** len(widths))
+        bands = -(-N_MELS // 2 ** len(widths))
         self.gru = nn.GRU(widths[-1] * bands, EMOTION_HIDDEN, batch_first=True, bidirectional=True)
-        self.drop = nn.Dropout(dropout)
-        self.classify = nn.Sequential(
-            nn.Linear(2 * EMOTION_HIDDEN, size), nn.ReLU(), nn.Linear(size, EMOTIONS)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Sequential(
+            nn.Linear(2 * EMOTION_HIDDEN, EMOTION_CODE_DIM),
+            nn.ReLU(),
+            nn.Linear(EMOTION_CODE_DIM, NUM_EMOTIONS),
         )
-        self.register_buffer("known", torch.ones(EMOTIONS))
+        self.register_buffer("trained", torch.ones(NUM_EMOTIONS))
 
     def forward(self, mel_NBL: Tensor) -> Tensor:
-        """Return logits (N, 8) of mels (N, 80, L); those of emotions never seen are
-        `UNSEEN_LOGIT`."""
+        """Return logits (N, 8) of mels (N, 80, L); `UNSEEN_LOGIT` for untrained emotions."""
         hidden_NCBL = self.trunk(mel_NBL[:, None])
         hidden_NLC, _ = self.gru(hidden_NCBL.flatten(1, 2).transpose(1, 2))
-        return self.classify(self.drop(hidden_NLC.mean(1))).masked_fill(
-            self.known == 0, UNSEEN_LOGIT
-        )
+        logits_N8 = self.classifier(self.dropout(hidden_NLC.mean(1)))
+        return logits_N8.masked_fill(self.trained == 0, UNSEEN_LOGIT)
 
 
 class ContentEncoder(nn.Module):
-    """What is said, at 25 Hz: three causal convolutions and a GRU whose output comes late.
+    """Encode mels at 25 Hz, by causal convolutions and a GRU with a delayed output.
 
-    Lips open before the sound, hence the delay: what comes out at frame t + `look_ahead` belongs
-    to frame t ("Synthesizing Obama", Suwajanakorn et al. 2017).
-
-    Dropout keeps what is heard of training clips like what is heard of new ones: else faces are
-    painted by what tells the clip.
+    Lips open before the audio is heard: the output at frame t + `look_ahead` belongs to frame t
+    ("Synthesizing Obama", Suwajanakorn et al. 2017).
 
     Attributes:
-        mel_mean, mel_deviation: (80,) of the training voices' log-mels.
+        mel_mean, mel_std: (80,) of the training voices' log-mels.
     """
 
     mel_mean: Tensor
-    mel_deviation: Tensor
+    mel_std: Tensor
 
-    def __init__(self, *, size: int = CONTENT, look_ahead: int = 5, dropout: float = 0.0) -> None:
+    def __init__(self, *, look_ahead: int = 5, dropout: float = 0.0) -> None:
         super().__init__()
         self.look_ahead = look_ahead
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(BANDS if i == 0 else size, size, kernel, stride)
+            nn.Conv1d(N_MELS if i == 0 else CONTENT_DIM, CONTENT_DIM, kernel, stride)
             for i, (kernel, stride) in enumerate(zip(KERNELS, STRIDES, strict=True))
         )
-        self.norms = nn.ModuleList(ChannelNorm(size) for _ in KERNELS)
-        self.gru = nn.GRU(size, size, batch_first=True)
-        self.norm = nn.LayerNorm(size)
-        self.drop = nn.Dropout(dropout)
-        self.register_buffer("mel_mean", torch.zeros(BANDS))
-        self.register_buffer("mel_deviation", torch.ones(BANDS))
+        self.norms = nn.ModuleList(ChannelNorm(CONTENT_DIM) for _ in KERNELS)
+        self.gru = nn.GRU(CONTENT_DIM, CONTENT_DIM, batch_first=True)
+        self.norm = nn.LayerNorm(CONTENT_DIM)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("mel_mean", torch.zeros(N_MELS))
+        self.register_buffer("mel_std", torch.ones(N_MELS))
 
     def forward(self, mel_NBL: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return content (N, T, 256), `look_ahead` frames late, and the state after it.
 
-        Mels (N, 80, 4 T). The first `look_ahead` frames of a stream belong to no frame.
+        Mels are (N, 80, 4 T). The first `look_ahead` outputs of a stream belong to no frame.
         """
         pasts, memory = state if state is not None else ([None] * len(KERNELS), None)
         hidden, after = mel_NBL, []
@@ -153,45 +143,93 @@ class ContentEncoder(nn.Module):
                 past = hidden.new_zeros(*hidden.shape[:2], kept)
             hidden = torch.cat((past, hidden), 2)
             after.append(hidden[..., hidden.shape[2] - kept :])
-            hidden = self.drop(F.gelu(norm(convolution(hidden))))
+            hidden = self.dropout(F.gelu(norm(convolution(hidden))))
         content_NTC, memory = self.gru(hidden.transpose(1, 2), memory)
-        return self.drop(self.norm(content_NTC)), (after, memory)
+        return self.dropout(self.norm(content_NTC)), (after, memory)
 
 
-class NoiseProcess(nn.Module):
-    """What no speech tells: how the head sways and when the eyes blink, made of noise.
+class ReferenceImageEncoder(nn.Module):
+    """Encode an image as feature maps of each level, the finest first, and one more at 4×4."""
 
-    Rebuilt: in training a face is painted with the truth's own motion, so that chance blurs no
-    picture, and this learns to make motion of the same statistics out of noise, 16 numbers a frame
-    (Vougioukas et al. 2020 let a GRU read noise for the same end).
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        widths = channels[::-1]
+        self.stem = nn.Conv2d(RGB * PATCH**2, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(
+            nn.Conv2d(i, o, 3, 2, 1) for i, o in pairwise((*widths, channels[0]))
+        )
+
+    def forward(self, image_N3HW: Tensor) -> list[Tensor]:
+        """Return the feature maps."""
+        image = image_N3HW.contiguous(memory_format=torch.channels_last)
+        maps = [F.relu(self.stem(F.pixel_unshuffle(image, PATCH)))]
+        for down in self.down:
+            maps.append(F.relu(down(maps[-1])))
+        return maps
+
+
+class IdentityBank(nn.Module):
+    """Identity directions and appearance codes of the training speakers.
+
+    An identity's appearance is the softmax-weighted mean of theirs (attention over a memory,
+    Vaswani et al., 2017): a confident identity gets exactly one speaker's hair and glasses.
 
     Attributes:
-        mean, deviation, lowest, highest: (M,) of the training clips' motion.
+        identities: directions (P, I).
+        appearances: codes (P, `APPEARANCE_DIM`).
+    """
+
+    def __init__(self, speakers: int) -> None:
+        super().__init__()
+        self.identities = nn.Parameter(BANK_INIT * torch.randn(speakers, IDENTITY_DIM))
+        self.appearances = nn.Parameter(torch.randn(speakers, APPEARANCE_DIM))
+
+    def classify(self, identity_NI: Tensor) -> Tensor:
+        """Return speaker logits (N, P) of identities, unit vectors."""
+        return BANK_SCALE * identity_NI @ F.normalize(self.identities, dim=1).T
+
+    def forward(self, identity_NI: Tensor) -> Tensor:
+        """Return appearance codes (N, `APPEARANCE_DIM`)."""
+        return self.classify(identity_NI).softmax(1) @ self.appearances
+
+
+class HeadMotionGenerator(nn.Module):
+    """Generate head motion and blinks from noise, with the statistics of real motion.
+
+    The face generator is trained with ground-truth motion, so that chance does not blur its frames;
+    at inference the motion comes from here (Vougioukas et al. 2020 feed noise through a GRU, too).
+
+    Attributes:
+        mean, std, lowest, highest: (M,) of the training clips' motion.
     """
 
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
     lowest: Tensor
     highest: Tensor
 
-    def __init__(self, motion: int, *, noise: int = NOISE, hidden: int = NOISE_HIDDEN) -> None:
+    def __init__(
+        self, motion_dim: int, *, noise_dim: int = NOISE_DIM, hidden: int = NOISE_HIDDEN
+    ) -> None:
         super().__init__()
-        self.noise = noise
-        self.gru = nn.GRU(noise, hidden, batch_first=True)
-        self.out = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, motion))
-        for name, value in (("mean", 0.0), ("deviation", 1.0), ("lowest", -3.0), ("highest", 3.0)):
-            self.register_buffer(name, torch.full((motion,), value))
+        self.noise_dim = noise_dim
+        self.gru = nn.GRU(noise_dim, hidden, batch_first=True)
+        self.out = nn.Sequential(
+            nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, motion_dim)
+        )
+        for name, value in (("mean", 0.0), ("std", 1.0), ("lowest", -3.0), ("highest", 3.0)):
+            self.register_buffer(name, torch.full((motion_dim,), value))
 
     def forward(self, noise_NTZ: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return motion (N, T, M) in deviations from its mean, and the GRU's memory."""
+        """Return standardised motion (N, T, M) and the GRU's memory."""
         hidden_NTH, memory = self.gru(noise_NTZ, memory)
         return self.out(hidden_NTH), memory
 
-    def in_units(self, standard_NTM: Tensor) -> Tensor:
-        """Return motion in its own units, inside what was seen in training."""
-        motion_NTM = self.mean + self.deviation * standard_NTM
+    def denormalise(self, standard_NTM: Tensor) -> Tensor:
+        """Return motion in its own units, clamped to the training clips' range."""
+        motion_NTM = self.mean + self.std * standard_NTM
         return motion_NTM.clamp(self.lowest, self.highest)
 
-    def standard(self, motion_NTM: Tensor) -> Tensor:
-        """Return motion in deviations from its mean."""
-        return (motion_NTM - self.mean) / self.deviation
+    def normalise(self, motion_NTM: Tensor) -> Tensor:
+        """Return standardised motion."""
+        return (motion_NTM - self.mean) / self.std

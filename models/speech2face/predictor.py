@@ -1,13 +1,12 @@
-"""Speech to a talking face, for use: log-mels in, frames out, as they come.
+"""Inference of speech to a talking face: log-mels in, frames out, as a stream.
 
-face = load(Path("checkpoints/demo_face/speech2face"))
+face = load_speech2face(Path("checkpoints/demo_face/speech2face"))
 mel_BN = log_mels(audio_S)
-heard = face.hear([mel_BN])                                       # who speaks, and how they feel
-for frame in face.stream([normalised(mel_BN)], heard=heard, emotion="happy", seed=1):
-    ...                                                     # (3, H, W) uint8, one at a time
+embedding = face.embed_speech([mel_BN])                           # identity and emotion
+for frame in face.stream([normalise_utterance(mel_BN)], embedding=embedding, emotion="happy"):
+    ...                                                          # (3, H, W) uint8, one at a time
 
-Frames are heard and painted four at once, counted from the first: how the sound is cut into chunks
-changes no bit.
+Frames are computed four at once, counted from the first: how the audio is chunked changes no bit.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,11 +26,15 @@ from speech2video.models.pose2video.renderer import to_bytes, to_floats
 from speech2video.models.speech2face.encoders import (
     ContentEncoder,
     EmotionEncoder,
+    HeadMotionGenerator,
     IdentityEncoder,
-    NoiseProcess,
     State,
 )
-from speech2video.models.speech2face.generator import AppearanceFeatures, FaceGenerator
+from speech2video.models.speech2face.generator import (
+    AppearanceFeatures,
+    FaceGenerator,
+    ReferenceFaceGenerator,
+)
 from speech2video.options.speech2face import REFERENCE_IMAGE, TrainSpeech2FaceOptions
 from speech2video.util.audio.mel import (
     batched,
@@ -46,23 +49,21 @@ from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError, OptionError
 from speech2video.util.smoothing import SmoothNoise
 
-SPEAKER_WEIGHTS = ("generator.gallery.", "generator.portrait.")  # weights that know people's looks
-APPEARANCE_WEIGHTS = (
-    "generator.imagine.",
-    "generator.look.",
-)  # of looks: of those known, of a still's
-FRAMES_PER_STEP = 4  # frames heard and painted together; scripts/benchmark.py says what it gains
-WINDOW_OVERLAP = 0.5  # of a second that is new in each window in which somebody is heard
+# weights of the training speakers, and of where the appearance comes from
+SPEAKER_WEIGHTS = ("generator.identity_bank.", "generator.eigenfaces.")
+APPEARANCE_WEIGHTS = ("generator.identity_projection.", "generator.reference_encoder.")
+FRAMES_PER_STEP = 4  # computed together; scripts/benchmark.py measures what it gains
+WINDOW_OVERLAP = 0.5  # of the windows of speech that are embedded
 
 
 @dataclass(frozen=True, eq=False)
 class SpeechEmbedding:
-    """Who speaks and how they feel, as a speech tells it.
+    """Identity and emotion of a speech.
 
     Attributes:
         identity_D: (128,), a unit vector.
-        emotion_8: how much there is of each of `EMOTIONS`, 1 together.
-        code_E: (64,), the emotion as the generator takes it.
+        emotion_8: share of each of `EMOTIONS`, sum 1.
+        emotion_code_E: (64,), the generator's code of it.
     """
 
     identity_D: Tensor
@@ -71,154 +72,173 @@ class SpeechEmbedding:
 
     @property
     def emotion(self) -> str:
-        """The emotion there is most of."""
+        """The emotion with the largest share."""
         return EMOTIONS[int(self.emotion_8.argmax())]
 
 
 class Speech2FacePredictor:
-    """Trained students and generator.
+    """Trained encoders and generator.
 
     Attributes:
-        networks: identity, emotion, content, noise, generator; in evaluation mode.
-        size: pixels a side of the pictures.
-        takes_still: whether it is the baseline, to which a picture says who it is.
+        networks: identity, emotion, content, head_motion, generator; in evaluation mode.
+        size: pixels a side of the frames.
+        uses_reference_image: whether it is the baseline, which needs an image of the person.
     """
 
     def __init__(self, networks: nn.ModuleDict, *, device: torch.device | str = "cpu") -> None:
         self.networks, self.device = networks, torch.device(device)
         self.size: int = networks["generator"].size
-        self.uses_reference_image: bool = hasattr(networks["generator"], "look")
+        self.uses_reference_image: bool = networks["generator"].uses_reference_image
 
     @property
     def emotions(self) -> tuple[str, ...]:
-        """The emotions it was trained on."""
-        known_8 = self.networks["emotion"].known.cpu()
-        return tuple(name for name, known in zip(EMOTIONS, known_8, strict=True) if known)
+        """The emotions it was trained with."""
+        trained_8 = self.networks["emotion"].trained.cpu()
+        return tuple(name for name, trained in zip(EMOTIONS, trained_8, strict=True) if trained)
 
     @torch.inference_mode()
-    def hear(self, chunks: Iterable[np.ndarray]) -> SpeechEmbedding:
-        """Return who speaks and how, of all log-mels (80, 4 n) in chunks, not normalised.
+    def embed_speech(self, chunks: Iterable[np.ndarray]) -> SpeechEmbedding:
+        """Return identity and emotion of unnormalised log-mels (80, 4 n) in chunks.
 
-        Of windows of a second, two of them a second, in the memory of one: the mean identity, and
-        the emotion that all of them together tell of, each counting half, for they overlap.
+        Windows of a second, two per second, are encoded one by one: the identity is their mean, the
+        emotion that of their summed logits, each counting half because windows overlap.
+
+        Raises:
+            DataError: no audio.
         """
         content: ContentEncoder = self.networks["content"]
-        usual = content.mel_mean.cpu().numpy(), content.mel_deviation.cpu().numpy()
+        stats = content.mel_mean.cpu().numpy(), content.mel_std.cpu().numpy()
         identity_D, logits_8, count = 0.0, 0.0, 0
         for mel_BL in mel_windows(chunks):
-            voice_NBL = torch.from_numpy(normalise_global(mel_BL, *usual))[None].to(self.device)
+            voice_NBL = torch.from_numpy(normalise_global(mel_BL, *stats))[None].to(self.device)
             identity_D = identity_D + self.networks["identity"](voice_NBL)[0]
             logits_8 = logits_8 + self.networks["emotion"](voice_NBL)[0]
             count += 1
         if not count:
-            raise DataError("the audio is empty; nobody can be heard in it")
+            raise DataError("the audio is empty; there is no speech to embed")
         emotion_8 = (logits_8 * max(1 / count, WINDOW_OVERLAP)).softmax(0)
-        return self._heard(F.normalize(identity_D, dim=0), emotion_8)
+        return self._embedding(F.normalize(identity_D, dim=0), emotion_8)
 
-    def with_emotion(self, heard: SpeechEmbedding, emotion: str) -> SpeechEmbedding:
-        """Return the same person with a named emotion; raises `DataError` for one not trained."""
+    def with_emotion(self, embedding: SpeechEmbedding, emotion: str) -> SpeechEmbedding:
+        """Return the identity with a named emotion; raises `DataError` for an untrained one."""
         if emotion not in self.emotions:
             known = ", ".join(self.emotions)
             raise DataError(f"emotion {emotion}: this face was trained with {known}")
-        emotion_8 = torch.zeros_like(heard.emotion_8)
+        emotion_8 = torch.zeros_like(embedding.emotion_8)
         emotion_8[EMOTIONS.index(emotion)] = 1
-        return self._heard(heard.identity_D, emotion_8)
+        return self._embedding(embedding.identity_D, emotion_8)
 
     @torch.inference_mode()
     def stream(
         self,
         chunks: Iterable[np.ndarray],
         *,
-        heard: SpeechEmbedding,
+        embedding: SpeechEmbedding,
         emotion: str | None = None,
         seed: int = 0,
         reference_image: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
-        """Yield a frame (3, H, W) uint8 for each four columns of normalised log-mels, as they come.
+        """Yield a frame (3, H, W) uint8 for each four columns of normalised log-mels.
 
         Args:
             chunks: (80, 4 n) each.
-            heard: who and how.
-            emotion: to show in place of the one that is heard.
-            seed: another one is another play of head and lids.
-            still: (3, H, W) uint8 of the person, for the baseline.
+            embedding: identity and emotion.
+            emotion: in place of the embedding's.
+            seed: of the motion of head and lids.
+            reference_image: (3, H, W) uint8 of the person, for the baseline.
 
         Raises:
-            DataError: no sound, an emotion it was not trained with, or a still too many or missing.
+            DataError: no audio, an untrained emotion, or an image too many, missing or of another
+                size.
         """
         if (reference_image is not None) != self.uses_reference_image:
             raise DataError(
-                "this face was trained with a picture of the person; one is needed"
+                "this face was trained with a reference image; one is needed"
                 if self.uses_reference_image
-                else "this face takes no picture, only speech"
+                else "this face takes no reference image, only speech"
             )
         if emotion is not None:
-            heard = self.with_emotion(heard, emotion)
-        person, emotion_N8 = self._begin(heard, reference_image), heard.emotion_8[None]
-        play = self._play(seed)
-        for group in batched(self.content(chunks), FRAMES_PER_STEP):
+            embedding = self.with_emotion(embedding, emotion)
+        appearance = self._appearance(embedding, reference_image)
+        emotion_N8 = embedding.emotion_8[None]
+        generator, motion = self.networks["generator"], self._head_motion(seed)
+        for group in batched(self.encode_content(chunks), FRAMES_PER_STEP):
             content_NTC = torch.cat(group, 1)
-            motion_NTM = torch.cat(list(islice(play, len(group))), 1)
-            frames = self.networks["generator"].frames(person, content_NTC, emotion_N8, motion_NTM)
+            motion_NTM = torch.cat(list(islice(motion, len(group))), 1)
+            frames = generator.generate(appearance, content_NTC, emotion_N8, motion_NTM)
             yield from to_bytes(frames[0])
 
-    def generate_frames(self, audio_S: np.ndarray, **given: object) -> np.ndarray:
-        """Return frames (T, 3, H, W), T = ceil(S / 640), of a 16 kHz wave heard as a whole.
+    def generate_frames(
+        self,
+        audio_S: np.ndarray,
+        *,
+        embedding: SpeechEmbedding | None = None,
+        emotion: str | None = None,
+        seed: int = 0,
+        reference_image: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return frames (T, 3, H, W), T = ceil(S / 640), of 16 kHz audio; see `stream`.
 
-        `given`: as for `stream`.
+        The embedding is that of the audio by default.
         """
         mel_BL = log_mels(audio_S)
-        given.setdefault("heard", self.hear([mel_BL]))
-        return np.stack(list(self.stream([normalise_utterance(mel_BL)], **given)))
+        frames = self.stream(
+            [normalise_utterance(mel_BL)],
+            embedding=embedding or self.embed_speech([mel_BL]),
+            emotion=emotion,
+            seed=seed,
+            reference_image=reference_image,
+        )
+        return np.stack(list(frames))
 
     @torch.inference_mode()
-    def content(self, chunks: Iterable[np.ndarray]) -> Iterator[Tensor]:
-        """Yield what is said (1, 1, 256), frame by frame; beyond the end the last moment lasts."""
+    def encode_content(self, chunks: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        """Yield content (1, 1, 256) frame by frame; the last mels are repeated beyond the end."""
         encoder: ContentEncoder = self.networks["content"]
         state: State | None = None
-        early = encoder.look_ahead  # what comes out of the first frames belongs to none
-        for group in batched(repeat_last(mel_frames(chunks), encoder.look_ahead), FRAMES_PER_STEP):
+        early = encoder.look_ahead  # outputs that belong to no frame
+        frames = repeat_last(mel_frames(chunks), encoder.look_ahead)
+        for group in batched(frames, FRAMES_PER_STEP):
             mel_NBL = torch.from_numpy(np.concatenate(group, 1))[None].to(self.device)
             content_NTC, state = encoder(mel_NBL, state)
             for t in range(early, len(group)):
                 yield content_NTC[:, t : t + 1]
             early = max(0, early - len(group))
 
-    def _heard(self, identity_D: Tensor, emotion_8: Tensor) -> SpeechEmbedding:
+    def _embedding(self, identity_D: Tensor, emotion_8: Tensor) -> SpeechEmbedding:
         with torch.no_grad():
-            emotion_code_E = self.networks["generator"].code(emotion_8[None])[0]
-        return SpeechEmbedding(identity_D, emotion_8, emotion_code_E)
+            code_E = self.networks["generator"].encode_emotion(emotion_8[None])[0]
+        return SpeechEmbedding(identity_D, emotion_8, code_E)
 
-    def _begin(
-        self, heard: SpeechEmbedding, reference_image: np.ndarray | None
+    def _appearance(
+        self, embedding: SpeechEmbedding, image_3HW: np.ndarray | None
     ) -> AppearanceFeatures:
         generator: FaceGenerator = self.networks["generator"]
-        if reference_image is None:
-            return generator.begin(heard.identity_D[None])
-        if reference_image.shape != (3, self.size, self.size) or reference_image.dtype != np.uint8:
-            seen = f"{reference_image.shape} {reference_image.dtype}"
-            raise DataError(f"a still of {seen}; (3, {self.size}, {self.size}) uint8 is needed")
-        picture = torch.from_numpy(np.ascontiguousarray(reference_image))[None].to(self.device)
-        return generator.encode_reference(to_floats(picture))
+        if image_3HW is None:
+            return generator.encode_appearance(embedding.identity_D[None])
+        needed = (3, self.size, self.size)
+        if image_3HW.shape != needed or image_3HW.dtype != np.uint8:
+            found = f"{image_3HW.shape} {image_3HW.dtype}"
+            raise DataError(f"a reference image of {found}; {needed} uint8 is needed")
+        image = torch.from_numpy(np.ascontiguousarray(image_3HW))[None].to(self.device)
+        return generator.encode_appearance(to_floats(image))
 
-    def _play(self, seed: int) -> Iterator[Tensor]:
-        """Yield how head and lids are (1, 1, 7), frame by frame, for ever."""
-        process: NoiseProcess = self.networks["noise"]
-        noise, memory = SmoothNoise(process.noise, seed=seed), None
+    def _head_motion(self, seed: int) -> Iterator[Tensor]:
+        """Yield motion of head and lids (1, 1, 7), frame by frame, without end."""
+        network: HeadMotionGenerator = self.networks["head_motion"]
+        noise, memory = SmoothNoise(network.noise_dim, seed=seed), None
         while True:
             noise_NTZ = torch.from_numpy(noise.next(FRAMES_PER_STEP))[None].to(self.device)
-            motion_NTM, memory = process(noise_NTZ, memory)
-            yield from process.in_units(motion_NTM).split(1, 1)
+            motion_NTM, memory = network(noise_NTZ, memory)
+            yield from network.denormalise(motion_NTM).split(1, 1)
 
 
-def build(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
-    """Return untrained networks of an architecture; raises `OptionError` for a size it cannot."""
+def build_networks(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
+    """Return untrained networks; raises `OptionError` for a size without a generator."""
+    baseline = options.baseline == REFERENCE_IMAGE
     try:
-        generator = FaceGenerator(
-            motion=len(MOTION),
-            size=options.size,
-            people=options.people,
-            reference_image=options.baseline == REFERENCE_IMAGE,
+        generator = (ReferenceFaceGenerator if baseline else FaceGenerator)(
+            motion_dim=len(MOTION), size=options.size, speakers=options.num_speakers
         )
     except DataError as error:
         raise OptionError(f"--size {options.size}: {error}") from None
@@ -227,41 +247,41 @@ def build(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
             "identity": IdentityEncoder(dropout=options.dropout),
             "emotion": EmotionEncoder(dropout=options.dropout),
             "content": ContentEncoder(look_ahead=options.look_ahead, dropout=options.dropout),
-            "noise": NoiseProcess(len(MOTION), noise=options.noise),
+            "head_motion": HeadMotionGenerator(len(MOTION), noise_dim=options.noise),
             "generator": generator.to(memory_format=torch.channels_last),
         }
     )
 
 
 def load_pretrained(networks: nn.ModuleDict, folder: Path) -> None:
-    """Take the weights of another run, or of a shipped checkpoint, to begin with.
+    """Load the weights of another run or of a shipped checkpoint.
 
-    All but whom it knows and what they look like, which are those of its own data set; and but how
-    looks come in, where one of the two is the baseline.
+    All but those of its speakers and, if one of the two is the baseline, of its appearance layers.
 
     Raises:
         DataError: no checkpoint there, broken, or of another architecture.
     """
-    face = load(folder)
-    alike = face.uses_reference_image == hasattr(networks["generator"], "look")
-    left_out = SPEAKER_WEIGHTS if alike else SPEAKER_WEIGHTS + APPEARANCE_WEIGHTS
+    pretrained = load_speech2face(folder).networks
+    left_out = SPEAKER_WEIGHTS
+    kinds = [one["generator"].uses_reference_image for one in (networks, pretrained)]
+    if kinds[0] != kinds[1]:
+        left_out += APPEARANCE_WEIGHTS
     own, other = (
-        {name: tensor for name, tensor in state.items() if not name.startswith(left_out)}
-        for state in (networks.state_dict(), face.networks.state_dict())
+        {name: tensor for name, tensor in one.state_dict().items() if not name.startswith(left_out)}
+        for one in (networks, pretrained)
     )
     copy_tensors(folder, own, other)
 
 
-def load(folder: Path, *, device: torch.device | str = "cpu") -> Speech2FacePredictor:
-    """Return what a run's folder or a shipped checkpoint holds, ready to use.
+def load_speech2face(folder: Path, *, device: torch.device | str = "cpu") -> Speech2FacePredictor:
+    """Return the predictor of a run's folder or of a shipped checkpoint.
 
     Raises:
-        DataError: no checkpoint there, broken, of another version or of another network.
+        DataError: no checkpoint there, broken, of another version or of other networks.
     """
     checkpoint = resolve_checkpoint(folder)
     try:
-        options = TrainSpeech2FaceOptions.load(checkpoint / OPTIONS_FILE)
-        networks = build(options)
+        networks = build_networks(TrainSpeech2FaceOptions.load(checkpoint / OPTIONS_FILE))
     except OptionError as error:
         raise DataError(str(error)) from None
     load_networks(networks, checkpoint)

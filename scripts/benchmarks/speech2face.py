@@ -13,8 +13,12 @@ from benchmarks.machine import peak_memory_mb
 from benchmarks.pipeline import processor_cores, write_speech
 from speech2video.data.speech2face.dataset import MOTION
 from speech2video.models.pipelines.talking_face import TalkingFace, make_video
-from speech2video.models.speech2face.encoders import CONTENT, EMOTIONS, IDENTITY
-from speech2video.models.speech2face.predictor import FRAMES_PER_STEP, Speech2FacePredictor, build
+from speech2video.models.speech2face.encoders import CONTENT_DIM, IDENTITY_DIM, NUM_EMOTIONS
+from speech2video.models.speech2face.predictor import (
+    FRAMES_PER_STEP,
+    Speech2FacePredictor,
+    build_networks,
+)
 from speech2video.options.evaluation import BenchmarkOptions
 from speech2video.options.inference import InferenceOptions
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
@@ -39,7 +43,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
 
 def _measured(size: int, options: BenchmarkOptions) -> dict[str, float]:
     training = TrainSpeech2FaceOptions(name="benchmark", dataset=Path("none"), size=size)
-    networks = build(training).eval().requires_grad_(False)
+    networks = build_networks(training).eval().requires_grad_(False)
     face = TalkingFace("benchmark: untrained", Speech2FacePredictor(networks), None)
     with tempfile.TemporaryDirectory() as folder:
         audio, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
@@ -62,10 +66,10 @@ def _measured(size: int, options: BenchmarkOptions) -> dict[str, float]:
 
 def _step(generator: torch.nn.Module, at_once: int) -> Any:
     """Return what paints so many frames together."""
-    person = generator.begin(torch.zeros(1, IDENTITY))
-    emotion, motion = torch.eye(EMOTIONS)[:1], torch.zeros(1, at_once, len(MOTION))
-    content = torch.zeros(1, at_once, CONTENT)
-    return lambda: generator.frames(person, content, emotion, motion)
+    person = generator.encode_appearance(torch.zeros(1, IDENTITY_DIM))
+    emotion, motion = torch.eye(NUM_EMOTIONS)[:1], torch.zeros(1, at_once, len(MOTION))
+    content = torch.zeros(1, at_once, CONTENT_DIM)
+    return lambda: generator.generate(person, content, emotion, motion)
 
 
 @torch.inference_mode()

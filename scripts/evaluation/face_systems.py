@@ -14,8 +14,11 @@ from speech2video.data.speech2face.clip import (
     load_face_recordings,
     split_faces,
 )
-from speech2video.models.speech2face import predictor as speech2face
-from speech2video.models.speech2face.predictor import Speech2FacePredictor, SpeechEmbedding
+from speech2video.models.speech2face.predictor import (
+    Speech2FacePredictor,
+    SpeechEmbedding,
+    load_speech2face,
+)
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
 from speech2video.util.audio.mel import log_mels
@@ -229,11 +232,11 @@ class Run:
         if feeling_S is not None:
             other = self._hear(feeling_S)
             heard = replace(heard, emotion_8=other.emotion_8, emotion_code_E=other.emotion_code_E)
-        how = {"heard": heard, "emotion": emotion, "seed": seed, "reference_image": still_3HW}
+        how = {"embedding": heard, "emotion": emotion, "seed": seed, "reference_image": still_3HW}
         return self._face.generate_frames(audio_S, **how)
 
     def _hear(self, audio_S: np.ndarray) -> SpeechEmbedding:
-        return self._face.hear([log_mels(audio_S)])
+        return self._face.embed_speech([log_mels(audio_S)])
 
 
 def load_runs(options: EvaluateFaceOptions) -> tuple[Run, dict[str, Run]]:
@@ -280,4 +283,4 @@ def load_split(options: EvaluateFaceOptions, size: int) -> FaceSplit:
 
 def _load(options: EvaluateFaceOptions, name: str) -> Run:
     folder = options.checkpoints / name / TrainSpeech2FaceOptions.KIND
-    return Run(speech2face.load(folder, device=options.device))
+    return Run(load_speech2face(folder, device=options.device))

@@ -24,8 +24,8 @@ from speech2video.util.errors import DataError
 from speech2video.util.timing import SAMPLES_PER_FRAME
 from tests.face_clips import SENTENCES, SIZE, SPEAKERS, recording, recordings, write_face_clips
 
-SIZE = 128
-INFO = FaceInfo("a.mp4", 30, SIZE, "ann", "sad", "one", ("sound cut",))
+IMAGE_SIZE = 128
+INFO = FaceInfo("a.mp4", 30, IMAGE_SIZE, "ann", "sad", "one", ("sound cut",))
 
 
 @pytest.fixture
@@ -96,32 +96,32 @@ def test_an_empty_folder_has_no_clips(tmp_path: Path) -> None:
 
 def test_eyes_come_to_their_place(points_TK2: np.ndarray) -> None:
     points_TK2[3] = np.nan
-    aligned = transform_points(points_TK2, alignment_transform(points_TK2, SIZE))
+    aligned = transform_points(points_TK2, alignment_transform(points_TK2, IMAGE_SIZE))
     right_2, left_2 = (np.nanmedian(eye, 0) for eye in eye_centres(aligned))
-    np.testing.assert_allclose((right_2 + left_2) / 2, np.array(EYES_AT) * SIZE, atol=0.5)
-    np.testing.assert_allclose(left_2 - right_2, (EYE_DISTANCE * SIZE, 0), atol=0.5)
+    np.testing.assert_allclose((right_2 + left_2) / 2, np.array(EYES_AT) * IMAGE_SIZE, atol=0.5)
+    np.testing.assert_allclose(left_2 - right_2, (EYE_DISTANCE * IMAGE_SIZE, 0), atol=0.5)
 
 
 def test_how_the_recording_was_held_makes_no_difference(points_TK2: np.ndarray) -> None:
-    straight = transform_points(points_TK2, alignment_transform(points_TK2, SIZE))
+    straight = transform_points(points_TK2, alignment_transform(points_TK2, IMAGE_SIZE))
     turn = 1.7 * np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
     other = transform_points(points_TK2, np.column_stack((turn, (900, -50))))
-    again = transform_points(other, alignment_transform(other, SIZE))
+    again = transform_points(other, alignment_transform(other, IMAGE_SIZE))
     # medians are taken along each axis, so not exactly
     np.testing.assert_allclose(again, straight, atol=1.0)
 
 
 def test_heads_move_in_aligned_pictures_as_they_did(points_TK2: np.ndarray) -> None:
-    transform_23 = alignment_transform(points_TK2, SIZE)
+    transform_23 = alignment_transform(points_TK2, IMAGE_SIZE)
     moved = np.diff(transform_points(points_TK2, transform_23), axis=0)
     np.testing.assert_allclose(moved, np.diff(points_TK2, axis=0) @ transform_23[:, :2].T)
 
 
 def test_no_eyes_are_refused(points_TK2: np.ndarray) -> None:
     with pytest.raises(DataError, match="both eyes"):
-        alignment_transform(np.full_like(points_TK2, np.nan), SIZE)
+        alignment_transform(np.full_like(points_TK2, np.nan), IMAGE_SIZE)
     with pytest.raises(DataError, match="one place"):
-        alignment_transform(np.zeros_like(points_TK2), SIZE)
+        alignment_transform(np.zeros_like(points_TK2), IMAGE_SIZE)
 
 
 # Face clips in memory: what was written, in any size, and divided without a leak.

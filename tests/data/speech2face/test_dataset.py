@@ -1,4 +1,4 @@
-"""Face clips as batches: everything of one moment, and the same for the same item."""
+"""Items of face clips: aligned in time, reproducible; head motion and lips from landmarks."""
 
 from dataclasses import replace
 
@@ -16,7 +16,6 @@ from speech2video.data.speech2face.dataset import (
     NOISE_WARM_UP,
     SYNC_SHIFTS,
     FaceDataset,
-    FaceMotionDataset,
     FacePart,
     augmented_copies,
     head_motion,
@@ -27,7 +26,7 @@ from speech2video.data.speech2face.dataset import (
 )
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.errors import DataError
-from tests.face_clips import EYE_APART, EYES, FRAMES, SIZE, recording, recordings
+from tests.face_clips import EYE_OFFSET, EYES_Y, FRAMES, SIZE, recording, recordings
 
 T = 12
 
@@ -37,49 +36,43 @@ def dataset() -> FaceDataset:
     return FaceDataset(recordings(frames=60), frames=T)
 
 
-def item_of(dataset: FaceDataset, seed: int) -> dict[str, torch.Tensor]:
-    return dataset[SampleIndex(0, seed)]
+def columns(mel_BN: np.ndarray, begin: int) -> np.ndarray:
+    return mel_BN[:, HOPS_PER_FRAME * begin : HOPS_PER_FRAME * (begin + T)]
 
 
-def test_an_items_parts_are_of_one_moment(dataset: FaceDataset) -> None:
+def test_an_item_is_aligned_in_time(dataset: FaceDataset) -> None:
     for seed in range(8):
-        item = item_of(dataset, seed)
+        item = dataset[SampleIndex(0, seed)]
         one, begin = dataset.recordings[int(item["clip"])], int(item["begin"])
         mel_BN = dataset.mel(int(item["clip"]))
         np.testing.assert_array_equal(item["frames"], one.frames_T3HW[begin : begin + T])
-        columns = slice(HOPS_PER_FRAME * begin, HOPS_PER_FRAME * (begin + T))
-        np.testing.assert_array_equal(item["mel"], mel_BN[:, columns])
+        np.testing.assert_array_equal(item["mel"], columns(mel_BN, begin))
         assert dataset.speakers[int(item["speaker"])] == one.speaker
         assert EMOTIONS[int(item["emotion"])] == one.emotion
         assert item["present"].all()
 
 
-def test_the_same_item_is_the_same(dataset: FaceDataset) -> None:
-    first, again, other = (item_of(dataset, seed) for seed in (3, 3, 4))
+def test_items_are_reproducible(dataset: FaceDataset) -> None:
+    first, again, other = (dataset[SampleIndex(0, seed)] for seed in (3, 3, 4))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["frames"], other["frames"])
 
 
-def test_shifted_speech_is_off_by_what_it_should(dataset: FaceDataset) -> None:
+def test_shifted_speech_is_out_of_sync(dataset: FaceDataset) -> None:
     for seed in range(20):
-        item = item_of(dataset, seed)
+        item = dataset[SampleIndex(0, seed)]
         mel_BN, begin = dataset.mel(int(item["clip"])), int(item["begin"])
         found = [
             shift
             for shift in range(-begin, 60 - T - begin + 1)
-            if np.array_equal(
-                mel_BN[
-                    :, HOPS_PER_FRAME * (begin + shift) : HOPS_PER_FRAME * (begin + shift + T)
-                ],
-                item["shifted_mel"],
-            )
+            if np.array_equal(columns(mel_BN, begin + shift), item["shifted_mel"])
         ]
         assert any(SYNC_SHIFTS[0] <= abs(shift) <= SYNC_SHIFTS[1] for shift in found)
 
 
-def test_stills_are_of_the_same_person_in_another_clip(dataset: FaceDataset) -> None:
+def test_reference_images_are_of_the_speaker_in_another_clip(dataset: FaceDataset) -> None:
     for seed in range(6):
-        item = item_of(dataset, seed)
+        item = dataset[SampleIndex(0, seed)]
         index = int(item["clip"])
         speaker = dataset.recordings[index].speaker
         owners = [
@@ -91,7 +84,7 @@ def test_stills_are_of_the_same_person_in_another_clip(dataset: FaceDataset) -> 
         assert owners and owners != [index]
 
 
-def test_short_clips_are_held_and_say_so() -> None:
+def test_short_clips_are_padded_and_marked() -> None:
     item = FaceDataset([recording(frames=T - 5)], frames=T)[SampleIndex(0, 0)]
     assert item["present"].tolist() == [1.0] * (T - 5) + [0.0] * 5
     assert (item["frames"][T - 5 :] == item["frames"][T - 6]).all()
@@ -131,16 +124,13 @@ def test_boxes_of_a_part_are_of_one_size_and_inside(part: FacePart) -> None:
     assert np.isfinite(part_boxes(np.full((2, 68, 2), np.nan), SIZE, part)).all()
 
 
-# Numbers of head, lids and lips: what moves them, and what does not.
-
 HEAD = slice(0, 4)
 
 
 @pytest.fixture(scope="module")
 def points() -> np.ndarray:
-    """Landmarks (T, 68, 2) of a face that looks straight ahead, its eyes open."""
-    still_K2 = recording().points_TK2[0]
-    return np.repeat(still_K2[None], 9, 0)
+    """Landmarks (T, 68, 2) of a static frontal face with open eyes."""
+    return np.repeat(recording().points_TK2[:1], 9, 0)
 
 
 def column(motion_TM: np.ndarray, name: str) -> np.ndarray:
@@ -150,9 +140,7 @@ def column(motion_TM: np.ndarray, name: str) -> np.ndarray:
 @pytest.mark.parametrize(
     ("name", "amount"), [("right", 0.05), ("down", -0.04), ("roll", 0.2), ("zoom", 0.1)]
 )
-def test_a_head_that_is_placed_elsewhere_says_so_and_nothing_else(
-    points: np.ndarray, name: str, amount: float
-) -> None:
+def test_moving_the_head_changes_one_number(points: np.ndarray, name: str, amount: float) -> None:
     moved, about = points.astype(np.float64), points[0, [36, 39, 42, 45]].mean(0)
     cos, sin = np.cos(amount), np.sin(amount)
     moved[3] = {
@@ -167,17 +155,17 @@ def test_a_head_that_is_placed_elsewhere_says_so_and_nothing_else(
     np.testing.assert_allclose(found - found[:1], 0, atol=1e-5)
 
 
-def test_blinks_move_lids_and_no_head(points: np.ndarray) -> None:
+def test_blinks_change_the_lids_only(points: np.ndarray) -> None:
     shut = points.copy()
-    shut[4, [37, 38, 40, 41, 43, 44, 46, 47], 1] = EYES
+    shut[4, [37, 38, 40, 41, 43, 44, 46, 47], 1] = EYES_Y
     found = head_motion(shut, SIZE)
     assert column(found, "lids")[4] == pytest.approx(-1, abs=1e-5)
     np.testing.assert_allclose((found - found[:1])[:, :-1], 0, atol=1e-5)
 
 
-def test_a_nose_beside_the_middle_is_a_turn(points: np.ndarray) -> None:
+def test_a_nose_off_the_middle_is_a_turn(points: np.ndarray) -> None:
     turned = points.copy()
-    turned[2, 30, 0] += EYE_APART
+    turned[2, 30, 0] += EYE_OFFSET
     turn_T = column(head_motion(turned, SIZE), "turn")
     assert turn_T[2] - turn_T[0] == pytest.approx(0.5, abs=1e-5)
 
@@ -185,15 +173,15 @@ def test_a_nose_beside_the_middle_is_a_turn(points: np.ndarray) -> None:
 def test_a_head_turned_all_through_a_clip_is_turned() -> None:
     motions = [np.full((n, len(MOTION)), turn, np.float32) for n, turn in ((9, 0.1), (4, 0.5))]
     lost = np.full((3, len(MOTION)), np.nan, np.float32)
-    usual, turned, other, none = subtract_speaker_median(
+    frontal, turned, other, none = subtract_speaker_median(
         [*motions, motions[1], lost], ["a", "a", "b", "b"]
     )
-    assert not column(usual, "turn").any() and not column(other, "turn").any() and not none.any()
+    assert not column(frontal, "turn").any() and not column(other, "turn").any() and not none.any()
     np.testing.assert_allclose(column(turned, "turn"), 0.4, atol=1e-6)
-    np.testing.assert_allclose(column(turned, "roll"), 0.5)  # off its clip's, as it comes
+    np.testing.assert_allclose(column(turned, "roll"), 0.5)  # relative to its clip, as given
 
 
-def test_missing_frames_are_as_their_neighbours(points: np.ndarray) -> None:
+def test_missing_frames_take_their_neighbours_motion(points: np.ndarray) -> None:
     gaps = points.copy()
     gaps[5:] += (3.0, 0)
     whole = head_motion(gaps, SIZE)
@@ -215,8 +203,8 @@ def test_lips_follow_the_mouth_and_not_the_head() -> None:
     assert np.isnan(lip_shapes(np.full_like(lost, np.nan))).all()
 
 
-def test_items_follow_from_their_seed() -> None:
-    dataset = FaceMotionDataset(recordings(), noise=5, frames=16)
+def test_motion_and_noise_follow_from_the_seed() -> None:
+    dataset = FaceDataset(recordings(), noise_dim=5, frames=16)
     one, again, other = (dataset[SampleIndex(0, seed)] for seed in (3, 3, 4))
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert not torch.equal(one["noise"], other["noise"])
@@ -228,8 +216,8 @@ def test_items_follow_from_their_seed() -> None:
     assert torch.equal(one["motion"], torch.from_numpy(motion))
 
 
-def test_parts_of_a_voice_are_left_out() -> None:
-    item = FaceMotionDataset(recordings(), noise=1, frames=16)[SampleIndex(0, 3)]
+def test_voices_are_masked() -> None:
+    item = FaceDataset(recordings(), noise_dim=1, frames=16)[SampleIndex(0, 3)]
     voice, left = item["voice"], item["masked_voice"]
     assert left.shape == voice.shape and left.dtype == voice.dtype
     gone = left == 0
@@ -237,8 +225,8 @@ def test_parts_of_a_voice_are_left_out() -> None:
     assert float((left - voice)[~gone].std()) == pytest.approx(0.2, rel=0.1)
 
 
-def test_what_is_said_is_heard_of_other_throats() -> None:
-    dataset = FaceMotionDataset(recordings(), noise=1, frames=16)
+def test_content_mels_are_of_perturbed_vocal_tracts() -> None:
+    dataset = FaceDataset(recordings(), noise_dim=1, frames=16)
     one, again, other = (dataset[SampleIndex(0, seed)]["masked_mel"] for seed in (3, 3, 4))
     assert torch.equal(one, again) and not torch.equal(one, other)
     mel_BL = np.linspace(0, 79, 80)[:, None] + np.arange(3)
@@ -246,36 +234,36 @@ def test_what_is_said_is_heard_of_other_throats() -> None:
     np.testing.assert_allclose(perturb_vocal_tract(mel_BL, 0.5)[40], mel_BL[20])
     longer = perturb_vocal_tract(mel_BL, 1.25)
     np.testing.assert_allclose(longer[10], mel_BL[12] + 0.5)
-    np.testing.assert_allclose(longer[70], mel_BL[79])  # beyond the highest band it goes on
+    np.testing.assert_allclose(longer[70], mel_BL[79])  # clamped at the highest band
 
 
-def test_lips_that_are_not_seen_count_nothing() -> None:
+def test_unseen_lips_are_marked() -> None:
     short = recording(frames=20)
     lost = short.points_TK2.copy()
     lost[:10] = np.nan
-    dataset = FaceMotionDataset([replace(short, points_TK2=lost)], noise=1, frames=30)
+    dataset = FaceDataset([replace(short, points_TK2=lost)], noise_dim=1, frames=30)
     item = dataset[SampleIndex(0, 0)]
     assert item["lips_seen"].tolist() == [0.0] * 10 + [1.0] * 10 + [0.0] * 10
     assert item["lips"].isfinite().all()
 
 
 def test_statistics_are_those_of_all_clips() -> None:
-    dataset = FaceMotionDataset(recordings(), noise=1)
+    dataset = FaceDataset(recordings(), noise_dim=1)
     found, motion = dataset.motion_statistics(), np.concatenate(dataset.motions)
     np.testing.assert_allclose(found["mean"], motion.mean(0), atol=1e-6)
     assert (found["lowest"] <= found["mean"]).all() and (found["mean"] <= found["highest"]).all()
 
 
-def test_other_rooms_change_the_sound_alone() -> None:
-    known = recordings()[:2]
-    heard = augmented_copies(known, 3, seed=0)
-    assert len(heard) == 6 and heard[:2] == known
-    for number, one in enumerate(heard[2:]):
-        original = known[number % 2]
+def test_augmentation_changes_the_audio_only() -> None:
+    originals = recordings()[:2]
+    copies = augmented_copies(originals, 3, seed=0)
+    assert len(copies) == 6 and copies[:2] == originals
+    for number, one in enumerate(copies[2:]):
+        original = originals[number % 2]
         assert (
             one.frames_T3HW is original.frames_T3HW and one.audio_S.shape == original.audio_S.shape
         )
         assert one.speaker == original.speaker
-    assert any(not np.array_equal(one.audio_S, known[0].audio_S) for one in heard[2::2])
-    again = augmented_copies(known, 3, seed=0)
-    assert all(np.array_equal(a.audio_S, b.audio_S) for a, b in zip(heard, again, strict=True))
+    assert any(not np.array_equal(one.audio_S, originals[0].audio_S) for one in copies[2::2])
+    again = augmented_copies(originals, 3, seed=0)
+    assert all(np.array_equal(a.audio_S, b.audio_S) for a, b in zip(copies, again, strict=True))

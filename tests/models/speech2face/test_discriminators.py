@@ -1,4 +1,4 @@
-"""Discriminators of faces keep the adversary's contract, and tell what they are asked about."""
+"""Discriminators of faces fit `GANDiscriminator` and depend on their conditions."""
 
 from collections.abc import Callable
 
@@ -27,43 +27,43 @@ MAKERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], tuple[Tensor, 
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_an_adversary_learns_with_it_and_teaches(name: str) -> None:
+def test_a_gan_discriminator_learns_and_gives_gradients(name: str) -> None:
     torch.manual_seed(0)
     make, shape, condition = MAKERS[name]
     network = make()
-    adversary = GANDiscriminator(
+    discriminator = GANDiscriminator(
         network, torch.optim.Adam(network.parameters(), lr=1e-2), gan_mode="hinge"
     )
     real, fake = torch.randn(shape), torch.randn(shape, requires_grad=True)
-    losses = [float(adversary.update(real, fake, condition=condition)) for _ in range(5)]
+    losses = [float(discriminator.update(real, fake, condition=condition)) for _ in range(5)]
     assert losses[-1] < losses[0]
-    gan, matching = adversary.generator_losses(real, fake, condition=condition)
+    gan, matching = discriminator.generator_losses(real, fake, condition=condition)
     (gan + matching).backward()
     assert float(fake.grad.abs().sum()) > 0
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if MAKERS[name][2]])
-def test_what_is_given_beside_counts(name: str) -> None:
+def test_conditions_change_the_scores(name: str) -> None:
     torch.manual_seed(0)
     make, shape, condition = MAKERS[name]
-    network, judged = make(), torch.randn(shape)
-    before, after = (network(judged, c)[0][-1] for c in (condition[0], condition[0].flip(0)))
+    network, inputs = make(), torch.randn(shape)
+    before, after = (network(inputs, c)[0][-1] for c in (condition[0], condition[0].flip(0)))
     assert not torch.allclose(before, after)
 
 
 def test_log_odds_are_a_classifiers_cross_entropy() -> None:
     torch.manual_seed(0)
-    network, pictures = EmotionDiscriminator(width=4), torch.randn(5, 3, 64, 64)
+    network, images = EmotionDiscriminator(width=4), torch.randn(5, 3, 64, 64)
     emotion = torch.tensor([0, 3, 7, 1, 1])
-    scores = network(pictures, emotion)[0][-1][:, 0]
-    logits = network.classify(network.look(pictures).flatten(1))
+    scores = network(images, emotion)[0][-1][:, 0]
+    logits = network.classifier(network.image_encoder(images).flatten(1))
     real, _, generator = GAN_LOSSES["vanilla"]
     expected = F.cross_entropy(logits, emotion, reduction="none")
     torch.testing.assert_close(real(scores), expected)
     torch.testing.assert_close(generator(scores), expected)
 
 
-def test_an_emotion_unknown_is_judged_as_any() -> None:
+def test_an_unknown_emotion_has_a_finite_score() -> None:
     scores = EmotionDiscriminator(width=4)(torch.randn(1, 3, 64, 64), torch.tensor([-1]))[0][-1]
     assert scores.isfinite().all()
 

@@ -1,4 +1,4 @@
-"""What students learn: losses are least where they should be, gradients reverse, halves add up."""
+"""Distillation losses: minima, reversed gradients, and gradients over processes."""
 
 import math
 
@@ -40,30 +40,30 @@ def test_gradients_reverse_and_values_stay() -> None:
     head.zero_grad()
     head(x).square().sum().backward()
     torch.testing.assert_close(turned, -x.grad)
-    torch.testing.assert_close(own, head.weight.grad)  # what tries to tell still learns to
+    torch.testing.assert_close(own, head.weight.grad)  # the head itself learns as usual
 
 
-def test_a_student_that_sees_what_its_teacher_sees_has_nothing_to_learn() -> None:
+def test_a_student_equal_to_its_teacher_has_minimal_losses() -> None:
     teacher = units()
     assert float(identity_loss(teacher, teacher)) == 0
     assert contrastive_loss(teacher, teacher) < contrastive_loss(units(), teacher)
     logits = torch.randn(6, 3, 8)
-    heard = logits.amax(1).clone().requires_grad_(True)
-    emotion_loss(heard, logits).backward()
-    assert heard.grad.abs().max() < 1e-7
+    student = logits.amax(1).clone().requires_grad_(True)
+    emotion_loss(student, logits).backward()
+    assert student.grad.abs().max() < 1e-7
 
 
-def test_who_it_is_by_the_voice_is_who_it_is_by_the_face() -> None:
-    seen = torch.randn(6, 5).mul(3).requires_grad_(True)
-    heard = seen.detach().clone().requires_grad_(True)
-    posterior_loss(heard, seen).backward()
-    assert heard.grad.abs().max() < 1e-6 and seen.grad is None
+def test_posterior_loss_is_a_cross_entropy_of_speakers() -> None:
+    teacher = torch.randn(6, 5).mul(3).requires_grad_(True)
+    student = teacher.detach().clone().requires_grad_(True)
+    posterior_loss(student, teacher).backward()
+    assert student.grad.abs().max() < 1e-6 and teacher.grad is None
     sure = 50 * torch.eye(5)
-    expected = F.cross_entropy(heard[:5], torch.arange(5))
-    torch.testing.assert_close(posterior_loss(heard[:5], sure), expected)
+    expected = F.cross_entropy(student[:5], torch.arange(5))
+    torch.testing.assert_close(posterior_loss(student[:5], sure), expected)
 
 
-def test_contrast_of_different_faces_is_infonce() -> None:
+def test_contrastive_loss_of_different_faces_is_infonce() -> None:
     teacher, student = torch.eye(128)[:6], units()
     expected = F.cross_entropy(student @ teacher.T / 0.07, torch.arange(6))
     torch.testing.assert_close(contrastive_loss(student, teacher), expected, rtol=1e-4, atol=1e-4)
@@ -71,11 +71,11 @@ def test_contrast_of_different_faces_is_infonce() -> None:
 
 def test_one_persons_clips_are_no_negatives() -> None:
     face, student = F.normalize(torch.randn(1, 128), dim=1).repeat(4, 1), units(4)
-    # all faces one person's: whatever is heard, nothing can be told apart
+    # all faces are one person's: no voice can be distinguished
     assert float(contrastive_loss(student, face)) == pytest.approx(math.log(4), abs=1e-5)
 
 
-def test_teachers_are_not_taught() -> None:
+def test_teachers_get_no_gradient() -> None:
     teacher, logits = units().requires_grad_(True), torch.randn(6, 3, 8, requires_grad=True)
     student = units().requires_grad_(True)
     (contrastive_loss(student, teacher) + emotion_loss(torch.randn(6, 8), logits)).backward()
@@ -86,8 +86,8 @@ def test_unknown_labels_count_as_zero() -> None:
     logits, label = torch.randn(4, 8), torch.tensor([1, -1, 2, -1])
     known = F.cross_entropy(logits[[0, 2]], label[[0, 2]])
     torch.testing.assert_close(masked_cross_entropy(logits, label), known / 2)
-    made, real, seen = torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.zeros(2, 3)
-    assert float(masked_mse(made, real, seen)) == 0
+    generated, real, mask = torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.zeros(2, 3)
+    assert float(masked_mse(generated, real, mask)) == 0
 
 
 def test_covariance_is_that_of_numpy() -> None:
@@ -98,14 +98,15 @@ def test_covariance_is_that_of_numpy() -> None:
     assert cross_covariance(one, one) > cross_covariance(one, other)
 
 
-def test_motion_of_the_same_statistics_is_near_and_stillness_is_far() -> None:
-    def walk(scale: float) -> torch.Tensor:
+def test_energy_distance_is_small_between_equal_statistics_only() -> None:
+    def random_walk(scale: float) -> torch.Tensor:
         return scale * torch.randn(48, 10, 2).cumsum(1) / 3
 
-    real, like, still, wild = walk(1), walk(1), torch.zeros(48, 10, 2), walk(3)
+    real, like = random_walk(1), random_walk(1)
+    static, wild = torch.zeros(48, 10, 2), random_walk(3)
     assert float(energy_distance(real, real)) == pytest.approx(0, abs=1e-3)
     near = energy_distance(like, real)
-    assert near < 0.5 * min(energy_distance(still, real), energy_distance(wild, real))
+    assert near < 0.5 * min(energy_distance(static, real), energy_distance(wild, real))
     steady = torch.randn(48, 1, 2).expand_as(like) * real.std()
     restless = torch.randn(48, 10, 2) * real.std()
     # single frames alike, but nothing moves, or everything jumps

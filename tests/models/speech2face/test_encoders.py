@@ -1,4 +1,4 @@
-"""Encoders of speech: streamed as whole, who is a unit vector, noise stays where motion was."""
+"""Speech encoders stream, identity is a unit vector, generated motion stays in range."""
 
 import pytest
 import torch
@@ -7,8 +7,8 @@ from speech2video.models.speech2face.encoders import (
     UNSEEN_LOGIT,
     ContentEncoder,
     EmotionEncoder,
+    HeadMotionGenerator,
     IdentityEncoder,
-    NoiseProcess,
 )
 
 
@@ -25,19 +25,19 @@ def test_identity_is_a_unit_vector_of_each_voice() -> None:
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
 
-def test_emotions_that_nobody_had_are_never_heard() -> None:
+def test_untrained_emotions_are_never_predicted() -> None:
     encoder = EmotionEncoder(widths=(8, 8, 16, 16))
     assert encoder(mels()).shape == (2, 8)
-    encoder.known[3:] = 0
+    encoder.trained[3:] = 0
     logits = encoder(mels())
     assert (logits[:, 3:] == UNSEEN_LOGIT).all() and (logits[:, :3] > UNSEEN_LOGIT / 2).all()
 
 
 @pytest.mark.parametrize("pieces", [[1] * 25, [3, 1, 20, 1], [24, 1]])
 def test_content_streams_as_a_whole(pieces: list[int]) -> None:
-    encoder, mel = ContentEncoder(size=32), mels()
+    encoder, mel = ContentEncoder(), mels()
     whole, _ = encoder(mel)
-    assert whole.shape == (2, 25, 32)
+    assert whole.shape == (2, 25, 256)
     state, parts = None, []
     for part in mel.split([4 * n for n in pieces], 2):
         content, state = encoder(part, state)
@@ -45,30 +45,30 @@ def test_content_streams_as_a_whole(pieces: list[int]) -> None:
     torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=1e-4)
 
 
-def test_content_hears_no_further_than_it_says() -> None:
-    encoder, mel = ContentEncoder(size=32, look_ahead=5), mels()
+def test_content_depends_on_look_ahead_frames_only() -> None:
+    encoder, mel = ContentEncoder(look_ahead=5), mels()
     changed = mel.clone()
     changed[..., 4 * 16 :] += 1  # from frame 16 on
     before, after = encoder(mel)[0], encoder(changed)[0]
     late = encoder.look_ahead
     same = (before == after).all(2).all(0)
     assert same[:16].all() and not same[16:].any()
-    assert same[late:][: 16 - late].all()  # of frames up to 10, which look 5 ahead
+    assert same[late:][: 16 - late].all()  # of frames up to 10, with a look-ahead of 5
 
 
-def test_noise_becomes_motion_inside_what_was_seen() -> None:
-    process = NoiseProcess(3)
-    process.mean[:] = torch.tensor([1.0, 0.0, -1.0])
-    process.lowest[:], process.highest[:] = process.mean - 0.01, process.mean + 0.01
+def test_generated_motion_stays_in_the_training_range() -> None:
+    network = HeadMotionGenerator(3)
+    network.mean[:] = torch.tensor([1.0, 0.0, -1.0])
+    network.lowest[:], network.highest[:] = network.mean - 0.01, network.mean + 0.01
     noise = torch.randn(1, 50, 16)
-    motion, _ = process(noise)
-    units = process.in_units(10 * motion)
-    assert ((units - process.mean).abs() <= 0.01 + 1e-6).all()
+    motion, _ = network(noise)
+    units = network.denormalise(10 * motion)
+    assert ((units - network.mean).abs() <= 0.01 + 1e-6).all()
     torch.testing.assert_close(
-        process.standard(process.mean + 2 * process.deviation), torch.full((3,), 2.0)
+        network.normalise(network.mean + 2 * network.std), torch.full((3,), 2.0)
     )
     memory, parts = None, []
     for one in noise.split(1, 1):
-        part, memory = process(one, memory)
+        part, memory = network(one, memory)
         parts.append(part)
     torch.testing.assert_close(torch.cat(parts, 1), motion, atol=1e-5, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""The generator: each frame by itself, heads moved as told, all that is given is used."""
+"""The face generator: independent frames, warped heads, eigenfaces, and the baseline."""
 
 from dataclasses import replace
 
@@ -8,228 +8,218 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speech2video.data.speech2face.dataset import FaceMotionDataset
+from speech2video.data.speech2face.dataset import FaceDataset
 from speech2video.models.pose2video.renderer import to_floats
+from speech2video.models.speech2face.encoders import APPEARANCE_DIM, RGB
 from speech2video.models.speech2face.generator import (
-    APPEARANCE,
     BACKGROUND_SIDE,
-    COLOURS,
     EigenfaceDecoder,
     FaceGenerator,
+    ReferenceFaceGenerator,
     head_transform,
     invert_affine,
-    mean_appearance,
     warp_with_head,
 )
 from speech2video.util.errors import DataError
 from tests.face_clips import SIZE, recordings
+from train_speech2face import mean_appearance
 
-PEOPLE = 3
+SPEAKERS = 3
 MOTION, SMALL = 7, {"channels": (16, 8, 8, 8), "blocks": (1, 1, 1, 1)}
 
 
-def generator(size: int = 64, **more: object) -> FaceGenerator:
+def small(size: int = 64, kind: type[FaceGenerator] = FaceGenerator) -> FaceGenerator:
+    """Return a generator with random weights in all layers."""
     torch.manual_seed(0)
-    made = FaceGenerator(motion=MOTION, size=size, people=PEOPLE, **SMALL, **more)
-    for layer in made.modules():
-        if hasattr(layer, "second"):
-            torch.nn.init.normal_(layer.second.weight, std=0.1)
-        if hasattr(layer, "paint"):
-            torch.nn.init.normal_(layer.paint.weight, std=0.1)
-        if hasattr(layer, "heads"):
-            torch.nn.init.normal_(layer.heads.weight, std=0.1)
-    return made
+    generator = kind(motion_dim=MOTION, size=size, speakers=SPEAKERS, **SMALL)
+    for name, weight in generator.named_parameters():
+        if name.endswith(("second.weight", "heads.weight", "to_rgb.weight")):
+            torch.nn.init.normal_(weight, std=0.1)
+    return generator
 
 
-def given(count: int = 2, frames: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(count: int = 2, frames: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+    """Return content, emotion and motion."""
     torch.manual_seed(1)
     emotion = torch.randn(count, 8).softmax(1)
     return torch.randn(count, frames, 256), emotion, 0.1 * torch.randn(count, frames, MOTION)
 
 
 def unit(vectors: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(vectors, dim=-1)
+    return F.normalize(vectors, dim=-1)
 
 
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
 def test_faces_of_any_power_of_two(size: int) -> None:
-    assert generator(size)(torch.randn(2, 128), *given()).shape == (2, 3, 3, size, size)
+    frames = small(size)(torch.randn(2, 128), *inputs()).frames
+    assert frames.shape == (2, 3, 3, size, size)
 
 
 @pytest.mark.parametrize("size", [0, 8, 100, 256])
 def test_other_sizes_are_named(size: int) -> None:
     with pytest.raises(DataError, match=f"faces of {size} pixels"):
-        generator(size)
+        small(size)
 
 
-def test_no_frame_sees_another() -> None:
-    made, (content, emotion, motion) = generator(), given()
+def test_frames_are_independent() -> None:
+    generator, (content, emotion, motion) = small(), inputs()
     identity = unit(torch.randn(2, 128))
-    whole, person = made(identity, content, emotion, motion), made.begin(identity)
+    whole = generator(identity, content, emotion, motion).frames
+    appearance = generator.encode_appearance(identity)
     for t in range(3):
-        one = made.frames(person, content[:, t : t + 1], emotion, motion[:, t : t + 1])
+        one = generator.generate(appearance, content[:, t : t + 1], emotion, motion[:, t : t + 1])
         torch.testing.assert_close(one[:, 0], whole[:, t], atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("what", range(4), ids=["who", "content", "emotion", "motion"])
-def test_all_that_is_given_counts(what: int) -> None:
-    made, items = generator(), [unit(torch.randn(2, 128)), *given()]
-    before = made(*items)
-    items[what] = items[what].flip(0)
-    assert (made(*items) - before).abs().mean() > 1e-4
+@pytest.mark.parametrize("index", range(4), ids=["identity", "content", "emotion", "motion"])
+def test_every_input_changes_the_frames(index: int) -> None:
+    generator, items = small(), [unit(torch.randn(2, 128)), *inputs()]
+    before = generator(*items).frames
+    items[index] = items[index].flip(0)
+    assert (generator(*items).frames - before).abs().mean() > 1e-4
 
 
-def test_an_identity_alone_is_told_whose_it_is() -> None:
-    made, identity = generator(), unit(torch.randn(4, 128))
-    logits = made(identity)
-    assert logits.shape == (4, PEOPLE)
-    shares = logits.softmax(1)
-    expected = made.decode_appearance(shares @ made.identity_bank.looks)
-    assert torch.equal(made.begin(identity).head, expected.head)
-    assert torch.equal(made.begin(identity).behind, expected.behind)
+def test_an_identity_alone_gives_speaker_logits() -> None:
+    generator, identity = small(), unit(torch.randn(4, 128))
+    frames, logits = generator(identity)
+    assert frames is None and logits.shape == (4, SPEAKERS)
+    mixed = logits.softmax(1) @ generator.identity_bank.appearances
+    expected, found = generator.decode_appearance(mixed), generator.encode_appearance(identity)
+    assert torch.equal(found.head, expected.head)
+    assert torch.equal(found.background, expected.background)
 
 
-def test_a_voice_that_is_surely_somebodys_gets_exactly_their_looks() -> None:
-    made = generator()
-    voices = unit(made.identity_bank.voices.detach())
-    torch.testing.assert_close(
-        made.identity_bank(voices), made.identity_bank.looks, atol=1e-3, rtol=0
-    )
-    between = unit(voices[0] + voices[1])
-    looks = made.identity_bank(between[None])[0]
-    torch.testing.assert_close(looks, made.identity_bank.looks[:2].mean(0), atol=0.02, rtol=0)
+def test_a_confident_identity_gets_exactly_one_speakers_appearance() -> None:
+    bank = small().identity_bank
+    identities = unit(bank.identities.detach())
+    torch.testing.assert_close(bank(identities), bank.appearances, atol=1e-3, rtol=0)
+    between = bank(unit(identities[0] + identities[1])[None])[0]
+    torch.testing.assert_close(between, bank.appearances[:2].mean(0), atol=0.02, rtol=0)
 
 
-def test_known_people_are_painted_as_themselves_however_they_are_heard() -> None:
-    made, speaker = generator(), torch.tensor([2, 0])
-    heard = unit(torch.randn(5, 128))
-    frames, logits = made(heard, *given(), speaker)
-    torch.testing.assert_close(logits, made(heard))
-    other, _ = made(heard.flip(0), *given(), speaker)
-    assert torch.equal(frames, other)
-    sure = made(unit(made.identity_bank.voices.detach())[speaker], *given())
-    torch.testing.assert_close(frames, sure, atol=1e-3, rtol=1e-3)
+def test_given_speakers_are_generated_whatever_the_identities() -> None:
+    generator, speaker = small(), torch.tensor([2, 0])
+    identity = unit(torch.randn(5, 128))
+    frames, logits = generator(identity, *inputs(), speaker)
+    torch.testing.assert_close(logits, generator(identity).speaker_logits)
+    assert torch.equal(frames, generator(identity.flip(0), *inputs(), speaker).frames)
+    own = unit(generator.identity_bank.identities.detach())[speaker]
+    torch.testing.assert_close(frames, generator(own, *inputs()).frames, atol=1e-3, rtol=1e-3)
 
 
-def test_portraits_begin_as_the_people_who_are_known() -> None:
-    made, heads = generator(16), torch.rand(PEOPLE, 3, 16, 16) * 2 - 1
-    made.init_eigenfaces(heads, heads)
-    portraits, _ = made.portrait(made.identity_bank.looks)
+def test_portraits_start_as_the_speakers_mean_heads() -> None:
+    generator, heads = small(16), torch.rand(SPEAKERS, 3, 16, 16) * 2 - 1
+    generator.init_eigenfaces(heads, heads)
+    portraits, _ = generator.eigenfaces(generator.identity_bank.appearances)
     torch.testing.assert_close(portraits[:, :3], heads, atol=1e-4, rtol=0)
 
 
-def test_the_baseline_sees_a_picture_in_place_of_an_identity() -> None:
-    made = generator(reference_image=True)
-    reference_image = torch.rand(2, 3, 64, 64) * 2 - 1
-    frames = made(reference_image, *given())
+def test_the_baseline_takes_an_image_in_place_of_an_identity() -> None:
+    generator = small(kind=ReferenceFaceGenerator)
+    image = torch.rand(2, 3, 64, 64) * 2 - 1
+    frames = generator(image, *inputs()).frames
     assert frames.shape == (2, 3, 3, 64, 64)
-    assert (made(reference_image.flip(0), *given()) - frames).abs().mean() > 1e-4
-    assert not hasattr(made, "imagine") and not hasattr(generator(), "look")
+    assert (generator(image.flip(0), *inputs()).frames - frames).abs().mean() > 1e-4
+    assert generator.uses_reference_image and not small().uses_reference_image
+    assert not hasattr(generator, "identity_bank") and not hasattr(small(), "reference_encoder")
 
 
 @pytest.mark.parametrize(("right", "down"), [(1 / 8, 0), (0, 1 / 8), (-1 / 4, 1 / 8)])
-def test_what_moves_with_the_head_goes_where_it_goes(right: float, down: float) -> None:
-    maps = torch.zeros(1, 1, 16, 16)
+def test_maps_are_shifted_with_the_head(right: float, down: float) -> None:
+    maps, expected = torch.zeros(2, 1, 1, 16, 16)
     maps[0, 0, 7, 6] = 1
-    place = torch.tensor([[right, down, 0, 0]])
-    shown = warp_with_head(maps, head_transform(place))
-    expected = torch.zeros_like(maps)
     expected[0, 0, 7 + round(16 * down), 6 + round(16 * right)] = 1
-    torch.testing.assert_close(shown, expected, atol=1e-5, rtol=0)
+    warped = warp_with_head(maps, head_transform(torch.tensor([[right, down, 0, 0]])))
+    torch.testing.assert_close(warped, expected, atol=1e-5, rtol=0)
 
 
-def test_a_flow_says_where_a_portrait_comes_from() -> None:
-    maps = torch.zeros(1, 1, 16, 16)
-    maps[0, 0, 7, 6] = 1
+def test_a_flow_adds_to_the_sampling_positions() -> None:
+    maps, expected = torch.zeros(2, 1, 1, 16, 16)
+    maps[0, 0, 7, 6] = expected[0, 0, 6, 8] = 1
     flow = torch.zeros(1, 2, 4, 4)
-    flow[:, 0], flow[:, 1] = -2 / 8, 1 / 8  # of half a picture: 2 pixels to the left, 1 down
-    shown = warp_with_head(maps, head_transform(torch.zeros(1, 4)), flow)
-    expected = torch.zeros_like(maps)
-    expected[0, 0, 6, 8] = 1
-    torch.testing.assert_close(shown, expected, atol=1e-5, rtol=0)
+    flow[:, 0], flow[:, 1] = -2 / 8, 1 / 8  # of half an image: 2 pixels to the left, 1 down
+    warped = warp_with_head(maps, head_transform(torch.zeros(1, 4)), flow)
+    torch.testing.assert_close(warped, expected, atol=1e-5, rtol=0)
 
 
-def test_speech_bends_the_portrait_before_anything_is_painted() -> None:
-    made, identity, (content, emotion, motion) = generator(), unit(torch.randn(2, 128)), given()
-    reference_image = 0 * motion
-    torch.nn.init.zeros_(made.paint.weight)
-    frames = made(identity, content, emotion, reference_image)
+def test_content_warps_the_portrait_through_the_flow() -> None:
+    generator, identity, (content, emotion, motion) = small(), unit(torch.randn(2, 128)), inputs()
+    torch.nn.init.zeros_(generator.to_rgb.weight)
+    frames = generator(identity, content, emotion, 0 * motion).frames
     assert torch.equal(frames[:, 0], frames[:, 1])  # at first it does not
-    torch.nn.init.normal_(made.bend.weight)
-    frames = made(identity, content, emotion, reference_image)
+    torch.nn.init.normal_(generator.flow_head.weight)
+    frames = generator(identity, content, emotion, 0 * motion).frames
     assert (frames[:, 0] - frames[:, 1]).abs().mean() > 1e-3
 
 
 def test_heads_roll_and_zoom_about_the_eyes() -> None:
     points = torch.zeros(1, 1, 100, 100)
-    points[0, 0, 35:45, 70:80] = 1  # to the right of the eyes' middle
-    turned = warp_with_head(points, head_transform(torch.tensor([[0, 0, torch.pi / 2, 0]])))
-    rows, columns = torch.nonzero(turned[0, 0] > 0.5, as_tuple=True)
+    points[0, 0, 35:45, 70:80] = 1  # to the right of the eyes' midpoint
+    rolled = warp_with_head(points, head_transform(torch.tensor([[0, 0, torch.pi / 2, 0]])))
+    rows, columns = torch.nonzero(rolled[0, 0] > 0.5, as_tuple=True)
     # a positive roll turns right to down, as pixels count
     assert abs(rows.float().mean() - 64.5) < 1 and abs(columns.float().mean() - 49.5) < 1
-    nearer = warp_with_head(
-        points, head_transform(torch.tensor([[0, 0, 0, torch.tensor(1.5).log()]]))
-    )
-    _, columns = torch.nonzero(nearer[0, 0] > 0.5, as_tuple=True)
+    zoom = torch.tensor([[0, 0, 0, torch.tensor(1.5).log()]])
+    _, columns = torch.nonzero(warp_with_head(points, head_transform(zoom))[0, 0] > 0.5).T
     assert abs(columns.float().mean() - (49.5 + 1.5 * 25)) < 1
 
 
 def test_emotions_mix_learned_codes() -> None:
-    made = generator()
-    torch.testing.assert_close(made.code(torch.eye(8)), made.codes)
-    half = torch.full((1, 8), 1 / 8)
-    torch.testing.assert_close(made.code(half)[0], made.codes.mean(0))
+    generator = small()
+    codes = generator.emotion_codes
+    torch.testing.assert_close(generator.encode_emotion(torch.eye(8)), codes)
+    mixed = generator.encode_emotion(torch.full((1, 8), 1 / 8))[0]
+    torch.testing.assert_close(mixed, codes.mean(0))
 
 
-# Mean looks: a head that has been moved is put back, and a portrait begins as everybody's own.
-
-
-def test_an_inverse_undoes_a_move() -> None:
+def test_an_inverse_undoes_a_warp() -> None:
     torch.manual_seed(0)
     place_M23 = head_transform(torch.tensor([[0.1, -0.05, 0.2, 0.1], [0.0, 0.0, -0.1, -0.2]]))
     down, across = torch.meshgrid(*[torch.linspace(-1, 1, 64)] * 2, indexing="ij")
     smooth = torch.exp(-4 * (down.square() + (across - 0.2).square())).expand(2, 1, -1, -1)
-    back = warp_with_head(warp_with_head(smooth, place_M23), invert_affine(place_M23))
+    warped = warp_with_head(smooth, place_M23)
+    back = warp_with_head(warped, invert_affine(place_M23))
     assert float((back - smooth)[..., 16:48, 16:48].abs().max()) < 0.02
-    assert float((warp_with_head(smooth, place_M23) - smooth).abs().max()) > 0.1
+    assert float((warped - smooth).abs().max()) > 0.1
 
 
-def test_looks_are_of_each_person() -> None:
-    dataset = FaceMotionDataset(recordings(), noise=1, frames=16)
-    still = FaceMotionDataset(
+def test_mean_appearances_are_of_each_speaker() -> None:
+    dataset = FaceDataset(recordings(), noise_dim=1, frames=16)
+    static = FaceDataset(
         [replace(r, points_TK2=np.full_like(r.points_TK2, np.nan)) for r in dataset.recordings],
-        noise=1,
+        noise_dim=1,
         frames=16,
     )
-    for heads, pictures in (mean_appearance(dataset), mean_appearance(still)):
-        assert heads.shape == pictures.shape == (len(dataset.speakers), 3, SIZE, SIZE)
-    torch.testing.assert_close(heads, pictures, atol=1e-4, rtol=0)  # who is not seen does not move
+    for heads, images in (mean_appearance(dataset), mean_appearance(static)):
+        assert heads.shape == images.shape == (len(dataset.speakers), 3, SIZE, SIZE)
+    torch.testing.assert_close(heads, images, atol=1e-4, rtol=0)  # no landmarks, no motion
     own = [r for r in dataset.recordings if r.speaker == dataset.speakers[0]]
-    usual = torch.stack([to_floats(torch.from_numpy(r.frames_T3HW)).mean(0) for r in own]).mean(0)
-    assert float((pictures[0] - usual).abs().mean()) < 0.05
-    assert float((pictures[1] - usual).abs().mean()) > 0.1
+    mean = torch.stack([to_floats(torch.from_numpy(r.frames_T3HW)).mean(0) for r in own]).mean(0)
+    assert float((images[0] - mean).abs().mean()) < 0.05
+    assert float((images[1] - mean).abs().mean()) > 0.1
 
 
-def test_a_clip_heard_in_several_ways_is_looked_at_once() -> None:
-    once = FaceMotionDataset(recordings(), noise=1, frames=16)
-    unheard = [replace(r, frames_T3HW=255 - r.frames_T3HW) for r in once.recordings[:1]]
-    twice = FaceMotionDataset([*once.recordings, *unheard], noise=1, frames=16)
-    for looks, again in zip(mean_appearance(once), mean_appearance(twice), strict=True):
-        torch.testing.assert_close(looks, again)
+def test_augmented_copies_count_once_in_the_mean() -> None:
+    once = FaceDataset(recordings(), noise_dim=1, frames=16)
+    copies = [replace(r, frames_T3HW=255 - r.frames_T3HW) for r in once.recordings[:1]]
+    twice = FaceDataset([*once.recordings, *copies], noise_dim=1, frames=16)
+    for mean, again in zip(mean_appearance(once), mean_appearance(twice), strict=True):
+        torch.testing.assert_close(mean, again)
 
 
-def test_a_portrait_begins_as_everybodys_own() -> None:
+def test_eigenfaces_reconstruct_the_speakers_means() -> None:
     torch.manual_seed(0)
-    people, size = 4, 32
-    heads, pictures = torch.rand(2, people, COLOURS, size, size).mul(2).sub(1)
-    portrait = EigenfaceDecoder(size)
-    looks_PK = portrait.begin_with(heads, pictures)
-    assert looks_PK.shape == (people, APPEARANCE) and not looks_PK[:, people - 1 :].any()
-    torch.testing.assert_close(looks_PK.square().mean(0)[: people - 1], torch.ones(people - 1))
-    for component_P in looks_PK[:, : people - 1].T:
+    speakers, size = 4, 32
+    heads, images = torch.rand(2, speakers, RGB, size, size).mul(2).sub(1)
+    decoder = EigenfaceDecoder(size)
+    codes_PK = decoder.init_from_means(heads, images)
+    assert codes_PK.shape == (speakers, APPEARANCE_DIM) and not codes_PK[:, speakers - 1 :].any()
+    variance_K = codes_PK.square().mean(0)[: speakers - 1]
+    torch.testing.assert_close(variance_K, torch.ones(speakers - 1))
+    for component_P in codes_PK[:, : speakers - 1].T:
         assert component_P[component_P.abs().argmax()] > 0
-    own, behind = portrait(looks_PK)
-    torch.testing.assert_close(own[:, :COLOURS], heads, atol=1e-4, rtol=0)
-    small = F.interpolate(pictures, BACKGROUND_SIDE, mode="bilinear", antialias=True)
-    wide = F.interpolate(small, size, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(behind, wide, atol=1e-4, rtol=0)
+    own, background = decoder(codes_PK)
+    torch.testing.assert_close(own[:, :RGB], heads, atol=1e-4, rtol=0)
+    low = F.interpolate(images, BACKGROUND_SIDE, mode="bilinear", antialias=True)
+    expected = F.interpolate(low, size, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(background, expected, atol=1e-4, rtol=0)

@@ -1,4 +1,4 @@
-"""Teachers: small ones that learn, and those that a user brings."""
+"""Teachers: the small ones that are trained, and external networks."""
 
 import warnings
 from pathlib import Path
@@ -22,18 +22,18 @@ def script(path: Path, outputs: int, *, side: int = 32) -> Path:
     return path
 
 
-def test_small_ones_give_what_is_to_be_learned() -> None:
+def test_outputs_of_the_trained_teachers() -> None:
     teachers = FaceTeachers(speakers=3, lips=4)
     frames, boxes = torch.randn(5, 3, 128, 128), torch.tensor([[40.0, 70, 90, 120]]).expand(5, -1)
-    seen = teachers(frames, boxes)
-    assert {name: tuple(x.shape) for name, x in seen.items()} == {
+    outputs = teachers(frames, boxes)
+    assert {name: tuple(x.shape) for name, x in outputs.items()} == {
         "speaker": (5, 3), "emotion": (5, 8), "lips": (5, 4)
     }  # fmt: skip
-    torch.testing.assert_close(teachers.recognise(frames).norm(dim=1), torch.ones(5))
-    torch.testing.assert_close(teachers.feel(frames), seen["emotion"])
+    torch.testing.assert_close(teachers.embed_identity(frames).norm(dim=1), torch.ones(5))
+    torch.testing.assert_close(teachers.classify_emotion(frames), outputs["emotion"])
 
 
-def test_a_users_network_recognises(tmp_path: Path) -> None:
+def test_an_external_network_embeds_identities(tmp_path: Path) -> None:
     teacher = ExternalTeacher(script(tmp_path / "face.pt", 512), side=32)
     faces = torch.rand(4, 3, 64, 64) * 2 - 1
     identity = teacher(faces)
@@ -42,9 +42,9 @@ def test_a_users_network_recognises(tmp_path: Path) -> None:
     torch.testing.assert_close(ExternalTeacher(tmp_path / "face.pt", side=32)(faces), identity)
 
 
-def test_a_users_classes_take_their_places(tmp_path: Path) -> None:
+def test_external_classes_become_our_emotions(tmp_path: Path) -> None:
     classes = ("happy", "bored", "sad")
-    path = script(tmp_path / "felt.pt", 3)
+    path = script(tmp_path / "emotion.pt", 3)
     faces = torch.rand(4, 3, 32, 32)
     logits, own = (
         ExternalTeacher(path, side=32, classes=classes)(faces),
@@ -90,8 +90,8 @@ def test_a_network_that_does_not_fit_is_named(tmp_path: Path) -> None:
 
 
 def test_shrinking_keeps_the_mean() -> None:
-    pictures = torch.rand(2, 3, 128, 128)
+    images = torch.rand(2, 3, 128, 128)
     for side in (64, 32, 112):
-        small = resize_faces(pictures, side)
+        small = resize_faces(images, side)
         assert small.shape[-2:] == (side, side)
-        assert float((small.mean() - pictures.mean()).abs()) < 0.01
+        assert float((small.mean() - images.mean()).abs()) < 0.01
