@@ -37,7 +37,7 @@ from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
-from speech2video.util.metrics.image import MS_SSIM_SIDE
+from speech2video.util.metrics.image import MS_SSIM_MIN_SIZE
 from speech2video.util.timing import FPS
 from speech2video.util.video.writer import write_video
 
@@ -167,8 +167,8 @@ class _Judge:
 
     def _absent(self) -> dict[str, str]:
         absent = dict(self._networks.absent)
-        if self._side < MS_SSIM_SIDE:
-            absent["ms_ssim"] = f"pictures of {self._side} pixels; {MS_SSIM_SIDE} are needed"
+        if self._side < MS_SSIM_MIN_SIZE:
+            absent["ms_ssim"] = f"pictures of {self._side} pixels; {MS_SSIM_MIN_SIZE} are needed"
         if "fvd" not in absent and ("video", REAL) not in self._features:
             absent["fvd"] = f"no clip has {I3D_FRAMES} frames"
         if self._face is None:

@@ -1,12 +1,13 @@
-"""Pictures beside the true ones: how near they come, how sharp they are, how steady in time.
+"""Image and video metrics without networks: similarity, sharpness, temporal stability.
 
-Frames are (T, 3, H, W) uint8 RGB. Figures come frame by frame (T,), over the whole picture or in
-boxes (T, 4), x0 y0 x1 y1 in pixels, as `util.regions` gives them; NaN where a frame has none.
+Frames are (T, 3, H, W) uint8 RGB. Values are per frame (T,), over the whole image or in boxes
+(T, 4), x0 y0 x1 y1 in pixels; NaN for frames without a box.
 """
 
 import contextlib
 import warnings
 from collections.abc import Iterator
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -15,20 +16,20 @@ from torch import Tensor
 
 from speech2video.util.errors import DataError, UserError
 
-IDENTICAL_DB = 100.0  # what pictures without any difference are said to reach
+IDENTICAL_DB = 100.0  # PSNR of identical images
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601
-MS_SSIM_SIDE = 161  # pixels; five scales of an 11-pixel window need so many
-SSIM_SIDE = 6  # pixels; the window reaches five beyond the border, by reflection
-STILL = 2  # grey levels; where the true picture changes by no more, nothing moves
+MS_SSIM_MIN_SIZE = 161  # pixels, for five scales of an 11-pixel window
+SSIM_MIN_SIZE = 6  # pixels; the window reaches five beyond the border, by reflection
+STATIC_LEVELS = 2  # grey levels of change up to which a pixel counts as static
 
 
 def psnr(
     predicted_T3HW: np.ndarray, true_T3HW: np.ndarray, boxes_T4: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return the peak signal-to-noise ratio (T,) in dB: −10 log₁₀ of the mean squared error.
+    """Return the peak signal-to-noise ratio (T,) in dB, at most `IDENTICAL_DB`.
 
-    Colours count as 0 to 1. It stops at `IDENTICAL_DB`. Raises `DataError` for frames that differ
-    in shape.
+    Raises:
+        DataError: the frames differ in shape.
     """
     predicted_T3HW, true_T3HW = _pair(predicted_T3HW, true_T3HW)
     error_T3HW = np.subtract(predicted_T3HW, true_T3HW, dtype=np.float32) / 255
@@ -41,22 +42,21 @@ def ssim(
 ) -> np.ndarray:
     """Return the structural similarity (T,), at most 1 (Wang et al., IEEE TIP 13, 2004).
 
-    torchmetrics' map of it, Gaussian window of σ 1.5 pixels over each colour, averaged. In boxes it
-    is averaged over the windows that have their middle there, at the picture's own scale, so that
-    no crop is resampled.
+    The mean of torchmetrics' map, with a Gaussian window of σ 1.5 pixels per colour. In boxes the
+    mean is over windows centred there, without resampling.
 
     Raises:
-        DataError: frames that differ in shape, or are smaller than the window allows.
+        DataError: the frames differ in shape or are smaller than `SSIM_MIN_SIZE`.
         UserError: torchmetrics is not installed.
     """
     return mean_in_boxes(ssim_map(predicted_T3HW, true_T3HW), boxes_T4)
 
 
 def ssim_map(predicted_T3HW: np.ndarray, true_T3HW: np.ndarray) -> np.ndarray:
-    """Return the structural similarity (T, H, W) of the window around each pixel, as `ssim`."""
+    """Return the structural similarity map (T, H, W); raises as `ssim` does."""
     predicted_T3HW, true_T3HW = _pair(predicted_T3HW, true_T3HW)
-    if min(true_T3HW.shape[2:]) < SSIM_SIDE:
-        raise DataError(f"pictures of {true_T3HW.shape[2:]} pixels; SSIM needs {SSIM_SIDE}")
+    if min(true_T3HW.shape[2:]) < SSIM_MIN_SIZE:
+        raise DataError(f"images of {true_T3HW.shape[2:]} pixels; SSIM needs {SSIM_MIN_SIZE}")
     with torchmetrics() as functional:
         _, maps_T3HW = functional.structural_similarity_index_measure(
             _unit(predicted_T3HW), _unit(true_T3HW),
@@ -66,12 +66,12 @@ def ssim_map(predicted_T3HW: np.ndarray, true_T3HW: np.ndarray) -> np.ndarray:
 
 
 def ms_ssim(predicted_T3HW: np.ndarray, true_T3HW: np.ndarray) -> np.ndarray:
-    """Return the similarity over five scales (T,) (Wang et al., Asilomar 2003), by torchmetrics.
+    """Return torchmetrics' multi-scale SSIM (T,) (Wang et al., Asilomar 2003).
 
-    NaN for pictures under `MS_SSIM_SIDE`, which have no five scales. Raises as `ssim` does.
+    NaN for images smaller than `MS_SSIM_MIN_SIZE`. Raises as `ssim` does.
     """
     predicted_T3HW, true_T3HW = _pair(predicted_T3HW, true_T3HW)
-    if min(true_T3HW.shape[2:]) < MS_SSIM_SIDE:
+    if min(true_T3HW.shape[2:]) < MS_SSIM_MIN_SIZE:
         return np.full(len(true_T3HW), np.nan)
     with torchmetrics() as functional:
         return functional.multiscale_structural_similarity_index_measure(
@@ -81,10 +81,9 @@ def ms_ssim(predicted_T3HW: np.ndarray, true_T3HW: np.ndarray) -> np.ndarray:
 
 
 def sharpness(frames_T3HW: np.ndarray, boxes_T4: np.ndarray | None = None) -> np.ndarray:
-    """Return the variance (T,) of the luma's 3 × 3 Laplacian, in squared levels of 255.
+    """Return the variance (T,) of the luma's 3 × 3 Laplacian (Pech-Pacheco et al., ICPR 2000).
 
-    A picture out of focus has little of it (Pech-Pacheco et al., ICPR 2000). Noise has much: only
-    beside the true picture's own does it say something.
+    In squared levels of 255. Noise raises it too: compare it with the real image's value.
     """
     laplacian_THW = np.stack(
         [
@@ -99,15 +98,16 @@ def sharpness(frames_T3HW: np.ndarray, boxes_T4: np.ndarray | None = None) -> np
 def flicker(
     frames_T3HW: np.ndarray, true_T3HW: np.ndarray, boxes_T4: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return by how many levels of 255 a frame differs from the one before where nothing moves.
+    """Return the mean absolute change (T,) from the previous frame where the true video is static.
 
-    (T,), the mean absolute difference over the pixels whose true colours change by at most `STILL`;
-    NaN for the first frame, and where all moves.
+    In levels of 255, over pixels whose true colours change by at most `STATIC_LEVELS`. NaN for the
+    first frame, and where no pixel is static.
     """
     frames_T3HW, true_T3HW = _pair(frames_T3HW, true_T3HW)
-    still_THW = (_steps(true_T3HW) <= STILL).all(1)
-    change_THW = _steps(frames_T3HW).mean(1, dtype=np.float32)
-    return _lagging(_share(change_THW, still_THW, None if boxes_T4 is None else boxes_T4[1:]))
+    static_THW = _changes(true_T3HW).max(1) <= STATIC_LEVELS
+    change_THW = _changes(frames_T3HW).mean(1, dtype=np.float32)
+    boxes = None if boxes_T4 is None else boxes_T4[1:]
+    return _from_second_frame(_masked_mean(change_THW, static_THW, boxes))
 
 
 def warping_error(
@@ -116,35 +116,41 @@ def warping_error(
     trust_THW: np.ndarray,
     boxes_T4: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the mean squared difference (T,) of each frame from the one before, moved along.
+    """Return the mean squared error (T,) of each frame to its warped previous one, colours 0..1.
 
-    Lai et al., ECCV 2018: colours count as 0 to 1, `flow_T2HW` is the true video's, pixels right
-    and down from each pixel of a frame to where the frame before shows the same, and pixels without
-    trust, such as those hidden there, are left out. NaN for the first frame; its flow is not used.
+    Lai et al., ECCV 2018. NaN for the first frame, whose flow is not used.
+
+    Args:
+        frames_T3HW: generated frames.
+        flow_T2HW: backward flow of the true video, in pixels right and down.
+        trust_THW: pixels used; occluded ones are False.
+        boxes_T4: regions, or None for the whole image.
     """
-    moved = [warped(*pair) for pair in zip(frames_T3HW[:-1], flow_T2HW[1:], strict=True)]
-    error_TCHW = np.square((frames_T3HW[1:] - np.array(moved).reshape(frames_T3HW[1:].shape)) / 255)
+    warped = [_warp(*pair) for pair in zip(frames_T3HW[:-1], flow_T2HW[1:], strict=True)]
+    error_TCHW = np.square(
+        (frames_T3HW[1:] - np.array(warped).reshape(frames_T3HW[1:].shape)) / 255
+    )
     boxes = None if boxes_T4 is None else boxes_T4[1:]
-    return _lagging(_share(error_TCHW.mean(1), trust_THW[1:], boxes))
+    return _from_second_frame(_masked_mean(error_TCHW.mean(1), trust_THW[1:], boxes))
 
 
-def warped(frame_3HW: np.ndarray, flow_2HW: np.ndarray) -> np.ndarray:
-    """Return a frame (3, H, W) float32 as seen along a flow, the border repeated beyond it."""
+def _warp(frame_3HW: np.ndarray, flow_2HW: np.ndarray) -> np.ndarray:
+    """Return a frame (3, H, W) float32 warped by a backward flow, its border replicated."""
     rows, columns = np.indices(flow_2HW.shape[1:], dtype=np.float32)
     there = columns + flow_2HW[0].astype(np.float32), rows + flow_2HW[1].astype(np.float32)
-    picture_HW3 = np.ascontiguousarray(frame_3HW.transpose(1, 2, 0), np.float32)
-    moved = cv2.remap(picture_HW3, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    image_HW3 = np.ascontiguousarray(frame_3HW.transpose(1, 2, 0), np.float32)
+    moved = cv2.remap(image_HW3, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return moved.transpose(2, 0, 1)
 
 
 def mean_in_boxes(values_THW: np.ndarray, boxes_T4: np.ndarray | None = None) -> np.ndarray:
-    """Return the mean (T,) of each frame's values (H, W), whole or in its box, NaN without one."""
-    return _share(values_THW, np.ones(values_THW.shape, bool), boxes_T4)
+    """Return the mean (T,) of each frame's values (H, W), whole or in its box, or NaN."""
+    return _masked_mean(values_THW, np.ones(values_THW.shape, bool), boxes_T4)
 
 
 @contextlib.contextmanager
-def torchmetrics() -> Iterator[object]:
-    """Give `torchmetrics.functional.image`, without the warnings that it has for importers.
+def torchmetrics() -> Iterator[ModuleType]:
+    """Give `torchmetrics.functional.image`, with its warnings on import suppressed.
 
     Raises:
         UserError: it is not installed.
@@ -161,10 +167,10 @@ def torchmetrics() -> Iterator[object]:
             yield image
 
 
-def _share(
+def _masked_mean(
     values_THW: np.ndarray, counted_THW: np.ndarray, boxes_T4: np.ndarray | None
 ) -> np.ndarray:
-    """Return the mean (T,) of the values that count, inside the boxes."""
+    """Return the mean (T,) of the counted values inside the boxes."""
     means = np.full(len(values_THW), np.nan)
     for t, (values_HW, counted_HW) in enumerate(zip(values_THW, counted_THW, strict=True)):
         place = slice(None) if boxes_T4 is None else _inside(boxes_T4[t], values_HW.shape)
@@ -174,7 +180,7 @@ def _share(
 
 
 def _inside(box_4: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
-    """Return the whole pixels that a box touches, None for no box or one outside the picture."""
+    """Return the pixels that a box touches; None for a NaN box or one outside the image."""
     if not np.isfinite(box_4).all():
         return None
     height, width = shape
@@ -201,11 +207,11 @@ def _luma(frames_T3HW: np.ndarray) -> np.ndarray:
     return np.tensordot(frames_T3HW.astype(np.float32), LUMA, ((1,), (0,)))
 
 
-def _steps(frames_T3HW: np.ndarray) -> np.ndarray:
-    """Return by how much (T − 1, 3, H, W) each colour changes from frame to frame."""
+def _changes(frames_T3HW: np.ndarray) -> np.ndarray:
+    """Return the absolute change (T − 1, 3, H, W) of each colour between frames."""
     return np.abs(np.diff(frames_T3HW.astype(np.int16), axis=0))
 
 
-def _lagging(values: np.ndarray) -> np.ndarray:
-    """Return figures of the frames from the second on as those of all frames."""
+def _from_second_frame(values: np.ndarray) -> np.ndarray:
+    """Return values of the frames from the second on with NaN for the first."""
     return np.concatenate(([np.nan], values))

@@ -1,4 +1,4 @@
-"""How well classes are told, and how much of a class a linear probe finds in vectors."""
+"""Metrics of recognition: classification, linear probes, identity by embedding similarity."""
 
 import numpy as np
 from scipy.optimize import minimize
@@ -7,22 +7,19 @@ from scipy.special import log_softmax, softmax
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.statistics import checked
 
-PENALTIES = (1e-3, 1e-2, 1e-1)  # on the squared weights of a probe, per vector
+PENALTIES = (1e-3, 1e-2, 1e-1)  # candidate L2 penalties of a probe, per vector
 FOLDS = 5
-MOST_STEPS = 200  # of a probe's L-BFGS
+MAX_ITERATIONS = 200  # of L-BFGS
 
 
 def accuracy(predicted_N: np.ndarray, true_N: np.ndarray) -> float:
-    """Return the share of predictions that are right; NaN of none."""
+    """Return the share of correct predictions; NaN without any."""
     predicted_N, true_N = _labels(predicted_N, true_N)
     return float((predicted_N == true_N).mean()) if len(true_N) else float("nan")
 
 
 def macro_f1(predicted_N: np.ndarray, true_N: np.ndarray) -> float:
-    """Return the mean over the classes that truly occur of 2 TP / (2 TP + FP + FN).
-
-    Each counts the same however often it occurs. NaN of none.
-    """
+    """Return 2 TP / (2 TP + FP + FN), averaged over the true classes; NaN without any."""
     predicted_N, true_N = _labels(predicted_N, true_N)
     scores = []
     for label in np.unique(true_N):
@@ -32,9 +29,9 @@ def macro_f1(predicted_N: np.ndarray, true_N: np.ndarray) -> float:
 
 
 class LinearProbe:
-    """Softmax regression on standardised vectors: what a straight cut finds in them.
+    """Softmax regression on standardised vectors.
 
-    Its penalty is the one of `PENALTIES` that does best on every fifth vector, trained on the rest.
+    The penalty is selected from `PENALTIES` on every fifth vector.
     """
 
     def __init__(self, vectors_ND: np.ndarray, labels_N: np.ndarray) -> None:
@@ -44,17 +41,17 @@ class LinearProbe:
         if len(self._classes) < 2 or len(numbers_N) != len(vectors_ND):
             raise DataError(f"a probe of {len(self._classes)} classes; two at least are needed")
         self._mean_D, self._std_D = vectors_ND.mean(0), vectors_ND.std(0) + 1e-9
-        x_ND = self._standardised(vectors_ND)
+        x_ND = self._standardise(vectors_ND)
         scores = [self._score(x_ND, numbers_N, penalty) for penalty in PENALTIES]
         best = PENALTIES[int(np.argmax(scores))]
         self._weights = _softmax_regression(x_ND, numbers_N, len(self._classes), best)
 
     def predict(self, vectors_ND: np.ndarray) -> np.ndarray:
         """Return the class (N,) of each vector."""
-        x_ND = self._standardised(checked("vectors", vectors_ND, axes=2))
+        x_ND = self._standardise(checked("vectors", vectors_ND, axes=2))
         return self._classes[(x_ND @ self._weights).argmax(1)]
 
-    def _standardised(self, vectors_ND: np.ndarray) -> np.ndarray:
+    def _standardise(self, vectors_ND: np.ndarray) -> np.ndarray:
         x_ND = (vectors_ND - self._mean_D) / self._std_D
         return np.column_stack((x_ND, np.ones(len(x_ND))))
 
@@ -69,69 +66,36 @@ class LinearProbe:
 def cross_validated(
     vectors_ND: np.ndarray, labels_N: np.ndarray, groups_N: np.ndarray, *, folds: int = FOLDS
 ) -> np.ndarray:
-    """Return what probes that never saw a vector's group say of it, (N,).
+    """Return the predictions (N,) of probes trained without each vector's group.
 
     Args:
-        vectors_ND: to look in.
+        vectors_ND: features.
         labels_N: their classes.
-        groups_N: what must not be on both sides, such as sentences; of fewer groups than `folds`
-            each is a fold.
-        folds: how many parts the groups are dealt into, in their order.
+        groups_N: vectors of one group, such as a sentence, stay in one fold.
+        folds: number of folds; with fewer groups each is a fold.
 
     Raises:
-        DataError: fewer than two groups, or one class left without the others.
+        DataError: fewer than two groups, or a fold leaves a single class.
     """
     labels_N, (_, group_N) = np.asarray(labels_N), np.unique(groups_N, return_inverse=True)
     if group_N.max(initial=0) < 1:
-        raise DataError("one group of vectors; a probe needs two at least, to be judged by one")
+        raise DataError("one group of vectors; a probe needs two at least")
     fold_N = group_N % folds
-    said_N = labels_N.copy()
+    predicted_N = labels_N.copy()
     for fold in np.unique(fold_N):
         held_N = fold_N == fold
         probe = LinearProbe(np.asarray(vectors_ND)[~held_N], labels_N[~held_N])
-        said_N[held_N] = probe.predict(np.asarray(vectors_ND)[held_N])
-    return said_N
-
-
-def _softmax_regression(
-    x_ND: np.ndarray, numbers_N: np.ndarray, classes: int, penalty: float
-) -> np.ndarray:
-    """Return weights (D, C) of the least mean cross-entropy plus penalty; D's last is a one."""
-    truth_NC = np.eye(classes)[numbers_N]
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights_DC = flat.reshape(x_ND.shape[1], classes)
-        penalised_DC = weights_DC.copy()
-        penalised_DC[-1] = 0
-        scores_NC = x_ND @ weights_DC
-        entropy = -(truth_NC * log_softmax(scores_NC, axis=1)).sum() / len(x_ND)
-        slope_DC = x_ND.T @ (softmax(scores_NC, axis=1) - truth_NC) / len(x_ND)
-        return entropy + penalty * np.square(penalised_DC).sum(), (
-            slope_DC + 2 * penalty * penalised_DC
-        ).ravel()
-
-    begin = np.zeros(x_ND.shape[1] * classes)
-    found = minimize(loss, begin, jac=True, method="L-BFGS-B", options={"maxiter": MOST_STEPS})
-    return found.x.reshape(x_ND.shape[1], classes)
-
-
-def _labels(predicted_N: np.ndarray, true_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    predicted_N, true_N = np.asarray(predicted_N), np.asarray(true_N)
-    if predicted_N.ndim != 1 or predicted_N.shape != true_N.shape:
-        raise DataError(f"labels {predicted_N.shape} and {true_N.shape}; one length is needed")
-    return predicted_N, true_N
-
-
-# Who is it? Vectors of faces or voices beside the middles of people's own.
+        predicted_N[held_N] = probe.predict(np.asarray(vectors_ND)[held_N])
+    return predicted_N
 
 
 def centroids(vectors_ND: np.ndarray, labels_N: np.ndarray, count: int) -> np.ndarray:
-    """Return the mean direction (C, D), of length 1, of each person's vectors.
+    """Return the mean direction (C, D), of unit length, of each person's vectors.
 
     Args:
-        vectors_ND: of any length; each counts by its direction alone.
-        labels_N: whose they are, 0 to C − 1.
-        count: C.
+        vectors_ND: embeddings; their length is ignored.
+        labels_N: person of each vector, 0 to C − 1.
+        count: number of people, C.
 
     Raises:
         DataError: a person without vectors, NaN, or not one label for each vector.
@@ -146,21 +110,21 @@ def centroids(vectors_ND: np.ndarray, labels_N: np.ndarray, count: int) -> np.nd
 
 
 def cosines(vectors_ND: np.ndarray, others_MD: np.ndarray) -> np.ndarray:
-    """Return the cosine (N, M) of each vector with each of others."""
+    """Return the cosine similarities (N, M) of two sets of vectors."""
     return unit(vectors_ND) @ unit(others_MD).T
 
 
 def top_1(scores_NC: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
-    """Return whether (N,) the right one of C people scores highest; a tie is no hit."""
+    """Return whether (N,) the true person of C scores highest; ties are misses."""
     own_N, others_NC = _own_and_others(scores_NC, labels_N)
     return own_N > others_NC.max(1, initial=-np.inf)
 
 
 def one_of_two(scores_NC: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
-    """Return how often (N,) the right person wins against one other, mean over all others.
+    """Return the share (N,) of other people scored below the true person.
 
-    The 1-of-2 matching of Nagrani et al. (CVPR 2018), over every pair instead of drawn ones; a tie
-    counts half, so that chance is 1/2. NaN where there is nobody else.
+    The 1-of-2 matching of Nagrani et al. (CVPR 2018) over all pairs instead of sampled ones. Ties
+    count half, so that chance is 1/2. NaN with a single person.
     """
     own_N, others_NC = _own_and_others(scores_NC, labels_N)
     known_NC = np.isfinite(others_NC)
@@ -172,15 +136,44 @@ def one_of_two(scores_NC: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
 
 
 def unit(vectors_ND: np.ndarray) -> np.ndarray:
-    """Return vectors at length 1, float64; one of zeros stays."""
+    """Return vectors normalised to unit length, float64; zero vectors stay zero."""
     vectors_ND = checked("vectors", vectors_ND, axes=2)
     return vectors_ND / np.maximum(np.linalg.norm(vectors_ND, axis=1, keepdims=True), 1e-12)
 
 
 def _own_and_others(scores_NC: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the right people's scores (N,), and the scores with those at −infinity (N, C)."""
+    """Return the true people's scores (N,), and the scores with those at −infinity (N, C)."""
     scores_NC = checked("scores", scores_NC, axes=2)
     rows = np.arange(len(scores_NC))
     others_NC = scores_NC.copy()
     others_NC[rows, labels_N] = -np.inf
     return scores_NC[rows, labels_N], others_NC
+
+
+def _softmax_regression(
+    x_ND: np.ndarray, numbers_N: np.ndarray, classes: int, penalty: float
+) -> np.ndarray:
+    """Return weights (D, C) of least penalised cross-entropy; the last row is the bias."""
+    targets_NC = np.eye(classes)[numbers_N]
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights_DC = flat.reshape(x_ND.shape[1], classes)
+        penalised_DC = weights_DC.copy()
+        penalised_DC[-1] = 0
+        scores_NC = x_ND @ weights_DC
+        entropy = -(targets_NC * log_softmax(scores_NC, axis=1)).sum() / len(x_ND)
+        gradient_DC = x_ND.T @ (softmax(scores_NC, axis=1) - targets_NC) / len(x_ND)
+        return entropy + penalty * np.square(penalised_DC).sum(), (
+            gradient_DC + 2 * penalty * penalised_DC
+        ).ravel()
+
+    start = np.zeros(x_ND.shape[1] * classes)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS})
+    return found.x.reshape(x_ND.shape[1], classes)
+
+
+def _labels(predicted_N: np.ndarray, true_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    predicted_N, true_N = np.asarray(predicted_N), np.asarray(true_N)
+    if predicted_N.ndim != 1 or predicted_N.shape != true_N.shape:
+        raise DataError(f"labels {predicted_N.shape} and {true_N.shape}; one length is needed")
+    return predicted_N, true_N

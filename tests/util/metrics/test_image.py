@@ -1,4 +1,4 @@
-"""Laws that figures of pictures obey, and torchmetrics as a reference."""
+"""Properties of image metrics, and torchmetrics as a reference."""
 
 import numpy as np
 import pytest
@@ -12,11 +12,11 @@ FRAMES, SIDE = 4, 192
 
 @pytest.fixture(scope="module")
 def frames() -> np.ndarray:
-    """Smooth coloured clouds that wander a pixel a frame to the right, and their texture."""
+    """A smooth coloured texture that moves one pixel per frame to the right."""
     random = np.random.default_rng(0)
-    cloud = gaussian_filter(random.normal(size=(3, SIDE, SIDE + FRAMES)), (0, 2, 2))
-    cloud = (128 + 40 * cloud / cloud.std()).clip(30, 225).astype(np.uint8)
-    return np.stack([cloud[:, :, FRAMES - t : FRAMES - t + SIDE] for t in range(FRAMES)])
+    texture = gaussian_filter(random.normal(size=(3, SIDE, SIDE + FRAMES)), (0, 2, 2))
+    texture = (128 + 40 * texture / texture.std()).clip(30, 225).astype(np.uint8)
+    return np.stack([texture[:, :, FRAMES - t : FRAMES - t + SIDE] for t in range(FRAMES)])
 
 
 def noisy(frames: np.ndarray, sigma: float) -> np.ndarray:
@@ -35,7 +35,7 @@ def test_psnr_of_known_noise(frames: np.ndarray, sigma: float) -> None:
     assert found == pytest.approx(np.full(FRAMES, expected), abs=0.1)
 
 
-def test_psnr_is_torchmetrics_one(frames: np.ndarray) -> None:
+def test_psnr_equals_torchmetrics(frames: np.ndarray) -> None:
     with metrics.torchmetrics() as functional:
         expected = functional.peak_signal_noise_ratio(
             metrics._unit(noisy(frames, 5)), metrics._unit(frames),
@@ -44,7 +44,7 @@ def test_psnr_is_torchmetrics_one(frames: np.ndarray) -> None:
     assert metrics.psnr(noisy(frames, 5), frames) == pytest.approx(expected.numpy(), abs=1e-3)
 
 
-def test_identical_pictures_are_perfect(frames: np.ndarray) -> None:
+def test_identical_images_are_perfect(frames: np.ndarray) -> None:
     assert (metrics.psnr(frames, frames) == metrics.IDENTICAL_DB).all()
     assert metrics.ssim(frames, frames) == pytest.approx(np.ones(FRAMES))
     assert metrics.ms_ssim(frames, frames) == pytest.approx(np.ones(FRAMES), abs=1e-5)
@@ -73,17 +73,17 @@ def test_similarity_is_symmetric_and_falls_with_noise(frames: np.ndarray) -> Non
 
 
 @pytest.mark.parametrize("measure", [metrics.psnr, metrics.ssim, metrics.ms_ssim])
-def test_similarity_does_not_mind_mirrors(frames: np.ndarray, measure) -> None:
+def test_similarity_is_mirror_invariant(frames: np.ndarray, measure) -> None:
     other = noisy(frames, 10)
     mirrored = measure(other[..., ::-1].copy(), frames[..., ::-1].copy())
     assert mirrored == pytest.approx(measure(other, frames), abs=1e-5)
 
 
-def test_small_pictures_have_no_five_scales(frames: np.ndarray) -> None:
+def test_small_images_have_no_five_scales(frames: np.ndarray) -> None:
     assert np.isnan(metrics.ms_ssim(frames[..., :100], frames[..., :100])).all()
 
 
-def test_boxes_see_only_what_is_in_them(frames: np.ndarray) -> None:
+def test_boxes_restrict_metrics(frames: np.ndarray) -> None:
     spoilt = frames.copy()
     spoilt[:, :, :40, :40] = 255 - spoilt[:, :, :40, :40]
     clean, whole, spot = boxes(60, 60, 120, 120), boxes(0, 0, SIDE, SIDE), boxes(-9, -9, 39.5, 40)
@@ -98,12 +98,12 @@ def test_boxes_see_only_what_is_in_them(frames: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("box", [(np.nan,) * 4, (300, 300, 320, 320), (0, 0, 0, 0)])
-def test_no_box_no_figure(frames: np.ndarray, box: tuple[float, ...]) -> None:
+def test_without_a_box_metrics_are_nan(frames: np.ndarray, box: tuple[float, ...]) -> None:
     for measure in (metrics.psnr, metrics.ssim, metrics.flicker):
         assert np.isnan(measure(frames, frames, boxes(*box))).all()
 
 
-def test_blur_takes_sharpness(frames: np.ndarray) -> None:
+def test_blur_lowers_sharpness(frames: np.ndarray) -> None:
     blurred = gaussian_filter(frames, (0, 0, 2, 2))
     assert (metrics.sharpness(blurred) < 0.5 * metrics.sharpness(frames)).all()
     assert (metrics.sharpness(np.full_like(frames, 90)) == 0).all()
@@ -111,19 +111,19 @@ def test_blur_takes_sharpness(frames: np.ndarray) -> None:
     assert metrics.sharpness(darker) == pytest.approx(metrics.sharpness(frames) / 4, rel=0.1)
 
 
-def test_flicker_is_change_where_nothing_moves(frames: np.ndarray) -> None:
-    still = np.repeat(frames[:1], FRAMES, 0)
-    assert metrics.flicker(still, still)[1:] == pytest.approx(np.zeros(FRAMES - 1))
-    blinking = still.copy()
+def test_flicker_is_change_of_static_pixels(frames: np.ndarray) -> None:
+    static = np.repeat(frames[:1], FRAMES, 0)
+    assert metrics.flicker(static, static)[1:] == pytest.approx(np.zeros(FRAMES - 1))
+    blinking = static.copy()
     blinking[1::2] += 7
-    assert metrics.flicker(blinking, still)[1:] == pytest.approx(np.full(FRAMES - 1, 7))
-    half = still.copy()
-    half[1::2, :, :, SIDE // 2 :] += 30  # moves: what trembles there is not counted
+    assert metrics.flicker(blinking, static)[1:] == pytest.approx(np.full(FRAMES - 1, 7))
+    half = static.copy()
+    half[1::2, :, :, SIDE // 2 :] += 30  # moves, so that it is not counted
     assert metrics.flicker(half, half)[1:] == pytest.approx(np.zeros(FRAMES - 1))
-    assert np.isnan(metrics.flicker(blinking, still)[0])
+    assert np.isnan(metrics.flicker(blinking, static)[0])
 
 
-def test_what_moves_along_the_flow_has_no_warping_error(frames: np.ndarray) -> None:
+def test_motion_along_the_flow_has_no_warping_error(frames: np.ndarray) -> None:
     flow = np.zeros((FRAMES, 2, SIDE, SIDE), np.float32)
     flow[:, 0] = -1  # each pixel was one to the left
     trust = np.ones((FRAMES, SIDE, SIDE), bool)
@@ -134,6 +134,6 @@ def test_what_moves_along_the_flow_has_no_warping_error(frames: np.ndarray) -> N
 
 
 @pytest.mark.parametrize("other", [np.zeros((4, 3, 9, 9), np.uint8), np.zeros((4, 3, 8, 8))])
-def test_frames_that_do_not_fit_are_refused(other: np.ndarray) -> None:
+def test_mismatched_frames_are_refused(other: np.ndarray) -> None:
     with pytest.raises(DataError, match="needed"):
         metrics.ssim(np.zeros((4, 3, 8, 8), np.uint8), other)
