@@ -2,16 +2,20 @@
 
     write_page(path, "Title", section("Clips", table(rows, columns=["clip", "seconds"])))
 
-Content is text, which is escaped, or what the functions here (or `dominate.tags`) return.
+Content is text, which is escaped, or a tag: what the functions here and the constructors in `tags`
+return.
 """
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
+import dominate
+import dominate.svg
+import dominate.tags
 import numpy as np
-from dominate import document, svg, tags
 from dominate.dom_tag import dom_tag
 from dominate.util import raw
 
@@ -47,12 +51,15 @@ svg { max-width: 100%; background: #fafafa; } text { font: 11px sans-serif; }
 .waveform { stroke: #99a; fill: none; } .axis { stroke: #999; } .shaded { fill: #f3dcd8; }
 """
 
-Content = dom_tag | str
+Tag = dom_tag
+Content = Tag | str
+tags: Any = dominate.tags  # without the types of its constructors, which checkers misread
+svg: Any = dominate.svg
 
 
 def page(title: str, *content: Content, script: str = "") -> str:
     """Return a complete page: its title as heading, then the content; `script` is JavaScript."""
-    made = document(title=title)
+    made: Any = dominate.document(title=title)
     made.head.add(tags.meta(charset="utf-8"), tags.style(raw(_STYLE + _SVG_STYLE)))
     made.body.add(tags.h1(title), *content)
     if script:
@@ -65,19 +72,19 @@ def write_page(path: Path, title: str, *content: Content, script: str = "") -> N
     _write(path, page(title, *content, script=script))
 
 
-def write_svg(path: Path, chart: svg.svg) -> None:
+def write_svg(path: Path, chart: Tag) -> None:
     """Write a chart as a file of its own, atomically. Raises `DataError` as `write_page` does."""
     chart["xmlns"] = "http://www.w3.org/2000/svg"
     chart.add(tags.style(raw(_SVG_STYLE)))
     _write(path, chart.render())
 
 
-def section(heading: str, *content: Content) -> tags.section:
+def section(heading: str, *content: Content) -> Tag:
     """Return a part of a page under a heading."""
     return tags.section(tags.h2(heading), *content)
 
 
-def table(rows: Iterable[Sequence[Content]], columns: Sequence[str] = ()) -> tags.table:
+def table(rows: Iterable[Sequence[Content]], columns: Sequence[str] = ()) -> Tag:
     """Return a table: a row's first cell names it; `columns` head all of its cells."""
     made = tags.table()
     if columns:
@@ -86,18 +93,18 @@ def table(rows: Iterable[Sequence[Content]], columns: Sequence[str] = ()) -> tag
     return made
 
 
-def figure(media: Content, *caption: Content) -> tags.figure:
+def figure(media: Content, *caption: Content) -> Tag:
     """Return an image, video or chart over its caption."""
     return tags.figure(media, tags.figcaption(*caption))
 
 
-def image(source: str | np.ndarray, alt: str, **attributes: object) -> tags.img:
+def image(source: str | np.ndarray, alt: str, **attributes: object) -> Tag:
     """Return an image from its address, or from RGB (H, W, 3) uint8, embedded as `data_url`."""
     address = source if isinstance(source, str) else data_url(source)
     return tags.img(src=address, alt=alt, title=alt, loading="lazy", **attributes)
 
 
-def video(address: str, *, loop: bool = False) -> tags.video:
+def video(address: str, *, loop: bool = False) -> Tag:
     """Return a video with controls."""
     return tags.video(src=address, controls=True, preload="metadata", loop=loop)
 
@@ -109,14 +116,14 @@ def data_url(rgb_HW3: np.ndarray, *, lossless: bool = False) -> str:
     return f"data:image/{kind};base64," + base64.b64encode(encoded.tobytes()).decode()
 
 
-def line_chart(title: str, lines: Mapping[str, np.ndarray]) -> tags.figure:
+def line_chart(title: str, lines: Mapping[str, np.ndarray]) -> Tag:
     """Return a chart of lines (N, 2) of x and y by name, with their last values as caption.
 
     Outliers are cut off at the edge; a wide range of positive values is drawn logarithmically.
     """
     points_N2 = np.concatenate(list(lines.values()))
     first, last = points_N2[:, 0].min(), points_N2[:, 0].max()
-    low, high = np.percentile(points_N2[:, 1], SHOWN_PERCENTILES)
+    low, high = map(float, np.percentile(points_N2[:, 1], SHOWN_PERCENTILES))
     scale = np.log if low > 0 and high / low > LOGARITHMIC_RATIO else np.asarray
     chart = svg.svg(viewBox=f"0 -14 {CHART_WIDTH} {CHART_HEIGHT + 30}", width=CHART_WIDTH)
     captions = []
@@ -125,7 +132,7 @@ def line_chart(title: str, lines: Mapping[str, np.ndarray]) -> tags.figure:
         for (name, line), colour in zip(lines.items(), _colours(len(lines)), strict=True):
             x = _share(line[:, 0], first, last) * CHART_WIDTH
             shown = scale(line[:, 1].clip(low, high))
-            y = (1 - _share(shown, scale(low), scale(high))) * CHART_HEIGHT
+            y = (1 - _share(shown, float(scale(low)), float(scale(high)))) * CHART_HEIGHT
             places = list(map("{:.1f},{:.1f}".format, x, y))
             svg.polyline(points=" ".join(places + places[-1:]), cls="line", stroke=colour)
             captions.append(tags.span(f" {name} {line[-1, 1]:.4g}", style=f"color: {colour}"))
@@ -142,7 +149,7 @@ def audio_chart(
     shaded: Iterable[tuple[int, int]] = (),
     row_seconds: int | None = None,
     max_rows: int = 8,
-) -> svg.svg:
+) -> Tag:
     """Return the waveform with curves beneath it, over time, in one row or in several.
 
     Args:

@@ -3,9 +3,9 @@
 import contextlib
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -36,7 +36,7 @@ def progress_bar(
     )
 
 
-def prefetch(items: Iterable[Item], *, depth: int = DEPTH) -> Iterator[Item]:
+def prefetch(items: Iterable[Item], *, depth: int = DEPTH) -> Generator[Item, None, None]:
     """Yield the items, in order, while a thread makes the next ones, at most `depth` ahead.
 
     This saves time where both sides release Python's lock mostly, as decoders and networks do.
@@ -45,7 +45,7 @@ def prefetch(items: Iterable[Item], *, depth: int = DEPTH) -> Iterator[Item]:
     source, end = iter(items), object()
     thread = ThreadPoolExecutor(1)
     try:
-        coming = deque(thread.submit(next, source, end) for _ in range(depth))
+        coming: deque[Future[Any]] = deque(thread.submit(next, source, end) for _ in range(depth))
         while (item := coming.popleft().result()) is not end:
             coming.append(thread.submit(next, source, end))
             yield item

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speech2video.util.body.pose_vector import POSE_SLICES
+from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.timing import FPS
 
 ORDER = 2  # of the polynomial
@@ -36,34 +36,30 @@ class PoseSmoother:
         self.reach = window // 2
         self._weights = torch.from_numpy(savitzky_golay(window)).float()
         self._columns = [i for part in parts for i in range(*POSE_SLICES[part].indices(10**6))]
-        self._held: Tensor | None = (
-            None  # poses that later ones need, the first repeated before them
-        )
+        # poses that later ones need, the first repeated before them
+        self._held_TP: Tensor | None = None
 
     def push(self, pose_TP: Tensor) -> Tensor:
         """Take poses (T, 106) and return the smoothed ones (n, 106) by now."""
         if not len(pose_TP):
             return pose_TP
-        if self._held is None:
-            self._held = pose_TP[:1].repeat(self.reach, 1)
-        self._held = torch.cat((self._held, pose_TP))
-        return self._smoothed()
+        before_TP = pose_TP[:1].repeat(self.reach, 1) if self._held_TP is None else self._held_TP
+        return self._smooth(torch.cat((before_TP, pose_TP)))
 
     def finish(self) -> Tensor:
         """Return the remaining poses, smoothed with the last one repeated."""
-        if self._held is None:
-            return torch.zeros(0, sum(part.stop - part.start for part in POSE_SLICES.values()))
-        self._held = torch.cat((self._held, self._held[-1:].repeat(self.reach, 1)))
-        return self._smoothed()
+        if self._held_TP is None:
+            return torch.zeros(0, POSE_SIZE)
+        return self._smooth(torch.cat((self._held_TP, self._held_TP[-1:].repeat(self.reach, 1))))
 
-    def _smoothed(self) -> Tensor:
-        count = len(self._held) - 2 * self.reach
-        if count <= 0:
-            return self._held[:0]
-        done_TP = self._held[self.reach : self.reach + count].clone()
-        windows = self._held[:, self._columns].unfold(0, len(self._weights), 1)
-        done_TP[:, self._columns] = windows @ self._weights
-        self._held = self._held[count:]
+    def _smooth(self, pose_TP: Tensor) -> Tensor:
+        """Return the poses (T - 2 reach, 106), smoothed, and keep those that later ones need."""
+        count = max(len(pose_TP) - 2 * self.reach, 0)
+        done_TP = pose_TP[self.reach :][:count].clone()
+        if count:
+            windows = pose_TP[:, self._columns].unfold(0, len(self._weights), 1)
+            done_TP[:, self._columns] = windows @ self._weights
+        self._held_TP = pose_TP[count:]
         return done_TP
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from dominate import tags
 from torch import Tensor
 
 from speech2video.util import html_report
@@ -105,7 +104,7 @@ class TrainingLog:
         charts = [html_report.line_chart(*chart) for chart in _charts(self.curves)]
         sections = map(_section, reversed(self.validations))
         path = self.folder / "index.html"
-        html_report.write_page(path, self.title, tags.div(charts), *sections)
+        html_report.write_page(path, self.title, html_report.tags.div(charts), *sections)
         if self._board is not None:
             self._board.flush()
 
@@ -169,11 +168,11 @@ def _charts(
     return list(charts.items())
 
 
-def _section(validation: Mapping[str, Any]) -> tags.section:
+def _section(validation: Mapping[str, Any]) -> html_report.Tag:
     section = html_report.section(f"after step {validation['step']}")
     for table in validation["tables"]:
         if table["title"]:
-            section.add(tags.h3(table["title"]))
+            section.add(html_report.tags.h3(table["title"]))
         rows = [
             [html_report.image(path, path) if path else "" for path in row] for row in table["rows"]
         ]

@@ -184,7 +184,7 @@ def _timed(path: Path, decoded: Iterable, start: Fraction | None) -> Iterator[Ti
         samples = _samples(frame)
         if is_last and frame.duration:
             # codecs fill up their last block; the file says how much of it is meant
-            meant = round(frame.duration * frame.time_base * frame.sample_rate)
+            meant = round(frame.duration * (frame.time_base or Fraction(0)) * frame.sample_rate)
             samples = samples[:, :meant]
         start = (time or Fraction(0)) if start is None else start
         now = after if time is None else time - start

@@ -187,7 +187,7 @@ class FeatureExtractor:
         for windows_NW in self._windows.finish():
             self._add(windows_NW)
             frames.append(self._whole_frames())
-        if self._rows is not None:
+        if self._started:
             last = self._rows[-1:].repeat(self._set.reach, axis=0)
             self._rows = np.concatenate([self._rows, last])
             frames.append(self._whole_frames())
@@ -195,13 +195,14 @@ class FeatureExtractor:
         return np.concatenate(frames)
 
     def _reset(self) -> None:
-        self._rows: np.ndarray | None = None  # static features of windows still needed
+        self._rows = np.zeros((0, 0))  # static features of windows still needed
+        self._started = False
         self._filter = self._set.frame_filter()
 
     def _add(self, windows_NW: np.ndarray) -> None:
         rows = self._set.window_features(power_spectra(windows_NW))
-        if self._rows is None:
-            self._rows = rows[:1].repeat(self._set.reach, axis=0)
+        if not self._started:
+            self._rows, self._started = rows[:1].repeat(self._set.reach, axis=0), True
         self._rows = np.concatenate([self._rows, rows])
 
     def _whole_frames(self) -> np.ndarray:
@@ -247,7 +248,8 @@ class NoiseFloor:
 def _deltas(rows: np.ndarray, reach: int) -> np.ndarray:
     """Return the slope a window (N, C), by least squares, of features (N + 2 reach, C)."""
     count, steps = len(rows) - 2 * reach, range(-reach, reach + 1)
-    slope = sum(step * rows[reach + step :][:count] for step in steps)
+    terms = (step * rows[reach + step :][:count] for step in steps)
+    slope = sum(terms, np.zeros_like(rows[:count]))
     return slope / sum(step * step for step in steps)
 
 

@@ -122,7 +122,7 @@ def recognise_words(
     `DataError` if the package is missing or the model cannot be loaded.
     """
     try:
-        from faster_whisper import WhisperModel
+        from faster_whisper import WhisperModel  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise DataError(
             "recognising words needs the package faster-whisper (pip install faster-whisper); "

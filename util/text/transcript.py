@@ -137,7 +137,7 @@ def read_textgrid(path: Path) -> dict[str, list[TimedText]]:
     values = _TextGridValues(path)
     if values.string() != "TextGrid":
         raise DataError(f"{path}: no TextGrid in Praat's text form")
-    values.number(), values.number()  # the recording's start and end
+    _ = values.number(), values.number()  # the recording's start and end
     if values.flag() != "<exists>":
         return {}
     tiers: dict[str, list[TimedText]] = {}
@@ -145,7 +145,7 @@ def read_textgrid(path: Path) -> dict[str, list[TimedText]]:
         kind, name = values.string(), values.string()
         if kind not in ("IntervalTier", "TextTier"):
             raise DataError(f"{path}: a tier of class {kind!r}; IntervalTier or TextTier is needed")
-        values.number(), values.number()
+        _ = values.number(), values.number()
         items = _tier(values, points=kind == "TextTier")
         if kind == "IntervalTier":
             tiers.setdefault(name, items)

@@ -9,16 +9,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.stream import Disposition
 
 from speech2video.util.errors import DataError
 
 STATIC_STREAMS = Disposition.attached_pic | Disposition.timed_thumbnails  # cover art is no video
 # tags that are not UTF-8 must not stop a file from being read; PyAV 19 always reads them
-LENIENT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+LENIENT: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
 LEAP = 10  # seconds; a time stamp that leaps so far, past the file's stated end, is broken
 
 
@@ -36,7 +40,7 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     try:
         # the prefix keeps ffmpeg from taking a name such as "http:x" for an address
         container = av.open(f"file:{path}", **LENIENT)
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (FFmpegError, OSError, ValueError) as error:
         raise DataError(f"{path}: {_reason(error)}") from None
     try:
         yield container
@@ -58,7 +62,7 @@ def audio_stream(container: InputContainer) -> "av.AudioStream | None":
 
 
 def decode(
-    container: InputContainer, stream: av.stream.Stream, damage: Damage
+    container: InputContainer, stream: "av.VideoStream | av.AudioStream", damage: Damage
 ) -> Iterator["tuple[Fraction | None, av.VideoFrame | av.AudioFrame]"]:
     """Yield (time stamp in seconds, frame) of all that decodes; count the rest in `damage`.
 
@@ -68,13 +72,15 @@ def decode(
     for packet in _packets(container, stream, damage):
         try:
             frames = stream.codec_context.decode(packet)
-        except av.FFmpegError:
+        except FFmpegError:
             damage.packets += 1
             continue
         for frame in frames:
-            frame.time_base = frame.time_base or stream.time_base  # unset once packets have ended
+            # unset once packets have ended
+            frame.time_base = frame.time_base or stream.time_base or Fraction(1)
             time = None if frame.pts is None else frame.pts * frame.time_base
-            if None not in (time, last, end) and time > max(last + LEAP, end):
+            latest = None if last is None or end is None else max(last + LEAP, end)
+            if time is not None and latest is not None and time > latest:
                 damage.packets += 1  # or the frame before it would be held for hours
                 continue
             last = last if time is None else time
@@ -99,7 +105,7 @@ def video_start(path: Path) -> Fraction | None:
 
 
 def _packets(
-    container: InputContainer, stream: av.stream.Stream, damage: Damage
+    container: InputContainer, stream: "av.VideoStream | av.AudioStream", damage: Damage
 ) -> Iterator[av.Packet | None]:
     """Yield the packets of a stream, then None, which empties the decoder."""
     try:
@@ -107,7 +113,7 @@ def _packets(
             if packet.size:  # an empty one ends the stream
                 damage.packets += packet.is_corrupt
                 yield packet
-    except av.FFmpegError:
+    except FFmpegError:
         damage.cut_short = True
     yield None
 

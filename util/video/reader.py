@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor, isnan
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -110,7 +111,9 @@ def read_frames(
         report.stated_seconds = _stated_seconds(container, stream, start)
         size = _size_shown(held, stream)
         for count, frame in _held(decoded, start, held, rate, report):
-            rgb_HW3 = frame_to_rgb(frame, size) if count else None
+            if not count:
+                continue
+            rgb_HW3 = frame_to_rgb(frame, size)
             for more in reversed(range(count)):
                 report.frames += 1
                 # a held frame is yielded as copies: drawing on one must not change the others
@@ -160,7 +163,7 @@ def _held(
 
 def _last_duration(frame: av.VideoFrame, gap: Fraction, rate: Fraction) -> Fraction:
     """Return the seconds that the last frame is shown; `gap` is those of the one before."""
-    duration = (frame.duration or 0) * frame.time_base
+    duration = (frame.duration or 0) * (frame.time_base or Fraction(0))
     return max(duration, min(gap, 1 / rate)) if duration * rate < TINY else duration
 
 
@@ -183,8 +186,8 @@ def frame_to_rgb(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
 def _size_shown(frame: av.VideoFrame, stream: av.VideoStream) -> tuple[int, int]:
     """Return (width, height) of a frame, turned upright and with square pixels."""
     aspect = stream.sample_aspect_ratio or 1
-    size = round(frame.width * aspect), frame.height
-    return size[::-1] if _Turn.of(frame).swaps else size
+    width, height = round(frame.width * aspect), frame.height
+    return (height, width) if _Turn.of(frame).swaps else (width, height)
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,8 @@ class _Turn:
     @classmethod
     def of(cls, frame: av.VideoFrame) -> "_Turn":
         """Return the turn of a frame's display matrix (ISO/IEC 14496-12, 8.5.3, by rows)."""
-        side = frame.side_data.get(SideData.DISPLAYMATRIX)
+        side_data: Any = frame.side_data
+        side = side_data.get(SideData.DISPLAYMATRIX)
         if side is None:
             return cls()
         a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5]
@@ -214,6 +218,7 @@ class _Turn:
 def _stated_seconds(container: InputContainer, stream: av.VideoStream, start: Fraction) -> float:
     """Return the seconds of video that the file states, from the first frame on."""
     if stream.duration is not None:
-        return float(((stream.start_time or 0) + stream.duration) * stream.time_base - start)
+        end = ((stream.start_time or 0) + stream.duration) * (stream.time_base or Fraction(0))
+        return float(end - start)
     end = stated_end(container)
     return float("nan") if end is None else float(end - start)

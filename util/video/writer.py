@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 
 from speech2video.util.audio.audio_io import LAYOUTS, read_audio_blocks
@@ -62,45 +62,45 @@ def write_video(
             that cannot be written.
     """
     path = Path(path)
-    audio = None if audio is None else _AudioTrack(Path(audio))
+    track = None if audio is None else _AudioTrack(Path(audio))
     x264 = {"preset": preset, "crf": str(quality)} | ({"tune": tune} if tune else {})
     with atomic_write(path) as partial, _output(path, partial) as container:
         container.metadata.update(_metadata(metadata or {}, synthetic))
-        return _encode(path, container, frames, audio, fps=fps, x264=x264)
+        return _encode(path, container, frames, track, fps=fps, x264=x264)
 
 
 def _encode(
     path: Path,
     container: OutputContainer,
     frames: Iterable[np.ndarray],
-    audio: "_AudioTrack | None",
+    track: "_AudioTrack | None",
     *,
     fps: int,
     x264: Mapping[str, str],
 ) -> int:
     """Encode video and audio in step, and return the number of frames."""
-    frames = iter(frames)
-    first = next(frames, None)
-    if first is None:
-        raise DataError(f"{path}: no frames to write")
-    stream = None
-    for number, frame in enumerate(chain([first], frames)):
-        image = _to_video_frame(path, number, np.asarray(frame), np.shape(first))
-        image.pts, image.time_base = number, Fraction(1, fps)
-        with write_errors(path, av.FFmpegError):
+    stream, shape, count = None, None, 0
+    for frame in frames:
+        shape = np.shape(frame) if shape is None else shape
+        image = _to_video_frame(path, count, np.asarray(frame), shape)
+        image.pts, image.time_base = count, Fraction(1, fps)
+        count += 1
+        with write_errors(path, FFmpegError):
             if stream is None:
                 stream = _add_video_stream(container, image, fps, x264)
-                if audio:
-                    audio.begin(container)
+                if track:
+                    track.begin(container)
             container.mux(stream.encode(image))
-            if audio:
-                until = round(Fraction((number + 1) * AUDIO_RATE, fps))
-                container.mux(audio.packets_until(until))
-    with write_errors(path, av.FFmpegError):
+            if track:
+                until = round(Fraction(count * AUDIO_RATE, fps))
+                container.mux(track.packets_until(until))
+    if stream is None:
+        raise DataError(f"{path}: no frames to write")
+    with write_errors(path, FFmpegError):
         container.mux(stream.encode(None))
-        if audio:
-            container.mux(audio.stream.encode(None))
-    return number + 1
+        if track:
+            container.mux(track.stream.encode(None))
+    return count
 
 
 def _add_video_stream(
@@ -183,5 +183,5 @@ def _output(path: Path, partial: Path) -> Iterator[OutputContainer]:
     try:
         yield container
     finally:
-        with write_errors(path, av.FFmpegError):
+        with write_errors(path, FFmpegError):
             container.close()
