@@ -1,9 +1,6 @@
-"""One recording of a person becomes one clip's folder."""
+"""Convert one recording of a person into a clip: frames, audio, keypoints, SMPL-X pose, words."""
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,33 +17,111 @@ from speech2video.data.keypoints import (
 from speech2video.data.motion import Motion, motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.data.preprocessing.detection.mediapipe_keypoints import detect_keypoints
-from speech2video.data.preprocessing.fitting.fit import BodyFit, fit_body
+from speech2video.data.preprocessing.fitting.fit import fit_body
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
+from speech2video.util.process_pool import Progress
 from speech2video.util.text.speech_source import align_transcript, recognise_words
 from speech2video.util.text.transcript import Word, read_words, write_words
 from speech2video.util.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from speech2video.util.video.reader import ReadReport, VideoInfo, probe, read_frames
 from speech2video.util.video.writer import write_video
 
-# A recording's picture and sound become a clip's: 25 frames a second, 640 samples for each.
-
 MIN_SECONDS = 2.0
-MAX_LENGTH_DIFFERENCE = 0.2  # sound and picture whose lengths differ by more are worth a note
-CLIP_CRF = 14  # x264's rate factor: a clip is to be learned from
+MAX_LENGTH_DIFFERENCE = 0.2  # seconds between audio and video; beyond it a note is made
+CLIP_CRF = 14  # x264's rate factor, high quality for training
+TIMED_SUFFIXES = (".TextGrid", ".csv", ".words.txt", ".align")  # words with times
+TEXT_SUFFIX = ".txt"  # plain text, to be aligned with the audio
+MIN_COVERED_WORDS = 0.5  # share of timed words within the audio, else they are another recording's
+
+# Progress at the end of the conversion, the detection and the fit.
+CONVERTED, DETECTED, FITTED = 0.1, 0.5, 0.95
+
+
+@dataclass(frozen=True)
+class TimedWords:
+    """Words of a recording.
+
+    Attributes:
+        words: in order; none where they are unknown.
+        source: "given", "aligned" or "recognised", "" where they are unknown.
+        notes: remarks for the user.
+    """
+
+    words: tuple[Word, ...] = ()
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WordSource:
+    """Where recordings get their words from.
+
+    Attributes:
+        transcripts: a folder of files named as the recordings, or one file; None searches the
+            folder of the recording.
+        recognise: whether to recognise the speech of recordings without a transcript.
+    """
+
+    transcripts: Path | None = None
+    recognise: bool = False
+
+    def read(self, recording: Path, audio_S: np.ndarray) -> TimedWords:
+        """Return the words of a recording.
+
+        Raises:
+            DataError: a transcript is unreadable, broken, or does not fit the audio.
+        """
+        path = self._transcript(recording)
+        if path is None:
+            if not self.recognise:
+                return TimedWords()
+            return TimedWords(tuple(recognise_words(audio_S)), "recognised")
+        if path.name.endswith(TIMED_SUFFIXES):
+            return _trim_words(path, read_words(path), len(audio_S) / SAMPLE_RATE)
+        try:
+            return TimedWords(tuple(align_transcript(audio_S, _read_text(path))), "aligned")
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+
+    def _transcript(self, recording: Path) -> Path | None:
+        if self.transcripts is not None and self.transcripts.is_file():
+            return self.transcripts
+        folder = self.transcripts or recording.parent
+        names = [recording.stem + suffix for suffix in (*TIMED_SUFFIXES, TEXT_SUFFIX)]
+        return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """Settings for converting a recording into a clip.
+
+    Attributes:
+        body: path of SMPLX_NEUTRAL.npz; None is the open body.
+        size: maximum of width and height of the clip, pixels.
+        keypoints: "mediapipe", or a folder with one OpenPose json file for each frame.
+        motion: npz of motion that was fitted elsewhere, or None to fit it here.
+        words: source of words and their times.
+    """
+
+    body: Path | None
+    size: int
+    keypoints: str
+    motion: Path | None
+    words: WordSource
 
 
 @dataclass(frozen=True)
 class ConvertedVideo:
-    """What was copied.
+    """Result of `convert_recording`.
 
     Attributes:
-        source: what the recording was.
-        frames: of the clip.
-        width, height: of its picture, pixels.
-        audio_S: its sound, as long as the picture.
-        notes: what a person should know: damage, lengths that differ.
+        source: properties of the recording.
+        frames: their number in the clip.
+        width, height: of the clip, pixels.
+        audio_S: audio of the clip, 640 samples a frame.
+        notes: remarks for the user: damage, lengths that differ.
     """
 
     source: VideoInfo
@@ -57,221 +132,48 @@ class ConvertedVideo:
     notes: tuple[str, ...]
 
 
-def convert_recording(
-    clip: Clip, recording: Path, *, largest: int, tell: Callable[[float], None]
-) -> ConvertedVideo:
-    """Write a clip's video.mp4 and audio.wav; `tell` hears the share done.
+def preprocess_recording(
+    recording: Path, folder: Path, config: ClipConfig, progress: Progress
+) -> Clip:
+    """Convert a recording into a clip, unless that exists. Progress goes from 0 to 1.
 
-    Args:
-        clip: its folder is there.
-        recording: any that PyAV reads.
-        largest: larger side of the picture at most, pixels.
-        tell: called with 0 to 1.
+    Memory: a few frames, and about 50 kB a frame of points and pose.
 
     Raises:
-        DataError: not a video, no audio track, too short, or not to be written.
+        DataError: not a video, no audio, no person, too short, a transcript that does not fit, or
+            a folder that cannot be written. No partial clip remains.
     """
-    info = probe(recording)
-    if not info.has_audio:
-        raise DataError(f"{recording}: no audio track; a person speaking is needed")
-    scale = min(1.0, largest / max(info.width, info.height))
-    width, height = (max(2, 2 * round(side * scale / 2)) for side in (info.width, info.height))
-    report = ReadReport()
-    frames = with_progress(
-        read_frames(recording, fps=FPS, report=report), info.duration * FPS, tell
+    if Clip(folder).is_complete:
+        return Clip(folder)
+    with Clip.create(folder) as clip:
+        _fill(clip, recording, config, progress)
+    progress(1.0)
+    return Clip(folder)
+
+
+def _fill(clip: Clip, recording: Path, config: ClipConfig, progress: Progress) -> None:
+    """Write a clip's files, the expensive ones last, so that bad input is rejected early."""
+    motion = read_motion(config.motion) if config.motion else None
+    video = convert_recording(
+        clip, recording, max_size=config.size, progress=_part(progress, 0.0, CONVERTED)
     )
-    scaled = (_scaled(frame, width, height) for frame in frames)
-    count = write_video(clip.video, scaled, fps=FPS, quality=CLIP_CRF, synthetic=False)
-    damage = () if report.is_complete else (f"damaged: {report}",)
-    if count < MIN_SECONDS * FPS:
-        seen = "; ".join((f"{count / FPS:.1f} s", *damage))
-        raise DataError(f"{recording}: {seen}; at least {MIN_SECONDS:.0f} s are needed")
-    audio_S, lengths = _copy_sound(clip, recording, count)
-    return ConvertedVideo(info, count, width, height, audio_S, damage + lengths)
-
-
-def with_progress(
-    frames: Iterator[np.ndarray], count: float, tell: Callable[[float], None]
-) -> Iterator[np.ndarray]:
-    """Yield frames, about `count` or NaN, telling what share of them is done."""
-    for number, frame in enumerate(frames):
-        if count >= 1:  # false for NaN
-            tell(min(1.0, number / count))
-        yield frame
-
-
-def _scaled(frame: np.ndarray, width: int, height: int) -> np.ndarray:
-    if frame.shape[1:] == (height, width):
-        return frame
-    image_HW3 = frame.transpose(1, 2, 0)
-    return cv2.resize(image_HW3, (width, height), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
-
-
-def _copy_sound(clip: Clip, recording: Path, frames: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Write the sound, as long as the picture; return it, and a note if it was not."""
-    audio_S = load_audio(recording)
-    seconds, wanted = len(audio_S) / SAMPLE_RATE, frames * SAMPLES_PER_FRAME
-    off = f"sound of {seconds:.2f} s made as long as the picture, {frames / FPS:.2f} s"
-    notes = (off,) if abs(seconds - frames / FPS) > MAX_LENGTH_DIFFERENCE else ()
-    audio_S = np.pad(audio_S[:wanted], (0, max(0, wanted - len(audio_S))))
-    write_audio(clip.audio, audio_S)
-    return audio_S, notes
-
-
-# Where a recording's words and their times come from.
-
-TIMED_SUFFIXES = (".TextGrid", ".csv", ".words.txt", ".align")  # words with times, as they are
-TEXT_SUFFIX = ".txt"  # a text, to be aligned to the sound
-FITTING = 0.5  # share of timed words that the sound has to reach, or they are another recording's
-
-
-@dataclass(frozen=True)
-class TimedWords:
-    """A recording's words.
-
-    Attributes:
-        words: in order; none where nobody knows them.
-        source: "given", "aligned" or "recognised", "" where nobody knows them.
-        notes: what a person should know.
-    """
-
-    words: tuple[Word, ...] = ()
-    source: str = ""
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class WordSource:
-    """The rule by which each recording gets its words.
-
-    Attributes:
-        transcripts: a folder of files named as the recordings, or one file; None looks beside the
-            recording.
-        recognise: whether to recognise the speech of those that have none.
-    """
-
-    transcripts: Path | None = None
-    recognise: bool = False
-
-    def of(self, recording: Path, audio_S: np.ndarray) -> TimedWords:
-        """Return a recording's words.
-
-        Raises:
-            DataError: a transcript that cannot be read, is broken or does not fit the sound.
-        """
-        path = self._file(recording)
-        if path is None:
-            if not self.recognise:
-                return TimedWords()
-            return TimedWords(tuple(recognise_words(audio_S)), "recognised")
-        if path.name.endswith(TIMED_SUFFIXES):
-            return _given(path, read_words(path), len(audio_S) / SAMPLE_RATE)
-        try:
-            return TimedWords(tuple(align_transcript(audio_S, _text(path))), "aligned")
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from None
-
-    def _file(self, recording: Path) -> Path | None:
-        if self.transcripts is not None and self.transcripts.is_file():
-            return self.transcripts
-        folder = self.transcripts or recording.parent
-        names = [recording.stem + suffix for suffix in (*TIMED_SUFFIXES, TEXT_SUFFIX)]
-        return next((folder / name for name in names if (folder / name).is_file()), None)
-
-
-def _given(path: Path, words: list[Word], seconds: float) -> TimedWords:
-    """Return timed words without those after the sound's end, which a damaged recording lacks."""
-    heard = tuple(word for word in words if word.start < seconds)
-    if len(heard) < FITTING * len(words):
-        end = f"{words[-1].end:.1f} s, the sound lasts {seconds:.1f} s"
-        raise DataError(f"{path}: the words do not fit the sound: they go on until {end}")
-    left = len(words) - len(heard)
-    notes = (f"words after the end of the sound left out: {left}",) if left else ()
-    return TimedWords(heard, "given", notes)
-
-
-def _text(path: Path) -> str:
+    words = config.words.read(recording, video.audio_S)
+    if motion and config.motion:
+        motion = _match_video(motion, config.motion, video)
+    progress(CONVERTED)
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise DataError("not UTF-8 text") from None
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})") from None
-
-
-# Shares of a recording's work that are done when it is copied, looked at, fitted.
-CONVERTED, DETECTED, FITTED = 0.1, 0.5, 0.95
-
-Tell = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class ClipConfig:
-    """How recordings are made into clips.
-
-    Attributes:
-        body: SMPLX_NEUTRAL.npz of one's own; None is the open body.
-        size: larger side of a clip's picture at most, pixels.
-        keypoints: "mediapipe", or a folder of OpenPose json files, one a frame of the recording.
-        motion: npz of motion that was fitted elsewhere, or None to fit it here.
-        words: where words and their times come from.
-    """
-
-    body: Path | None
-    size: int
-    keypoints: str
-    motion: Path | None
-    words: WordSource
-
-
-def preprocess_recording(recording: Path, folder: Path, recipe: ClipConfig, tell: Tell) -> Clip:
-    """Make a recording's clip; `tell` hears the share done. A finished clip is left as it is.
-
-    Takes the memory of a few frames, and some 50 kB a frame of points and pose.
-
-    Raises:
-        DataError: not a video, no sound, nobody in it, too short, a transcript that does not fit,
-            or a folder that cannot be written. Nothing half-made stays.
-    """
-    clip = Clip(folder)
-    if clip.json.is_file():
-        return clip
-    if folder.exists() and any(folder.iterdir()):
-        raise DataError(f"{folder}: in the way; it is no clip, and not empty")
-    partial = Clip(folder.with_name(f".{folder.name}.partial"))
-    shutil.rmtree(partial.folder, ignore_errors=True)  # a killed run's
-    try:
-        partial.folder.mkdir(parents=True)
-        _fill(partial, recording, recipe, tell)
-        os.replace(partial.folder, folder)
-    except OSError as error:  # a full disk, most likely
-        raise DataError(f"{error.filename or folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial.folder, ignore_errors=True)
-    tell(1.0)
-    return clip
-
-
-def _fill(clip: Clip, recording: Path, recipe: ClipConfig, tell: Tell) -> None:
-    """Write a clip's files; what costs most comes last, so that bad input is refused early."""
-    motion = read_motion(recipe.motion) if recipe.motion else None
-    copied = convert_recording(
-        clip, recording, largest=recipe.size, tell=_part(tell, 0.0, CONVERTED)
-    )
-    words = recipe.words.of(recording, copied.audio_S)
-    if motion:
-        motion = _as_taken(motion, recipe.motion, copied)
-    tell(CONVERTED)
-    with _about(recording):
-        if recipe.keypoints == "mediapipe":
-            found = _detect(clip, copied, _part(tell, CONVERTED, DETECTED))
+        if config.keypoints == "mediapipe":
+            found = _detect(clip, video, _part(progress, CONVERTED, DETECTED))
         else:
-            found = _read_openpose(Path(recipe.keypoints), copied)
+            found = _read_openpose(Path(config.keypoints), video)
         keypoints = remove_guessed_wrists(fill_gaps(found))
         keypoints.save(clip.keypoints)
-        tell(DETECTED)
+        progress(DETECTED)
         if not motion:
-            motion = _fit(clip, keypoints, Body.load(recipe.body), _part(tell, DETECTED, FITTED))
+            body = Body.load(config.body)
+            motion = _fit(clip, keypoints, body, _part(progress, DETECTED, FITTED))
+    except DataError as error:
+        raise DataError(f"{recording}: {error}") from None
     write_motion(clip.pose, motion)
     if words.words:
         write_words(clip.words, words.words)
@@ -279,80 +181,143 @@ def _fill(clip: Clip, recording: Path, recipe: ClipConfig, tell: Tell) -> None:
     clip.write_info(
         ClipInfo(
             source=recording.name,
-            frames=copied.frames,
-            width=copied.width,
-            height=copied.height,
+            frames=video.frames,
+            width=video.width,
+            height=video.height,
             keypoints=keypoints.source,
             body=motion.body,
             people=keypoints.people,
             words=words.source,
-            notes=copied.notes + words.notes + (several if keypoints.people > 1 else ()),
+            notes=video.notes + words.notes + (several if keypoints.people > 1 else ()),
         )
     )
 
 
-def _part(tell: Tell, begin: float, end: float) -> Tell:
-    """Return who hears, of a part of the work, the share of it that is done."""
-    return lambda share: tell(begin + (end - begin) * share)
+def convert_recording(
+    clip: Clip, recording: Path, *, max_size: int, progress: Progress
+) -> ConvertedVideo:
+    """Write a clip's video at 25 fps, at most `max_size` pixels wide and high, and its audio.
+
+    Raises:
+        DataError: not a video, no audio track, too short, or not writable.
+    """
+    info = probe(recording)
+    if not info.has_audio:
+        raise DataError(f"{recording}: no audio track; a person speaking is needed")
+    scale = min(1.0, max_size / max(info.width, info.height))
+    width, height = (max(2, 2 * round(side * scale / 2)) for side in (info.width, info.height))
+    report = ReadReport()
+    frames = read_frames(recording, fps=FPS, report=report)
+    frames = with_progress(frames, info.duration * FPS, progress)
+    resized = (_resize(frame, width, height) for frame in frames)
+    count = write_video(clip.video, resized, fps=FPS, quality=CLIP_CRF, synthetic=False)
+    damage = damage_notes(report)
+    if count < MIN_SECONDS * FPS:
+        length = "; ".join((f"{count / FPS:.1f} s", *damage))
+        raise DataError(f"{recording}: {length}; at least {MIN_SECONDS:.0f} s are needed")
+    audio_S, notes = fit_audio_length(load_audio(recording), count)
+    write_audio(clip.audio, audio_S)
+    return ConvertedVideo(info, count, width, height, audio_S, damage + notes)
 
 
-@contextmanager
-def _about(recording: Path) -> Iterator[None]:
-    """Say in an error which recording it is about."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(f"{recording}: {error}") from None
+def with_progress(
+    frames: Iterator[np.ndarray], count: float, progress: Progress
+) -> Iterator[np.ndarray]:
+    """Yield frames and report the share done; `count` is approximate, or NaN if unknown."""
+    for number, frame in enumerate(frames):
+        if count >= 1:  # false for NaN
+            progress(min(1.0, number / count))
+        yield frame
 
 
-def _detect(clip: Clip, copied: ConvertedVideo, tell: Tell) -> Keypoints:
-    pictures = with_progress(read_frames(clip.video, fps=FPS), copied.frames, tell)
-    return detect_keypoints(pictures, width=copied.width, height=copied.height, fps=FPS)
+def damage_notes(report: ReadReport) -> tuple[str, ...]:
+    """Return a note if parts of a video could not be read."""
+    return () if report.is_complete else (f"damaged: {report}",)
 
 
-def _read_openpose(folder: Path, copied: ConvertedVideo) -> Keypoints:
-    """Return what OpenPose saw in the recording, in the pixels and at the frames of the clip."""
-    source = copied.source
+def fit_audio_length(audio_S: np.ndarray, frames: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return audio cut or padded to a number of frames, and a note if its length differed."""
+    seconds, needed = len(audio_S) / SAMPLE_RATE, frames * SAMPLES_PER_FRAME
+    note = f"audio of {seconds:.2f} s cut or padded to the video's {frames / FPS:.2f} s"
+    notes = (note,) if abs(seconds - frames / FPS) > MAX_LENGTH_DIFFERENCE else ()
+    return np.pad(audio_S[:needed], (0, max(0, needed - len(audio_S)))), notes
+
+
+def _part(progress: Progress, begin: float, end: float) -> Progress:
+    """Map progress from [0, 1] to [begin, end]."""
+    return lambda share: progress(begin + (end - begin) * share)
+
+
+def _resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
+    if frame.shape[1:] == (height, width):
+        return frame
+    image_HW3 = frame.transpose(1, 2, 0)
+    return cv2.resize(image_HW3, (width, height), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+
+
+def _detect(clip: Clip, video: ConvertedVideo, progress: Progress) -> Keypoints:
+    frames = with_progress(read_frames(clip.video, fps=FPS), video.frames, progress)
+    return detect_keypoints(frames, width=video.width, height=video.height, fps=FPS)
+
+
+def _read_openpose(folder: Path, video: ConvertedVideo) -> Keypoints:
+    """Return OpenPose's keypoints of the recording, in the clip's pixels and frames."""
+    source = video.source
     found = read_openpose_keypoints(
         folder,
-        frames=copied.frames,
+        frames=video.frames,
         width=source.width,
         height=source.height,
         fps=FPS,
         source_fps=source.fps,
     )
     points_TK3 = found.points_TK3.copy()
-    points_TK3[..., 0] *= copied.width / source.width
-    points_TK3[..., 1] *= copied.height / source.height
-    return replace(found, points_TK3=points_TK3, width=copied.width, height=copied.height)
+    points_TK3[..., 0] *= video.width / source.width
+    points_TK3[..., 1] *= video.height / source.height
+    return replace(found, points_TK3=points_TK3, width=video.width, height=video.height)
 
 
-def _fit(clip: Clip, keypoints: Keypoints, body: Body, tell: Tell) -> Motion:
-    """Return the fitted motion; where its points fall is written beside."""
-    for step in fit_body(keypoints, body):
-        if isinstance(step, BodyFit):
-            fit = step
-        else:
-            tell(step)
+def _fit(clip: Clip, keypoints: Keypoints, body: Body, progress: Progress) -> Motion:
+    """Fit the body, write the projection of its points, and return the motion."""
+    fit = fit_body(keypoints, body, progress)
     body.betas = fit.betas
-    pixels_TK2 = fit.pixels.numpy().astype(np.float32)
-    np.savez_compressed(clip.folder / "projected.npz", projected=pixels_TK2)
+    np.savez_compressed(clip.projection, projected=fit.pixels.numpy().astype(np.float32))
     return motion_from_pose(fit.pose, body, camera=fit.camera)
 
 
-def _as_taken(motion: Motion, path: Path, copied: ConvertedVideo) -> Motion:
-    """Return motion from elsewhere, its camera for the clip's picture; raises `DataError`."""
-    if abs(len(motion) - copied.frames) > 1:
-        needed = f"the picture's {copied.frames} are needed"
-        raise DataError(f"{path}: {len(motion)} frames at 25 a second; {needed}")
+def _match_video(motion: Motion, path: Path, video: ConvertedVideo) -> Motion:
+    """Return motion from elsewhere with its camera scaled to the clip; raises `DataError`."""
+    if abs(len(motion) - video.frames) > 1:
+        needed = f"the video's {video.frames} are needed"
+        raise DataError(f"{path}: {len(motion)} frames at 25 fps; {needed}")
     if motion.camera is None:
         return motion
-    camera, scale = motion.camera, copied.width / motion.camera.width
+    camera, scale = motion.camera, video.width / motion.camera.width
     camera = replace(
         camera,
         focal=camera.focal * scale,
-        center=tuple(scale * middle for middle in camera.center),
-        width=copied.width,
-        height=copied.height,
+        center=(scale * camera.center[0], scale * camera.center[1]),
+        width=video.width,
+        height=video.height,
     )
     return replace(motion, camera=camera)
+
+
+def _trim_words(path: Path, words: list[Word], seconds: float) -> TimedWords:
+    """Return timed words without those after the end of the audio, as of a damaged recording."""
+    kept = tuple(word for word in words if word.start < seconds)
+    if len(kept) < MIN_COVERED_WORDS * len(words):
+        end = f"{words[-1].end:.1f} s, the audio lasts {seconds:.1f} s"
+        raise DataError(f"{path}: the words do not fit the audio: they go on until {end}")
+    left = len(words) - len(kept)
+    notes = (f"words after the end of the audio left out: {left}",) if left else ()
+    return TimedWords(kept, "given", notes)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise DataError("not UTF-8 text") from None
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})") from None

@@ -1,4 +1,4 @@
-"""`scripts/import_motion.py`: motion and sound from elsewhere become a clip to train on."""
+"""`scripts/import_motion.py`: motion and audio from elsewhere become a clip."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ FRAMES = 40
 
 @pytest.fixture
 def files(tmp_path: Path, body: Body) -> dict[str, Path]:
-    """Motion, sound and words of a short talk."""
+    """Motion, audio and words of a short talk."""
     paths = {name: tmp_path / name for name in ("talk.npz", "talk.wav", "talk.csv")}
     pose_TP = 0.05 * np.random.default_rng(0).standard_normal((FRAMES, 106)).astype(np.float32)
     write_motion(paths["talk.npz"], motion_from_pose(torch.from_numpy(pose_TP), body))
@@ -42,7 +42,7 @@ def test_it_becomes_a_clip(
     assert run(monkeypatch, files, "--output", folder, "--words", files["talk.csv"]) == 0
     recording = load_motion_clips(folder, body)[0]
     assert len(recording) == FRAMES and [word.text for word in recording.words] == ["up"]
-    assert Clip(folder / "talk").info().notes == ("no pictures",)
+    assert Clip(folder / "talk").info().notes == ("no video",)
     assert run(monkeypatch, files, "--output", folder) == 2  # there already
 
 

@@ -160,7 +160,7 @@ TEXT = "It was the best of times, it was the worst of times, it was the age of w
     [
         ("000.txt", TEXT, "does not fit"),
         ("000.txt", "", "no words"),
-        ("000.csv", "word,start,end\nhello,100,101\n", "go on until 101.0 s, the sound lasts 4.4"),
+        ("000.csv", "word,start,end\nhello,100,101\n", "go on until 101.0 s, the audio lasts 4.4"),
         ("000.TextGrid", "nothing", "000.TextGrid"),
     ],
     ids=["too many words", "no words", "another recording's times", "broken"],
@@ -354,7 +354,7 @@ def test_bad_recordings_are_named_and_keep_no_other_back(taken_up: TakenUp) -> N
     ("name", "words"),
     [
         ("cut", "s of 4.40 s read"),
-        ("odd", "sound of 1.00 s made as long as the picture, 2.08 s"),
+        ("odd", "audio of 1.00 s cut or padded to the video's 2.08 s"),
         ("odd", "2 people; the largest who stays was taken"),
     ],
 )

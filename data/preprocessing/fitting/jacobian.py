@@ -1,8 +1,8 @@
-"""How the body's points move with each pose number: the geometric Jacobian of a skinned skeleton.
+"""Derivatives of the body's points by pose: the geometric Jacobian of a skinned skeleton.
 
-A small turn ω of joint i moves a point p that hangs on it by ω × (p − joint i); a skinned point
-hangs on each joint by the sum of its weights below that joint. That is exact for joints, and off by
-less than the skinning's own blending elsewhere, at a hundredth of the cost of differentiating.
+A small turn ω of joint i moves a point p below it by ω × (p − joint i); a skinned point moves by
+this times its skinning weights below the joint. That is exact for joints, elsewhere off by less
+than the error of blending itself, at a hundredth of the cost of automatic differentiation.
 """
 
 from dataclasses import dataclass
@@ -10,21 +10,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from speech2video.data.keypoints import PART_POINTS
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import NUM_EXPRESSIONS, POSE_SLICES, vector_to_smplx
 from speech2video.util.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from speech2video.util.body.skeleton import (
     JOINTS,
     LEFT_HAND_JOINTS,
-    LEFT_TIPS,
     PARENTS,
     POINTS,
     RIGHT_HAND_JOINTS,
-    RIGHT_TIPS,
-    indices,
 )
 
-# The joints a fit turns. Talking people are seen from the hips up: legs stay as they are.
+# Joints that the fit turns. Legs stay at rest: speakers are visible from the hips up.
 TURNED = (
     "pelvis",
     "spine1",
@@ -44,16 +42,12 @@ TURNED = (
 )
 _TURNED = [JOINTS.index(name) for name in TURNED]
 _HANDS = [[JOINTS.index(name) for name in side] for side in (LEFT_HAND_JOINTS, RIGHT_HAND_JOINTS)]
-
-_HAND_POINTS = [
-    indices((*joints, *tips))
-    for joints, tips in ((LEFT_HAND_JOINTS, LEFT_TIPS), (RIGHT_HAND_JOINTS, RIGHT_TIPS))
-]
-_CROSS = torch.zeros(3, 3, 3)  # Levi-Civita's symbol
+_HAND_POINTS = [PART_POINTS["left_hand"], PART_POINTS["right_hand"]]
+_CROSS = torch.zeros(3, 3, 3)  # Levi-Civita symbol
 for _x, _y, _z in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
     _CROSS[_x, _y, _z], _CROSS[_x, _z, _y] = 1.0, -1.0
 
-# The solver's unknowns, in order: where each kind lies among its columns.
+# The solver's unknowns: the columns of each kind.
 COLUMNS = {
     "translation": slice(0, 3),
     "turns": slice(3, 3 + 3 * len(TURNED)),
@@ -72,12 +66,12 @@ def turn_column(joint: str) -> slice:
 
 @dataclass(frozen=True)
 class PointSkinning:
-    """What of a body the Jacobian needs.
+    """Dependence of a body's points on joints and expressions.
 
     Attributes:
-        below: (144, 55) how much each point follows a turn of each joint.
+        below: (144, 55) share by which each point follows a turn of each joint.
         weights: (144, 55) skinning weights of the points; a joint's is one on its parent.
-        directions: (144, 3, 10) how each point moves with the expression, unposed.
+        directions: (144, 3, 10) derivatives by the expression, unposed.
     """
 
     below: Tensor
@@ -86,12 +80,12 @@ class PointSkinning:
 
     @classmethod
     def of(cls, body: Body) -> "PointSkinning":
-        """Return what a body's points hang on."""
+        """Return the skinning of a body's points."""
         weights, directions = body.point_skinning()
         joints = len(JOINTS)
         ancestry = torch.eye(joints)
         for joint in range(1, joints):
-            ancestry[joint] += ancestry[PARENTS[joint]]  # row: which joints turn this one
+            ancestry[joint] += ancestry[PARENTS[joint]]  # row: the joints that turn this one
         follow = ancestry.clone().fill_diagonal_(0)  # a joint's own turn leaves it where it is
         below = weights @ ancestry
         below[:joints] = follow
@@ -109,10 +103,10 @@ def global_rotations(rotations_TJ33: Tensor) -> Tensor:
 def jacobian(
     pose_TP: Tensor, points_TK3: Tensor, body: Body, hanging: PointSkinning, joints_TJ3: Tensor
 ) -> Tensor:
-    """Return how points move with the unknowns, (T, 144, 3, 82), metres per radian or unit.
+    """Return the derivatives (T, 144, 3, 82) of points by the unknowns, metres per radian or unit.
 
-    The points may lie beside the body's own, such as where a detector sees them; what they turn
-    about are the body's joints.
+    The points (T, 144, 3) may differ from the body's own, such as a detector's; they turn about
+    the body's joints (T, 55 or more, 3).
     """
     angles = vector_to_smplx(pose_TP, body.hands).rotations
     turned = global_rotations(axis_angle_to_matrix(angles))
@@ -124,7 +118,7 @@ def jacobian(
     for side, name in enumerate(("left_hand", "right_hand")):
         joints, points = _HANDS[side], _HAND_POINTS[side]
         fingers = _turns(joints, hanging.below[points], points_TK3[:, points], joints_TJ3, turned)
-        # each finger's turns by its angles, and those by the hand's coefficients
+        # turns of fingers by angles, and these by the hand's coefficients
         angle = _left_jacobian(angles[:, joints])
         by_angle = body.hands.components[side].T.unflatten(0, (-1, 3))
         by_coefficient = (angle @ by_angle).flatten(1, 2)
@@ -137,15 +131,22 @@ def jacobian(
 def _turns(
     joints: list[int], below: Tensor, points: Tensor, pivots: Tensor, turned: Tensor
 ) -> Tensor:
-    """Return the points' moves (T, K, 3, N, 3) with small turns about the joints' parents' axes.
+    """Return points' derivatives (T, K, 3, N, 3) by small turns about the axes of joints' parents.
 
-    A turn about an axis moves a point by axis × (point − joint), as far as it is `below` (K, J).
+    A turn about an axis moves a point by axis × (point − joint), times its share `below` (K, J).
+
+    Args:
+        joints: the N joints that turn.
+        below: as in `PointSkinning`, of the K points.
+        points: (T, K, 3).
+        pivots: positions of all joints (T, J, 3).
+        turned: global rotations of all joints (T, J, 3, 3).
     """
     parents = [max(PARENTS[joint], 0) for joint in joints]
     axes = turned[:, parents]  # columns are the axes in the world
     if joints[0] == 0:
         axes = axes.clone()
-        axes[:, 0] = torch.eye(3)  # the pelvis turns about the world's
+        axes[:, 0] = torch.eye(3)  # the pelvis turns about the world's axes
     cross = torch.einsum("xqp,tjqa->tpxja", _CROSS, axes)  # (axis × p), linear in p
     at_pivot = torch.einsum("tpxja,tjp->txja", cross, pivots[:, joints])
     moves = (points @ cross.flatten(2)).unflatten(2, cross.shape[2:])
@@ -153,7 +154,7 @@ def _turns(
 
 
 def _left_jacobian(angles: Tensor) -> Tensor:
-    """Return (..., 3, 3): the small turn that a change of axis-angle (..., 3) makes.
+    """Return (..., 3, 3): the derivative of the rotation by its axis-angle (..., 3).
 
     Solà et al., "A micro Lie theory for state estimation in robotics", 2018, eq. 145.
     """
@@ -179,7 +180,7 @@ def apply_step(pose_TP: Tensor, step_TU: Tensor) -> Tensor:
 
 
 def _pose_start(joint: str) -> int:
-    """Return where a joint's three numbers begin in the pose vector."""
+    """Return the first of a joint's three indices in the pose vector."""
     if joint == "jaw":
         return POSE_SLICES["jaw"].start
     if joint == "pelvis":

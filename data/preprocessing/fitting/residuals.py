@@ -1,9 +1,9 @@
-"""What pulls at the body: rows of a least-squares problem, one frame beside the other.
+"""Residuals of the body fit: observed keypoints with their uncertainty, and the rows they give.
 
-Each block gives, for every frame, errors e (T, N) in standard deviations and how they change with
-the solver's unknowns (T, N, 82). Lengths are in metres on the person, so that nothing depends on a
-picture's size. Blunders are tamed by weighing a row down as its error grows (Charbonnier's penalty
-by iteratively reweighted least squares).
+A block of rows holds, for every frame, errors (T, N) in standard deviations and their derivatives
+by the solver's unknowns (T, N, 82). Lengths are in metres on the person, independent of the image
+size. Rows with large errors lose weight: Charbonnier's penalty, by iteratively reweighted least
+squares.
 """
 
 from dataclasses import dataclass, replace
@@ -14,192 +14,77 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from speech2video.data.keypoints import Keypoints
-from speech2video.data.preprocessing.detection.calibration import ARM_BONES as CORRECTED_BONES
-from speech2video.data.preprocessing.detection.calibration import DetectorModel, load_detector_model
+from speech2video.data.keypoints import PART_POINTS, Keypoints
+from speech2video.data.preprocessing.detection.calibration import (
+    ARM_BONES,
+    DetectorModel,
+    load_detector_model,
+)
 from speech2video.data.preprocessing.fitting.jacobian import COLUMNS, POSE_STARTS, TURNED, UNKNOWNS
 from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.body.skeleton import (
     FINGER_TIPS,
     IBUG68,
     JOINTS,
-    LEFT_HAND_JOINTS,
-    LEFT_TIPS,
     POINT_INDEX,
     POINTS,
-    RIGHT_HAND_JOINTS,
-    RIGHT_TIPS,
     finger_chain,
     indices,
 )
 from speech2video.util.rendering.camera import Camera
 
-# What the fit is to explain: keypoints as tensors, each with how far it may be off.
-
-# How far a detector may be off, metres on the person: the smaller, the more a point counts.
+# Standard deviations of a detector's error, metres on the person.
 BODY_SIGMA = 0.006
-HIP_SIGMA = 0.015  # under clothes, and often at the border, hips are guessed
+HIP_SIGMA = 0.015  # guessed under clothes and often at the image border
 HAND_SIGMA = 0.008
 FACE_SIGMA = 0.004
 LIP_SIGMA = 0.002
-CONTOUR_SIGMA = 0.012  # the silhouette's places slide along the cheek
+CONTOUR_SIGMA = 0.012  # points of the silhouette slide along the cheek
 SKIN_SIGMA = 0.02  # ears, toes, heels
-FAST_NOISE = 0.6  # of a hand's error: it changes from frame to frame, and evens out over some
-LEAST_SIGMA = 0.002  # people's faces differ by more from the body than renderings do
+HAND_NOISE_SCALE = 0.6  # of a hand's error, which changes from frame to frame and averages out
+MIN_SIGMA = 0.002  # faces of people differ more from the body model than renderings do
+# Sleeves double the detector's error, for seconds on end. The rest pose and the guessed directions,
+# which would take over with a wider sigma, are farther off.
+ARM_SIGMA = 0.004
+ARM_JOINTS = indices(("left_elbow", "left_wrist", "right_elbow", "right_wrist"))
+LIP_GAP_SIGMA = 0.001
 
-SEEN = 0.3  # confidence from which a body joint counts as seen
-_BODY = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-CHIN = tuple(IBUG68[i] for i in range(6, 11))
-LIPS = IBUG68[48:68]
-# Pairs across the mouth: their distance is what lips are read from, whatever the face's shape.
+MIN_CONFIDENCE = 0.3  # from which a body joint counts as visible
+_BODY_JOINTS = [
+    i
+    for name, i in POINT_INDEX.items()
+    if name.endswith(("shoulder", "elbow", "wrist", "hip", "knee", "ankle")) and i < len(JOINTS)
+]
+# Pairs across the mouth, whose distances give the lip shape for a face of any shape.
 _INNER_LIPS = ((61, 67), (62, 66), (63, 65), (60, 64))
 _OUTER_LIPS = ((50, 58), (51, 57), (52, 56), (48, 54))
 LIP_PAIRS = tuple((IBUG68[a], IBUG68[b]) for a, b in _INNER_LIPS + _OUTER_LIPS)
 
-# Sleeves hide them, so that a detector is off by twice as much, but for seconds on end: what would
-# take its place, the rest pose and guessed directions, is farther off.
-ARM_SIGMA = 0.004
-ARM_JOINTS = indices(("left_elbow", "left_wrist", "right_elbow", "right_wrist"))
-
-# Bones whose direction in space a detector may guess, as (from, to).
-ARM_BONES = tuple(
-    (POINT_INDEX[f"{side}_{a}"], POINT_INDEX[f"{side}_{b}"])
+# Bones whose direction in space a detector may guess, as (from, to); fingers from the wrist on.
+_FINGER_BONES = [
+    bone
     for side in ("left", "right")
-    for a, b in (("shoulder", "elbow"), ("elbow", "wrist"))
-)
-TRUNK_BONES = (
+    for finger in FINGER_TIPS
+    for bone in pairwise(indices(finger_chain(side, finger)))
+]
+BONES = [
+    *(tuple(indices(ends)) for ends in ARM_BONES.values()),
     (POINT_INDEX["right_shoulder"], POINT_INDEX["left_shoulder"]),
     (POINT_INDEX["right_hip"], POINT_INDEX["left_hip"]),
-)
-HAND_POINTS = {
-    "left": indices(("left_wrist", *LEFT_HAND_JOINTS, *LEFT_TIPS)),
-    "right": indices(("right_wrist", *RIGHT_HAND_JOINTS, *RIGHT_TIPS)),
-}
+    *_FINGER_BONES,
+]
+FINGER_WEIGHT = 0.15  # relative to an arm bone: fingers are well visible, and many
+IN_PLANE_WEIGHT = 0.3  # of a guessed direction in the image plane, relative to depth
 
-
-def _finger_bones() -> tuple[tuple[int, int], ...]:
-    """Return (from, to) of each finger's bones, the wrist's to the first knuckle included."""
-    bones = []
-    for side in ("left", "right"):
-        for finger in FINGER_TIPS:
-            chain = indices(finger_chain(side, finger))
-            bones += list(pairwise(chain))
-    return tuple(bones)
-
-
-FINGER_BONES = _finger_bones()
-
-
-@dataclass(frozen=True)
-class Observations:
-    """One clip's observed points.
-
-    Attributes:
-        pixels: (T, 144, 2), zeros where missing.
-        weight: (T, 144), confidence over the detector's error, 1/metres, 0 where missing.
-        directions: (T, B, 3) unit vectors of `BONES` in world axes, zeros where unknown.
-        arm_seen: (T, 2) whether left and right arm are seen at all.
-        hand_seen: (T, 2) whether left and right fingers are.
-    """
-
-    pixels: Tensor
-    weight: Tensor
-    directions: Tensor
-    arm_seen: Tensor
-    hand_seen: Tensor
-    width: int
-    height: int
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def frames(self, chunk: slice) -> "Observations":
-        """Return the observations of some frames."""
-        parts = (self.pixels, self.weight, self.directions, self.arm_seen, self.hand_seen)
-        return Observations(*(part[chunk] for part in parts), self.width, self.height)
-
-    def with_face(self, share: float) -> "Observations":
-        """Return the observations, the face's landmarks with a share of their weight."""
-        weight = self.weight.clone()
-        weight[:, list(IBUG68)] *= share
-        return replace(self, weight=weight)
-
-
-BONES = ARM_BONES + TRUNK_BONES + FINGER_BONES
-
-
-def observe(keypoints: Keypoints) -> Observations:
-    """Return the observations of one clip's keypoints."""
-    points = keypoints.points_TK3
-    confidence = np.where(np.isfinite(points).all(2), points[..., 2], 0.0)
-    pixels = np.where(confidence[..., None] > 0, points[..., :2], 0.0)
-    inside = ((pixels >= 0) & (pixels < (keypoints.width, keypoints.height))).all(2)
-    confidence = np.where(inside, confidence, 0.0)  # beyond the border detectors only guess
-    seen = confidence > SEEN
-    hands = [confidence[:, HAND_POINTS[side][1:]].min(1) > 0 for side in ("left", "right")]
-    arms = [
-        seen[:, indices((f"{side}_elbow", f"{side}_wrist"))].any(1) for side in ("left", "right")
-    ]
-    body = [i for name, i in POINT_INDEX.items() if name.endswith(_BODY) and i < len(JOINTS)]
-    confidence[:, body] = np.where(seen[:, body], confidence[:, body], 0.0)
-    detector = load_detector_model(keypoints.source)
-    weight = confidence / _sigmas(detector)
-    return Observations(
-        pixels=torch.from_numpy(pixels).float(),
-        weight=torch.from_numpy(weight).float(),
-        directions=_directions(keypoints, detector),
-        arm_seen=torch.from_numpy(np.stack(arms, 1)),
-        hand_seen=torch.from_numpy(np.stack(hands, 1)),
-        width=keypoints.width,
-        height=keypoints.height,
-    )
-
-
-def _sigmas(detector: DetectorModel) -> np.ndarray:
-    """Return the detector's error (144,) in metres of each point: as measured, or as guessed."""
-    sigma = np.full(len(POINTS), SKIN_SIGMA)
-    sigma[: len(JOINTS)] = BODY_SIGMA
-    sigma[indices(("left_hip", "right_hip"))] = HIP_SIGMA
-    for side in ("left", "right"):
-        sigma[HAND_POINTS[side][1:]] = HAND_SIGMA
-    sigma[list(IBUG68)] = FACE_SIGMA
-    sigma[list(IBUG68[:17])] = CONTOUR_SIGMA
-    sigma[list(CHIN)] = FACE_SIGMA
-    sigma[list(LIPS)] = LIP_SIGMA
-    measured = detector.sigma_K.numpy()
-    sigma = np.where(np.isfinite(measured), measured.clip(min=LEAST_SIGMA), sigma)
-    sigma[HAND_POINTS["left"][1:] + HAND_POINTS["right"][1:]] *= FAST_NOISE
-    sigma[ARM_JOINTS] = ARM_SIGMA
-    return sigma
-
-
-def _directions(keypoints: Keypoints, detector: DetectorModel) -> Tensor:
-    """Return the detector's guess of the bones' directions in space, corrected, in world axes."""
-    world = keypoints.world_TK3 * np.array([1.0, -1.0, -1.0])  # from camera axes
-    ends = np.array(BONES)
-    vectors = world[:, ends[:, 1]] - world[:, ends[:, 0]]
-    known = np.isfinite(vectors).all(2)
-    units = normalize(torch.from_numpy(np.where(known[..., None], vectors, 0.0)).float(), dim=-1)
-    for name, matrix_34 in detector.bones.items():
-        number = BONES.index(tuple(indices(CORRECTED_BONES[name])))
-        corrected = units[:, number] @ matrix_34[:, :3].T + matrix_34[:, 3]
-        units[:, number] = normalize(corrected, dim=-1)
-    return units * torch.from_numpy(known).unsqueeze(-1)
-
-
-LIP_GAP_SIGMA = 0.001  # metres
-FINGER_SHARE = 0.15  # of an arm bone's weight: fingers are well seen, and many
-ACROSS = 0.3  # weight of a guessed direction across the picture, beside one in depth
-
-# The pose a person rests in (radians; arms hang at the sides, a little bent) and how far each joint
-# strays from it. Joints that a picture tells little about stray little.
+# Rest pose (radians): arms hang at the sides, slightly bent.
 REST_POSE = {
     "left_shoulder": (0.1, -0.1, -1.15),
     "right_shoulder": (0.1, 0.1, 1.15),
     "left_elbow": (0.0, -0.5, 0.1),
     "right_elbow": (0.0, 0.5, -0.1),
 }
-STRAY: dict[str, tuple[float, float, float]] = {
+# Standard deviation from the rest pose, radians; small where images are hardly informative.
+PRIOR_SIGMA: dict[str, tuple[float, float, float]] = {
     "pelvis": (0.2, 0.5, 0.15),
     "spine1": (0.15, 0.15, 0.1),
     "spine2": (0.1, 0.15, 0.08),
@@ -212,15 +97,113 @@ STRAY: dict[str, tuple[float, float, float]] = {
     "wrist": (0.7, 0.5, 0.7),
     "jaw": (0.25, 0.02, 0.02),
 }
-HIDDEN_STRAY = 0.3  # of that, for an arm or hand that nobody sees
-EXPRESSION_STRAY = 0.3
-FINGER_STRAY = 1.0
-_ARMS = ("shoulder", "elbow", "wrist")
+HIDDEN_SCALE = 0.3  # of these deviations, for an invisible arm or hand
+EXPRESSION_SIGMA = 0.3
+FINGER_SIGMA = 1.0
+TRANSLATION_SIGMA = 10.0  # metres: free
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Detected points of one clip.
+
+    Attributes:
+        pixels: (T, 144, 2), zeros where missing.
+        weight: (T, 144), confidence over the detector's error, 1/metres, 0 where missing.
+        directions: (T, B, 3) unit vectors of `BONES` in world axes, zeros where unknown.
+        arm_visible: (T, 2) whether an elbow or wrist is visible, left and right.
+        hand_visible: (T, 2) whether all points of a hand are visible.
+        width, height: of the frames, pixels.
+    """
+
+    pixels: Tensor
+    weight: Tensor
+    directions: Tensor
+    arm_visible: Tensor
+    hand_visible: Tensor
+    width: int
+    height: int
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def frames(self, chunk: slice) -> "Observations":
+        """Return the observations of some frames."""
+        return replace(
+            self,
+            pixels=self.pixels[chunk],
+            weight=self.weight[chunk],
+            directions=self.directions[chunk],
+            arm_visible=self.arm_visible[chunk],
+            hand_visible=self.hand_visible[chunk],
+        )
+
+    def without_face(self) -> "Observations":
+        """Return the observations with zero weight on the landmarks of the face."""
+        weight = self.weight.clone()
+        weight[:, list(IBUG68)] = 0.0
+        return replace(self, weight=weight)
+
+
+def observe(keypoints: Keypoints) -> Observations:
+    """Return the observations of one clip's keypoints."""
+    points_TK3 = keypoints.points_TK3
+    confidence = np.where(np.isfinite(points_TK3).all(2), points_TK3[..., 2], 0.0)
+    pixels = np.where(confidence[..., None] > 0, points_TK3[..., :2], 0.0)
+    inside = ((pixels >= 0) & (pixels < (keypoints.width, keypoints.height))).all(2)
+    confidence = np.where(inside, confidence, 0.0)  # detectors only guess outside the image
+    visible = confidence > MIN_CONFIDENCE
+    sides = ("left", "right")
+    hands = [confidence[:, PART_POINTS[f"{side}_hand"]].min(1) > 0 for side in sides]
+    arms = [visible[:, indices((f"{side}_elbow", f"{side}_wrist"))].any(1) for side in sides]
+    confidence[:, _BODY_JOINTS] *= visible[:, _BODY_JOINTS]
+    detector = load_detector_model(keypoints.source)
+    return Observations(
+        pixels=torch.from_numpy(pixels).float(),
+        weight=torch.from_numpy(confidence / _sigmas(detector)).float(),
+        directions=_directions(keypoints, detector),
+        arm_visible=torch.from_numpy(np.stack(arms, 1)),
+        hand_visible=torch.from_numpy(np.stack(hands, 1)),
+        width=keypoints.width,
+        height=keypoints.height,
+    )
+
+
+def _sigmas(detector: DetectorModel) -> np.ndarray:
+    """Return the error (144,) of each point, metres: measured, or a default."""
+    hands = PART_POINTS["left_hand"] + PART_POINTS["right_hand"]
+    sigma = np.full(len(POINTS), SKIN_SIGMA)
+    sigma[: len(JOINTS)] = BODY_SIGMA
+    sigma[indices(("left_hip", "right_hip"))] = HIP_SIGMA
+    sigma[hands] = HAND_SIGMA
+    sigma[list(IBUG68)] = FACE_SIGMA
+    sigma[[*IBUG68[:6], *IBUG68[11:17]]] = CONTOUR_SIGMA
+    sigma[list(IBUG68[48:68])] = LIP_SIGMA
+    measured = detector.sigma_K.numpy()
+    sigma = np.where(np.isfinite(measured), measured.clip(min=MIN_SIGMA), sigma)
+    sigma[hands] *= HAND_NOISE_SCALE
+    sigma[ARM_JOINTS] = ARM_SIGMA
+    return sigma
+
+
+def _directions(keypoints: Keypoints, detector: DetectorModel) -> Tensor:
+    """Return the detector's corrected directions of `BONES` (T, B, 3) in world axes."""
+    world = keypoints.world_TK3 * np.array([1.0, -1.0, -1.0])  # from camera axes
+    ends = np.array(BONES)
+    vectors = world[:, ends[:, 1]] - world[:, ends[:, 0]]
+    known = np.asarray(np.isfinite(vectors).all(2))
+    units = normalize(torch.from_numpy(np.where(known[..., None], vectors, 0.0)).float(), dim=-1)
+    for number, name in enumerate(ARM_BONES):
+        if name in detector.bones:
+            matrix_34 = detector.bones[name]
+            corrected = units[:, number] @ matrix_34[:, :3].T + matrix_34[:, 3]
+            units[:, number] = normalize(corrected, dim=-1)
+    return units * torch.from_numpy(known).unsqueeze(-1)
 
 
 @dataclass(frozen=True)
 class Residuals:
-    """Errors (T, N) in standard deviations, and their change with the unknowns (T, N, 82)."""
+    """Errors (T, N) in standard deviations, and their derivatives by the unknowns (T, N, 82)."""
 
     errors: Tensor
     change: Tensor
@@ -229,109 +212,119 @@ class Residuals:
 def reprojection(
     pixels: Tensor, depth: Tensor, change: Tensor, seen: Observations, camera: Camera, scale: float
 ) -> Residuals:
-    """Points fall where they were seen. `scale` widens the detector's error early on."""
-    metres = depth / camera.focal  # a pixel at the point's depth
+    """Return the distances of projected and observed points, in the image plane.
+
+    Args:
+        pixels: projected points (T, 144, 2).
+        depth: of the points (T, 144), metres.
+        change: derivatives of the points (T, 144, 3, U), metres.
+        seen: the observed points.
+        camera: the camera of the projection.
+        scale: factor on the detector's error, above 1 in early stages.
+    """
+    metres = depth / camera.focal  # of a pixel at the point's depth
     error = (pixels - seen.pixels) * metres.unsqueeze(-1)
-    moves = _on_picture(pixels, change, camera)
+    moves = _in_image_plane(pixels, change, camera)
     weight = seen.weight / scale
-    weight = weight * _tame((error * weight.unsqueeze(-1)).norm(dim=-1))
+    weight = weight * _robust_weight((error * weight.unsqueeze(-1)).norm(dim=-1))
     return _flat(error * weight.unsqueeze(-1), moves * weight[..., None, None])
 
 
 def lip_gaps(
     pixels: Tensor, depth: Tensor, change: Tensor, seen: Observations, camera: Camera
 ) -> Residuals:
-    """The mouth is as open and as wide as it was seen to be, whatever the face's shape."""
+    """Return the errors of the mouth's height and width; arguments as in `reprojection`."""
     a, b = (list(ends) for ends in zip(*LIP_PAIRS, strict=True))
     metres = (depth / camera.focal)[:, a].unsqueeze(-1)
     error = ((pixels[:, a] - pixels[:, b]) - (seen.pixels[:, a] - seen.pixels[:, b])) * metres
-    moves = _on_picture(pixels, change, camera)
+    moves = _in_image_plane(pixels, change, camera)
     known = (seen.weight[:, a] > 0) & (seen.weight[:, b] > 0)
     weight = known / LIP_GAP_SIGMA
-    weight = weight * _tame((error * weight.unsqueeze(-1)).norm(dim=-1))
+    weight = weight * _robust_weight((error * weight.unsqueeze(-1)).norm(dim=-1))
     return _flat(
         error * weight.unsqueeze(-1), (moves[:, a] - moves[:, b]) * weight[..., None, None]
     )
 
 
-def directions(points: Tensor, change: Tensor, seen: Observations, strength: float) -> Residuals:
-    """Bones point where the detector's own 3D guess says: coarse, but it tells front from back.
+def bone_directions(
+    points: Tensor, change: Tensor, seen: Observations, strength: float
+) -> Residuals:
+    """Return the errors of bone directions against the detector's coarse 3D guess.
 
-    Depth counts most: how a bone lies across the picture, the picture itself says better.
+    Depth counts most, as the image itself gives the direction in its plane.
+
+    Args:
+        points: of the body (T, 144, 3), world axes.
+        change: their derivatives (T, 144, 3, U).
+        seen: the observed directions.
+        strength: 1 / standard deviation.
     """
     a, b = (list(ends) for ends in zip(*BONES, strict=True))
     bones = points[:, b] - points[:, a]
     length = bones.norm(dim=-1, keepdim=True).clamp(min=1e-4)
     unit = bones / length
     known = (seen.directions.abs().sum(-1, keepdim=True) > 0) * strength
-    known = known * unit.new_tensor([ACROSS, ACROSS, 1.0])
-    known[:, -len(FINGER_BONES) :] *= FINGER_SHARE
+    known = known * unit.new_tensor([IN_PLANE_WEIGHT, IN_PLANE_WEIGHT, 1.0])
+    known[:, -len(_FINGER_BONES) :] *= FINGER_WEIGHT
     moves = (change[:, b] - change[:, a]) / length.unsqueeze(-1)
     moves = moves - unit.unsqueeze(-1) * (unit.unsqueeze(-2) @ moves)
     return _flat((unit - seen.directions) * known, moves * known.unsqueeze(-1))
 
 
-def priors(pose: Tensor, seen: Observations) -> Residuals:
-    """The body strays from its rest only for a reason, and hidden arms and hands hardly."""
-    target, current, stray = _rest(pose, seen)
-    change = torch.eye(UNKNOWNS).to(pose) / stray.unsqueeze(-1)
-    return Residuals((current - target) / stray, change)
-
-
-def smoothness(pose: Tensor, reach: Tensor, frames: slice) -> Residuals:
-    """Each of some frames lies between its neighbours; `reach` (82,) is how far it may lie off.
-
-    `pose` (T, 106) is of all frames; the neighbours are taken to stay where they are.
-    """
-    current = unknowns(pose)
-    middle = current.clone()
-    middle[1:-1] = (current[2:] + current[:-2]) / 2
-    error = ((current - middle) / reach)[frames]
-    change = torch.eye(UNKNOWNS).to(pose) / reach.unsqueeze(-1)
-    return Residuals(error, change.expand(len(error), -1, -1))
-
-
-def unknowns(pose: Tensor) -> Tensor:
-    """Return the pose vectors' numbers (T, 82) that the solver's unknowns change."""
-    turns = [pose[:, POSE_STARTS[joint] : POSE_STARTS[joint] + 3] for joint in TURNED]
-    parts = {
-        name: pose[:, POSE_SLICES[name]]
-        for name in ("translation", "left_hand", "right_hand", "expression")
-    }
-    parts["turns"] = torch.cat(turns, 1)
-    return torch.cat([parts[name] for name in COLUMNS], 1)
-
-
-def _rest(pose: Tensor, seen: Observations) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (target, current, stray), each (T, 82)."""
-    current = unknowns(pose)
+def pose_prior(pose: Tensor, seen: Observations) -> Residuals:
+    """Return the deviation of poses (T, 106) from rest, narrower for invisible arms and hands."""
+    current = select_unknowns(pose)
     target = torch.zeros_like(current)
-    stray = torch.full_like(current, 10.0)  # metres: the translation is free
+    sigma = torch.full_like(current, TRANSLATION_SIGMA)
     start = COLUMNS["turns"].start
     for number, joint in enumerate(TURNED):
         columns = slice(start + 3 * number, start + 3 * number + 3)
         kind = joint.removeprefix("left_").removeprefix("right_")
         target[:, columns] = pose.new_tensor(REST_POSE.get(joint, (0.0, 0.0, 0.0)))
-        stray[:, columns] = pose.new_tensor(STRAY[kind])
-        if kind in _ARMS:
-            side = int(joint.startswith("right_"))
-            hidden = ~(seen.hand_seen if kind == "wrist" else seen.arm_seen)[:, side]
-            stray[hidden, columns] *= HIDDEN_STRAY
+        sigma[:, columns] = pose.new_tensor(PRIOR_SIGMA[kind])
+        if kind in ("shoulder", "elbow", "wrist"):
+            visible = seen.hand_visible if kind == "wrist" else seen.arm_visible
+            sigma[~visible[:, int(joint.startswith("right_"))], columns] *= HIDDEN_SCALE
     for side, name in enumerate(("left_hand", "right_hand")):
-        stray[:, COLUMNS[name]] = FINGER_STRAY
-        stray[~seen.hand_seen[:, side], COLUMNS[name]] *= HIDDEN_STRAY
-    stray[:, COLUMNS["expression"]] = EXPRESSION_STRAY
-    return target, current, stray
+        sigma[:, COLUMNS[name]] = FINGER_SIGMA
+        sigma[~seen.hand_visible[:, side], COLUMNS[name]] *= HIDDEN_SCALE
+    sigma[:, COLUMNS["expression"]] = EXPRESSION_SIGMA
+    change = torch.eye(UNKNOWNS).to(pose) / sigma.unsqueeze(-1)
+    return Residuals((current - target) / sigma, change)
 
 
-def _on_picture(pixels: Tensor, change: Tensor, camera: Camera) -> Tensor:
-    """Return moves (T, K, 2, U) across the picture, metres at the point's depth."""
+def smoothness(pose: Tensor, sigma: Tensor, frames: slice) -> Residuals:
+    """Return the deviation of some frames from the mean of their neighbours, taken as constant.
+
+    Args:
+        pose: (T, 106) of all frames.
+        sigma: (82,) standard deviation of each unknown.
+        frames: those of the result.
+    """
+    current = select_unknowns(pose)
+    middle = current.clone()
+    middle[1:-1] = (current[2:] + current[:-2]) / 2
+    error = ((current - middle) / sigma)[frames]
+    change = torch.eye(UNKNOWNS).to(pose) / sigma.unsqueeze(-1)
+    return Residuals(error, change.expand(len(error), -1, -1))
+
+
+def select_unknowns(pose: Tensor) -> Tensor:
+    """Return the entries (T, 82) of pose vectors (T, 106) that the solver changes."""
+    turns = [pose[:, POSE_STARTS[joint] : POSE_STARTS[joint] + 3] for joint in TURNED]
+    parts = {name: pose[:, POSE_SLICES[name]] for name in COLUMNS if name != "turns"}
+    parts["turns"] = torch.cat(turns, 1)
+    return torch.cat([parts[name] for name in COLUMNS], 1)
+
+
+def _in_image_plane(pixels: Tensor, change: Tensor, camera: Camera) -> Tensor:
+    """Return point derivatives (T, K, 2, U) in the image plane, metres at the point's depth."""
     moves = torch.einsum("ij,tkju->tkiu", torch.tensor(camera.rotation).to(change), change)
     slope = (pixels - torch.tensor(camera.center).to(pixels)) / camera.focal
     return moves[:, :, :2] - slope.unsqueeze(-1) * moves[:, :, 2:]
 
 
-def _tame(error: Tensor) -> Tensor:
+def _robust_weight(error: Tensor) -> Tensor:
     """Return the square root of Charbonnier's weight of an error in standard deviations."""
     return (1 + error.square()).pow(-0.25)
 

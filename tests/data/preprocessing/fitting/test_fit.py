@@ -1,4 +1,4 @@
-"""The fit explains what was seen: on exact points of known bodies, without a detector between."""
+"""The fit on exact points of known bodies, without a detector."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ CAMERA = Camera(700.0, (256.0, 256.0), 512, 512, translation=(0.0, 0.1, 1.7))
 
 
 def talking(frames: int = FRAMES) -> Tensor:
-    """Return poses (T, 106) of somebody who moves arms, fingers, head and mouth smoothly."""
+    """Return poses (T, 106) of a person who moves arms, fingers, head and mouth smoothly."""
     time = torch.arange(frames) / 25
     pose = torch.zeros(frames, POSE_SIZE)
     for joint, angles in REST_POSE.items():
@@ -44,8 +44,8 @@ def talking(frames: int = FRAMES) -> Tensor:
     return pose
 
 
-def seen(points_TK3: Tensor, *, noise: float, missing: list[int] | None = None) -> Keypoints:
-    """Return what a perfect detector with some noise (pixels) sees of points in space."""
+def detect(points_TK3: Tensor, *, noise: float, missing: list[int] | None = None) -> Keypoints:
+    """Return keypoints of points in space, with Gaussian noise (pixels)."""
     random = np.random.default_rng(0)
     pixels = CAMERA.project(points_TK3).numpy()
     pixels = pixels + random.normal(0, noise, pixels.shape)
@@ -57,20 +57,21 @@ def seen(points_TK3: Tensor, *, noise: float, missing: list[int] | None = None) 
 
 
 def fitted(keypoints: Keypoints, body: Body) -> BodyFit:
-    *shares, fit = fit_body(keypoints, body)
+    shares: list[float] = []
+    fit = fit_body(keypoints, body, shares.append)
     assert shares == sorted(shares) and shares[-1] == 1
     return fit
 
 
 @pytest.fixture(scope="module")
-def truth(body: Body) -> tuple[Tensor, Tensor]:
+def ground_truth(body: Body) -> tuple[Tensor, Tensor]:
     pose = talking()
     return pose, body.points(pose)
 
 
 @pytest.fixture(scope="module")
-def fit(truth: tuple[Tensor, Tensor], body: Body) -> BodyFit:
-    return fitted(seen(truth[1], noise=0.5), body)
+def fit(ground_truth: tuple[Tensor, Tensor], body: Body) -> BodyFit:
+    return fitted(detect(ground_truth[1], noise=0.5), body)
 
 
 def test_the_jacobian_is_how_points_move(body: Body) -> None:
@@ -88,32 +89,37 @@ def test_the_jacobian_is_how_points_move(body: Body) -> None:
         assert error < 0.02 * measured.abs().max().clamp(min=0.05), unknown
 
 
-def test_it_falls_where_it_was_seen(fit: BodyFit, truth: tuple[Tensor, Tensor]) -> None:
-    error = (fit.pixels - CAMERA.project(truth[1])).norm(dim=-1)
+def test_points_project_to_their_detections(
+    fit: BodyFit, ground_truth: tuple[Tensor, Tensor]
+) -> None:
+    error = (fit.pixels - CAMERA.project(ground_truth[1])).norm(dim=-1)
     arms = indices(tuple(f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "elbow")))
     assert error[:, list(IBUG68)].median() < 0.5
     assert error[:, arms].median() < 3
     assert error[:, indices(("left_index_tip", "right_thumb_tip"))].median() < 3
 
 
-def test_wrists_are_right_in_space(fit: BodyFit, truth: tuple[Tensor, Tensor], body: Body) -> None:
+def test_wrists_are_right_in_space(
+    fit: BodyFit, ground_truth: tuple[Tensor, Tensor], body: Body
+) -> None:
     ours = body.points(fit.pose, betas=fit.betas)
     for side in ("left", "right"):
         wrist, neck = POINT_INDEX[f"{side}_wrist"], POINT_INDEX["neck"]
-        place = [points[:, wrist] - points[:, neck] for points in (ours, truth[1])]
+        place = [points[:, wrist] - points[:, neck] for points in (ours, ground_truth[1])]
         assert (place[0] - place[1]).norm(dim=1).median() < 0.06, "metres"
 
 
-def test_the_mouth_opens_when_it_was_seen_to(fit: BodyFit, truth: tuple[Tensor, Tensor]) -> None:
+def test_the_mouth_opens_as_detected(fit: BodyFit, ground_truth: tuple[Tensor, Tensor]) -> None:
     upper, lower = POINT_INDEX["face_62"], POINT_INDEX["face_66"]
-    gaps = [(p[:, upper] - p[:, lower]).norm(dim=1) for p in (fit.pixels, CAMERA.project(truth[1]))]
+    pixels = fit.pixels, CAMERA.project(ground_truth[1])
+    gaps = [(points[:, upper] - points[:, lower]).norm(dim=1) for points in pixels]
     assert torch.corrcoef(torch.stack(gaps))[0, 1] > 0.98
 
 
 def test_another_build_is_the_shape_and_not_the_size(body: Body) -> None:
     build = torch.tensor([0.0, 1.5, -0.7, *[0.0] * 7])
     points = body.points(talking(), betas=build)
-    keypoints, shoulders = seen(points, noise=0.5), indices(("left_shoulder", "right_shoulder"))
+    keypoints, shoulders = detect(points, noise=0.5), indices(("left_shoulder", "right_shoulder"))
     fit = fitted(keypoints, body)
     error = (fit.pixels - CAMERA.project(points))[:, shoulders].norm(dim=-1)
     assert error.median() < 3, "pixels"
@@ -124,9 +130,9 @@ def test_no_joint_is_outside_its_range(fit: BodyFit, body: Body) -> None:
     assert limit_excess(vector_to_smplx(fit.pose, body.hands).rotations).max() <= TOLERANCE
 
 
-def test_a_hidden_arm_rests(truth: tuple[Tensor, Tensor], body: Body) -> None:
+def test_a_hidden_arm_rests(ground_truth: tuple[Tensor, Tensor], body: Body) -> None:
     arm = [i for i, name in enumerate(POINTS) if name.startswith("left_") and i in _arm_and_hand()]
-    fit = fitted(seen(truth[1], noise=0.5, missing=arm), body)
+    fit = fitted(detect(ground_truth[1], noise=0.5, missing=arm), body)
     start = POSE_STARTS["left_shoulder"]
     off = (fit.pose[:, start : start + 3] - torch.tensor(REST_POSE["left_shoulder"])).abs()
     assert off.max() < 0.3, "radians"
@@ -139,9 +145,9 @@ def test_legs_are_left_alone(fit: BodyFit) -> None:
         assert not fit.pose[:, start : start + 3].any()
 
 
-def test_without_a_face_it_says_so(truth: tuple[Tensor, Tensor], body: Body) -> None:
+def test_a_missing_face_is_an_error(ground_truth: tuple[Tensor, Tensor], body: Body) -> None:
     with pytest.raises(DataError, match="no face"):
-        next(fit_body(seen(truth[1], noise=0.5, missing=list(IBUG68)), body))
+        fit_body(detect(ground_truth[1], noise=0.5, missing=list(IBUG68)), body)
 
 
 def _arm_and_hand() -> list[int]:
