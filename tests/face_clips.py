@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from speech2video.data.loader import SampleIndex
-from speech2video.data.speech2face.clip import FaceInfo, FaceRecording, new_face_clip
+from speech2video.data.speech2face.clip import FaceClip, FaceInfo, FaceRecording
 from speech2video.data.speech2face.dataset import MOTION, FaceDataset
 from speech2video.models.speech2face.encoders import (
     ContentEncoder,
@@ -70,7 +70,7 @@ def recordings(*, frames: int = FRAMES) -> list[FaceRecording]:
 def write_face_clips(dataset: Path, *, frames: int = FRAMES) -> Path:
     """Write the recordings as a data set's clips; return its folder."""
     for one in recordings(frames=frames):
-        with new_face_clip(dataset / one.name) as clip:
+        with FaceClip.create(dataset / one.name) as clip:
             write_video(clip.video, one.frames_T3HW, synthetic=False)
             write_audio(clip.audio, one.audio_S)
             clip.write_points(one.points_TK2)

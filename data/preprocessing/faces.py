@@ -25,7 +25,6 @@ from speech2video.data.speech2face.clip import (
     FaceInfo,
     alignment_transform,
     eye_centres,
-    new_face_clip,
     transform_points,
 )
 from speech2video.data.speech2face.labels import FaceLabels, parse_labels
@@ -199,7 +198,7 @@ def preprocess_face(recording: Path, folder: Path, recipe: FaceClipConfig, tell:
     damage = () if report.is_complete else (f"damaged: {report}",)
     transform_23 = alignment_transform(points_TK2, recipe.size)
     points_TK2 = transform_points(points_TK2, transform_23)
-    with new_face_clip(folder) as clip:
+    with FaceClip.create(folder) as clip:
         aligned = align_frames(read_frames(recording, fps=FPS), transform_23, recipe.size)
         pictures = with_progress(
             aligned, len(points_TK2), lambda share: tell(SEEN + (1 - SEEN) * share)

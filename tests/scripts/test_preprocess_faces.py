@@ -12,7 +12,6 @@ from speech2video.data.preprocessing.faces import align_frames
 from speech2video.data.speech2face.clip import (
     FaceClip,
     eye_centres,
-    list_face_clips,
     load_face_recording,
 )
 from speech2video.util.audio.audio_io import load_audio, write_audio
@@ -68,7 +67,7 @@ def dataset(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @NEEDED
 def test_clips_are_named_and_labelled_by_their_folders(dataset: Path) -> None:
-    found = {clip.folder.name: clip.info() for clip in list_face_clips(dataset)}
+    found = {clip.folder.name: clip.info() for clip in FaceClip.find_all(dataset)}
     assert set(found) == {"ann_happy_one", "bob_two"}
     one, two = found["ann_happy_one"], found["bob_two"]
     assert (one.speaker, one.emotion, one.sentence) == ("ann", "happy", "one")
@@ -130,7 +129,7 @@ def test_bad_recordings_are_named_and_the_others_made(
     assert len(errors) == 3
     for name, reason in (("nobody", "no face"), ("silent", "no sound"), ("text", "not a video")):
         assert any(name in line and reason in line for line in errors)
-    assert [clip.folder.name for clip in list_face_clips(tmp_path / "set")] == ["ann_happy_one"]
+    assert [clip.folder.name for clip in FaceClip.find_all(tmp_path / "set")] == ["ann_happy_one"]
 
 
 @NEEDED
@@ -181,7 +180,7 @@ def test_real_faces_are_found_in_every_frame(
     recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(monkeypatch, recording, tmp_path / "set") == 0
-    (clip,) = list_face_clips(tmp_path / "set")
+    (clip,) = FaceClip.find_all(tmp_path / "set")
     info = clip.info()
     assert info.frames == 75 and np.isfinite(clip.points()).all() and info.notes == ()
     assert info.sentence == recording.stem and len(load_audio(clip.audio)) == 75 * SAMPLES_PER_FRAME

@@ -13,7 +13,6 @@ from speech2video.data.speech2face.clip import (
     FaceClip,
     FaceInfo,
     alignment_transform,
-    new_face_clip,
 )
 from speech2video.data.synthetic.faces.accessories import person_outfit
 from speech2video.data.synthetic.faces.emotions import EMOTION_PROFILES
@@ -117,7 +116,7 @@ def is_complete(folder: Path, plan: FacePlan) -> bool:
             )
             clip = folder / plan.name
             raise DataError(f"{clip}: made with {seen}, not {needed}; choose another folder")
-    return FaceClip(folder / plan.name).json.is_file() and ground_truth_path(folder, plan).is_file()
+    return FaceClip(folder / plan.name).is_complete and ground_truth_path(folder, plan).is_file()
 
 
 def make_demo_face_clip(
@@ -144,7 +143,7 @@ def make_demo_face_clip(
         camera = aligned_camera(landmarks_TK3, plan.size)
         points_TK2 = camera.project(landmarks_TK3).numpy()
     _write_truth(folder, plan, motion, landmarks_TK3.numpy(), speech)
-    with new_face_clip(folder / plan.name) as clip:
+    with FaceClip.create(folder / plan.name) as clip:
         with MeshRenderer(body, camera, appearance=who.appearance, outfit=head.outfit) as renderer:
             frames = (renderer.frame(vertices_V3) for vertices_V3 in vertices_TV3.numpy())
             title = f"speech2video demo face {plan.name}, seed {plan.seed}"

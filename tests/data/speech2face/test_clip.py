@@ -13,9 +13,7 @@ from speech2video.data.speech2face.clip import (
     FaceInfo,
     alignment_transform,
     eye_centres,
-    list_face_clips,
     load_face_recordings,
-    new_face_clip,
     split_faces,
     transform_points,
 )
@@ -25,30 +23,30 @@ from speech2video.util.timing import SAMPLES_PER_FRAME
 from tests.face_clips import SENTENCES, SIZE, SPEAKERS, recording, recordings, write_face_clips
 
 IMAGE_SIZE = 128
-INFO = FaceInfo("a.mp4", 30, IMAGE_SIZE, "ann", "sad", "one", ("sound cut",))
+INFO = FaceInfo("a.mp4", 30, IMAGE_SIZE, "ann", "sad", "one", ("audio cut",))
 
 
 @pytest.fixture
 def points_TK2() -> np.ndarray:
     """Landmarks of a head that moves."""
-    random = np.random.default_rng(0)
-    face_K2 = random.uniform(-40, 40, (68, 2))
+    rng = np.random.default_rng(0)
+    face_K2 = rng.uniform(-40, 40, (68, 2))
     face_K2[36:42] += (-60, -30)
     face_K2[42:48] += (60, -30)
-    return 200 + face_K2 + random.normal(0, 6, (41, 1, 2))
+    return 200 + face_K2 + rng.normal(0, 6, (41, 1, 2))
 
 
-def test_a_clip_gives_back_what_was_written(tmp_path: Path, points_TK2: np.ndarray) -> None:
-    with new_face_clip(tmp_path / "set" / "one") as clip:
+def test_clips_round_trip(tmp_path: Path, points_TK2: np.ndarray) -> None:
+    with FaceClip.create(tmp_path / "set" / "one") as clip:
         clip.write_info(INFO)
         clip.write_points(points_TK2)
-    (found,) = list_face_clips(tmp_path / "set")
+    (found,) = FaceClip.find_all(tmp_path / "set")
     assert found.info() == INFO
     np.testing.assert_array_equal(found.points(), points_TK2.astype(np.float32))
 
 
 def test_a_clip_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), new_face_clip(tmp_path / "one") as clip:
+    with pytest.raises(RuntimeError), FaceClip.create(tmp_path / "one") as clip:
         clip.write_info(INFO)
         raise RuntimeError
     assert not list(tmp_path.iterdir())
@@ -57,13 +55,13 @@ def test_a_clip_that_fails_leaves_nothing(tmp_path: Path) -> None:
 def test_a_folder_in_the_way_stays(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "letter.txt").write_text("dear")
-    with pytest.raises(DataError, match="in the way"), new_face_clip(tmp_path / "one"):
+    with pytest.raises(DataError, match="in the way"), FaceClip.create(tmp_path / "one"):
         pass
     assert (tmp_path / "one" / "letter.txt").read_text() == "dear"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "not json"),
         ("{}", "no 'source'"),
@@ -71,9 +69,9 @@ def test_a_folder_in_the_way_stays(tmp_path: Path) -> None:
         ('{"source": "a", "frames": 1, "size": 1, "speaker": "c", "emotion": "odd"}', "known are"),
     ],
 )
-def test_a_broken_note_is_refused_in_a_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_broken_description_is_refused_in_a_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "face.json").write_text(text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         FaceClip(tmp_path).info()
 
 
@@ -91,10 +89,10 @@ def test_landmarks_of_another_shape_are_refused(tmp_path: Path) -> None:
 
 def test_an_empty_folder_has_no_clips(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no face clips"):
-        list_face_clips(tmp_path)
+        FaceClip.find_all(tmp_path)
 
 
-def test_eyes_come_to_their_place(points_TK2: np.ndarray) -> None:
+def test_eyes_are_aligned(points_TK2: np.ndarray) -> None:
     points_TK2[3] = np.nan
     aligned = transform_points(points_TK2, alignment_transform(points_TK2, IMAGE_SIZE))
     right_2, left_2 = (np.nanmedian(eye, 0) for eye in eye_centres(aligned))
@@ -102,29 +100,26 @@ def test_eyes_come_to_their_place(points_TK2: np.ndarray) -> None:
     np.testing.assert_allclose(left_2 - right_2, (EYE_DISTANCE * IMAGE_SIZE, 0), atol=0.5)
 
 
-def test_how_the_recording_was_held_makes_no_difference(points_TK2: np.ndarray) -> None:
+def test_alignment_does_not_depend_on_the_camera(points_TK2: np.ndarray) -> None:
     straight = transform_points(points_TK2, alignment_transform(points_TK2, IMAGE_SIZE))
-    turn = 1.7 * np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
-    other = transform_points(points_TK2, np.column_stack((turn, (900, -50))))
+    rotation = 1.7 * np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+    other = transform_points(points_TK2, np.column_stack((rotation, (900, -50))))
     again = transform_points(other, alignment_transform(other, IMAGE_SIZE))
     # medians are taken along each axis, so not exactly
     np.testing.assert_allclose(again, straight, atol=1.0)
 
 
-def test_heads_move_in_aligned_pictures_as_they_did(points_TK2: np.ndarray) -> None:
+def test_alignment_keeps_head_motion(points_TK2: np.ndarray) -> None:
     transform_23 = alignment_transform(points_TK2, IMAGE_SIZE)
     moved = np.diff(transform_points(points_TK2, transform_23), axis=0)
     np.testing.assert_allclose(moved, np.diff(points_TK2, axis=0) @ transform_23[:, :2].T)
 
 
-def test_no_eyes_are_refused(points_TK2: np.ndarray) -> None:
+def test_missing_eyes_are_refused(points_TK2: np.ndarray) -> None:
     with pytest.raises(DataError, match="both eyes"):
         alignment_transform(np.full_like(points_TK2, np.nan), IMAGE_SIZE)
     with pytest.raises(DataError, match="one place"):
         alignment_transform(np.zeros_like(points_TK2), IMAGE_SIZE)
-
-
-# Face clips in memory: what was written, in any size, and divided without a leak.
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +127,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_face_clips(tmp_path_factory.mktemp("faces"), frames=20)
 
 
-def test_clips_come_back(dataset: Path) -> None:
+def test_recordings_are_loaded_as_written(dataset: Path) -> None:
     found = load_face_recordings(dataset, size=SIZE)
     assert [one.name for one in found] == sorted(one.name for one in recordings())
     for one in found[:2]:
@@ -145,14 +140,14 @@ def test_clips_come_back(dataset: Path) -> None:
         np.testing.assert_allclose(one.audio_S, made.audio_S, atol=1e-4)
 
 
-def test_sizes_scale_pictures_and_points_alike(dataset: Path) -> None:
+def test_sizes_scale_frames_and_points_alike(dataset: Path) -> None:
     whole, half = (load_face_recordings(dataset, size=size)[0] for size in (SIZE, SIZE // 2))
     np.testing.assert_allclose(half.points_TK2, whole.points_TK2 / 2)
     means = whole.frames_T3HW.reshape(20, 3, SIZE // 2, 2, SIZE // 2, 2).mean((3, 5))
     assert np.abs(half.frames_T3HW - means).max() <= 1
 
 
-def test_a_part_keeps_sound_and_picture_together() -> None:
+def test_a_part_keeps_audio_and_frames_aligned() -> None:
     one = recording()
     part = one.part(5, 12)
     assert len(part) == 7 and len(part.audio_S) == 7 * SAMPLES_PER_FRAME
@@ -163,10 +158,10 @@ def test_a_part_keeps_sound_and_picture_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "said"),
+    ("part", "message"),
     [("audio", "samples"), ("frames", "face.json says 9"), ("size", "pixels"), ("speaker", "name")],
 )
-def test_parts_that_disagree_are_refused(tmp_path: Path, part: str, said: str) -> None:
+def test_parts_that_disagree_are_refused(tmp_path: Path, part: str, message: str) -> None:
     write_face_clips(tmp_path, frames=20)
     clip = FaceClip(tmp_path / recording().name)
     if part == "audio":
@@ -174,11 +169,11 @@ def test_parts_that_disagree_are_refused(tmp_path: Path, part: str, said: str) -
     else:
         wrong = {"frames": 9, "size": 32, "speaker": ""}[part]
         clip.write_info(replace(clip.info(), **{part: wrong}))
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         load_face_recordings(tmp_path, size=SIZE)
 
 
-def test_the_last_fifth_of_everybodys_sentences_is_held_out() -> None:
+def test_the_last_fifth_of_each_speakers_sentences_is_held_out() -> None:
     split = split_faces(recordings())
     assert {one.sentence for one in split.observed} == {max(SENTENCES)}
     assert {one.speaker for one in split.observed} == set(SPEAKERS) and not split.unseen
@@ -197,7 +192,7 @@ def test_sentences_and_speakers_can_be_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "said"),
+    ("held", "message"),
     [
         ({"held_out_sentences": ["four"]}, "no such sentence; there are one"),
         ({"held_out_speakers": ["eve"]}, "no such speaker; there are ann, bob"),
@@ -205,8 +200,8 @@ def test_sentences_and_speakers_can_be_named() -> None:
         ({"held_out_sentences": SENTENCES}, "nothing left to train on"),
     ],
 )
-def test_a_division_that_cannot_be_is_refused(held: dict, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_an_impossible_split_is_refused(held: dict, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         split_faces(recordings(), **held)
 
 
