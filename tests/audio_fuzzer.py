@@ -1,6 +1,6 @@
-"""Sound files with something wrong: bytes changed, cut, doubled, moved.
+"""Damaged audio files: bytes changed, cut, doubled, moved.
 
-PYTHONPATH=. python tests/audio_fuzzer.py FOLDER COUNT      writes so many, and their list
+PYTHONPATH=. python tests/audio_fuzzer.py FOLDER COUNT      writes COUNT files, and their list
 """
 
 import sys
@@ -19,11 +19,11 @@ KINDS = {  # suffix: codec, rate in Hz
     ".m4a": ("aac", 48_000),
     ".aiff": ("pcm_s16be", 22_050),
 }
-HEAD = 200  # bytes; half of all damage is done there, where it does most
+HEAD = 200  # bytes, where half of all damage is done
 
 
-def write_sound(path: Path, seconds: float = 0.4) -> Path:
-    """Write a sound in the kind that the suffix says."""
+def write_audio_file(path: Path, seconds: float = 0.4) -> Path:
+    """Write audio with the codec of the suffix."""
     codec, rate = KINDS[path.suffix]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, layout="mono")
@@ -42,7 +42,7 @@ def write_sound(path: Path, seconds: float = 0.4) -> Path:
 
 
 def damaged(data: bytes, random: np.random.Generator) -> bytes:
-    """Return a file's bytes with one to six things done to them."""
+    """Return a file's bytes with one to six changes."""
     content = bytearray(data)
     for _ in range(random.integers(1, 7)):
         end = min(HEAD, len(content)) if random.random() < 0.5 else len(content)
@@ -64,9 +64,9 @@ def damaged(data: bytes, random: np.random.Generator) -> bytes:
 
 
 def write_damaged(folder: Path, count: int, *, seed: int = 0) -> Path:
-    """Write damaged sounds of all kinds in turn; return the file that lists them."""
+    """Write damaged audio of all kinds in turn; return the file that lists them."""
     random = np.random.default_rng(seed)
-    whole = {suffix: write_sound(folder / f"whole{suffix}").read_bytes() for suffix in KINDS}
+    whole = {suffix: write_audio_file(folder / f"whole{suffix}").read_bytes() for suffix in KINDS}
     paths = []
     for number in range(count):
         suffix = list(KINDS)[number % len(KINDS)]

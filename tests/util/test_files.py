@@ -1,4 +1,4 @@
-"""Json that people edit: right values come through, wrong ones are named."""
+"""Json that users edit: right values are read, wrong ones are named."""
 
 from dataclasses import dataclass
 from pathlib import Path

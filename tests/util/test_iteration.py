@@ -1,4 +1,4 @@
-"""`prefetch`: the same items in the same order, and no thread left behind."""
+"""Prefetching gives the same items in the same order, and leaves no thread behind."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ def test_no_more_than_depth_are_made_ahead() -> None:
     assert made == list(range(50))
 
 
-def test_what_goes_wrong_is_raised_at_its_turn() -> None:
+def test_an_error_is_raised_at_its_turn() -> None:
     def broken() -> Iterator[int]:
         yield from (1, 2)
         raise ValueError("the third")
@@ -37,7 +37,7 @@ def test_what_goes_wrong_is_raised_at_its_turn() -> None:
         next(items)
 
 
-def test_who_stops_early_leaves_no_thread() -> None:
+def test_stopping_early_leaves_no_thread() -> None:
     before, made = threading.active_count(), []
     items = prefetch(counted(made, 1000))
     next(items)
@@ -66,7 +66,7 @@ def test_items_go_through_all_threads_in_order() -> None:
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_an_error_is_raised_at_the_end_of_the_row(place: int) -> None:
+def test_an_error_is_raised_at_the_end_of_the_chain(place: int) -> None:
     before = threading.active_count()
     with pytest.raises(ValueError, match="the wrong one"), PrefetchStack() as stages:
         row: Iterable[int] = iter(range(10**9))
@@ -77,7 +77,7 @@ def test_an_error_is_raised_at_the_end_of_the_row(place: int) -> None:
     assert threading.active_count() == before
 
 
-def test_who_stops_early_stops_all() -> None:
+def test_stopping_early_stops_all() -> None:
     before, made = threading.active_count(), []
 
     def counted() -> Iterator[int]:
@@ -92,7 +92,7 @@ def test_who_stops_early_stops_all() -> None:
     assert threading.active_count() == before and len(made) <= 2 * STAGE_DEPTH + 3
 
 
-def test_nothing_asked_for_nothing_started() -> None:
+def test_no_thread_starts_before_the_first_item() -> None:
     before = threading.active_count()
     with PrefetchStack() as stages:
         stages.prefetch(stages.prefetch(range(3)))

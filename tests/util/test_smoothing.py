@@ -1,4 +1,4 @@
-"""Smoothing: parabolas stay, tremor goes, lips are left alone."""
+"""Smoothing keeps parabolas and lips and removes tremor; noise is smooth and repeatable."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def smoothed(pose_TP: torch.Tensor, window: int, cuts: tuple[int, ...] = ()) -> 
 
 
 @pytest.mark.parametrize("window", [3, 7, 11])
-def test_weights_are_scipys(window: int):
+def test_weights_equal_scipys(window: int):
     np.testing.assert_allclose(savitzky_golay(window), savgol_coeffs(window, 2), atol=1e-12)
 
 

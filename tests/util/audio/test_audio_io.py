@@ -16,6 +16,7 @@ from speech2video.util.audio.audio_io import (
 from speech2video.util.errors import DataError
 from tests.recordings import make_recording
 from tests.shared import DATA, cases
+from tests.util.audio.signals import bursts, cut
 
 KINDS = [
     # name, codec, rate, channels, seconds
@@ -151,19 +152,6 @@ def test_audio_of_a_video_is_in_time_with_the_microphone(path):
     middle_S = microphone_S[8_000:-8_000]
     match = np.correlate(video_S[7_900:-7_900], middle_S, "valid")
     assert abs(int(match.argmax()) - 100) <= 16  # 1 ms
-
-
-def bursts(seconds: float, seed: int) -> np.ndarray:
-    """Return noise (S,) in bursts."""
-    noise_S = np.random.default_rng(seed).standard_normal(round(seconds * 16_000))
-    loudness_S = np.sin(np.arange(len(noise_S)) / 4_000).clip(0) + 0.001
-    return (0.05 * noise_S * loudness_S).astype(np.float32)
-
-
-def cut(audio_S: np.ndarray, random: np.random.Generator) -> list[np.ndarray]:
-    """Return chunks of every size, empty ones too."""
-    ends = np.sort(random.integers(0, len(audio_S) + 1, random.integers(1, 30)))
-    return np.split(audio_S, np.repeat(ends, 2))
 
 
 def test_loudness_needs_no_whole_file():

@@ -28,25 +28,11 @@ from speech2video.util.errors import DataError
 from speech2video.util.timing import SAMPLES_PER_FRAME, frame_count
 from tests.recordings import make_recording
 from tests.shared import DATA, cases
+from tests.util.audio.signals import bursts, cut
 
 KINDS = list(FEATURE_SETS)
 MEMORYLESS = [kind for kind in KINDS if kind != "snr"]  # all without a noise floor
 LOG_10 = np.log(10) / 10  # natural logarithm of one dB
-
-
-def speech_like(seconds: float, seed: int = 0) -> np.ndarray:
-    """Return noise (S,) with the loudness of syllables and pauses."""
-    random = np.random.default_rng(seed)
-    size = round(seconds * 16_000)
-    noise_S = np.convolve(random.standard_normal(size), [1, 0.7, 0.3], "same")
-    loudness_S = np.sin(np.arange(size) / 2_000).clip(0) + 0.01
-    return (0.1 * noise_S * loudness_S).astype(np.float32)
-
-
-def cut(audio_S: np.ndarray, random: np.random.Generator) -> list[np.ndarray]:
-    """Return chunks of every size, empty ones too."""
-    ends = np.sort(random.integers(0, len(audio_S) + 1, random.integers(1, 30)))
-    return np.split(audio_S, np.repeat(ends, 2))
 
 
 def stream(chunks: list[np.ndarray], kind: str) -> np.ndarray:
@@ -76,7 +62,7 @@ def test_mel_filters_equal_librosas(bands):
 
 
 def test_mfcc_equal_librosas():
-    audio_S = speech_like(4.0)
+    audio_S = bursts(4.0)
     decibel = librosa.power_to_db(librosa_mel(audio_S, 40), amin=FLOOR, top_db=None)
     mfcc_CN = librosa.feature.mfcc(S=decibel, n_mfcc=13) * LOG_10
     deltas_CN = librosa.feature.delta(mfcc_CN, width=5, mode="nearest")
@@ -87,7 +73,7 @@ def test_mfcc_equal_librosas():
 
 
 def test_logmel_equals_librosas():
-    audio_S = speech_like(4.0)
+    audio_S = bursts(4.0)
     expected_BN = np.log(np.maximum(librosa_mel(audio_S, 80), FLOOR))
     logmel_NB = extract_features(audio_S, kind="logmel").reshape(-1, 80)
     assert np.abs(logmel_NB - expected_BN.T).max() < 1e-4
@@ -102,7 +88,7 @@ def test_log_energy_is_the_mean_square():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [0, 1, 159, 640, 641, 1279, 1280, 5_000])
 def test_one_frame_for_each_640_samples(kind, size):
-    features_TF = extract_features(speech_like(1.0)[:size], kind=kind)
+    features_TF = extract_features(bursts(1.0)[:size], kind=kind)
     assert features_TF.shape == (frame_count(size), FEATURE_SETS[kind].size)
     assert features_TF.dtype == np.float32 and np.isfinite(features_TF).all()
 
@@ -111,19 +97,19 @@ def test_one_frame_for_each_640_samples(kind, size):
 def test_any_chunks_give_the_same(kind):
     random = np.random.default_rng(0)
     for seed in range(20):
-        audio_S = speech_like(random.uniform(0, 3), seed)
+        audio_S = bursts(random.uniform(0, 3), seed)
         whole_TF = extract_features(audio_S, kind=kind)
         assert np.abs(stream(cut(audio_S, random), kind) - whole_TF).max(initial=0) < 1e-6
-    short_S = speech_like(0.3)
+    short_S = bursts(0.3)
     samples = np.split(short_S, len(short_S))
     assert np.abs(stream(samples, kind) - extract_features(short_S, kind=kind)).max() < 1e-6
-    long_S = speech_like(20.0)  # more than is computed at once
+    long_S = bursts(20.0)  # more than is computed at once
     assert np.abs(stream([long_S], kind) - stream(cut(long_S, random), kind)).max() < 1e-6
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_gives_each_frame_at_once_in_bounded_memory(kind):
-    features, audio_S, given, kept = FeatureExtractor(kind), speech_like(2.0), 0, 0
+    features, audio_S, given, kept = FeatureExtractor(kind), bursts(2.0), 0, 0
     for sample in range(0, len(audio_S), 10):
         given += len(features.push(audio_S[sample : sample + 10]))
         assert given == max(sample + 10 - FEATURE_SETS[kind].lookahead, 0) // SAMPLES_PER_FRAME
@@ -148,7 +134,7 @@ def test_a_click_is_loudest_in_its_own_frame():
 
 @pytest.mark.parametrize("kind", MEMORYLESS)
 def test_a_frame_later_is_a_frame_later(kind):
-    audio_S = speech_like(3.0)
+    audio_S = bursts(3.0)
     features_TF = extract_features(audio_S, kind=kind)
     for frames in (1, 7):
         shifted_TF = extract_features(np.pad(audio_S, (640 * frames, 0)), kind=kind)
@@ -159,7 +145,7 @@ def test_a_frame_later_is_a_frame_later(kind):
 
 def test_snr_subtracts_steady_noise():
     """Little is left of noise alone, and speech in noise is close to speech alone."""
-    random, speech_S = np.random.default_rng(0), speech_like(8.0)
+    random, speech_S = np.random.default_rng(0), bursts(8.0)
     noise_S = 0.01 * random.standard_normal(len(speech_S)).astype(np.float32)
     power = np.exp(extract_features(noise_S, kind="snr").astype(np.float64))
     whole = np.square(noise_S).mean()
@@ -173,7 +159,7 @@ def test_snr_subtracts_steady_noise():
 
 
 def test_snr_moves_with_the_gain():
-    audio_S = speech_like(4.0)
+    audio_S = bursts(4.0)
     quiet_TF, loud_TF = (extract_features(gain * audio_S, kind="snr") for gain in (1, 4))
     audible = quiet_TF > np.log(1e-7)
     np.testing.assert_allclose((loud_TF - quiet_TF)[audible], np.log(16), atol=1e-3)
@@ -217,7 +203,7 @@ def test_other_arrays_are_refused():
 
 
 def test_normalised_loudness_removes_the_gain(tmp_path):
-    audio_S = speech_like(3.0)
+    audio_S = bursts(3.0)
     levels = [normalise_loudness(gain * audio_S) for gain in (1.0, 0.1, 2.5)]
     features = [extract_features(level_S) for level_S in levels]
     assert np.abs(features[1] - features[0]).max() < 1e-3

@@ -1,4 +1,4 @@
-"""Voices: pitch and formants move by what was asked, each alone, and nothing moves in time."""
+"""Pitch and formants move by the given ratios, each alone, and nothing moves in time."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ RESONANCES = (500.0, 1500.0, 2500.0)  # Hz, a neutral vowel
 
 
 def vowel(pitch: float, seconds: float = 1.5) -> np.ndarray:
-    """Return pulses through three resonances: a voice whose pitch and formants are known."""
+    """Return pulses through three resonances: a voice of known pitch and formants."""
     audio_S = np.zeros(round(seconds * SAMPLE_RATE))
     audio_S[
         np.round(np.arange(0, seconds, 1 / pitch) * SAMPLE_RATE)
@@ -41,10 +41,10 @@ def formants_moved(audio_S: np.ndarray, out_S: np.ndarray) -> float:
     """Return the ratio by which the spectrum's envelope reaches further, to 1 %."""
     before, after = envelope(audio_S), envelope(out_S)
     hertz = np.linspace(0, SAMPLE_RATE / 2, len(before))
-    heard = (hertz > 250) & (hertz < 4_500)
+    audible = (hertz > 250) & (hertz < 4_500)
     ratios = np.arange(0.5, 2.0, 0.01)
     match = [
-        np.corrcoef(after[heard], np.interp(hertz / ratio, hertz, before)[heard])[0, 1]
+        np.corrcoef(after[audible], np.interp(hertz / ratio, hertz, before)[audible])[0, 1]
         for ratio in ratios
     ]
     return ratios[int(np.argmax(match))]
@@ -74,7 +74,7 @@ def onsets_of(audio_S: np.ndarray) -> np.ndarray:
     return starts[np.diff(starts, prepend=-SAMPLE_RATE) > SAMPLE_RATE / 10] / SAMPLE_RATE
 
 
-def test_the_measures_measure():
+def test_the_measures_are_right():
     assert pitch_of(vowel(120)) == pytest.approx(120, rel=0.01)
     audio_S = vowel(120)
     assert formants_moved(audio_S, audio_S) == pytest.approx(1.0, abs=0.001)
@@ -120,7 +120,7 @@ def test_a_sine_moves_and_keeps_its_loudness(ratio):
 
 @pytest.mark.parametrize("pitch", [0.65, 0.8, 1.0, 1.25, 1.6])
 @pytest.mark.parametrize("formants", [0.82, 1.0, 1.22])
-def test_every_sound_stays_at_its_time(pitch, formants):
+def test_every_burst_stays_at_its_time(pitch, formants):
     audio_S, onsets = clicks()
     found = onsets_of(change_voice(audio_S, pitch=pitch, formants=formants))
     assert len(found) == len(onsets)
@@ -149,7 +149,7 @@ def test_stretching_keeps_pitch_and_order(longer):
     assert np.abs(at - onsets * longer).max() < 0.015
 
 
-def test_nothing_asked_is_nothing_done():
+def test_ratios_of_one_change_nothing():
     audio_S = vowel(130)
     for out_S in (
         change_voice(audio_S),
@@ -161,7 +161,7 @@ def test_nothing_asked_is_nothing_done():
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 641])
-def test_short_sound_and_silence_pass(size):
+def test_short_audio_and_silence_pass(size):
     for audio_S in (np.zeros(size, np.float32), vowel(130)[:size]):
         out_S = change_voice(audio_S, pitch=1.5, formants=1.1)
         assert out_S.shape == (size,) and np.isfinite(out_S).all()
@@ -171,7 +171,7 @@ def test_short_sound_and_silence_pass(size):
 
 
 @pytest.mark.parametrize("ratio", [0.0, -1.0, 5.0, np.nan, np.inf])
-def test_absurd_ratios_are_told(ratio):
+def test_absurd_ratios_are_refused(ratio):
     for change in ({"pitch": ratio}, {"formants": ratio}):
         with pytest.raises(DataError, match="1/4"):
             change_voice(vowel(130), **change)

@@ -1,4 +1,4 @@
-"""Known words are found where they are said, and a text of something else is refused."""
+"""Words are found where they are said, and another text is refused."""
 
 import sys
 from pathlib import Path
@@ -17,8 +17,8 @@ from tests.shared import DATA, cases
 
 pytest.importorskip("pocketsphinx")
 
-SENTENCE = "Look up there, it is huge! One, two, three: stop, and come back to me around noon."
-OTHER = "Nobody went swimming that cold morning, so they sat by the fire and read about ships."
+SENTENCE = "Come up there, it is huge! One, two, three: stop, and come back to me around noon."
+OTHER = "No one went swimming that cold morning, so they sat by the fire and read about ships."
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def start_errors(found: list[Word], expected: list[Word]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("voice", VOICES[:4], ids=lambda voice: voice.voice)
-def test_spoken_words_are_found_where_they_were_said(voice: Voice) -> None:
+def test_words_are_found_where_they_are_said(voice: Voice) -> None:
     pytest.importorskip("espeakng_loader")
     speech = synthesise(SENTENCE, **voice._asdict())
     errors = start_errors(align_transcript(speech.audio_S, SENTENCE), speech.words)
@@ -42,7 +42,7 @@ def test_spoken_words_are_found_where_they_were_said(voice: Voice) -> None:
     assert errors.max() < 0.3
 
 
-def test_alignment_knows_neither_loudness_nor_rate(speech: SynthesisedSpeech) -> None:
+def test_alignment_depends_neither_on_loudness_nor_on_rate(speech: SynthesisedSpeech) -> None:
     expected = align_transcript(speech.audio_S, SENTENCE)
     assert start_errors(align_transcript(speech.audio_S * 0.05, SENTENCE), expected).max() < 0.05
     doubled_S = np.repeat(speech.audio_S, 2)
@@ -73,7 +73,7 @@ def test_a_recording_longer_than_the_window_is_followed(speech: SynthesisedSpeec
     assert errors.max() < 0.5
 
 
-def test_a_transcript_of_something_else_is_refused(speech: SynthesisedSpeech) -> None:
+def test_another_transcript_is_refused(speech: SynthesisedSpeech) -> None:
     noise_S = np.random.default_rng(0).normal(scale=0.1, size=80_000).astype(np.float32)
     for audio_S, text in [
         (speech.audio_S, OTHER),
@@ -96,7 +96,7 @@ def test_text_without_english_words_is_refused(speech: SynthesisedSpeech) -> Non
 
 
 @pytest.mark.parametrize("path", cases(DATA, "beat2_scott/*.TextGrid", "speech/*.TextGrid"))
-def test_real_speech_is_aligned_as_its_textgrid_says(path: Path) -> None:
+def test_real_speech_is_aligned_as_in_its_textgrid(path: Path) -> None:
     expected = [
         Word(text, word.start, word.end)
         for word in read_words(path)
@@ -109,7 +109,7 @@ def test_real_speech_is_aligned_as_its_textgrid_says(path: Path) -> None:
     assert np.quantile(errors, 0.9) <= 0.12
 
 
-def test_without_pocketsphinx_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(DataError, match="pip install pocketsphinx"):
         align_transcript(np.ones(16_000, np.float32), "hello")

@@ -45,7 +45,7 @@ def test_another_text_has_another_name() -> None:
 
 
 @speaks
-def test_a_transcript_is_found_in_its_sound(tmp_path: Path) -> None:
+def test_a_transcript_is_aligned_with_its_audio(tmp_path: Path) -> None:
     pytest.importorskip("pocketsphinx", reason="the extra `preprocess` is not installed")
     made = synthesise("We put big blue boats on the water.")
     write_audio(tmp_path / "a.wav", made.audio_S)
@@ -56,7 +56,7 @@ def test_a_transcript_is_found_in_its_sound(tmp_path: Path) -> None:
     assert all(abs(a.start - b.start) < 0.15 for a, b in zip(found, made.words, strict=True))
 
 
-def test_words_are_looked_for_by_the_sounds_name(tmp_path: Path) -> None:
+def test_words_are_found_by_the_name_of_the_audio(tmp_path: Path) -> None:
     for name in ("a.b", "c"):
         write_audio(tmp_path / f"{name}.wav", voice(0.1))
     (tmp_path / "a.b.csv").write_text("word,start,end\nup,0.01,0.02\n")

@@ -1,4 +1,4 @@
-"""Written English becomes what is said."""
+"""English text is normalised to spoken words, and words get phones."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Video: what is written is read again, sound and picture stay in step, failures leave nothing."""
+"""Video is read as written, audio and video stay in step, failures leave nothing."""
 
 import os
 import weakref
@@ -16,7 +16,7 @@ from tests.recordings import flashes_and_clicks, make_recording, onsets
 from tests.shared import DATA, cases
 
 HALF_FRAME = 0.5 / 25
-TURNS = {  # display matrix a, b, c, d: degrees clockwise and what becomes of the stored picture
+TURNS = {  # display matrix a, b, c, d: degrees clockwise, and how the stored frame changes
     (1, 0, 0, 1): (0, lambda image: image),
     (0, 1, -1, 0): (90, lambda image: np.rot90(image, -1)),
     (-1, 0, 0, -1): (180, lambda image: np.rot90(image, 2)),
@@ -37,22 +37,6 @@ def blocks(number: int = 0, height: int = 64, width: int = 96) -> np.ndarray:
     return frame
 
 
-def test_tags_that_are_not_utf8_do_not_stop_a_file_from_being_read(tmp_path: Path) -> None:
-    plain, tagged = tmp_path / "plain.wav", tmp_path / "tagged.wav"
-    write_audio(plain, np.linspace(-0.5, 0.5, 16_000, dtype=np.float32))
-    content = plain.read_bytes()
-    chunk = (
-        b"LIST"
-        + (18).to_bytes(4, "little")
-        + b"INFOINAM"
-        + (6).to_bytes(4, "little")
-        + b"caf\xe9\0\0"
-    )
-    size = (len(content) - 8 + len(chunk)).to_bytes(4, "little")
-    tagged.write_bytes(content[:4] + size + content[8:12] + chunk + content[12:])
-    assert np.array_equal(load_audio(tagged), load_audio(plain))
-
-
 def noise(path: Path, seconds: float) -> Path:
     audio_S = np.random.default_rng(0).uniform(-0.5, 0.5, round(seconds * 16_000))
     write_audio(path, audio_S)
@@ -60,7 +44,7 @@ def noise(path: Path, seconds: float) -> Path:
 
 
 @pytest.mark.parametrize(("count", "audio"), [(1, 3.0), (7, 0.1), (31, 1.24), (60, 9.0)])
-def test_what_is_written_is_read(tmp_path, count, audio):
+def test_video_is_read_as_written(tmp_path, count, audio):
     path, audio = tmp_path / "a.mp4", noise(tmp_path / "a.wav", audio)
     assert write_video(path, map(blocks, range(count)), audio=audio) == count
     report = ReadReport()
@@ -79,21 +63,21 @@ def test_what_is_written_is_read(tmp_path, count, audio):
     assert info.duration == pytest.approx(count / 25) and info.has_audio and not info.rotation
 
 
-def test_what_networks_paint_is_kept_closer_for_less_work(tmp_path):
+def test_generated_settings_keep_more_detail(tmp_path):
     ways = {"default": {}, "generated": GENERATED}
     said = {"default": (b"subme=7", b"aq=1"), "generated": (b"subme=2", b"aq=0", b"psy=0")}
-    painted = np.stack([blocks(number) for number in range(12)]).astype(int)
+    generated = np.stack([blocks(number) for number in range(12)]).astype(int)
     off = {}
     for name, how in ways.items():
         write_video(tmp_path / "a.mp4", map(blocks, range(12)), **how)
         noted = (tmp_path / "a.mp4").read_bytes()
         assert all(setting in noted for setting in said[name]), "x264 notes its settings"
         seen = np.stack(list(read_frames(tmp_path / "a.mp4"))).astype(int)
-        off[name] = np.square(seen - painted).mean()
+        off[name] = np.square(seen - generated).mean()
     assert off["generated"] < off["default"]
 
 
-def test_file_says_what_it_is(tmp_path):
+def test_metadata_is_written(tmp_path):
     path = tmp_path / "a.mp4"
     write_video(path, [blocks()], metadata={"title": "a title", "comment": "mine"})
     with av.open(str(path)) as container:
@@ -163,7 +147,7 @@ def test_failing_frames_leave_nothing(tmp_path, failure):
     assert (tmp_path / "b.mp4").read_bytes() == b"what was there before"
 
 
-def test_bad_input_is_told_in_one_line(tmp_path):
+def test_bad_input_is_one_line(tmp_path):
     good, path = blocks(), tmp_path / "a.mp4"
     (tmp_path / "words.wav").write_text("words\n" * 99)
     write_video(tmp_path / "mute.mp4", [good])
@@ -187,11 +171,27 @@ def test_bad_input_is_told_in_one_line(tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("name", ["words.mp4", "empty.mp4", "missing.mp4", ".", "sound.wav"])
-def test_what_is_no_video_is_told_in_one_line(tmp_path, name):
+def test_tags_that_are_not_utf8_are_tolerated(tmp_path: Path) -> None:
+    plain, tagged = tmp_path / "plain.wav", tmp_path / "tagged.wav"
+    write_audio(plain, np.linspace(-0.5, 0.5, 16_000, dtype=np.float32))
+    content = plain.read_bytes()
+    chunk = (
+        b"LIST"
+        + (18).to_bytes(4, "little")
+        + b"INFOINAM"
+        + (6).to_bytes(4, "little")
+        + b"caf\xe9\0\0"
+    )
+    size = (len(content) - 8 + len(chunk)).to_bytes(4, "little")
+    tagged.write_bytes(content[:4] + size + content[8:12] + chunk + content[12:])
+    assert np.array_equal(load_audio(tagged), load_audio(plain))
+
+
+@pytest.mark.parametrize("name", ["words.mp4", "empty.mp4", "missing.mp4", ".", "audio.wav"])
+def test_other_files_are_one_line(tmp_path, name):
     (tmp_path / "words.mp4").write_text("words\n" * 99)
     (tmp_path / "empty.mp4").write_bytes(b"")
-    noise(tmp_path / "sound.wav", 0.1)
+    noise(tmp_path / "audio.wav", 0.1)
     for read in (probe, lambda path: next(read_frames(path))):
         with pytest.raises(DataError) as caught:
             read(tmp_path / name)
@@ -218,43 +218,43 @@ def in_step(path: Path, *, true: bool = True) -> None:
     ],
 )
 def test_uneven_frames_stay_in_step(tmp_path, name, codecs, rate):
-    pictures, audio_CS = flashes_and_clicks(6.0, rate=rate)
-    in_step(make_recording(tmp_path / name, pictures, audio_CS, rate=rate, codecs=codecs))
+    images, audio_CS = flashes_and_clicks(6.0, rate=rate)
+    in_step(make_recording(tmp_path / name, images, audio_CS, rate=rate, codecs=codecs))
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
-@pytest.mark.parametrize(("picture_late", "sound_late"), [(0.0, 0.733), (0.5, 0.0), (3.0, 3.2)])
-def test_tracks_that_start_late_stay_in_step(tmp_path, name, picture_late, sound_late):
-    pictures, audio_CS = flashes_and_clicks(7.0, rate=48_000)
-    pictures = [(time, image) for time, image in pictures if time >= picture_late]
-    audio_CS = audio_CS[:, round(sound_late * 48_000) :]
-    path = make_recording(tmp_path / name, pictures, audio_CS, audio_start=sound_late)
-    in_step(path, true=picture_late == 0)
+@pytest.mark.parametrize(("video_late", "audio_late"), [(0.0, 0.733), (0.5, 0.0), (3.0, 3.2)])
+def test_tracks_that_start_late_stay_in_step(tmp_path, name, video_late, audio_late):
+    images, audio_CS = flashes_and_clicks(7.0, rate=48_000)
+    images = [(time, image) for time, image in images if time >= video_late]
+    audio_CS = audio_CS[:, round(audio_late * 48_000) :]
+    path = make_recording(tmp_path / name, images, audio_CS, audio_start=audio_late)
+    in_step(path, true=video_late == 0)
 
 
-def test_sound_whose_clock_is_off_is_kept_in_step(tmp_path):
+def test_audio_whose_clock_is_off_is_kept_in_step(tmp_path):
     rate, speed = 16_000, 1.002  # 60 ms in half a minute: three half frames
-    pictures, audio_CS = flashes_and_clicks(30.0, rate=rate)
+    images, audio_CS = flashes_and_clicks(30.0, rate=rate)
     counted_S = np.arange(round(audio_CS.shape[1] * speed)) / speed
     recorded_CS = audio_CS[:, np.minimum(counted_S.astype(int), audio_CS.shape[1] - 1)]
     codecs = ("libx264", "pcm_s16le")
     options = {"rate": rate, "audio_speed": speed, "codecs": codecs}
-    in_step(make_recording(tmp_path / "a.mkv", pictures, recorded_CS, **options))
+    in_step(make_recording(tmp_path / "a.mkv", images, recorded_CS, **options))
 
 
-def test_gaps_in_the_sound_are_silence(tmp_path):
+def test_gaps_in_the_audio_are_silence(tmp_path):
     rate = 16_000
-    pictures = [(k / 25, blocks().transpose(1, 2, 0)) for k in range(75)]
+    images = [(k / 25, blocks().transpose(1, 2, 0)) for k in range(75)]
     audio_CS, codecs = np.full((1, 3 * rate), 0.5), ("libx264", "pcm_s16le")
     options = {"rate": rate, "codecs": codecs, "gap": (1.0, 1.5)}
-    path = make_recording(tmp_path / "a.mkv", pictures, audio_CS, **options)
+    path = make_recording(tmp_path / "a.mkv", images, audio_CS, **options)
     audio_S = load_audio(path)
     assert abs(len(audio_S) - 3 * rate) <= 16  # mkv counts in milliseconds
     assert not audio_S[17_000:23_000].any() and audio_S[26_000:].min() > 0.4
 
 
 @pytest.mark.parametrize("matrix", TURNS)
-def test_pictures_are_shown_upright(tmp_path, matrix):
+def test_frames_are_upright(tmp_path, matrix):
     path = tmp_path / "a.mp4"
     write_video(path, [blocks()] * 3, quality=4)
     stored = next(read_frames(path)).transpose(1, 2, 0)
@@ -268,7 +268,7 @@ def test_pictures_are_shown_upright(tmp_path, matrix):
 
 
 def set_display_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
-    """Set a, b, c, d in the track header of an mp4's picture (ISO/IEC 14496-12, 8.3.2)."""
+    """Set a, b, c, d in the track header of an mp4 (ISO/IEC 14496-12, 8.3.2)."""
     data = bytearray(path.read_bytes())
     a, b, c, d = (value << 16 for value in matrix)
     values = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], ">i4")
@@ -293,7 +293,7 @@ def test_truncated_files_keep_what_decodes(tmp_path):
         list(read_frames(path))
 
 
-def test_damaged_packets_are_passed_over(tmp_path):
+def test_damaged_packets_are_skipped(tmp_path):
     path = tmp_path / "a.mp4"
     write_video(path, map(blocks, range(200)))
     data = bytearray(path.read_bytes())
