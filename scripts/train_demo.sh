@@ -1,24 +1,16 @@
 #!/usr/bin/env bash
-# From nothing to a synthetic speaker who moves to speech: recordings, clips, gestures, training.
+# From nothing to a trained synthetic speaker: recordings, clips, gestures, motion, renderer, reports.
 #
-#   bash scripts/train_demo.sh [MINUTES] [STEPS]
+#   bash scripts/train_demo.sh [NAME] [MINUTES]       # my_demo, 8 minutes of speech
 #
-# Every step goes on where it was stopped. With your own recordings in a folder, leave out the first
-# step and give that folder to the second: that is the recipe for a real person.
+# Continues where it was stopped. POSE, VIDEO, JOBS and PYTHON are those of scripts/train_speaker.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
-minutes=${1:-8} steps=${2:-4000}
-name=demo data=datasets/demo jobs=${JOBS:-$(nproc)}
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+name=${1:-my_demo} minutes=${2:-8}
+source=datasets/${name}_source
 
-"$python" scripts/make_demo_speaker.py --output "$data" --minutes "$minutes" --jobs "$jobs"
-"$python" scripts/preprocess.py --input "$data/recordings" --transcripts "$data/recordings" \
-    --output "$data/clips" --jobs "$jobs"
-if [ ! -f "$data/gestures/dictionary.json" ]; then
-    "$python" scripts/build_dictionary.py --dataset "$data/clips" --output "$data/gestures"
-fi
-"$python" train_audio2pose.py --dataset "$data/clips" --name "$name" --steps "$steps" \
-    --gestures "$data/gestures"
-"$python" scripts/evaluate.py motion --name "$name" --truth "$data/truth" \
-    --gestures "$data/gestures" --output "results/$name/motion"
+"$python" scripts/make_demo_speaker.py --output "$source" --minutes "$minutes" --jobs "${JOBS:-$(nproc)}"
+bash scripts/train_speaker.sh "$source/recordings" "$name"
+"$python" scripts/evaluate.py motion --name "$name" --ground_truth "$source/ground_truth" \
+    --output "results/$name/motion_ground_truth"

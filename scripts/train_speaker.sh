@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Recordings of one person to a finished speaker:
+# From recordings of one person to a trained speaker:
 #
 #   bash scripts/train_speaker.sh VIDEO_FOLDER NAME [HELD_OUT_RECORDING ...]
 #
-# docs/train_your_own.md walks through it. Every step goes on where it was stopped: run the same
-# command again. What each step takes beyond its defaults is given by its variable:
+# docs/train_your_own.md explains the steps. Each continues where it was stopped: run the same
+# command again. Variables add options to a step:
 #
 #   PREPROCESS="--transcripts talks/"  POSE="--pretrained demo --hours 1"
 #   VIDEO="--width 512 --height 512 --hours 8"  JOBS=4  bash scripts/train_speaker.sh talks/ anna
@@ -21,7 +21,7 @@ data=datasets/$name results=results/$name
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 held_out=()
 if [ $# -gt 0 ]; then held_out=(--held_out "$@"); fi
-# shellcheck disable=SC2206  # options are to be split at their blanks
+# shellcheck disable=SC2206  # options are split at blanks
 preprocess=(${PREPROCESS:-}) pose=(${POSE:-}) video=(${VIDEO:-})
 
 "$python" scripts/preprocess.py --input "$videos" --output "$data" --jobs "${JOBS:-$(nproc)}" \
