@@ -114,7 +114,7 @@ def compare(clip: Clip, truth: Path, body_path: Path | None) -> Compared:
         jaws.append(split_pose(pose_TP)["jaw"][:, 0].rad2deg().numpy())
     inside = ((pixels[1] >= 0) & (pixels[1] < (info.width, info.height))).all(2, keepdims=True)
     pixels[1] = np.where(inside, pixels[1], np.nan)
-    return Compared(series.seen_TK3[..., :2], series.fitted_TK2, *pixels, *points, *jaws)
+    return Compared(series.detected_TK3[..., :2], series.fitted_TK2, *pixels, *points, *jaws)
 
 
 def figures_of(clip: Compared) -> Metrics:

@@ -1,3 +1,5 @@
+"""The report: metrics of clips with known errors, and the pages."""
+
 import json
 from dataclasses import asdict
 from html.parser import HTMLParser
@@ -14,9 +16,10 @@ from speech2video.data.motion_io import write_motion
 from speech2video.data.preprocessing.clip_metrics import (
     EVALUATED_POINTS,
     ClipMetrics,
-    read_clip_metrics,
+    ClipSignals,
+    compute_clip_metrics,
 )
-from speech2video.data.preprocessing.report import medians, verdict, write_report
+from speech2video.data.preprocessing.report import assess, medians, write_report
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
@@ -26,11 +29,11 @@ from speech2video.util.rendering.camera import Camera
 from speech2video.util.video.writer import write_video
 
 FRAMES, SIZE = 120, 96
-LAG = 5  # frames that the sound is late
-NOISE = 3.0  # pixels that every seen point lies off
+LAG = 5  # frames by which the audio is late
+NOISE = 3.0  # pixels of error of every detected point
 NO_FACE = slice(40, 50)
 NO_LEFT_HAND = slice(0, 30)
-LOST = slice(80, 83)  # where the body is far off
+LOST = slice(80, 83)  # frames with the body far off
 
 
 def make_clip(folder: Path, body: Body, *, lag: int = LAG) -> Clip:
@@ -43,7 +46,7 @@ def make_clip(folder: Path, body: Body, *, lag: int = LAG) -> Clip:
     camera = Camera.framing(body.points(pose), width=SIZE * 10, height=SIZE * 10)
     write_motion(clip.pose, motion_from_pose(pose, body, camera=camera))
     pixels_TK2 = camera.project(body.points(pose)).numpy()
-    seen(pixels_TK2).save(clip.keypoints)
+    detect(pixels_TK2).save(clip.keypoints)
     moving_T = np.abs(np.gradient(opening_T))
     loudness_T = np.roll(moving_T / moving_T.max(), lag)
     tone_S = np.sin(np.arange(FRAMES * 640) * (2 * np.pi * 200 / 16_000))
@@ -53,8 +56,8 @@ def make_clip(folder: Path, body: Body, *, lag: int = LAG) -> Clip:
     return clip
 
 
-def seen(pixels_TK2: np.ndarray) -> Keypoints:
-    """Return what a detector with known faults sees: all lies `NOISE` to the right."""
+def detect(pixels_TK2: np.ndarray) -> Keypoints:
+    """Return the keypoints of a detector with known faults: all points lie `NOISE` to the right."""
     points_TK3 = np.ones((*pixels_TK2.shape[:2], 3), np.float32)
     points_TK3[..., :2] = pixels_TK2 + (NOISE, 0)
     points_TK3[LOST, EVALUATED_POINTS["body"], 0] += 200
@@ -66,92 +69,89 @@ def seen(pixels_TK2: np.ndarray) -> Keypoints:
     return Keypoints(points_TK3, world_TK3, SIZE * 10, SIZE * 10, 25, "mediapipe")
 
 
+def metrics_of(clip: Clip, body: Body) -> ClipMetrics:
+    return compute_clip_metrics(clip, ClipSignals.read(clip, body))
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Clip:
     return make_clip(tmp_path_factory.mktemp("report") / "demo" / "one & only", body)
 
 
 @pytest.fixture(scope="module")
-def figures(clip: Clip, body: Body) -> ClipMetrics:
-    return read_clip_metrics(clip, body)
+def metrics(clip: Clip, body: Body) -> ClipMetrics:
+    return metrics_of(clip, body)
 
 
-def test_known_noise_is_the_error(figures: ClipMetrics) -> None:
-    for error in figures.errors.values():
+def test_known_noise_is_the_error(metrics: ClipMetrics) -> None:
+    for error in metrics.errors.values():
         assert error.median == pytest.approx(NOISE, abs=1e-2)
-        assert error.of_eye_distance == pytest.approx(error.median / figures.eye_distance)
+        assert error.of_eye_distance == pytest.approx(error.median / metrics.eye_distance)
 
 
-def test_what_was_found_is_counted(figures: ClipMetrics) -> None:
-    assert figures.found == pytest.approx(
+def test_detection_rates(metrics: ClipMetrics) -> None:
+    assert metrics.found == pytest.approx(
         {"body": 1, "face": 1 - 10 / FRAMES, "left_hand": 1 - 30 / FRAMES, "right_hand": 1}
     )
-    assert figures.frames == FRAMES and figures.seconds == FRAMES / 25
+    assert metrics.frames == FRAMES and metrics.seconds == FRAMES / 25
 
 
-def test_bad_frames_are_named(figures: ClipMetrics) -> None:
-    runs = [(run.first, run.last, run.why) for run in figures.bad_frames]
+def test_bad_frames_are_named(metrics: ClipMetrics) -> None:
+    runs = [(run.first, run.last, run.reason) for run in metrics.bad_frames]
     assert runs == [(40, 49, "no face"), (80, 82, "body far off")]
-    assert figures.num_bad_frames == 13
+    assert metrics.num_bad_frames == 13
 
 
 @pytest.mark.parametrize("lag", [-7, 0])
 def test_known_lag_is_found(lag: int, tmp_path: Path, body: Body) -> None:
-    assert read_clip_metrics(make_clip(tmp_path / "clip", body, lag=lag), body).lag == lag
+    assert metrics_of(make_clip(tmp_path / "clip", body, lag=lag), body).lag == lag
 
 
-def test_late_sound_and_little_of_it_are_said(figures: ClipMetrics) -> None:
-    assert figures.lag == LAG and figures.lag_correlation > 0.9
-    assert figures.lip_correlation == pytest.approx(1, abs=1e-3)
-    minutes, hands, face, audio = verdict([figures])
+def test_late_audio_and_short_duration_are_reported(metrics: ClipMetrics) -> None:
+    assert metrics.lag == LAG and metrics.lag_correlation > 0.9
+    assert metrics.lip_correlation == pytest.approx(1, abs=1e-3)
+    minutes, hands, face, audio = assess([metrics])
     assert minutes.good is False and "0.1 minutes" in minutes.sentence
-    assert hands.good and face.good is (figures.eye_distance >= 40)
+    assert hands.good and face.good is (metrics.eye_distance >= 40)
     assert audio.good is False and f"{LAG} frames late" in audio.sentence
 
 
-def test_points_as_the_detector_sees_them_are_taken(clip: Clip, body: Body) -> None:
-    pixels_TK2 = Keypoints.load(clip.keypoints).points_TK3[..., :2]
-    exact = read_clip_metrics(clip, body, pixels_TK2=pixels_TK2)
-    assert all(error.median == 0 for error in exact.errors.values())
-    with pytest.raises(DataError, match="119 frames of fitted points"):
-        read_clip_metrics(clip, body, pixels_TK2=pixels_TK2[1:])
-
-
-def test_projected_points_of_the_folder_are_taken(tmp_path: Path, body: Body) -> None:
+def test_the_saved_projection_is_used(tmp_path: Path, body: Body) -> None:
     clip = make_clip(tmp_path / "clip", body)
     pixels_TK2 = Keypoints.load(clip.keypoints).points_TK3[..., :2]
-    np.savez(clip.folder / "projected.npz", projected=pixels_TK2)
-    assert read_clip_metrics(clip, body).errors["face"].median == 0
-    (clip.folder / "projected.npz").write_bytes(b"PK\x03\x04 torn")
+    np.savez(clip.projection, projected=pixels_TK2)
+    assert metrics_of(clip, body).errors["face"].median == 0
+    np.savez(clip.projection, projected=pixels_TK2[1:])
+    with pytest.raises(DataError, match="119 frames of fitted points"):
+        metrics_of(clip, body)
+    clip.projection.write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(DataError, match="projected"):
-        read_clip_metrics(clip, body)
+        metrics_of(clip, body)
 
 
-def test_a_clip_nobody_looked_at_has_no_shares(tmp_path: Path, body: Body) -> None:
+def test_a_clip_without_keypoints_has_no_detection_rates(tmp_path: Path, body: Body) -> None:
     clip = make_clip(tmp_path / "clip", body)
     clip.keypoints.unlink()
-    figures = read_clip_metrics(clip, body)
-    assert figures.found == {} and figures.bad_frames == () and figures.eye_distance is None
-    assert figures.errors["body"].median is None and figures.lag == LAG
-    assert [one.good for one in verdict([figures])][1:3] == [None, None]
+    metrics = metrics_of(clip, body)
+    assert metrics.found == {} and metrics.bad_frames == () and metrics.eye_distance is None
+    assert metrics.errors["body"].median is None and metrics.lag == LAG
+    assert [one.good for one in assess([metrics])][1:3] == [None, None]
 
 
-def test_the_page_parses_and_the_json_has_the_same_figures(
-    clip: Clip, figures: ClipMetrics, body: Body
-) -> None:
+def test_page_and_json_have_the_same_metrics(clip: Clip, metrics: ClipMetrics, body: Body) -> None:
     dataset = clip.folder.parent
     path = write_report(dataset, body=body)
     assert path == dataset / "report.html"
     page = Page()
     page.feed(path.read_text(encoding="utf-8"))
-    assert not page.open and page.count["img"] == 4 and page.count["polyline"] == 1
+    assert not page.open and page.count["img"] == 4 and page.count["svg"] == 1
     assert {"one & only", "a <note>"} <= set(page.texts)
     assert "&quot;" not in page.style
     values = json.loads((dataset / "report.json").read_text())
-    assert values["all"]["errors"]["face"]["median"] == figures.errors["face"].median
-    assert values["clips"] == json.loads(json.dumps([asdict(figures)]))
+    assert values["all"]["errors"]["face"]["median"] == metrics.errors["face"].median
+    assert values["clips"] == json.loads(json.dumps([asdict(metrics)]))
     sentences = [one["sentence"] for one in values["verdict"]]
-    assert sentences == [one.sentence for one in verdict([figures])]
+    assert sentences == [one.sentence for one in assess([metrics])]
     assert set(sentences) <= set(page.texts)
     assert sorted(file.name for file in dataset.iterdir() if file.is_file()) == [
         "report.html",
@@ -159,7 +159,7 @@ def test_the_page_parses_and_the_json_has_the_same_figures(
     ]
 
 
-def test_the_figures_of_all_clips_are_their_medians() -> None:
+def test_medians_over_clips() -> None:
     clips = [
         {"name": "a", "lag": 1, "errors": {"face": {"median": 1.0}}, "runs": ()},
         {"name": "b", "lag": 2, "errors": {"face": {"median": 2.0}}, "runs": ()},
@@ -169,7 +169,7 @@ def test_the_figures_of_all_clips_are_their_medians() -> None:
     assert medians([{"lag": None}]) == {"lag": None}
 
 
-def test_no_clips_are_one_clear_line(tmp_path: Path, body: Body) -> None:
+def test_an_empty_dataset_is_an_error(tmp_path: Path, body: Body) -> None:
     with pytest.raises(DataError, match="no clips"):
         write_report(tmp_path, body=body)
 
