@@ -1,4 +1,4 @@
-"""One clip of motion in full SMPL-X parameters, between a file and the pose vector."""
+"""Motion of one clip in full SMPL-X parameters, and its conversion from and to pose vectors."""
 
 from dataclasses import dataclass, replace
 
@@ -21,16 +21,18 @@ from speech2video.util.body.rotations import (
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.timing import FPS
 
+_PLACE, _FACING = POSE_SLICES["translation"], POSE_SLICES["root_orientation"]
+
 
 @dataclass(frozen=True)
 class Motion:
-    """One clip of motion in full SMPL-X parameters, y up.
+    """Motion of one clip in full SMPL-X parameters, y up.
 
     Attributes:
         smplx: rotations (T, 55, 3), translation (T, 3), expression (T, 10).
         fps: frames a second.
         betas: (10,) shape coefficients.
-        body: the body whose expression, shape and hand directions are meant ("smplx" or "open").
+        body: body model of expression, shape and hand coefficients ("smplx" or "open").
         camera: the camera it was fitted with, or None.
         hand_coefficients: (T, 2, 12) left and right, where the file gives no finger rotations.
     """
@@ -48,8 +50,8 @@ class Motion:
     def pose_vector(self, body: Body) -> Tensor:
         """Return pose vectors (T, 106) for a body.
 
-        Rotations mean the same in every body. Expressions and hand coefficients do not: made for
-        another body they are left out, face and fingers at rest.
+        Rotations mean the same in every body model. Expressions and hand coefficients of another
+        one are set to zero.
         """
         smplx = self.smplx
         if self.body != body.name:
@@ -62,7 +64,7 @@ class Motion:
         return smplx_to_vector(smplx, body.hands)
 
     def unsupported_parts(self, body: Body) -> list[str]:
-        """Return what of this motion another body cannot show, in words."""
+        """Return the names of the parts that are lost in `pose_vector`."""
         if self.body == body.name:
             return []
         parts = ["expressions"] if self.smplx.expression.any() else []
@@ -91,16 +93,11 @@ def motion_from_pose(pose_TP: Tensor, body: Body, *, camera: Camera | None = Non
     return Motion(smplx, FPS, body.betas.cpu(), body.name, camera)
 
 
-# Somebody's motion, moved to where somebody else is used to stand.
-
-_PLACE, _FACING = POSE_SLICES["translation"], POSE_SLICES["root_orientation"]
-
-
 def align_placement(pose_TP: Tensor, like_P: Tensor) -> Tensor:
-    """Return pose vectors (T, 106) shifted and turned about the vertical as a whole.
+    """Return pose vectors (T, 106) rigidly shifted and turned about the vertical.
 
-    Afterwards the pelvis is, on average over the motion, where it is in `like_P` (106,), and faces
-    the same way; how the person walks, sways and turns meanwhile stays.
+    The mean position and direction of the pelvis become those of `like_P` (106,). Relative motion
+    is unchanged.
     """
     turn = _about_vertical(_yaw(like_P[None, _FACING]) - _yaw(pose_TP[:, _FACING]))
     place_T3 = pose_TP[:, _PLACE]
@@ -111,9 +108,9 @@ def align_placement(pose_TP: Tensor, like_P: Tensor) -> Tensor:
 
 
 def _yaw(facing_T3: Tensor) -> Tensor:
-    """Return the angle about y, radians, from +z to where a pelvis faces on average."""
-    ahead_3 = axis_angle_to_matrix(facing_T3)[..., 2].mean(0)
-    return torch.atan2(ahead_3[0], ahead_3[2])
+    """Return the mean angle of the pelvis about y, radians, from +z."""
+    forward_3 = axis_angle_to_matrix(facing_T3)[..., 2].mean(0)
+    return torch.atan2(forward_3[0], forward_3[2])
 
 
 def _about_vertical(angle: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
-"""Motion files: SMPL-X motion of BEAT2, AMASS, SHOW and our own, read to 25 fps and written back.
+"""Motion files: read SMPL-X motion of BEAT2, AMASS, SHOW and our own; write our own.
 
-Layouts understood:
+Supported layouts:
   BEAT2, AMASS (SMPL-X)   poses (T, 165), trans, betas, expressions, mocap_frame_rate
   AMASS (SMPL-H)          poses (T, 156), trans, betas, mocap_framerate
   AMASS (stage II)        root_orient, pose_body, pose_hand, pose_jaw, pose_eye, trans
   SHOW, SMPLify-X         global_orient, body_pose_axis or body_pose, left_hand_pose (12 or 45), ...
-Our own files are BEAT2's layout with two more keys, `body` and `camera`.
+Our own files have BEAT2's layout and two more keys, `body` and `camera`.
 """
 
 import json
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from speech2video.data.motion import Motion
+from speech2video.util.body.body_model import NUM_BETAS
 from speech2video.util.body.joint_limits import check_angles
 from speech2video.util.body.pose_vector import HAND_COMPONENTS, NUM_EXPRESSIONS, SmplxParameters
 from speech2video.util.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -26,9 +27,8 @@ from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write
 from speech2video.util.rendering.camera import Camera
 
-SHOW_FPS = 30.0  # SHOW's files do not say it
-BEAT2_EXPRESSIONS, BEAT2_BETAS = 100, 300  # how many its tools expect
-_SHAPES = 10
+SHOW_FPS = 30.0  # missing in SHOW's files
+BEAT2_EXPRESSIONS, BEAT2_BETAS = 100, 300  # lengths that its tools expect
 _NPZ_ERRORS = (OSError, ValueError, EOFError, zipfile.BadZipFile)
 
 
@@ -36,11 +36,11 @@ def read_motion(path: Path, *, fps: float | None = None) -> Motion:
     """Return the motion of an npz file, y up, at 25 fps.
 
     Args:
-        path: an npz file of one of the layouts above. Nothing in it is unpickled.
-        fps: the file's frame rate where it does not say it (SHOW's 30 by default).
+        path: an npz file of one of the layouts above; it is never unpickled.
+        fps: frame rate of a file without one (30, SHOW's, by default).
 
     Raises:
-        DataError: unreadable, no layout known, wrong shapes, NaN, or no frames.
+        DataError: unreadable, unknown layout, wrong shapes, NaN, or no frames.
     """
     file = _MotionFile(path)
     smplx, hands = _read_split(file) if "global_orient" in file else _read_poses(file)
@@ -62,13 +62,13 @@ def read_motion(path: Path, *, fps: float | None = None) -> Motion:
 
 
 def write_motion(path: Path, motion: Motion) -> None:
-    """Write a motion as an npz file in BEAT2's layout, which AMASS's tools read too; atomically."""
+    """Write a motion in BEAT2's layout, which AMASS's tools read too, atomically."""
     smplx = motion.smplx
     arrays = {
         "poses": smplx.rotations.flatten(1).numpy().astype(np.float32),
         "trans": smplx.translation.numpy().astype(np.float32),
-        "expressions": _padded(smplx.expression.numpy(), BEAT2_EXPRESSIONS),
-        "betas": _padded(motion.betas.numpy(), BEAT2_BETAS),
+        "expressions": _set_columns(smplx.expression, BEAT2_EXPRESSIONS).numpy().astype(np.float32),
+        "betas": _set_columns(motion.betas[None], BEAT2_BETAS)[0].numpy().astype(np.float32),
         "gender": np.array("neutral"),
         "model": np.array("smplx2020"),
         "mocap_frame_rate": np.array(motion.fps),
@@ -82,7 +82,7 @@ def write_motion(path: Path, motion: Motion) -> None:
 
 
 class _MotionFile:
-    """An npz file whose arrays are checked as they are taken out."""
+    """An npz file whose arrays are checked on access."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,10 +100,10 @@ class _MotionFile:
         return key in self._file.files
 
     def raw(self, key: str) -> np.ndarray:
-        """Return an array as it is; raises `DataError` if it is missing, broken or pickled."""
+        """Return an unchecked array; raises `DataError` if it is missing, broken or pickled."""
         if key not in self:
             found = ", ".join(sorted(self._file.files)) or "nothing"
-            raise DataError(f"{self.path}: no {key!r}; seen: {found}")
+            raise DataError(f"{self.path}: no {key!r}; found: {found}")
         try:
             return self._file[key]
         except _NPZ_ERRORS as error:
@@ -112,7 +112,7 @@ class _MotionFile:
             ) from None
 
     def array(self, key: str, shape: tuple[int, ...], *, flat: bool = False) -> Tensor:
-        """Return finite float32 of a shape; −1 is any length, `flat` takes whatever axes."""
+        """Return finite float32 of a shape; −1 is any length, `flat` reshapes any axes."""
         raw = self.raw(key)
         if raw.dtype.kind not in "fiu":
             raise DataError(f"{self.path}: {key!r} holds {raw.dtype}; numbers are needed")
@@ -121,11 +121,11 @@ class _MotionFile:
         elif raw.ndim == len(shape) + 1 and raw.shape[1] == 1:
             raw = raw[:, 0]  # SHOW's global_orient is (T, 1, 3)
         fits = raw.ndim == len(shape) and all(
-            want in (-1, have) for want, have in zip(shape, raw.shape, strict=True)
+            size in (-1, actual) for size, actual in zip(shape, raw.shape, strict=True)
         )
         if not fits:
-            want = "(" + ", ".join("any" if n == -1 else str(n) for n in shape) + ")"
-            raise DataError(f"{self.path}: {key!r} has shape {raw.shape}; {want} is needed")
+            needed = "(" + ", ".join("any" if n == -1 else str(n) for n in shape) + ")"
+            raise DataError(f"{self.path}: {key!r} has shape {raw.shape}; {needed} is needed")
         if not np.isfinite(raw).all():
             raise DataError(
                 f"{self.path}: {key!r} holds NaN or infinity; finite numbers are needed"
@@ -137,7 +137,7 @@ class _MotionFile:
 
 
 def _read_poses(file: _MotionFile) -> tuple[SmplxParameters, None]:
-    """Read AMASS's and BEAT2's layouts."""
+    """Read the layouts of AMASS and BEAT2."""
     if "root_orient" in file and "poses" not in file:
         root = file.array("root_orient", (-1, 3))
         sizes = {"pose_body": 63, "pose_jaw": 3, "pose_eye": 6, "pose_hand": 90}
@@ -161,7 +161,7 @@ def _read_poses(file: _MotionFile) -> tuple[SmplxParameters, None]:
 
 
 def _read_split(file: _MotionFile) -> tuple[SmplxParameters, Tensor | None]:
-    """Read SHOW's and SMPLify-X's layout, a key for each part."""
+    """Read the layout of SHOW and SMPLify-X, a key for each part; also hand coefficients."""
     root = file.array("global_orient", (-1, 3))
     count = len(root)
     body_key = "body_pose_axis" if "body_pose_axis" in file else "body_pose"
@@ -172,7 +172,7 @@ def _read_split(file: _MotionFile) -> tuple[SmplxParameters, Tensor | None]:
     if hands[0].shape[1] == hands[1].shape[1] == 45:
         parts += hands
     elif hands[0].shape[1] == hands[1].shape[1] <= HAND_COMPONENTS:
-        coefficients = torch.stack([_padded_to(hand, HAND_COMPONENTS) for hand in hands], 1)
+        coefficients = torch.stack([_set_columns(hand, HAND_COMPONENTS) for hand in hands], 1)
         parts.append(root.new_zeros(count, 90))
     else:
         shapes = " and ".join(str(tuple(hand.shape)) for hand in hands)
@@ -187,7 +187,7 @@ def _read_split(file: _MotionFile) -> tuple[SmplxParameters, Tensor | None]:
 
 
 def _parameters(rotations: Tensor, translation: Tensor, expression: Tensor) -> SmplxParameters:
-    return SmplxParameters(rotations, translation, _padded_to(expression, NUM_EXPRESSIONS))
+    return SmplxParameters(rotations, translation, _set_columns(expression, NUM_EXPRESSIONS))
 
 
 def _optional(file: _MotionFile, key: str, count: int, size: int) -> Tensor:
@@ -214,14 +214,14 @@ def _camera(file: _MotionFile) -> Camera | None:
         values["rotation"] = tuple(map(tuple, values["rotation"]))
         return Camera(**values)
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DataError(f"{file.path}: 'camera' is not one of ours ({error})") from None
+        raise DataError(f"{file.path}: 'camera' is not in our format ({error})") from None
 
 
 def _upright(smplx: SmplxParameters) -> SmplxParameters:
-    """Return the motion in a world whose y points up.
+    """Return the motion in a world with y up.
 
-    AMASS's world has z up and SHOW's is the camera's, y down: it shows in where the pelvis's own up
-    points on average.
+    AMASS's world has z up and SHOW's is the camera's, y down; the mean up axis of the pelvis gives
+    the convention.
     """
     root = axis_angle_to_matrix(smplx.rotations[:, 0])
     _, y, z = root[:, :, 1].mean(0).tolist()
@@ -237,17 +237,11 @@ def _upright(smplx: SmplxParameters) -> SmplxParameters:
 
 def _betas(file: _MotionFile) -> Tensor:
     if "betas" not in file:
-        return torch.zeros(_SHAPES)
-    return _padded_to(file.array("betas", (1, -1), flat=True), _SHAPES)[0]
+        return torch.zeros(NUM_BETAS)
+    return _set_columns(file.array("betas", (1, -1), flat=True), NUM_BETAS)[0]
 
 
-def _padded_to(values_TN: Tensor, count: int) -> Tensor:
-    """Return (T, count): cut, or filled up with zeros."""
+def _set_columns(values_TN: Tensor, count: int) -> Tensor:
+    """Return (T, count), cut or padded with zeros."""
     missing = max(0, count - values_TN.shape[1])
     return torch.nn.functional.pad(values_TN[:, :count], (0, missing))
-
-
-def _padded(values: np.ndarray, count: int) -> np.ndarray:
-    """Return (..., count): filled up with zeros."""
-    pad = [(0, 0)] * (values.ndim - 1) + [(0, count - values.shape[-1])]
-    return np.pad(values.astype(np.float32), pad)

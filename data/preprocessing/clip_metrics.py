@@ -77,10 +77,8 @@ class ClipSignals:
     @cached_property
     def eye_distance(self) -> float:
         """Median detected distance of the outer eye corners, pixels; NaN if unknown."""
-        right, left = EYE_CORNERS
-        return percentile(
-            distances(self.detected_TK3[:, right, :2], self.detected_TK3[:, left, :2]), 50
-        )
+        right_T2, left_T2 = (self.detected_TK3[:, corner, :2] for corner in EYE_CORNERS)
+        return percentile(distances(right_T2, left_T2), 50)
 
     @cached_property
     def loudness_T(self) -> np.ndarray:
@@ -167,7 +165,7 @@ def compute_clip_metrics(clip: Clip, signals: ClipSignals) -> ClipMetrics:
     speed_T = np.abs(np.gradient(lips_T)) if len(lips_T) > 1 else lips_T
     correlations_L = lag_correlations(speed_T, signals.loudness_T, MAX_LAG)
     lag, lag_correlation = best_lag(correlations_L)
-    found_TK = np.isfinite(detected_TK3).all(2)
+    found_TK = np.asarray(np.isfinite(detected_TK3).all(2))
     found = {part: float(found_TK[:, points].all(1).mean()) for part, points in PART_POINTS.items()}
     return ClipMetrics(
         name=clip.folder.name,

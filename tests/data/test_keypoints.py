@@ -1,4 +1,4 @@
-"""Keypoints: what is saved is loaded, short gaps are filled by lines, what is wrong is one line."""
+"""Keypoints: saving and loading, filling of gaps, guessed wrists, OpenPose's json."""
 
 import json
 from dataclasses import replace
@@ -80,11 +80,11 @@ def test_long_gaps_and_open_ends_stay_missing(gap: slice) -> None:
     np.testing.assert_array_equal(filled.points_TK3, holed.points_TK3)
 
 
-def test_filling_moves_no_point_that_was_seen() -> None:
+def test_filling_moves_no_detected_point() -> None:
     keypoints = random_keypoints()
-    filled, seen = fill_gaps(keypoints), keypoints.points_TK3[..., 2] > 0
-    np.testing.assert_array_equal(filled.points_TK3[seen], keypoints.points_TK3[seen])
-    assert (filled.points_TK3[..., 2] > 0).sum() > seen.sum()
+    filled, found = fill_gaps(keypoints), keypoints.points_TK3[..., 2] > 0
+    np.testing.assert_array_equal(filled.points_TK3[found], keypoints.points_TK3[found])
+    assert (filled.points_TK3[..., 2] > 0).sum() > found.sum()
 
 
 def test_the_share_found_counts_frames() -> None:
@@ -137,15 +137,15 @@ def with_lost_hand(confidence: float) -> Keypoints:
     keypoints, lost = random_keypoints(missing=0), slice(10, 20)
     points = keypoints.points_TK3
     points[..., 2] = 1.0
-    points[:15, POINT_INDEX["right_wrist"], 2] = 0.2  # unsure, but with a hand
+    points[:15, POINT_INDEX["right_wrist"], 2] = 0.2  # not confident, but with a hand
     points[lost, POINT_INDEX["left_index2"]] = (np.nan, np.nan, 0)
     points[lost, POINT_INDEX["left_wrist"], 2] = confidence
     return keypoints
 
 
-def test_a_wrist_nobody_saw_is_missing_and_nothing_else_is() -> None:
+def test_only_a_guessed_wrist_is_removed() -> None:
     keypoints, wrist = with_lost_hand(0.35), POINT_INDEX["left_wrist"]
-    keypoints.points_TK3[12:15, wrist, 2] = 0.4  # for once it looks sure
+    keypoints.points_TK3[12:15, wrist, 2] = 0.4  # a confident guess
     left = remove_guessed_wrists(keypoints)
     gone_TK = (left.points_TK3[..., 2] == 0) & (keypoints.points_TK3[..., 2] > 0)
     assert np.flatnonzero(gone_TK[:, wrist]).tolist() == list(range(10, 20))
@@ -154,15 +154,13 @@ def test_a_wrist_nobody_saw_is_missing_and_nothing_else_is() -> None:
     assert not gone_TK.any()
 
 
-def test_a_wrist_that_is_sure_most_of_the_time_is_kept_without_its_hand() -> None:
+def test_a_mostly_confident_wrist_is_kept_without_its_hand() -> None:
     keypoints = with_lost_hand(0.4)
     keypoints.points_TK3[12:15, POINT_INDEX["left_wrist"], 2] = 0.1
     left = remove_guessed_wrists(keypoints)
     np.testing.assert_array_equal(left.points_TK3, keypoints.points_TK3)
     np.testing.assert_array_equal(left.world_TK3, keypoints.world_TK3)
 
-
-# A folder of OpenPose json becomes keypoints: everything in its place, nobody is missing.
 
 KEYS = {
     "body_253": "pose_keypoints_2d",
@@ -185,7 +183,7 @@ def write(folder: Path, number: int, *people: np.ndarray) -> None:
     (folder / f"clip2_{number}_keypoints.json").write_text(json.dumps({"people": listed}))
 
 
-def test_reading_is_the_inverse_of_drawing(tmp_path: Path) -> None:
+def test_reading_is_the_inverse_of_writing(tmp_path: Path) -> None:
     for number in (1, 2, 9, 10, 11):  # counts from 1, sorted as numbers
         write(tmp_path, number, body_points(number))
     keypoints = read_openpose_keypoints(tmp_path, frames=5, **SIZE)

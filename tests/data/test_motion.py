@@ -1,4 +1,4 @@
-"""A motion placed elsewhere: where and whither as wanted, and otherwise the same."""
+"""Motion moved to another place: its mean place and direction change, nothing else."""
 
 import torch
 
@@ -11,7 +11,7 @@ PLACE, FACING = POSE_SLICES["translation"], POSE_SLICES["root_orientation"]
 
 
 def motion() -> tuple[torch.Tensor, torch.Tensor]:
-    """Return somebody's motion, and the stance of somebody else."""
+    """Return a motion, and a pose elsewhere."""
     torch.manual_seed(0)
     pose_TP = 0.1 * torch.randn(40, POSE_SIZE)
     pose_TP[:, PLACE] += torch.tensor([20.0, 1.0, -3.0])
@@ -20,7 +20,7 @@ def motion() -> tuple[torch.Tensor, torch.Tensor]:
     return pose_TP, like_P
 
 
-def test_it_is_where_and_as_is_wanted_on_average(body: Body):
+def test_the_mean_place_and_direction_are_aligned(body: Body):
     pose_TP, like_P = motion()
     moved, like = body.joints(align_placement(pose_TP, like_P)), body.joints(like_P[None])
     pelvis, left, right = (JOINTS.index(f) for f in ("pelvis", "left_hip", "right_hip"))

@@ -1,3 +1,5 @@
+"""Motion files: all layouts give the same motion, and broken files are an error in one line."""
+
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,7 +60,7 @@ def test_written_files_have_what_beat2_and_amass_tools_read(tmp_path: Path, body
     assert shapes["mocap_frame_rate"] == shapes["mocap_framerate"] == ()
 
 
-def test_all_layouts_say_the_same_motion(tmp_path: Path, body: Body) -> None:
+def test_all_layouts_give_the_same_motion(tmp_path: Path, body: Body) -> None:
     full = poses()
     rest = {"trans": np.zeros((30, 3)), "betas": np.zeros(16), "mocap_framerate": np.array(25)}
     split = {"root_orient": full[:, :3], "pose_body": full[:, 3:66], "pose_jaw": full[:, 66:69]}
@@ -101,7 +103,7 @@ def test_worlds_with_another_up_are_turned_upright(tmp_path: Path, turn: float) 
     assert torch.allclose(smplx.translation.norm(dim=1), torch.tensor(0.05).sqrt(), atol=1e-6)
 
 
-def test_another_bodys_expressions_and_hand_coefficients_rest(tmp_path: Path, body: Body) -> None:
+def test_expressions_and_hands_of_another_body_are_zero(tmp_path: Path, body: Body) -> None:
     motion = read_motion(write(tmp_path / "m.npz", beat2()))
     assert motion.body == "smplx" and motion.unsupported_parts(body) == ["expressions"]
     assert (motion.pose_vector(body)[:, POSE_SLICES["expression"]] == 0).all()
@@ -136,7 +138,7 @@ BAD: dict[str, tuple[Callable[[], dict[str, np.ndarray]], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, name: str) -> None:
+def test_a_broken_file_is_an_error_in_one_line(tmp_path: Path, name: str) -> None:
     make, words = BAD[name]
     with pytest.raises(DataError, match=words) as error:
         read_motion(write(tmp_path / "bad.npz", make()))
@@ -151,7 +153,7 @@ class _Bomb:
         return (Path.touch, (self.mark,))
 
 
-def test_object_arrays_are_refused_and_never_unpickled(tmp_path: Path) -> None:
+def test_object_arrays_are_rejected_and_never_unpickled(tmp_path: Path) -> None:
     arrays = beat2()
     arrays["poses"] = np.array([_Bomb(tmp_path / "mark")], dtype=object)
     with pytest.raises(DataError, match="'poses'"):
@@ -162,7 +164,7 @@ def test_object_arrays_are_refused_and_never_unpickled(tmp_path: Path) -> None:
     assert not (tmp_path / "mark").exists()
 
 
-def test_cut_off_and_foreign_files_are_refused(tmp_path: Path) -> None:
+def test_truncated_and_foreign_files_are_rejected(tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.npz", beat2()).read_bytes()
     for name, content in {"cut": whole[: len(whole) // 2], "empty": b"", "text": b"hello"}.items():
         (tmp_path / name).write_bytes(content)
@@ -173,7 +175,7 @@ def test_cut_off_and_foreign_files_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", cases(DATA, "beat2_*/*.npz", "show/*.npz"))
-def test_real_motion_keeps_to_the_limits(path: Path, body: Body) -> None:
+def test_real_motion_is_within_the_limits(path: Path, body: Body) -> None:
     motion = read_motion(path)
     pose = motion.pose_vector(body)
     assert limit_report(motion.smplx.rotations).frames_over_outside_hands < 0.01
