@@ -1,3 +1,5 @@
+"""Fixtures of all tests, and the tier of slow ones: `--slow` runs them, too."""
+
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,17 @@ from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from tests.demo import make_demo
 from tests.tiny_speaker import make_speaker, voice
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the slow tests, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
 
 
 @pytest.fixture(scope="session")
