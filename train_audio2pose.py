@@ -1,10 +1,9 @@
-"""Train speech to pose on one person's clips.
+"""Train speech to pose on clips of one person.
 
 python train_audio2pose.py --dataset datasets/NAME --name NAME
 torchrun --nproc_per_node 4 train_audio2pose.py --dataset datasets/NAME --name NAME
 
-The same command goes on where a run was stopped. checkpoints/NAME/audio2pose/index.html shows how
-it goes.
+The same command resumes a stopped run. checkpoints/NAME/audio2pose/index.html shows its progress.
 """
 
 import torch
@@ -21,7 +20,7 @@ from speech2video.data.audio2pose.dataset import (
 from speech2video.data.gestures.dictionary import GestureDictionary
 from speech2video.data.loader import training_loader
 from speech2video.data.splits import split_clips
-from speech2video.models.audio2pose.model import Audio2PoseModel
+from speech2video.models.audio2pose.model import Audio2PoseModel, TrainingConfig
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.trainer import fit, training_session
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
@@ -29,10 +28,10 @@ from speech2video.util.audio.augmentation import AudioAugmentation
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import run_command
 
-LEAST_FEATURE_STD = 0.1  # nepers; a feature that hardly changes is not blown up
-# Radians, metres. What a person moves less is the fits' trembling; a network that may tremble, too,
-# makes her hop where the painter has never seen her.
-LEAST_STD = 0.01
+MIN_FEATURE_STD = 0.1  # nepers; features that hardly change are not amplified
+# Radians, metres. Smaller motion is jitter of the fit; predicted, it moves the body to places that
+# the renderer was never trained on.
+MIN_POSE_STD = 0.01
 
 
 def main() -> None:
@@ -42,61 +41,60 @@ def main() -> None:
 
 
 def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
-    """Load, build, fit."""
+    """Load the clips, build predictor and model, fit."""
     body = Body.load(options.body)
-    loaded = load_motion_clips(options.dataset, body)
-    recordings = [smooth_motion(recording, options.smooth) for recording in loaded]
+    clips = load_motion_clips(options.dataset, body)
+    clips = [smooth_motion(clip, options.smooth) for clip in clips]
     if options.gestures is not None:
-        recordings = mark_gestures(recordings, GestureDictionary.load(options.gestures))
+        clips = mark_gestures(clips, GestureDictionary.load(options.gestures))
     training, held_out = split_clips(
-        recordings, held_out=options.held_out, seconds=options.held_out_seconds
+        clips, held_out=options.held_out, seconds=options.held_out_seconds
     )
     predictor = PosePredictor.from_options(options, body)
-    dataset = heard(training, options)
+    dataset = build_dataset(training, options)
     set_statistics(predictor, dataset)
     if pretrained := options.pretrained_folder():
         predictor.load_pretrained(pretrained)
-    model = Audio2PoseModel(
-        predictor,
-        motions=[recording.pose_TP for recording in training],
+    config = TrainingConfig(
         lr=options.lr,
-        adversary=options.lr_d,
+        lr_d=options.lr_d,
         steps=options.steps,
         ema=options.ema,
-        grad_clip=options.grad_clip,
         precision=options.precision,
-        device=device,
+        grad_clip=options.grad_clip,
     )
+    motions = [clip.pose_TP for clip in training]
+    model = Audio2PoseModel(predictor, motions=motions, config=config, device=device)
     loader = training_loader(
         dataset, batch_size=options.batch_size, seed=options.seed, workers=options.workers
     )
     fit(model, loader, options=options, validation=held_out)
 
 
-def heard(recordings: list[MotionClip], options: TrainAudio2PoseOptions) -> Audio2PoseDataset:
-    """Return the data set, its sound augmented as the options ask."""
+def build_dataset(clips: list[MotionClip], options: TrainAudio2PoseOptions) -> Audio2PoseDataset:
+    """Return the data set of the training clips with the options' augmentation."""
     return Audio2PoseDataset(
-        recordings,
+        clips,
         features=options.features,
-        window=options.window,
+        seq_len=options.seq_len,
         look_ahead=options.look_ahead,
         noise=options.noise,
         num_augmentations=options.num_augmentations,
         augmentation=AudioAugmentation() if options.num_augmentations > 1 else None,
-        voice_mean_F=mean_voice_features(recordings, options.features),
+        voice_mean_F=mean_voice_features(clips, options.features),
         seed=options.seed,
     )
 
 
 def set_statistics(predictor: PosePredictor, dataset: Audio2PoseDataset) -> None:
-    """Give the network the statistics of what it is trained on."""
+    """Copy the training data's statistics into the network's buffers."""
     network = predictor.network
     feature_mean, feature_std = dataset.statistics()
-    pose_mean, pose_std = pose_statistics(dataset.recordings)
+    pose_mean, pose_std = pose_statistics(dataset.clips)
     network.feature_mean.copy_(feature_mean)
-    network.feature_std.copy_(feature_std.clamp(min=LEAST_FEATURE_STD))
+    network.feature_std.copy_(feature_std.clamp(min=MIN_FEATURE_STD))
     network.pose_mean.copy_(pose_mean)
-    network.pose_std.copy_(pose_std.where(pose_std > LEAST_STD, 0))
+    network.pose_std.copy_(pose_std.where(pose_std > MIN_POSE_STD, 0))
     network.voice_mean.copy_(torch.from_numpy(dataset.voice_mean_F))
 
 

@@ -1,4 +1,4 @@
-"""What a person may choose for `train_audio2pose.py`."""
+"""Options of train_audio2pose.py."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -12,94 +12,89 @@ from speech2video.util.errors import OptionError
 
 @dataclass(frozen=True)
 class TrainAudio2PoseOptions(TrainingOptions):
-    """Train speech to pose: one person's motion, from clips of them."""
+    """Train speech to pose on clips of one person."""
 
     KIND: ClassVar[str] = "audio2pose"
 
-    steps: int | None = option(4000, "stop after so many steps", group="training", minimum=1)
-    lr: float = option(2e-3, "size of a step", group="training", minimum=0)
+    steps: int | None = option(4000, "stop after this many steps", group="training", minimum=1)
+    lr: float = option(2e-3, "initial learning rate of Adam", group="training", minimum=0)
+    lr_d: float = option(
+        5e-5, "learning rate of the motion discriminator; 0: none", group="training", minimum=0
+    )
     ema: float = option(
         0.995,
-        "decay of the averaged weights, which are those that are used; 0: no average",
+        "decay of the averaged weights used at inference; 0: no average",
         group="training",
         minimum=0,
         maximum=0.999999,
     )
-    best_metric: str | None = option(
-        None,
-        "figure of the validation that says which checkpoint is best: NAME where less is better, "
-        "+NAME where more is",
-        group="checkpoints",
+    dropout: float = option(
+        0.15, "share of the LSTMs' units dropped", group="training", minimum=0, maximum=0.9
     )
 
     body: Path | None = option(
-        None, "SMPLX_NEUTRAL.npz of your own; the open body if left out", group="files"
+        None, "SMPLX_NEUTRAL.npz of your own; default: the open body", group="files"
     )
     gestures: Path | None = option(
         None,
-        "the person's gesture dictionary: what it holds is not learned, it is put in afterwards",
+        "the person's gesture dictionary; its gestures are inserted at inference, not learned",
         group="files",
     )
 
     held_out: tuple[str, ...] = option((), "clips to validate on, not to train on", group="data")
     held_out_seconds: float = option(
         8.0,
-        "without --held_out: so many seconds at each clip's end are validated on",
+        "without --held_out: seconds at each clip's end to validate on",
         group="data",
         minimum=0.4,
     )
     smooth: int = option(
         7,
-        "odd number of frames over which the clips' bodies and hands are smoothed: fits tremble; "
-        "1: none, for motion capture",
+        "odd number of frames to smooth the clips' bodies and hands over, against jitter of the "
+        "fit; 1: none, for motion capture",
         group="data",
         minimum=1,
         maximum=51,
     )
-    window: int = option(100, "frames of an item", group="data", minimum=8, maximum=10000)
+    seq_len: int = option(
+        100, "frames of a training window", group="data", minimum=8, maximum=10000
+    )
     num_augmentations: int = option(
         16,
-        "ways each clip is heard: other pitch, room, noise, speed; 1: as it is",
+        "copies of each clip with another pitch, room, noise and speed; 1: the clip alone",
         group="data",
         minimum=1,
         maximum=1000,
     )
 
     features: str = option(
-        "mfcc", "what the network hears", group=ARCHITECTURE, choices=("mfcc", "logmel", "snr")
+        "mfcc", "speech features", group=ARCHITECTURE, choices=("mfcc", "logmel", "snr")
     )
     hidden_size: int = option(
         256, "width of the LSTMs", group=ARCHITECTURE, minimum=1, maximum=8192
     )
-    layers: int = option(2, "LSTMs on top of each other", group=ARCHITECTURE, minimum=1, maximum=16)
+    layers: int = option(2, "layers of each LSTM", group=ARCHITECTURE, minimum=1, maximum=16)
     look_ahead: int = option(
         6,
-        "frames of 0.04 s that are heard before a pose is given",
+        "frames (0.04 s) of speech past each pose that the network receives before it",
         group=ARCHITECTURE,
         minimum=0,
         maximum=250,
     )
     bidirectional: bool = option(
-        False, "hear the whole file before the first pose; not for live sound", group=ARCHITECTURE
+        False, "bidirectional LSTMs; they need the whole file, so no live audio", group=ARCHITECTURE
     )
     noise: int = option(
         12,
-        "random numbers a frame, from which gesturing varies",
+        "random numbers per frame, which vary the motion from seed to seed",
         group=ARCHITECTURE,
         minimum=0,
         maximum=1000,
     )
-    dropout: float = option(
-        0.15, "share of the LSTMs' numbers left out", group="training", minimum=0, maximum=0.9
-    )
-    lr_d: float = option(
-        5e-5, "learning rate of the motion's discriminator; 0: none", group="training", minimum=0
-    )
 
     face_motion_scale: float = option(
         1.0,
-        "in use, how many times as far from rest as was learned the face moves: what is guessed "
-        "moves too little",
+        "at inference, scale of facial motion relative to rest; predictions move too little",
         group="result",
         minimum=0,
         maximum=4,
@@ -110,8 +105,10 @@ class TrainAudio2PoseOptions(TrainingOptions):
         if self.smooth % 2 == 0:
             raise OptionError(f"--smooth {self.smooth}: an odd number of frames is needed")
         if self.bidirectional and self.look_ahead:
-            raise OptionError("--bidirectional hears the whole file: --look_ahead 0 is needed")
+            raise OptionError("--bidirectional needs the whole file: --look_ahead 0 is needed")
 
     def for_shipping(self) -> "TrainAudio2PoseOptions":
-        """Return the options without what belongs to one machine."""
-        return dataclasses.replace(super().for_shipping(), body=None, gestures=None)
+        """Return the options without the paths of this machine."""
+        shipped = super().for_shipping()
+        assert isinstance(shipped, TrainAudio2PoseOptions)
+        return dataclasses.replace(shipped, body=None, gestures=None)

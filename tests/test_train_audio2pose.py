@@ -1,4 +1,4 @@
-"""`train_audio2pose.py` as a user runs it: killed and resumed, alone and by two processes."""
+"""`train_audio2pose.py` from the command line: killed and resumed, with one and two processes."""
 
 import importlib.util
 import os
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("espeakng_loader") is None, reason="the extra `demo` is not installed"
 )
 SMALL = (
-    *("--hidden_size", "8", "--layers", "1", "--window", "16", "--batch_size", "4"),
+    *("--hidden_size", "8", "--layers", "1", "--seq_len", "16", "--batch_size", "4"),
     *("--num_augmentations", "2", "--held_out", "001", "--device", "cpu"),
     *("--validate_every", "6", "--save_every", "2", "--keep", "50"),
 )
@@ -46,8 +46,8 @@ def start(dataset: Path, runs: Path, *arguments: object, launcher: tuple = ()) -
 
 
 def finish(process: subprocess.Popen) -> None:
-    said = process.communicate(timeout=300)[1]
-    assert process.returncode == 0, said
+    stderr = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, stderr
 
 
 def weights(runs: Path, name: str) -> dict[str, torch.Tensor]:
@@ -59,13 +59,13 @@ def weights(runs: Path, name: str) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def runs(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a straight run."""
+    """Return the checkpoints folder of an uninterrupted run."""
     runs = tmp_path_factory.mktemp("checkpoints")
     finish(start(dataset, runs, "--name", "straight", "--steps", 12))
     return runs
 
 
-def test_a_run_killed_and_resumed_equals_a_straight_one(dataset: Path, runs: Path):
+def test_a_run_killed_and_resumed_equals_an_uninterrupted_one(dataset: Path, runs: Path):
     killed = start(dataset, runs, "--name", "killed", "--steps", 12)
     while newest_checkpoint(runs / "killed" / "audio2pose") is None and killed.poll() is None:
         time.sleep(0.005)
@@ -78,7 +78,7 @@ def test_a_run_killed_and_resumed_equals_a_straight_one(dataset: Path, runs: Pat
 
 
 def test_two_processes_equal_one(dataset: Path, runs: Path):
-    # Dropout and what the discriminator is blurred by are drawn by each process for itself.
+    # Each process draws its own dropout and discriminator noise.
     same = ("--steps", 4, "--dropout", 0, "--lr_d", 0)
     finish(start(dataset, runs, "--name", "one", *same))
     finish(start(dataset, runs, "--name", "two", *same, launcher=LAUNCHER))
@@ -100,35 +100,35 @@ def test_it_trains_in_16_bits(
     assert pose_TP.dtype == torch.float32 and torch.isfinite(pose_TP).all()
 
 
-def test_a_run_begins_with_another_s_weights_and_goes_on_without_them(
+def test_pretrained_weights_are_loaded_and_not_needed_on_resuming(
     dataset: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     shutil.copytree(runs / "straight", tmp_path / "other")
-    known = weights(tmp_path, "other")
+    pretrained = weights(tmp_path, "other")
     run = ("--checkpoints", tmp_path, "--dataset", dataset, *SMALL, "--lr", "0")
-    run = (*run, "--lr_d", "0", "--name", "begun", "--steps", "1")
+    run = (*run, "--lr_d", "0", "--name", "tuned", "--steps", "1")
     assert run_here(monkeypatch, train_audio2pose.main, *run, "--pretrained", "other") == 0
-    begun = weights(tmp_path, "begun")
-    learned = [key for key in begun if ".branches." in key]
-    assert learned and all(torch.equal(begun[key], known[key]) for key in learned)
+    tuned = weights(tmp_path, "tuned")
+    learned = [key for key in tuned if ".branches." in key]
+    assert learned and all(torch.equal(tuned[key], pretrained[key]) for key in learned)
     shutil.rmtree(tmp_path / "other")
     assert run_here(monkeypatch, train_audio2pose.main, *run[:-1], "2") == 0
     missing = (*run, "--pretrained", "other", "--name", "third")
     assert run_here(monkeypatch, train_audio2pose.main, *missing) == 2
 
 
-def test_what_was_trained_moves_a_body_to_speech(dataset: Path, runs: Path, body: Body):
+def test_a_trained_run_moves_a_body_to_speech(dataset: Path, runs: Path, body: Body):
     predictor = PosePredictor.load(runs / "straight" / "audio2pose")
-    recording = smooth_motion(load_motion_clips(dataset, body)[0], TrainAudio2PoseOptions.smooth)
-    pose_TP = predictor.predict_from_audio(recording.audio_S)
-    assert len(pose_TP) == len(recording) and torch.isfinite(pose_TP).all()
-    still_P = pose_statistics([recording])[1] <= train_audio2pose.LEAST_STD
-    assert still_P.any() and not still_P.all()
-    assert (pose_TP[:, still_P].std(0) < 1e-6).all()
-    assert (pose_TP[:, ~still_P].std(0) > 1e-5).all()
+    clip = smooth_motion(load_motion_clips(dataset, body)[0], TrainAudio2PoseOptions.smooth)
+    pose_TP = predictor.predict_from_audio(clip.audio_S)
+    assert len(pose_TP) == len(clip) and torch.isfinite(pose_TP).all()
+    constant_P = pose_statistics([clip])[1] <= train_audio2pose.MIN_POSE_STD
+    assert constant_P.any() and not constant_P.all()
+    assert (pose_TP[:, constant_P].std(0) < 1e-6).all()
+    assert (pose_TP[:, ~constant_P].std(0) > 1e-5).all()
 
 
-def test_a_page_shows_how_it_went(runs: Path):
+def test_a_page_shows_metrics_and_videos(runs: Path):
     folder = runs / "straight" / "audio2pose"
     page = (folder / "index.html").read_text()
     assert "lip_correlation" in page and list((folder / "videos").glob("*.mp4"))
@@ -138,12 +138,12 @@ def test_bad_input_is_one_line(tmp_path: Path, dataset: Path):
     cases = {
         "no clips": (tmp_path, "held_out 001", "no clips"),
         "no such clip": (dataset, "held_out 007", "no such clip"),
-        "both ears": (dataset, "bidirectional", "look_ahead"),
+        "look-ahead of a bidirectional network": (dataset, "bidirectional", "look_ahead"),
     }
     for folder, option, words in cases.values():
         arguments = ["--name", "bad", "--steps", 2, *f"--{option}".split()]
         process = start(folder, tmp_path / "runs", *arguments)
-        said = process.communicate(timeout=120)[1]
-        assert process.returncode == 2 and words in said and "Traceback" not in said
-        assert len([line for line in said.splitlines() if "error: " in line]) == 1
+        stderr = process.communicate(timeout=120)[1]
+        assert process.returncode == 2 and words in stderr and "Traceback" not in stderr
+        assert len([line for line in stderr.splitlines() if "error: " in line]) == 1
     assert not (tmp_path / "runs").exists()

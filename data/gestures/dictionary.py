@@ -19,7 +19,7 @@ from torch import Tensor
 from speech2video.util.body.pose_vector import POSE_SIZE
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write, read_json, typed_fields
-from speech2video.util.text.transcript import strip_punctuation
+from speech2video.util.text.transcript import Word, strip_punctuation
 from speech2video.util.timing import FPS
 
 FORMAT = 1
@@ -95,6 +95,10 @@ class GestureEntry:
     def __post_init__(self) -> None:
         for problem in _problems(self):
             raise DataError(f"entry {self.name!r}: {problem}")
+
+    def key_time(self, word: Word) -> float:
+        """Return the seconds at which the key belongs at a word."""
+        return word.start + self.key_in_word * (word.end - word.start)
 
     def times(self, key: float) -> tuple[float, float, float, float]:
         """Return start, arrival, hold end and end, seconds, of a gesture with its key at `key`."""

@@ -1,3 +1,5 @@
+"""Training and held-out clips."""
+
 from dataclasses import dataclass
 
 import pytest
@@ -29,7 +31,7 @@ def test_named_clips_are_held_out_whole():
     assert [c.name for c in train] == ["a"] and [c.name for c in test] == ["b"]
 
 
-def test_else_the_ends_are_and_every_frame_is_on_one_side():
+def test_ends_are_held_out_without_names():
     train, test = split_clips([clip("a", 100), clip("b", 30)], held_out=(), seconds=1)
     assert [c.frames for c in train] == [range(75), range(30)]
     assert [c.frames for c in test] == [range(75, 100)]
@@ -38,12 +40,12 @@ def test_else_the_ends_are_and_every_frame_is_on_one_side():
 @pytest.mark.parametrize(
     ("held_out", "words"), [(("c",), "no such clip"), (("a", "b"), "nothing to train on")]
 )
-def test_bad_divisions_are_one_line(held_out: tuple[str, ...], words: str):
+def test_bad_splits_raise(held_out: tuple[str, ...], words: str):
     with pytest.raises(DataError, match=words):
         split_clips([clip("a", 50), clip("b", 50)], held_out=held_out, seconds=1)
 
 
 @pytest.mark.parametrize("seconds", [0, 0.04])
-def test_less_than_a_motion_is_not_held_out(seconds: float):
+def test_too_short_ends_are_not_held_out(seconds: float):
     with pytest.raises(DataError, match="nothing held out"):
         split_clips([clip("a", 50)], held_out=(), seconds=seconds)

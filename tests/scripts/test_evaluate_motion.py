@@ -26,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, body: Body) -> tuple[Path, Pat
     """The run's folder of checkpoints, and where the figures are."""
     folder = tmp_path_factory.mktemp("run")
     data = write_speech_clips(folder / "data", body, TEXTS)
-    small = "--hidden_size 8 --layers 1 --window 16 --batch_size 2 --num_augmentations 1 --steps 2"
+    small = "--hidden_size 8 --layers 1 --seq_len 16 --batch_size 2 --num_augmentations 1 --steps 2"
     arguments = [*small.split(), "--held_out", "001", "--device", "cpu", "--name", "small"]
     files = ["--dataset", data, "--checkpoints", folder / "runs"]
     with pytest.MonkeyPatch.context() as monkeypatch:

@@ -1,12 +1,12 @@
-"""Training sound as another voice, room or microphone would have given it, at the same instants.
+"""Augmentation of speech: another voice, room, microphone or noise, with the same timing.
 
-A network that hears one voice only learns that voice. Here its pitch and its formants, which tell
-people apart, move independently, and so do colour, echo, noise and level, while each sound stays at
-its place to within 10 ms, so that the motion recorded with it still fits. A change of speed does
-move things: `voice_change.change_speed`, and the motion resampled by the same factor.
+Pitch and formants, which distinguish speakers, change independently, and so do colour, echo, noise
+and level. Every phone stays in place to within 10 ms, so the recorded motion still fits. Only a
+change of speed (`vocal_tract.change_speed`) moves phones; the motion is resampled alike.
 """
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from scipy.signal import oaconvolve
@@ -15,49 +15,50 @@ from speech2video.util.audio.audio_io import TARGET_LEVEL
 from speech2video.util.audio.vocal_tract import change_voice
 from speech2video.util.timing import SAMPLE_RATE
 
-TAPS = 513  # of filters: at 16 kHz they resolve 30 Hz and smear nothing audible past 10 ms
-STOP = -80.0  # dB left of what a filter takes out
-LOW = 50.0  # Hz, below which neither tilt nor noise rises further
-PIVOT = 1000.0  # Hz, not changed by a tilt
-PEAKS = 5  # of an equaliser
+FILTER_TAPS = 513  # resolves 30 Hz at 16 kHz without audible smearing past 10 ms
+STOP_BAND = -80.0  # dB
+FLAT_BELOW = 50.0  # Hz, below which tilt and noise colour stay constant
+TILT_CENTRE = 1000.0  # Hz, unchanged by a tilt
+PEAKS = 5  # of the equaliser
 PEAK_WIDTH = (0.3, 1.0)  # octaves, standard deviation
 MAINS = (50.0, 60.0)  # Hz
 HARMONICS = 12
-HUM_OVER_HISS = 1.5  # amplitudes
-WAVER, WAVER_HERTZ = 0.4, (0.1, 1.5)  # share, and how often a second
-TALKERS = 6
-HISS_OF_BABBLE = 0.3  # amplitude beside that of the babble
+HUM_TO_NOISE = 1.5  # ratio of amplitudes
+MODULATION_DEPTH, MODULATION_HERTZ = 0.4, (0.1, 1.5)
+BABBLE_SPEAKERS = 6
+NOISE_TO_BABBLE = 0.3  # ratio of amplitudes
 
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioAugmentation:
-    """What may happen to a sound. Values are drawn evenly from ranges, ratios in logarithms.
+    """Random changes of audio, each applied with `probability`; one whose range is None never is.
 
-    Each change happens with `probability`, on its own; one whose range is None never does.
+    Values are uniform in their ranges, ratios uniform in their logarithm.
     """
 
     pitch: Range | None = (0.65, 1.6)  # ratio of the voice's pitch
-    formants: Range | None = (0.82, 1.22)  # ratio of formants: shortness of the vocal tract
+    formants: Range | None = (0.82, 1.22)  # ratio of formants, inverse to the vocal tract's length
     speed: Range | None = (0.88, 1.14)  # ratio, for `draw_speed` only
-    tilt: Range | None = (-4.0, 4.0)  # dB an octave
-    peaks: Range | None = (-8.0, 8.0)  # dB, height of each peak of an equaliser
-    lowest: Range | None = (50.0, 350.0)  # Hz, lower end of the band (telephone: 300)
-    highest: Range | None = (3300.0, 7800.0)  # Hz, upper end of the band (telephone: 3400)
-    echo: Range | None = (0.1, 0.6)  # seconds until an echo is 60 dB down
-    direct: Range = (3.0, 15.0)  # dB by which sound is louder than its echo
-    noise: Range | None = (0.0, 40.0)  # dB by which speech of `TARGET_LEVEL` is louder than noise
-    noises: tuple[str, ...] = ("coloured", "hum", "fan", "babble")  # kinds, one is drawn
-    colour: Range = (0.0, 2.0)  # noise's power falls as frequency to this: 0 white, 1 pink, 2 brown
+    tilt: Range | None = (-4.0, 4.0)  # dB per octave
+    peaks: Range | None = (-8.0, 8.0)  # dB, height of each peak of the equaliser
+    lowest: Range | None = (50.0, 350.0)  # Hz, lower band edge (telephone: 300)
+    highest: Range | None = (3300.0, 7800.0)  # Hz, upper band edge (telephone: 3400)
+    echo: Range | None = (0.1, 0.6)  # seconds until the echo has decayed by 60 dB
+    direct: Range = (3.0, 15.0)  # dB, direct audio over its echo
+    noise: Range | None = (0.0, 40.0)  # dB, speech of `TARGET_LEVEL` over noise
+    noises: tuple[str, ...] = ("coloured", "hum", "fan", "babble")  # one is drawn
+    colour: Range = (0.0, 2.0)  # exponent of 1/f noise: 0 white, 1 pink, 2 brown
     gain: Range | None = (-6.0, 6.0)  # dB
     probability: float = 0.5
 
     def augment(self, audio_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return speech (S,) float32 of the same length, peaks at most 1; all stays at its time.
+        """Return augmented speech (S,) float32 with unchanged timing, peaks at most 1.
 
-        Speech is to be at 16 kHz and of the usual loudness (`TARGET_LEVEL`), which all but `noise` and
-        `gain` keep. The same state of the generator gives the same sound.
+        Args:
+            audio_S: at 16 kHz and `TARGET_LEVEL`, which all changes but noise and gain keep.
+            rng: its state determines the result.
         """
         if not len(audio_S):
             return np.zeros(0, np.float32)
@@ -67,7 +68,7 @@ class AudioAugmentation:
             out_S = equalise(out_S, curve_B)
         if (seconds := self._draw("echo", rng)) is not None:
             out_S = add_echo(out_S, seconds, direct=rng.uniform(*self.direct), rng=rng)
-        out_S = _as_loud_as(out_S, audio_S)
+        out_S = _match_level(out_S, audio_S)
         if (ratio := self._draw("noise", rng)) is not None:
             noise_S = self._noise(audio_S, rng)
             out_S = out_S + noise_S * 10 ** ((TARGET_LEVEL - ratio) / 20)
@@ -75,23 +76,23 @@ class AudioAugmentation:
         return (out_S / max(np.abs(out_S).max(initial=0), 1.0)).astype(np.float32)
 
     def draw_speed(self, rng: np.random.Generator) -> float:
-        """Return a factor for `change_speed`, to resample the motion by as well; 1 for none."""
+        """Return a factor for `change_speed` and for resampling the motion; 1 for no change."""
         return self._ratio("speed", rng)
 
     def _noise(self, audio_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return noise (S,) of power 1, of a kind that is drawn; a steady hiss is in all."""
+        """Return noise (S,) of power 1 and a random kind; each kind includes coloured noise."""
         kind, size = rng.choice(self.noises), len(audio_S)
         noise_S = coloured_noise(size, rng.uniform(*self.colour), rng=rng)
         if kind == "hum":
-            noise_S = noise_S + HUM_OVER_HISS * hum(size, rng=rng)
+            noise_S = noise_S + HUM_TO_NOISE * hum(size, rng=rng)
         elif kind == "fan":
             noise_S = noise_S * slow_modulation(size, rng=rng)
         elif kind == "babble":
-            noise_S = HISS_OF_BABBLE * noise_S + babble(audio_S, rng=rng)
+            noise_S = NOISE_TO_BABBLE * noise_S + babble(audio_S, rng=rng)
         return noise_S / np.sqrt(np.square(noise_S).mean())
 
     def _draw(self, name: str, rng: np.random.Generator) -> float | None:
-        """Return a value from a range, None if the change is not to happen."""
+        """Return a value from a range, None for no change."""
         place = self._place(name, rng)
         if place is None:
             return None
@@ -106,43 +107,42 @@ class AudioAugmentation:
         return low * (high / low) ** place
 
     def _place(self, name: str, rng: np.random.Generator) -> float | None:
-        """Return a place in a range, 0 to 1. A change left out takes as many numbers as another."""
+        """Return a position in a range, 0 to 1. Skipped changes consume as many random numbers."""
         happens, place = rng.random() < self.probability, rng.random()
         return place if happens and getattr(self, name) is not None else None
 
     def _curve(self, rng: np.random.Generator) -> np.ndarray | None:
-        """Return a filter's decibels at its frequencies (B,), None for no filter."""
+        """Return a filter's decibels (B,) at `_frequencies`, None for no filter."""
         hertz = _frequencies()
-        octaves = np.log2(np.maximum(hertz, LOW) / PIVOT)
+        octaves = np.log2(np.maximum(hertz, FLAT_BELOW) / TILT_CENTRE)
         curves = []
         if (tilt := self._draw("tilt", rng)) is not None:
             curves.append(tilt * octaves)
-        if self._draw("peaks", rng) is not None:
+        if self._draw("peaks", rng) is not None and self.peaks is not None:
             for _ in range(PEAKS):
                 centre, width = rng.choice(octaves[1:]), rng.uniform(*PEAK_WIDTH)
                 bell = np.exp(-0.5 * np.square((octaves - centre) / width))
                 curves.append(rng.uniform(*self.peaks) * bell)
         if (lowest := self._draw("lowest", rng)) is not None:
-            curves.append(np.where(hertz < lowest, STOP, 0.0))
+            curves.append(np.where(hertz < lowest, STOP_BAND, 0.0))
         if (highest := self._draw("highest", rng)) is not None:
-            curves.append(np.where(hertz > highest, STOP, 0.0))
+            curves.append(np.where(hertz > highest, STOP_BAND, 0.0))
         return np.sum(curves, axis=0) if curves else None
 
 
 def equalise(audio_S: np.ndarray, curve_B: np.ndarray) -> np.ndarray:
-    """Return a wave (S,) filtered by decibels (B,) from 0 Hz to half the rate, without delay."""
-    kernel = np.fft.fftshift(np.fft.irfft(10 ** (np.asarray(curve_B) / 20), n=TAPS - 1))
-    kernel = np.append(kernel, kernel[0]) * np.hanning(TAPS)
+    """Return audio (S,) filtered without delay by decibels (B,), from 0 Hz to half the rate."""
+    kernel = np.fft.fftshift(np.fft.irfft(10 ** (np.asarray(curve_B) / 20), n=FILTER_TAPS - 1))
+    kernel = np.append(kernel, kernel[0]) * np.hanning(FILTER_TAPS)
     return oaconvolve(audio_S, kernel, "same")
 
 
 def add_echo(
     audio_S: np.ndarray, seconds: float, *, direct: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return a 16 kHz wave (S,) in a room whose echo is 60 dB down after `seconds`.
+    """Return 16 kHz audio (S,) with the echo of a room, cut off at the end.
 
-    The echo is noise that decays, its power `direct` dB below that of the sound itself, which stays
-    where it is. What sounds on after the end is cut off.
+    The echo is decaying noise, `direct` dB below the direct audio, 60 dB down after `seconds`.
     """
     size = max(round(seconds * SAMPLE_RATE), 1)
     tail = rng.standard_normal(size) * 10 ** (-3 * np.arange(size) / size)
@@ -151,10 +151,10 @@ def add_echo(
 
 
 def coloured_noise(size: int, colour: float, *, rng: np.random.Generator) -> np.ndarray:
-    """Return noise (size,) of power 1 at 16 kHz, falling as frequency to `colour` above 50 Hz."""
+    """Return noise (size,) of power 1 at 16 kHz, its power falling as f ** -colour above 50 Hz."""
     spectrum = np.fft.rfft(rng.standard_normal(size + size % 2))
     hertz = np.linspace(0, SAMPLE_RATE / 2, len(spectrum))
-    noise_S = np.fft.irfft(spectrum * np.maximum(hertz, LOW) ** (-colour / 2))[:size]
+    noise_S = np.fft.irfft(spectrum * np.maximum(hertz, FLAT_BELOW) ** (-colour / 2))[:size]
     return noise_S / np.sqrt(np.square(noise_S).mean())
 
 
@@ -168,27 +168,27 @@ def hum(size: int, *, rng: np.random.Generator) -> np.ndarray:
 
 
 def slow_modulation(size: int, *, rng: np.random.Generator) -> np.ndarray:
-    """Return a slow rise and fall (size,) about 1, of a fan or of traffic."""
-    turns = rng.uniform(*WAVER_HERTZ) * np.arange(size) / SAMPLE_RATE + rng.uniform()
-    return 1 + WAVER * np.sin(2 * np.pi * turns)
+    """Return a slow modulation (size,) about 1, as of a fan or traffic."""
+    turns = rng.uniform(*MODULATION_HERTZ) * np.arange(size) / SAMPLE_RATE + rng.uniform()
+    return 1 + MODULATION_DEPTH * np.sin(2 * np.pi * turns)
 
 
 def babble(audio_S: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
-    """Return speech (S,) of power 1 that nobody understands; silence of silence.
+    """Return unintelligible speech (S,) of power 1; silence for silence.
 
-    It is the sound itself, several times over, backwards and from anywhere in it.
+    It is the sum of reversed and shifted copies of the speech itself.
     """
-    backwards_S = np.asarray(audio_S[::-1], np.float64)
-    talkers = (np.roll(backwards_S, int(rng.integers(len(audio_S)))) for _ in range(TALKERS))
-    sum_S = sum(talkers)
+    reversed_S = np.asarray(audio_S[::-1], np.float64)
+    shifts = (int(rng.integers(len(audio_S))) for _ in range(BABBLE_SPEAKERS))
+    sum_S = reduce(np.add, (np.roll(reversed_S, shift) for shift in shifts))
     power = np.square(sum_S).mean()
     return sum_S / np.sqrt(power) if power > 0 else sum_S
 
 
-def _as_loud_as(audio_S: np.ndarray, like_S: np.ndarray) -> np.ndarray:
+def _match_level(audio_S: np.ndarray, like_S: np.ndarray) -> np.ndarray:
     power, wanted = (np.square(audio, dtype=np.float64).mean() for audio in (audio_S, like_S))
     return audio_S * np.sqrt(wanted / power) if power > 0 else audio_S
 
 
 def _frequencies() -> np.ndarray:
-    return np.linspace(0, SAMPLE_RATE / 2, TAPS // 2 + 1)
+    return np.linspace(0, SAMPLE_RATE / 2, FILTER_TAPS // 2 + 1)

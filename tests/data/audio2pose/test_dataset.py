@@ -1,4 +1,4 @@
-"""Clips in memory, and how they are divided into what is trained on and what is held out."""
+"""Clips of speech with motion, and the training windows cut from them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,18 +30,18 @@ def clip(name: str, frames: int) -> MotionClip:
     return MotionClip(name, audio_S, numbers, [Word("up", 1.0, 1.4)], np.zeros(frames, bool))
 
 
-def test_a_part_keeps_sound_and_pose_together():
+def test_a_part_keeps_audio_and_pose_aligned():
     part = clip("a", 100).part(75, 100)
     assert torch.equal(part.pose_TP[:, 0], torch.arange(75.0, 100.0))
     assert part.audio_S[0] == 75 and len(part.audio_S) == 25 * 640
 
 
 def test_smoothing_keeps_lengths_and_lips():
-    rough = replace(clip("a", 40), pose_TP=torch.randn(40, 106))
-    calm = smooth_motion(rough, 7)
-    assert calm.pose_TP.shape == rough.pose_TP.shape
-    assert torch.equal(calm.pose_TP[:, -13:], rough.pose_TP[:, -13:])
-    assert calm.pose_TP[:, :93].diff(dim=0).norm() < 0.6 * rough.pose_TP[:, :93].diff(dim=0).norm()
+    rough_TP = torch.randn(40, 106)
+    smooth_TP = smooth_motion(replace(clip("a", 40), pose_TP=rough_TP), 7).pose_TP
+    assert smooth_TP.shape == rough_TP.shape
+    assert torch.equal(smooth_TP[:, -13:], rough_TP[:, -13:])
+    assert smooth_TP[:, :93].diff(dim=0).norm() < 0.6 * rough_TP[:, :93].diff(dim=0).norm()
 
 
 def test_gestures_are_marked_about_their_words():
@@ -51,10 +51,10 @@ def test_gestures_are_marked_about_their_words():
     assert marked[key] and marked.sum() < 50 and not marked[0] and not marked[-1]
 
 
-def test_a_data_set_is_loaded_and_in_step(tmp_path: Path, body: Body):
-    for recording in load_motion_clips(write_speech_clips(tmp_path, body), body):
-        assert len(recording.audio_S) == 640 * len(recording) and recording.words
-        assert recording.camera is not None
+def test_loaded_clips_have_aligned_audio_and_poses(tmp_path: Path, body: Body):
+    for loaded in load_motion_clips(write_speech_clips(tmp_path, body), body):
+        assert len(loaded.audio_S) == 640 * len(loaded) and loaded.words
+        assert loaded.camera is not None
 
 
 def test_another_bodys_motion_is_refused(tmp_path: Path, body: Body):
@@ -67,14 +67,12 @@ def test_another_bodys_motion_is_refused(tmp_path: Path, body: Body):
         load_motion_clips(folder, body)
 
 
-# Windows of speech and motion: in step, repeatable, and whole at a clip's end.
-
 WINDOW, AHEAD = 20, 5
 ALL_BUT_SPEED = ("pitch", "formants", "tilt", "peaks", "lowest", "highest", "echo", "noise", "gain")
 
 
-def clip_test_audio2pose_dataset(frames: int) -> MotionClip:
-    """Frames whose pose is their number, and whose sound grows with it."""
+def numbered_clip(frames: int) -> MotionClip:
+    """Return a clip whose poses are the frames' numbers and whose loudness grows with them."""
     numbers = torch.arange(frames).float()
     random = np.random.default_rng(0)
     loudness = np.repeat(np.linspace(0.01, 0.5, frames), 640)
@@ -85,31 +83,31 @@ def clip_test_audio2pose_dataset(frames: int) -> MotionClip:
 
 
 def dataset(frames: int = 60, **changes: object) -> Audio2PoseDataset:
-    options = {"features": "mfcc", "window": WINDOW, "look_ahead": AHEAD, "noise": 3}
-    return Audio2PoseDataset([clip_test_audio2pose_dataset(frames)], **(options | changes))
+    options = {"features": "mfcc", "seq_len": WINDOW, "look_ahead": AHEAD, "noise": 3}
+    return Audio2PoseDataset([numbered_clip(frames)], **(options | changes))
 
 
-def test_features_and_poses_are_in_step():
+def test_features_and_poses_are_aligned():
     data = dataset()
-    features_TF = normalised_features(clip_test_audio2pose_dataset(60).audio_S, "mfcc")
+    features_TF = normalised_features(numbered_clip(60).audio_S, "mfcc")
     for seed in range(20):
         item = data[SampleIndex(0, seed)]
         begin = int(item["pose"][0, 0])
         assert torch.equal(item["pose"][:, 0], torch.arange(begin, begin + WINDOW).float())
         end = min(begin + WINDOW + AHEAD, 60)
-        heard = item["features"][: end - begin].numpy()
-        np.testing.assert_allclose(heard, features_TF[begin:end], rtol=2e-3, atol=2e-2)
+        window_TF = item["features"][: end - begin].numpy()
+        np.testing.assert_allclose(window_TF, features_TF[begin:end], rtol=2e-3, atol=2e-2)
         assert item["weight"].all() and item["noise"].shape == (WINDOW + AHEAD, 3)
         assert torch.equal(item["gesture"], (item["pose"][:, 0] > 30).float())
 
 
-def test_every_frame_comes_up():
+def test_every_window_is_drawn():
     data = dataset()
     begins = {int(data[SampleIndex(0, seed)]["pose"][0, 0]) for seed in range(400)}
     assert begins == set(range(60 - WINDOW + 1))
 
 
-def test_a_short_clip_is_filled_and_the_filling_does_not_count():
+def test_padding_of_a_short_clip_has_no_weight():
     item = dataset(frames=12)[SampleIndex(0, 0)]
     assert item["weight"].sum() == 12 and item["weight"][:12].all()
     assert torch.isfinite(item["features"]).all() and item["pose"].shape == (WINDOW, 106)
@@ -124,19 +122,17 @@ def test_an_item_depends_on_its_seed_alone():
 
 
 @pytest.mark.parametrize("speed", [0.9, 1.1])
-def test_motion_is_as_fast_as_its_sound(speed: float):
+def test_motion_is_resampled_with_its_audio(speed: float):
     only_speed = AudioAugmentation(
         **dict.fromkeys(ALL_BUT_SPEED),
         speed=(speed, speed),
         probability=1.0,
     )
     data = dataset(frames=200, num_augmentations=2, augmentation=only_speed)
-    features_TF, pose_TP, _ = data._version(0, 1)
+    features_TF, pose_TP, _ = data._copy(0, 1)
     assert len(features_TF) >= len(pose_TP) == pytest.approx(200 / speed, abs=2)
     assert pose_TP[51, 0] - pose_TP[50, 0] == pytest.approx(speed, rel=1e-3)
-    energy_T = features_TF[:, 13].astype(
-        float
-    )  # grows with the clip_test_audio2pose_dataset, as the pose does
-    as_it_was = data._version(0, 0)[0][:, 13].astype(float)
+    energy_T = features_TF[:, 13].astype(float)  # grows over the clip, as the pose does
+    original_T = data._copy(0, 0)[0][:, 13].astype(float)
     middle = len(pose_TP) // 2
-    assert energy_T[middle] == pytest.approx(as_it_was[round(float(pose_TP[middle, 0]))], abs=0.5)
+    assert energy_T[middle] == pytest.approx(original_T[round(float(pose_TP[middle, 0]))], abs=0.5)

@@ -1,4 +1,4 @@
-"""Augmented sound: another voice or room, the same words at the same instants."""
+"""Augmented audio: another voice or room, the same timing."""
 
 from dataclasses import replace
 
@@ -19,19 +19,8 @@ from speech2video.util.audio.features import extract_features
 from speech2video.util.timing import SAMPLE_RATE
 from tests.shared import DATA, cases
 
-RANGES = (
-    "pitch",
-    "formants",
-    "speed",
-    "tilt",
-    "peaks",
-    "lowest",
-    "highest",
-    "echo",
-    "noise",
-    "gain",
-)
-OFF = AudioAugmentation(**dict.fromkeys(RANGES), probability=1.0)
+RANGES = "pitch formants speed tilt peaks lowest highest echo noise gain"
+OFF = AudioAugmentation(**dict.fromkeys(RANGES.split()), probability=1.0)
 
 
 def only(**ranges: tuple[float, float]) -> AudioAugmentation:
@@ -39,7 +28,7 @@ def only(**ranges: tuple[float, float]) -> AudioAugmentation:
 
 
 def syllables(seconds: float = 4.0) -> np.ndarray:
-    """Return noise bursts (S,) of the usual loudness, three a second."""
+    """Return noise bursts (S,) of `TARGET_LEVEL`, three a second."""
     random = np.random.default_rng(0)
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     audio_S = random.standard_normal(len(time)) * np.sin(np.pi * 3 * time).clip(0) ** 2
@@ -51,7 +40,7 @@ def decibel(audio_S: np.ndarray) -> float:
 
 
 def band(audio_S: np.ndarray, low: float, high: float) -> float:
-    """Return the decibels of what lies between two frequencies."""
+    """Return the mean power between two frequencies in decibels."""
     power = np.abs(np.fft.rfft(audio_S)) ** 2
     hertz = np.linspace(0, SAMPLE_RATE / 2, len(power))
     return 10 * np.log10(power[(hertz >= low) & (hertz < high)].mean())
@@ -70,21 +59,21 @@ def test_length_and_range_are_kept_and_seeds_repeat(seed, probability):
     assert not np.array_equal(other_S, out_S)
 
 
-def test_off_is_the_same_sound():
+def test_disabled_augmentation_returns_the_same_audio():
     audio_S, random = syllables(), np.random.default_rng(0)
     for augmentation in (OFF, AudioAugmentation(probability=0.0)):
         assert np.array_equal(augmentation.augment(audio_S, random), audio_S)
         assert augmentation.draw_speed(random) == 1.0
 
 
-def test_what_one_change_draws_does_not_change_another():
+def test_changes_are_drawn_independently():
     audio_S = syllables()
     loud_S = only(gain=(-6, -3)).augment(audio_S, np.random.default_rng(5))
     both = only(gain=(-6, -3), highest=(3000, 6000)).augment(audio_S, np.random.default_rng(5))
     assert decibel(both) == pytest.approx(decibel(loud_S), abs=0.01)
 
 
-def test_gain_is_the_gain_asked_and_peaks_stay_in_range():
+def test_gain_is_applied_and_peaks_stay_in_range():
     audio_S, random = syllables(), np.random.default_rng(0)
     out_S = only(gain=(-6, -6)).augment(audio_S, random)
     assert decibel(out_S) - decibel(audio_S) == pytest.approx(-6, abs=1e-3)
@@ -93,7 +82,7 @@ def test_gain_is_the_gain_asked_and_peaks_stay_in_range():
 
 @pytest.mark.parametrize("kind", AudioAugmentation().noises)
 @pytest.mark.parametrize("ratio", [10.0, 30.0])
-def test_noise_is_as_far_below_speech_as_asked(kind, ratio):
+def test_noise_has_the_requested_level(kind, ratio):
     audio_S, random = syllables(), np.random.default_rng(0)
     augmentation = replace(only(noise=(ratio, ratio)), noises=(kind,))
     noisy_S = augmentation.augment(audio_S, random)
@@ -110,7 +99,7 @@ def test_noise_has_its_colour(colour, slope):
     assert np.allclose(falls, slope, atol=0.3)
 
 
-def test_hum_is_the_mains_and_babble_is_the_voices():
+def test_hum_babble_and_modulation():
     random = np.random.default_rng(0)
     hum_S = hum(160_000, rng=random)
     assert decibel(hum_S) == pytest.approx(0, abs=0.1)
@@ -125,7 +114,7 @@ def test_hum_is_the_mains_and_babble_is_the_voices():
     assert slow_S.min() > 0 and np.abs(np.diff(slow_S)).max() < 1e-3
 
 
-def test_filters_do_what_their_curve_says():
+def test_filters_follow_their_curve():
     noise_S = np.random.default_rng(0).standard_normal(160_000)
     hertz = np.linspace(0, SAMPLE_RATE / 2, 257)
     out_S = equalise(noise_S, np.where(hertz > 4000, -20.0, 6.0))
@@ -143,7 +132,7 @@ def test_filters_do_what_their_curve_says():
     assert fall == pytest.approx(-8, abs=1)
 
 
-def test_an_echo_follows_and_dies():
+def test_an_echo_decays():
     click_S = np.zeros(SAMPLE_RATE)
     click_S[4_000] = 0.5
     out_S = add_echo(click_S, 0.3, direct=6.0, rng=np.random.default_rng(0))
@@ -156,19 +145,18 @@ def test_an_echo_follows_and_dies():
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_every_syllable_stays_at_its_time(seed):
-    """The loudness of what comes out follows that of what went in, not 10 ms late or early."""
+def test_syllables_stay_in_place(seed):
+    """Loudness before and after is aligned to within 10 ms."""
     audio_S = syllables(6.0)
     augmentation = AudioAugmentation(probability=1.0, noise=(20, 40), direct=(8, 15))
     out_S = augmentation.augment(audio_S, np.random.default_rng(seed))
-    loud, heard = (
+    before, after = (
         np.sqrt(np.convolve(np.square(audio), np.ones(320) / 320, "same"))
         for audio in (audio_S, out_S)
     )
     lags = np.arange(-800, 801, 20)
-    match = [
-        np.corrcoef(loud[800:-800], heard[800 + lag :][: len(loud) - 1600])[0, 1] for lag in lags
-    ]
+    inner, count = before[800:-800], len(before) - 1600
+    match = [np.corrcoef(inner, after[800 + lag :][:count])[0, 1] for lag in lags]
     assert max(match) > 0.85
     assert abs(lags[int(np.argmax(match))]) <= 160
 
@@ -182,24 +170,24 @@ def test_speed_is_drawn_from_its_range():
 
 
 @pytest.mark.parametrize("size", [0, 1, 50, 700])
-def test_short_sound_passes(size):
+def test_short_audio_passes(size):
     for seed in range(5):
-        sound_S = syllables()[3_000 : 3_000 + size]
-        out_S = AudioAugmentation(probability=1.0).augment(sound_S, np.random.default_rng(seed))
+        audio_S = syllables()[3_000 : 3_000 + size]
+        out_S = AudioAugmentation(probability=1.0).augment(audio_S, np.random.default_rng(seed))
         assert out_S.shape == (size,) and np.isfinite(out_S).all()
 
 
 @pytest.mark.parametrize("path", cases(DATA, "vidtimit*/*/audio.wav", "grid_faces/*/*.wav"))
 def test_real_speech_keeps_its_rhythm(path):
-    """The power of the telephone's band rises and falls as before, not 10 ms late or early."""
+    """Power in the telephone band before and after is aligned to within 10 ms."""
     audio_S = load_audio(path, normalise=True)
     augmentation = AudioAugmentation(probability=1.0, noise=(25, 40), direct=(8, 15))
     for seed in range(3):
         out_S = augmentation.augment(audio_S, np.random.default_rng(seed))
         assert np.abs(out_S).max() <= 1 and not np.allclose(out_S, audio_S, atol=0.01)
         before, after = (
-            extract_features(sound_S, kind="logmel").reshape(-1, 80)[:, 10:50].mean(axis=1)
-            for sound_S in (audio_S, out_S)
+            extract_features(one_S, kind="logmel").reshape(-1, 80)[:, 10:50].mean(axis=1)
+            for one_S in (audio_S, out_S)
         )
         match = [np.corrcoef(before[5:-5], np.roll(after, lag)[5:-5])[0, 1] for lag in range(-5, 6)]
         assert max(match) > 0.7 and abs(np.argmax(match) - 5) <= 1
