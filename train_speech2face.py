@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from speech2video.data.loader import training_loader
 from speech2video.data.speech2face.clip import (
@@ -29,7 +29,11 @@ from speech2video.models.speech2face.generator import (
     warp_with_head,
 )
 from speech2video.models.speech2face.model import Speech2FaceModel, StageSchedule, TrainingConfig
-from speech2video.models.speech2face.predictor import build_networks, load_pretrained
+from speech2video.models.speech2face.predictor import (
+    Speech2FacePredictor,
+    build_networks,
+    load_pretrained,
+)
 from speech2video.models.speech2face.teachers import ExternalTeacher
 from speech2video.models.trainer import fit, training_session
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
@@ -64,7 +68,7 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
     networks = build_networks(options)
     if pretrained := options.pretrained_folder():
         load_pretrained(networks, pretrained)
-    set_statistics(networks, dataset, split.training)
+    set_statistics(Speech2FacePredictor(networks), dataset, split.training)
     config = TrainingConfig(
         schedule=StageSchedule(options.stage_ends()),
         lr=options.lr,
@@ -103,17 +107,17 @@ def load_teachers(
 
 
 def set_statistics(
-    networks: nn.ModuleDict, dataset: FaceDataset, recordings: Sequence[FaceRecording]
+    face: Speech2FacePredictor, dataset: FaceDataset, recordings: Sequence[FaceRecording]
 ) -> None:
     """Set the networks' buffers and initial eigenfaces to the statistics of the training data."""
     for name, value in dataset.motion_statistics().items():
-        getattr(networks["head_motion"], name).copy_(value)
-    networks["content"].mel_mean.copy_(torch.from_numpy(dataset.mel_mean_B))
-    networks["content"].mel_std.copy_(torch.from_numpy(dataset.mel_std_B))
+        getattr(face.head_motion, name).copy_(value)
+    face.content.mel_mean.copy_(torch.from_numpy(dataset.mel_mean_B))
+    face.content.mel_std.copy_(torch.from_numpy(dataset.mel_std_B))
     if known := {recording.emotion for recording in recordings} - {""}:
-        networks["emotion"].trained.copy_(torch.tensor([float(n in known) for n in EMOTIONS]))
-    if not networks["generator"].uses_reference_image:
-        networks["generator"].init_eigenfaces(*mean_appearance(dataset))
+        face.emotion.trained.copy_(torch.tensor([float(name in known) for name in EMOTIONS]))
+    if not face.uses_reference_image:
+        face.generator.init_eigenfaces(*mean_appearance(dataset))
 
 
 def mean_appearance(dataset: FaceDataset) -> tuple[Tensor, Tensor]:

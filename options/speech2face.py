@@ -6,7 +6,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from speech2video.options.base import option
+from speech2video.options.base import inherit, option
 from speech2video.options.training import ARCHITECTURE, TrainingOptions, parse_loss_weights
 from speech2video.util.errors import OptionError
 
@@ -74,23 +74,14 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         "run of the same architecture whose weights to start from, except those of its speakers",
         group="files",
     )
-    steps: int | None = option(4000, "stop after so many steps", group="training", minimum=1)
-    batch_size: int = option(
-        16, "clips of one step, over all processes together", group="training", minimum=1
-    )
+    steps: int = inherit(TrainingOptions, "steps", 4000)
     generator_batch_size: int = option(
         4,
         "clips of the batch that frames are generated of, the slow part",
         group="training",
         minimum=1,
     )
-    ema: float = option(
-        0.998,
-        "decay of the averaged weights, which are used at inference; 0: no average",
-        group="training",
-        minimum=0,
-        maximum=0.999999,
-    )
+    ema: float = inherit(TrainingOptions, "ema", 0.998)
     precision: str = option("fp32", "32 bits", group="training", choices=("fp32",))
     stage_shares: tuple[float, ...] = option(
         STAGE_SHARES,
@@ -192,8 +183,6 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         if self.stage_steps and sum(self.stage_steps) != self.steps:
             total = sum(self.stage_steps)
             raise OptionError(f"--stage_steps: {total} together; --steps {total} is needed")
-        if self.steps is None:
-            raise OptionError("--steps is needed: the stages are shares of it")
         if not self.stage_steps and sum(self.stage_shares) <= 0:
             raise OptionError("--stage_shares: at least one above 0 is needed")
         if self.generator_batch_size > self.batch_size:

@@ -45,7 +45,6 @@ MAX_MASKED_BANDS, MAX_MASKED_COLUMNS = 12, 16
 NOISE_STD = 0.2  # of the noise added to masked mels, in standard deviations of a band
 VTLP_STD = 0.08  # of the logarithm of the vocal tract's length
 NOISE_WARM_UP = 15  # frames of noise before an item begins
-NO_VOICE_CHANGE = {"pitch": None, "formants": None}
 
 
 @dataclass(frozen=True)
@@ -326,7 +325,7 @@ def augmented_copies(
 
     Noise, echo, colour and level change, the voice and its timing do not. Frames are shared.
     """
-    augmentation = AudioAugmentation(**NO_VOICE_CHANGE)
+    augmentation = AudioAugmentation(pitch=None, formants=None)
     found = list(recordings)
     for version in range(1, num_augmentations):
         for number, one in enumerate(recordings):

@@ -6,6 +6,7 @@ processes with half the batch each equal one with all of it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from speech2video.models.pose2video.renderer import to_floats
 from speech2video.models.speech2face.encoders import CONTENT_DIM, IDENTITY_DIM, NUM_EMOTIONS
-from speech2video.models.speech2face.losses import Losses, compute_losses
+from speech2video.models.speech2face.losses import Losses, Terms, compute_losses
 from speech2video.models.speech2face.teachers import EMOTION_TEMPERATURE, FaceTeachers
 from speech2video.util import distributed
 
@@ -48,22 +49,18 @@ class DistillationHeads(nn.Module):
 
 @dataclass(eq=False)
 class SpeechCodes:
-    """Codes of a batch's speech, and what teachers see; None where no loss needs them.
+    """Codes of a batch's speech with their losses; None where no loss needs them.
 
     Attributes:
-        identity_ND, emotion_logits_N8, emotion_N8: of masked voices; the last sums to 1.
-        content_NTC: of the first T − look-ahead frames, each at its own frame.
-        target_identity_ND: the teacher's, unit vectors.
+        identity_ND: of masked voices, unit vectors.
         target_emotion_NT8: the teacher's logits of `TEACHER_FRAMES` frames.
+        terms: losses, to be computed if used.
         head_inputs: codes by the name of the head that reads them.
     """
 
     identity_ND: Tensor | None = None
-    emotion_logits_N8: Tensor | None = None
-    emotion_N8: Tensor | None = None
-    content_NTC: Tensor | None = None
-    target_identity_ND: Tensor | None = None
     target_emotion_NT8: Tensor | None = None
+    terms: Terms = field(default_factory=dict)
     head_inputs: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -89,79 +86,39 @@ class Distillation:
         self.weights, self.look_ahead = weights, look_ahead
 
     def encode(self, batch: Mapping[str, Tensor], *, generating: bool) -> SpeechCodes:
-        """Return the codes that losses need of a batch of `FaceDataset`.
+        """Return identity and emotion of a batch of `FaceDataset` as far as losses need them.
 
         Args:
-            generating: whether faces are generated, too. Content is needed then, and an encoder
-                without a distillation loss is left to learn from the generated frames.
+            generating: whether frames are generated, too. An encoder without a distillation loss
+                is then left to learn from them.
         """
-        identity, emotion = self.uses(*IDENTITY_LOSSES), self.uses(*EMOTION_LOSSES)
-        content = generating or self.uses("lips", "speaker_in_content")
-        if not generating:
-            identity = identity or self.uses("emotion_in_identity", "covariance")
-            emotion = emotion or self.uses("speaker_in_emotion", "covariance")
-        codes = SpeechCodes()
-        if identity or emotion:
-            self._see(codes, batch["frames"])
-        if identity:
-            codes.identity_ND = self.network("identity").train()(batch["masked_voice"])
-            codes.head_inputs["emotion_in_identity"] = reverse_gradient(codes.identity_ND)
-        if emotion:
-            codes.emotion_logits_N8 = self.network("emotion").train()(batch["masked_voice"])
-            codes.emotion_N8 = codes.emotion_logits_N8.softmax(1)
-            codes.head_inputs["speaker_in_emotion"] = reverse_gradient(codes.emotion_N8)
-        if content:
-            content_NTC, _ = self.network("content").train()(batch["masked_mel"])
-            codes.content_NTC = content_NTC[:, self.look_ahead :]
-            codes.head_inputs["lips"] = codes.content_NTC
-            codes.head_inputs["speaker_in_content"] = reverse_gradient(codes.content_NTC.mean(1))
+        codes, identity_ND, emotion_N8 = SpeechCodes(), None, None
+        frames = to_floats(batch["frames"][:, teacher_frames(batch["frames"])]).flatten(0, 1)
+        if self.uses(*IDENTITY_LOSSES) or (
+            not generating and self.uses("emotion_in_identity", "covariance")
+        ):
+            identity_ND = self._encode_identity(codes, batch["masked_voice"], frames)
+        if self.uses(*EMOTION_LOSSES) or (
+            not generating and self.uses("speaker_in_emotion", "covariance")
+        ):
+            emotion_N8 = self._encode_emotion(codes, batch["masked_voice"], frames)
+        if identity_ND is not None and emotion_N8 is not None:
+            codes.terms["covariance"] = lambda: cross_covariance(identity_ND, emotion_N8)
         return codes
 
-    def losses(
-        self,
-        codes: SpeechCodes,
-        batch: Mapping[str, Tensor],
-        speaker_logits_NP: Tensor | None = None,
-    ) -> Losses:
-        """Return the losses in use of codes, and of the generator's speaker logits if given."""
-        terms: dict[str, Callable[[], Tensor]] = {}
-        identity_ND, target_ND = codes.identity_ND, codes.target_identity_ND
-        logits_N8, target_NT8 = codes.emotion_logits_N8, codes.target_emotion_NT8
-        if identity_ND is not None and target_ND is not None:
-            terms["identity_distance"] = lambda: identity_loss(identity_ND, target_ND)
-            terms["contrastive"] = lambda: contrastive_loss(identity_ND, target_ND)
-            if "identity" not in self.teachers.external:  # only ours classifies these speakers
-                classify = self.teachers.classify_speaker
-                terms["posterior"] = lambda: posterior_loss(
-                    classify(identity_ND), classify(target_ND)
-                )
-        if logits_N8 is not None and target_NT8 is not None:
-            terms["emotion_distance"] = lambda: emotion_loss(logits_N8, target_NT8)
-        if codes.identity_ND is not None and codes.emotion_N8 is not None:
-            both = codes.identity_ND, codes.emotion_N8
-            terms["covariance"] = lambda: cross_covariance(*both)
-        if speaker_logits_NP is not None:
-            terms["identity_bank"] = lambda: masked_cross_entropy(
-                speaker_logits_NP, batch["speaker"]
-            )
-        return compute_losses(terms, self.weights) | self._head_losses(codes, batch)
+    def encode_content(self, batch: Mapping[str, Tensor], codes: SpeechCodes) -> Tensor:
+        """Return content (N, T − look-ahead, 256), each at its own frame, and add its losses."""
+        content_NTC, _ = self.network("content").train()(batch["masked_mel"])
+        content_NTC = content_NTC[:, self.look_ahead :]
+        codes.head_inputs["lips"] = content_NTC
+        codes.head_inputs["speaker_in_content"] = reverse_gradient(content_NTC.mean(1))
+        return content_NTC
 
-    def uses(self, *names: str) -> bool:
-        """Return whether any of these losses is in use."""
-        return any(name in self.weights for name in names)
-
-    @torch.no_grad()
-    def _see(self, codes: SpeechCodes, frames_NT3HW: Tensor) -> None:
-        frames = to_floats(frames_NT3HW[:, teacher_frames(frames_NT3HW)]).flatten(0, 1)
-        shape = (-1, TEACHER_FRAMES)
-        identity_ND = self.teachers.target_identity(frames).unflatten(0, shape).mean(1)
-        codes.target_identity_ND = F.normalize(identity_ND, dim=1)
-        codes.target_emotion_NT8 = self.teachers.target_emotion(frames).unflatten(0, shape)
-
-    def _head_losses(self, codes: SpeechCodes, batch: Mapping[str, Tensor]) -> Losses:
+    def losses(self, codes: SpeechCodes, batch: Mapping[str, Tensor]) -> Losses:
+        """Return the losses in use, those of the heads last."""
+        losses = compute_losses(codes.terms, self.weights)
         inputs = {name: code for name, code in codes.head_inputs.items() if name in self.weights}
         outputs = self.network("heads")(inputs) if inputs else {}
-        losses = {}
         for name, output in outputs.items():
             if name == "lips":
                 lips, seen = (batch[key][:, : output.shape[1]] for key in ("lips", "lips_seen"))
@@ -169,6 +126,35 @@ class Distillation:
             else:
                 losses[name] = masked_cross_entropy(output, batch[name.partition("_")[0]])
         return losses
+
+    def uses(self, *names: str) -> bool:
+        """Return whether any of these losses is in use."""
+        return any(name in self.weights for name in names)
+
+    def _encode_identity(self, codes: SpeechCodes, voice_NBL: Tensor, frames: Tensor) -> Tensor:
+        codes.identity_ND = identity_ND = self.network("identity").train()(voice_NBL)
+        codes.head_inputs["emotion_in_identity"] = reverse_gradient(identity_ND)
+        with torch.no_grad():
+            target_NTD = self.teachers.target_identity(frames).unflatten(0, (-1, TEACHER_FRAMES))
+            target_ND = F.normalize(target_NTD.mean(1), dim=1)
+        codes.terms["identity_distance"] = lambda: identity_loss(identity_ND, target_ND)
+        codes.terms["contrastive"] = lambda: contrastive_loss(identity_ND, target_ND)
+        if "identity" not in self.teachers.external:  # only ours classifies these speakers
+            classify = self.teachers.classify_speaker
+            codes.terms["posterior"] = lambda: posterior_loss(
+                classify(identity_ND), classify(target_ND)
+            )
+        return identity_ND
+
+    def _encode_emotion(self, codes: SpeechCodes, voice_NBL: Tensor, frames: Tensor) -> Tensor:
+        logits_N8 = self.network("emotion").train()(voice_NBL)
+        emotion_N8 = logits_N8.softmax(1)
+        codes.head_inputs["speaker_in_emotion"] = reverse_gradient(emotion_N8)
+        with torch.no_grad():
+            target_NT8 = self.teachers.target_emotion(frames).unflatten(0, (-1, TEACHER_FRAMES))
+        codes.target_emotion_NT8 = target_NT8
+        codes.terms["emotion_distance"] = lambda: emotion_loss(logits_N8, target_NT8)
+        return emotion_N8
 
 
 def teacher_frames(frames_NT3HW: Tensor) -> Tensor:
@@ -222,12 +208,12 @@ def masked_mse(generated_NTL: Tensor, real_NTL: Tensor, mask_NT: Tensor) -> Tens
 
 class _ReverseGradient(torch.autograd.Function):
     @staticmethod
-    def forward(context: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         return x.view_as(x)
 
     @staticmethod
-    def backward(context: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
-        return -gradient
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        return -grad_outputs[0]
 
 
 def reverse_gradient(x: Tensor) -> Tensor:

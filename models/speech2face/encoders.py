@@ -34,9 +34,9 @@ State = tuple[list[Tensor], Tensor]
 class ChannelNorm(nn.LayerNorm):
     """Normalise the channels of each time step separately."""
 
-    def forward(self, x_NCL: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Return (N, C, L) normalised."""
-        return super().forward(x_NCL.transpose(1, 2)).transpose(1, 2)
+        return super().forward(input.transpose(1, 2)).transpose(1, 2)
 
 
 class IdentityEncoder(nn.Module):
@@ -137,8 +137,9 @@ class ContentEncoder(nn.Module):
         """
         pasts, memory = state if state is not None else ([None] * len(KERNELS), None)
         hidden, after = mel_NBL, []
-        for convolution, norm, past in zip(self.convolutions, self.norms, pasts, strict=True):
-            kept = convolution.kernel_size[0] - convolution.stride[0]
+        layers = zip(self.convolutions, self.norms, pasts, KERNELS, STRIDES, strict=True)
+        for convolution, norm, past, kernel, stride in layers:
+            kept = kernel - stride
             if past is None:
                 past = hidden.new_zeros(*hidden.shape[:2], kept)
             hidden = torch.cat((past, hidden), 2)
@@ -222,8 +223,8 @@ class HeadMotionGenerator(nn.Module):
 
     def forward(self, noise_NTZ: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return standardised motion (N, T, M) and the GRU's memory."""
-        hidden_NTH, memory = self.gru(noise_NTZ, memory)
-        return self.out(hidden_NTH), memory
+        hidden_NTH, last = self.gru(noise_NTZ, memory)
+        return self.out(hidden_NTH), last
 
     def denormalise(self, standard_NTM: Tensor) -> Tensor:
         """Return motion in its own units, clamped to the training clips' range."""

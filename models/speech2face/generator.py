@@ -15,7 +15,7 @@ that is added to it. Frames are independent of each other, so that long videos d
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +57,9 @@ class AppearanceFeatures:
     head: Tensor
     background: Tensor
     levels: Sequence[tuple[Tensor, Tensor]]
+
+
+FrameInputs = tuple[Tensor, Tensor, Tensor]  # content, emotion, motion; see `generate`
 
 
 class GeneratorOutput(NamedTuple):
@@ -154,6 +157,27 @@ class AppearanceDecoder(nn.Module):
         return levels
 
 
+class ModulatedBlock(nn.Module):
+    """Residual block of two convolutions, each after a norm per pixel and FiLM.
+
+    Perez et al., FiLM: Visual Reasoning with a General Conditioning Layer, 2018.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = nn.Linear(STYLE_DIM, 4 * width)
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor, style_MS: Tensor) -> Tensor:
+        """Return features (M, C, H, W) of the same shape."""
+        scale, shift, scale_2, shift_2 = self.modulation(style_MS)[..., None, None].chunk(4, 1)
+        hidden = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        hidden = self.first(F.relu(hidden * (1 + scale) + shift))
+        return x + self.second(F.relu(hidden * (1 + scale_2) + shift_2))
+
+
 class FaceGenerator(nn.Module):
     """Generate frames of a speaker from identity, content, emotion and motion.
 
@@ -205,10 +229,8 @@ class FaceGenerator(nn.Module):
 
     def forward(
         self,
-        who: Tensor,
-        content_NTC: Tensor | None = None,
-        emotion_N8: Tensor | None = None,
-        motion_NTM: Tensor | None = None,
+        source: Tensor,
+        inputs: FrameInputs | None = None,
         speaker_N: Tensor | None = None,
     ) -> GeneratorOutput:
         """Return frames, speaker logits, or both.
@@ -217,18 +239,18 @@ class FaceGenerator(nn.Module):
         hence both in one.
 
         Args:
-            who: identities (M, I).
-            content_NTC, emotion_N8, motion_NTM: see `generate`; without them there are no frames.
-            speaker_N: training speakers to generate, whose logits are to be learned from `who`;
-                without them frames are of the identities `who`.
+            source: see `encode_appearance`.
+            inputs: of the frames, if frames are to be generated.
+            speaker_N: training speakers to generate, in place of the identities `source`, whose
+                logits are returned.
         """
-        if content_NTC is None:
-            return GeneratorOutput(None, self.identity_bank.classify(who))
-        inputs = content_NTC, emotion_N8, motion_NTM
+        if inputs is None:
+            return GeneratorOutput(None, self.identity_bank.classify(source))
         if speaker_N is None:
-            return GeneratorOutput(self.generate(self.encode_appearance(who), *inputs), None)
+            return GeneratorOutput(self.generate(self.encode_appearance(source), *inputs), None)
         appearance = self.decode_appearance(self.identity_bank.appearances[speaker_N])
-        return GeneratorOutput(self.generate(appearance, *inputs), self.identity_bank.classify(who))
+        frames = self.generate(appearance, *inputs)
+        return GeneratorOutput(frames, self.identity_bank.classify(source))
 
     @torch.no_grad()
     def init_eigenfaces(self, heads_P3HW: Tensor, images_P3HW: Tensor) -> None:
@@ -236,15 +258,16 @@ class FaceGenerator(nn.Module):
         codes_PK = self.eigenfaces.init_from_means(heads_P3HW, images_P3HW)
         self.identity_bank.appearances.copy_(codes_PK)
 
-    def encode_appearance(self, identity_NI: Tensor) -> AppearanceFeatures:
-        """Return the appearance of identities, unit vectors."""
-        return self.decode_appearance(self.identity_bank(identity_NI))
+    def encode_appearance(self, source: Tensor) -> AppearanceFeatures:
+        """Return the appearance of identities (N, I), unit vectors."""
+        return self.decode_appearance(self.identity_bank(source))
 
     def decode_appearance(self, appearance_NK: Tensor) -> AppearanceFeatures:
         """Return the appearance of codes (N, `APPEARANCE_DIM`)."""
         coarse = self.identity_projection(appearance_NK)
         coarse = coarse.unflatten(1, (-1, COARSE // 2, COARSE // 2))
-        return AppearanceFeatures(*self.eigenfaces(appearance_NK), self.appearance_decoder(coarse))
+        head, background = self.eigenfaces(appearance_NK)
+        return AppearanceFeatures(head, background, self.appearance_decoder(coarse))
 
     def encode_emotion(self, emotion_N8: Tensor) -> Tensor:
         """Return codes (N, 64): mixtures of one learned code for each emotion.
@@ -278,7 +301,7 @@ class FaceGenerator(nn.Module):
             moving, static = (repeat_frames(one, length) for one in maps)
             here = warp_with_head(moving, place_M23, flow) + static
             x = here if x is None else F.pixel_shuffle(self.up[number - 1](x), 2) + here
-            for block in level:
+            for block in cast(nn.ModuleList, level):
                 x = block(x, style_MS)
             if number == self.flow_level:
                 flow = FLOW_SCALE * self.flow_head(x)
@@ -296,7 +319,7 @@ class FaceGenerator(nn.Module):
     @torch.no_grad()
     def _init_weights(self) -> None:
         for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
             if isinstance(layer, ModulatedBlock):
@@ -306,40 +329,19 @@ class FaceGenerator(nn.Module):
 
 
 class ReferenceFaceGenerator(FaceGenerator):
-    """The paper's baseline: the appearance comes from an image (N, 3, H, W) -1..1 of the person."""
+    """The paper's baseline: the appearance comes from an image of the person."""
 
     uses_reference_image = True
 
-    def encode_appearance(self, image_N3HW: Tensor) -> AppearanceFeatures:
-        """Return the appearance of images."""
-        *skips, coarse = self.reference_encoder(image_N3HW)
-        mask = torch.full_like(image_N3HW[:, :1], 1 / torch.finfo(image_N3HW.dtype).eps)
+    def encode_appearance(self, source: Tensor) -> AppearanceFeatures:
+        """Return the appearance of images (N, 3, H, W) -1..1."""
+        *skips, coarse = self.reference_encoder(source)
+        mask = torch.full_like(source[:, :1], 1 / torch.finfo(source.dtype).eps)
         levels = self.appearance_decoder(coarse, skips)
-        return AppearanceFeatures(torch.cat((image_N3HW, mask), 1), image_N3HW, levels)
+        return AppearanceFeatures(torch.cat((source, mask), 1), source, levels)
 
     def _add_appearance_layers(self, channels: tuple[int, ...], speakers: int) -> None:
         self.reference_encoder = ReferenceImageEncoder(channels)
-
-
-class ModulatedBlock(nn.Module):
-    """Residual block of two convolutions, each after a norm per pixel and FiLM.
-
-    Perez et al., FiLM: Visual Reasoning with a General Conditioning Layer, 2018.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.modulation = nn.Linear(STYLE_DIM, 4 * width)
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x: Tensor, style_MS: Tensor) -> Tensor:
-        """Return features (M, C, H, W) of the same shape."""
-        scale, shift, scale_2, shift_2 = self.modulation(style_MS)[..., None, None].chunk(4, 1)
-        hidden = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        hidden = self.first(F.relu(hidden * (1 + scale) + shift))
-        return x + self.second(F.relu(hidden * (1 + scale_2) + shift_2))
 
 
 def repeat_frames(maps_NCHW: Tensor, length: int) -> Tensor:

@@ -109,9 +109,8 @@ class SynthesisBatch:
         real, fake = self.real.flatten(0, 1), self.fake.flatten(0, 1)
         boxes_MR4 = torch.stack((self.window.mouth_boxes, self.window.eye_boxes), 2).flatten(0, 1)
         present_NP, present = self.window.present, self.window.present.flatten()
-        weight = region_weight_map(
-            boxes_MR4, present[:, None], real.shape[-2:], (MOUTH_WEIGHT, EYES_WEIGHT)
-        )
+        size = real.shape[-2], real.shape[-1]
+        weight = region_weight_map(boxes_MR4, present[:, None], size, (MOUTH_WEIGHT, EYES_WEIGHT))
         return {
             "reconstruction": lambda: reconstruction_loss(fake, real, weight, present_N=present),
             "structural": lambda: ssim_loss(fake, real, weight, present_N=present),

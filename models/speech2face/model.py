@@ -37,6 +37,7 @@ from speech2video.models.speech2face.distillation import (
     TEACHER_FRAMES,
     Distillation,
     DistillationHeads,
+    SpeechCodes,
     energy_distance,
     masked_cross_entropy,
     masked_mse,
@@ -134,7 +135,7 @@ class Speech2FaceModel(BaseModel):
     """Speech encoders, generator, teachers and discriminators with their losses.
 
     Args:
-        networks: as `predictor.build` returns them.
+        networks: as `predictor.build_networks` returns them.
         config: of the training.
         speakers: of the training data.
         external: teachers of a user's own, "identity" and "emotion".
@@ -155,12 +156,12 @@ class Speech2FaceModel(BaseModel):
         self.config, self.weights = config, config.weights
         for name, network in networks.items():
             self.add_network(name, network, ema_decay=config.ema)
-        self.uses_reference_image = networks["generator"].uses_reference_image
-        teachers = FaceTeachers(speakers=speakers, lips=len(LIPS), external=external)
-        self.teachers = self.add_network("teachers", teachers)
+        self.predictor = Speech2FacePredictor(self.networks, device=device)
+        self.teachers = FaceTeachers(speakers=speakers, lips=len(LIPS), external=external)
+        self.add_network("teachers", self.teachers)
         self.add_network("heads", DistillationHeads(speakers=speakers, lips=len(LIPS)))
         self.distillation = Distillation(
-            self.net, self.teachers, self.weights, look_ahead=networks["content"].look_ahead
+            self.net, self.teachers, self.weights, look_ahead=self.predictor.content.look_ahead
         )
         self.add_optimizer(
             MAIN,
@@ -191,36 +192,6 @@ class Speech2FaceModel(BaseModel):
             self.backward_and_step(MAIN, total)
         return {"loss": total, **losses}
 
-    def validate(
-        self, batches: Iterable[FaceRecording], page: TrainingLog | None
-    ) -> dict[str, float]:
-        """Return metrics of held-out clips, and show the first of them on the page.
-
-        Metrics are means over clips; one that no clip has, as emotion without labels, is left out.
-        Of the voice: identity (share whose nearest mean face is the right speaker's), emotion
-        (accuracy), lips (correlation of the gap). The same of the generated faces, as the teachers
-        see them, and their PSNR and the mouth's SSIM.
-        """
-        clips = [clip.part(0, min(len(clip), self.config.validate_frames)) for clip in batches]
-        face = Speech2FacePredictor(self.networks, device=self.device)
-        speakers = self._mean_identities(clips)
-        found, shown = [], []
-        for clip in clips:
-            frames = face.generate_frames(
-                clip.audio_S, reference_image=_reference(face, clip, clips)
-            )
-            found.append(self._metrics(face, clip, frames, speakers))
-            if len(shown) < SHOWN_CLIPS:
-                shown.append((clip, frames))
-        if page is not None:
-            _show(page, self.step, shown)
-        metrics = {}
-        for name in dict.fromkeys(name for one in found for name in one):
-            values = [one[name] for one in found if np.isfinite(one.get(name, np.nan))]
-            if values:
-                metrics[name] = float(np.mean(values))
-        return metrics
-
     def _adam(
         self, network: nn.Module, lr: float, betas: tuple[float, float]
     ) -> torch.optim.Optimizer:
@@ -243,20 +214,25 @@ class Speech2FaceModel(BaseModel):
 
     def _distil(self, batch: Mapping[str, Tensor]) -> Losses:
         codes = self.distillation.encode(batch, generating=False)
-        speaker_logits_NP = None
-        if codes.identity_ND is not None and self._trains_identity_bank:
-            speaker_logits_NP = self.net("generator")(codes.identity_ND.detach()).speaker_logits
-        losses = self.distillation.losses(codes, batch, speaker_logits_NP)
+        if self.distillation.uses("lips", "speaker_in_content"):
+            self.distillation.encode_content(batch, codes)
+        identity_ND = self._bank_inputs(codes)
+        if identity_ND is not None:
+            _, logits_NP = self.net("generator")(identity_ND)
+            codes.terms["identity_bank"] = lambda: masked_cross_entropy(logits_NP, batch["speaker"])
+        losses = self.distillation.losses(codes, batch)
         motion = {"motion_statistics": lambda: self._motion_loss(batch)}
         return losses | compute_losses(motion, self.weights)
 
-    @property
-    def _trains_identity_bank(self) -> bool:
-        return self.distillation.uses("identity_bank") and not self.uses_reference_image
+    def _bank_inputs(self, codes: SpeechCodes) -> Tensor | None:
+        """Return the identities that the identity bank is trained with, None where it is not."""
+        if self.predictor.uses_reference_image or "identity_bank" not in self.weights:
+            return None
+        return None if codes.identity_ND is None else codes.identity_ND.detach()
 
     def _motion_loss(self, batch: Mapping[str, Tensor]) -> Tensor:
         generated_NTM, _ = self.net("head_motion")(batch["noise"])
-        real_NTM = self.networks["head_motion"].normalise(batch["motion"])
+        real_NTM = self.predictor.head_motion.normalise(batch["motion"])
         return energy_distance(generated_NTM[:, NOISE_WARM_UP:], real_NTM)
 
     def _synthesise(
@@ -268,41 +244,41 @@ class Speech2FaceModel(BaseModel):
         each other: where they can be, frames are conditioned on the speaker's own appearance and
         on the emotion that the teacher sees.
         """
-        whole = batch
-        codes = self.distillation.encode(whole, generating=True)
-        losses = self.distillation.losses(codes, whole)
-        count = max(1, round(self.config.generator_share * len(whole["mel"])))
-        batch = {name: tensor[:count] for name, tensor in whole.items()}
-        content_NTC = codes.content_NTC
+        codes = self.distillation.encode(batch, generating=True)
+        content_NTC = self.distillation.encode_content(batch, codes)
+        losses = self.distillation.losses(codes, batch)
+        count = max(1, round(self.config.generator_share * len(batch["mel"])))
+        part = {name: tensor[:count] for name, tensor in batch.items()}
         window = FrameWindow(
-            batch, frames=self.config.num_frames, length=content_NTC.shape[1], spacing=spacing
+            part, frames=self.config.num_frames, length=content_NTC.shape[1], spacing=spacing
         )
         content_NPC = window.select(content_NTC[:count])
         if "lips" in self.weights:
             content_NPC = torch.lerp(content_NPC.detach(), content_NPC, CONTENT_GRADIENT)
-        if codes.emotion_N8 is None:
-            emotion_N8 = self._encode("emotion", batch["voice"], *EMOTION_LOSSES).softmax(1)
+        if codes.target_emotion_NT8 is None:
+            emotion_N8 = self._encode("emotion", part["voice"], *EMOTION_LOSSES).softmax(1)
         else:
             emotion_N8 = codes.target_emotion_NT8.mean(1).softmax(1)[:count]
-        inputs = content_NPC, emotion_N8, window.select(batch["motion"])
+        inputs = content_NPC, emotion_N8, window.select(part["motion"])
         generator = self.net("generator")
-        if codes.identity_ND is not None and self._trains_identity_bank:
-            identity_ND = codes.identity_ND.detach()
-            fake, speaker_logits_NP = generator(identity_ND, *inputs, batch["speaker"])
-            losses["identity_bank"] = masked_cross_entropy(speaker_logits_NP, whole["speaker"])
+        identity_ND = self._bank_inputs(codes)
+        if identity_ND is not None:
+            fake, logits_NP = generator(identity_ND, inputs, part["speaker"])
+            losses["identity_bank"] = masked_cross_entropy(logits_NP, batch["speaker"])
             identity_ND = identity_ND[:count]
         else:
-            identity_ND = self._encode("identity", batch["voice"], *IDENTITY_LOSSES)
-            reference = self.uses_reference_image
-            who = to_floats(batch["reference_image"]) if reference else identity_ND
-            fake = generator(who, *inputs).frames
+            source = identity_ND = self._encode("identity", part["voice"], *IDENTITY_LOSSES)
+            if self.predictor.uses_reference_image:
+                source = to_floats(part["reference_image"])
+            fake, _ = generator(source, inputs)
         synthesis = SynthesisBatch(window, fake, identity_ND.detach())
         terms = synthesis.image_terms() | synthesis.perceptual_terms(self.teachers)
         return synthesis, losses | compute_losses(terms, self.weights)
 
     def _encode(self, name: str, voice_NBL: Tensor, *distilled: str) -> Tensor:
         """Return an encoder's output; it learns from frames only where it is not distilled."""
-        if self.distillation.uses(*distilled) or (name == "identity" and self.uses_reference_image):
+        of_image = name == "identity" and self.predictor.uses_reference_image
+        if of_image or self.distillation.uses(*distilled):
             with torch.no_grad():
                 return self.networks[name].eval()(voice_NBL)
         return self.net(name).train()(voice_NBL)
@@ -314,16 +290,49 @@ class Speech2FaceModel(BaseModel):
             gan = f"gan_{name}"
             if gan not in self.weights:
                 continue
-            real, fake, arguments = synthesis.discriminator_inputs(name)
-            losses[f"d_{name}"] = discriminator.update(real, fake, **arguments)
-            real, fake, arguments = synthesis.discriminator_inputs(name, generated_only=True)
+            real, fake, others = synthesis.discriminator_inputs(name)
+            losses[f"d_{name}"] = discriminator.update(real, fake, **others)
+            real, fake, others = synthesis.discriminator_inputs(name, generated_only=True)
             if name == "frame":
-                losses[gan], losses["feature_matching"] = discriminator.generator_losses(
-                    real, fake, **arguments
-                )
+                both = discriminator.generator_losses(real, fake, **others)
+                losses[gan], losses["feature_matching"] = both
             else:
-                losses[gan] = discriminator.generator_loss(fake, **arguments)
+                losses[gan] = discriminator.generator_loss(fake, **others)
         return losses
+
+    def validate(
+        self, batches: Iterable[FaceRecording], log: TrainingLog | None
+    ) -> dict[str, float]:
+        """Return metrics of held-out clips, and add the first of them to the log.
+
+        Metrics are means over clips; one that no clip has, as emotion without labels, is left out.
+        Of the voice: identity (share whose nearest mean face is the right speaker's), emotion
+        (accuracy), lips (correlation of the gap). The same of the generated faces, as the teachers
+        see them, and their PSNR and the mouth's SSIM.
+        """
+        clips = [clip.part(0, min(len(clip), self.config.validate_frames)) for clip in batches]
+        speakers = self._mean_identities(clips)
+        videos = [self._generate(clip, clips) for clip in clips]
+        if log is not None:
+            _show(log, self.step, clips, videos)
+        found = [
+            self._metrics(clip, frames, speakers)
+            for clip, frames in zip(clips, videos, strict=True)
+        ]
+        metrics = {}
+        for name in dict.fromkeys(name for one in found for name in one):
+            values = [one[name] for one in found if np.isfinite(one.get(name, np.nan))]
+            if values:
+                metrics[name] = float(np.mean(values))
+        return metrics
+
+    def _generate(self, clip: FaceRecording, clips: Sequence[FaceRecording]) -> np.ndarray:
+        """Return frames; the baseline's image is of another clip of the speaker if there is one."""
+        if not self.predictor.uses_reference_image:
+            return self.predictor.generate_frames(clip.audio_S)
+        others = (one for one in clips if one.speaker == clip.speaker and one is not clip)
+        image = next(others, clip).frames_T3HW[0]
+        return self.predictor.generate_frames(clip.audio_S, reference_image=image)
 
     def _mean_identities(self, clips: Sequence[FaceRecording]) -> dict[str, Tensor]:
         """Return each speaker's mean identity (128,), as the teacher sees their real faces."""
@@ -338,13 +347,9 @@ class Speech2FaceModel(BaseModel):
         return to_floats(torch.from_numpy(frames)).to(self.device)
 
     def _metrics(
-        self,
-        face: Speech2FacePredictor,
-        clip: FaceRecording,
-        frames_T3HW: np.ndarray,
-        speakers: dict[str, Tensor],
+        self, clip: FaceRecording, frames_T3HW: np.ndarray, speakers: dict[str, Tensor]
     ) -> dict[str, float]:
-        mel_BL = log_mels(clip.audio_S)
+        mel_BL, face = log_mels(clip.audio_S), self.predictor
         embedding = face.embed_speech([mel_BL])
         boxes = part_boxes(clip.points_TK2, frames_T3HW.shape[-1], MOUTH)
         generated = self._evaluated(frames_T3HW)
@@ -372,27 +377,16 @@ class Speech2FaceModel(BaseModel):
         return metrics
 
 
-def _reference(
-    face: Speech2FacePredictor, clip: FaceRecording, clips: Sequence[FaceRecording]
-) -> np.ndarray | None:
-    """Return the baseline's image, of another clip of the speaker where there is one."""
-    if not face.uses_reference_image:
-        return None
-    others = (one for one in clips if one.speaker == clip.speaker and one is not clip)
-    return next(others, clip).frames_T3HW[0]
-
-
-def _show(page: TrainingLog, step: int, shown: Sequence[tuple[FaceRecording, np.ndarray]]) -> None:
-    real, generated = (
-        np.stack([_strip(frames) for frames in column])
-        for column in ([clip.frames_T3HW for clip, _ in shown], [frames for _, frames in shown])
-    )
-    page.images(step, {"real": real, "generated": generated})
-    clip, frames = shown[0]
-    path = page.video_path(step, "real_generated")
-    pairs = zip(clip.frames_T3HW, frames, strict=False)
+def _show(
+    log: TrainingLog, step: int, clips: Sequence[FaceRecording], videos: Sequence[np.ndarray]
+) -> None:
+    real = [_strip(clip.frames_T3HW) for clip in clips[:SHOWN_CLIPS]]
+    generated = [_strip(frames) for frames in videos[:SHOWN_CLIPS]]
+    log.images(step, {"real": np.stack(real), "generated": np.stack(generated)})
+    path = log.video_path(step, "real_generated")
+    pairs = zip(clips[0].frames_T3HW, videos[0], strict=False)
     write_video(path, (np.concatenate(pair, 2) for pair in pairs))
-    page.video(step, "real_generated", path)
+    log.video(step, "real_generated", path)
 
 
 def _strip(frames_T3HW: np.ndarray) -> np.ndarray:

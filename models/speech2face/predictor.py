@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,13 +88,19 @@ class Speech2FacePredictor:
 
     def __init__(self, networks: nn.ModuleDict, *, device: torch.device | str = "cpu") -> None:
         self.networks, self.device = networks, torch.device(device)
-        self.size: int = networks["generator"].size
-        self.uses_reference_image: bool = networks["generator"].uses_reference_image
+        by_name: dict[str, Any] = dict(networks.items())
+        self.identity: IdentityEncoder = by_name["identity"]
+        self.emotion: EmotionEncoder = by_name["emotion"]
+        self.content: ContentEncoder = by_name["content"]
+        self.head_motion: HeadMotionGenerator = by_name["head_motion"]
+        self.generator: FaceGenerator = by_name["generator"]
+        self.size = self.generator.size
+        self.uses_reference_image = self.generator.uses_reference_image
 
     @property
     def emotions(self) -> tuple[str, ...]:
         """The emotions it was trained with."""
-        trained_8 = self.networks["emotion"].trained.cpu()
+        trained_8 = self.emotion.trained.cpu()
         return tuple(name for name, trained in zip(EMOTIONS, trained_8, strict=True) if trained)
 
     @torch.inference_mode()
@@ -106,13 +113,13 @@ class Speech2FacePredictor:
         Raises:
             DataError: no audio.
         """
-        content: ContentEncoder = self.networks["content"]
-        stats = content.mel_mean.cpu().numpy(), content.mel_std.cpu().numpy()
-        identity_D, logits_8, count = 0.0, 0.0, 0
+        stats = self.content.mel_mean.cpu().numpy(), self.content.mel_std.cpu().numpy()
+        identity_D = logits_8 = torch.zeros((), device=self.device)
+        count = 0
         for mel_BL in mel_windows(chunks):
             voice_NBL = torch.from_numpy(normalise_global(mel_BL, *stats))[None].to(self.device)
-            identity_D = identity_D + self.networks["identity"](voice_NBL)[0]
-            logits_8 = logits_8 + self.networks["emotion"](voice_NBL)[0]
+            identity_D = identity_D + self.identity(voice_NBL)[0]
+            logits_8 = logits_8 + self.emotion(voice_NBL)[0]
             count += 1
         if not count:
             raise DataError("the audio is empty; there is no speech to embed")
@@ -161,11 +168,11 @@ class Speech2FacePredictor:
             embedding = self.with_emotion(embedding, emotion)
         appearance = self._appearance(embedding, reference_image)
         emotion_N8 = embedding.emotion_8[None]
-        generator, motion = self.networks["generator"], self._head_motion(seed)
+        motion = self._head_motion(seed)
         for group in batched(self.encode_content(chunks), FRAMES_PER_STEP):
             content_NTC = torch.cat(group, 1)
             motion_NTM = torch.cat(list(islice(motion, len(group))), 1)
-            frames = generator.generate(appearance, content_NTC, emotion_N8, motion_NTM)
+            frames = self.generator.generate(appearance, content_NTC, emotion_N8, motion_NTM)
             yield from to_bytes(frames[0])
 
     def generate_frames(
@@ -194,43 +201,40 @@ class Speech2FacePredictor:
     @torch.inference_mode()
     def encode_content(self, chunks: Iterable[np.ndarray]) -> Iterator[Tensor]:
         """Yield content (1, 1, 256) frame by frame; the last mels are repeated beyond the end."""
-        encoder: ContentEncoder = self.networks["content"]
         state: State | None = None
-        early = encoder.look_ahead  # outputs that belong to no frame
-        frames = repeat_last(mel_frames(chunks), encoder.look_ahead)
+        early = self.content.look_ahead  # outputs that belong to no frame
+        frames = repeat_last(mel_frames(chunks), early)
         for group in batched(frames, FRAMES_PER_STEP):
             mel_NBL = torch.from_numpy(np.concatenate(group, 1))[None].to(self.device)
-            content_NTC, state = encoder(mel_NBL, state)
+            content_NTC, state = self.content(mel_NBL, state)
             for t in range(early, len(group)):
                 yield content_NTC[:, t : t + 1]
             early = max(0, early - len(group))
 
     def _embedding(self, identity_D: Tensor, emotion_8: Tensor) -> SpeechEmbedding:
         with torch.no_grad():
-            code_E = self.networks["generator"].encode_emotion(emotion_8[None])[0]
+            code_E = self.generator.encode_emotion(emotion_8[None])[0]
         return SpeechEmbedding(identity_D, emotion_8, code_E)
 
     def _appearance(
         self, embedding: SpeechEmbedding, image_3HW: np.ndarray | None
     ) -> AppearanceFeatures:
-        generator: FaceGenerator = self.networks["generator"]
         if image_3HW is None:
-            return generator.encode_appearance(embedding.identity_D[None])
+            return self.generator.encode_appearance(embedding.identity_D[None])
         needed = (3, self.size, self.size)
         if image_3HW.shape != needed or image_3HW.dtype != np.uint8:
             found = f"{image_3HW.shape} {image_3HW.dtype}"
             raise DataError(f"a reference image of {found}; {needed} uint8 is needed")
         image = torch.from_numpy(np.ascontiguousarray(image_3HW))[None].to(self.device)
-        return generator.encode_appearance(to_floats(image))
+        return self.generator.encode_appearance(to_floats(image))
 
     def _head_motion(self, seed: int) -> Iterator[Tensor]:
         """Yield motion of head and lids (1, 1, 7), frame by frame, without end."""
-        network: HeadMotionGenerator = self.networks["head_motion"]
-        noise, memory = SmoothNoise(network.noise_dim, seed=seed), None
+        noise, memory = SmoothNoise(self.head_motion.noise_dim, seed=seed), None
         while True:
             noise_NTZ = torch.from_numpy(noise.next(FRAMES_PER_STEP))[None].to(self.device)
-            motion_NTM, memory = network(noise_NTZ, memory)
-            yield from network.denormalise(motion_NTM).split(1, 1)
+            motion_NTM, memory = self.head_motion(noise_NTZ, memory)
+            yield from self.head_motion.denormalise(motion_NTM).split(1, 1)
 
 
 def build_networks(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
@@ -261,14 +265,13 @@ def load_pretrained(networks: nn.ModuleDict, folder: Path) -> None:
     Raises:
         DataError: no checkpoint there, broken, or of another architecture.
     """
-    pretrained = load_speech2face(folder).networks
+    pretrained = load_speech2face(folder)
     left_out = SPEAKER_WEIGHTS
-    kinds = [one["generator"].uses_reference_image for one in (networks, pretrained)]
-    if kinds[0] != kinds[1]:
+    if pretrained.uses_reference_image != Speech2FacePredictor(networks).uses_reference_image:
         left_out += APPEARANCE_WEIGHTS
     own, other = (
         {name: tensor for name, tensor in one.state_dict().items() if not name.startswith(left_out)}
-        for one in (networks, pretrained)
+        for one in (networks, pretrained.networks)
     )
     copy_tensors(folder, own, other)
 
