@@ -55,6 +55,17 @@ def write_errors(path: Path, *also: type[Exception]) -> Iterator[None]:
         raise DataError(f"{path}: cannot be written ({reason})") from None
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically. Raises `DataError` if it cannot be written."""
+    with atomic_write(path) as partial, write_errors(path):
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
+    """Write a json file atomically. Raises `DataError` if it cannot be written."""
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
 def read_json(path: Path, *, what: str) -> Any:
     """Return the value of a json file; raises `DataError` with `what` the file should hold."""
     try:

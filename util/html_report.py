@@ -8,6 +8,7 @@ return.
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from dominate.dom_tag import dom_tag
 from dominate.util import raw
 
-from speech2video.util.files import atomic_write, write_errors
+from speech2video.util.files import write_text
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
 JPEG_QUALITY = 85
@@ -57,26 +58,24 @@ tags: Any = dominate.tags  # without the types of its constructors, which checke
 svg: Any = dominate.svg
 
 
-def page(title: str, *content: Content, script: str = "") -> str:
-    """Return a complete page: its title as heading, then the content; `script` is JavaScript."""
+def write_page(path: Path, title: str, *content: Content, script: str = "") -> None:
+    """Write a page atomically: its title as heading, then the content; `script` is JavaScript.
+
+    Raises `DataError` where the file cannot be written.
+    """
     made: Any = dominate.document(title=title)
     made.head.add(tags.meta(charset="utf-8"), tags.style(raw(_STYLE + _SVG_STYLE)))
     made.body.add(tags.h1(title), *content)
     if script:
         made.body.add(tags.script(raw(script)))
-    return made.render()
-
-
-def write_page(path: Path, title: str, *content: Content, script: str = "") -> None:
-    """Write a page atomically. Raises `DataError` where the file cannot be written."""
-    _write(path, page(title, *content, script=script))
+    write_text(path, made.render())
 
 
 def write_svg(path: Path, chart: Tag) -> None:
     """Write a chart as a file of its own, atomically. Raises `DataError` as `write_page` does."""
     chart["xmlns"] = "http://www.w3.org/2000/svg"
     chart.add(tags.style(raw(_SVG_STYLE)))
-    _write(path, chart.render())
+    write_text(path, chart.render())
 
 
 def section(heading: str, *content: Content) -> Tag:
@@ -129,7 +128,7 @@ def line_chart(title: str, lines: Mapping[str, np.ndarray]) -> Tag:
     captions = []
     with chart:
         svg.rect(x=0, y=0, width=CHART_WIDTH, height=CHART_HEIGHT, cls="frame")
-        for (name, line), colour in zip(lines.items(), _colours(len(lines)), strict=True):
+        for (name, line), colour in zip(lines.items(), cycle(COLOURS)):
             x = _share(line[:, 0], first, last) * CHART_WIDTH
             shown = scale(line[:, 1].clip(low, high))
             y = (1 - _share(shown, float(scale(low)), float(scale(high)))) * CHART_HEIGHT
@@ -166,7 +165,7 @@ def audio_chart(
     height = LEGEND_HEIGHT + len(rows) * row_height
     audio_S = audio_S / max(float(np.abs(audio_S).max(initial=0)), 1e-6)
     chart = svg.svg(viewBox=f"0 0 {AUDIO_WIDTH} {height}", width=AUDIO_WIDTH)
-    colours = dict(zip(curves, _colours(len(curves)), strict=True))
+    colours = dict(zip(curves, cycle(COLOURS)))
     with chart:
         for number, (name, colour) in enumerate(colours.items()):
             svg.text(name, x=4 + 160 * number, y=14, fill=colour)
@@ -182,15 +181,6 @@ def audio_chart(
                 svg.path(d=line, cls="line", stroke=colours[name])
             _time_axis(begin, row_frames)
     return chart
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as partial, write_errors(path):
-        partial.write_text(text, encoding="utf-8")
-
-
-def _colours(count: int) -> list[str]:
-    return [COLOURS[number % len(COLOURS)] for number in range(count)]
 
 
 def _share(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -5,8 +5,6 @@ the frames around each frame: movements keep their size, which a plain mean woul
 for lips, which must close on p, b and m.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,22 +18,23 @@ GESTURE_PARTS = ("translation", "root_orientation", "body", "left_hand", "right_
 
 
 class PoseSmoother:
-    """Savitzky-Golay smoothing of pose vectors that come in chunks; their size does not matter.
+    """Savitzky-Golay smoothing of body and hands in pose vectors that come in chunks of any size.
 
     Args:
         window: frames of a fit, odd; poses come out half as many frames late. 1 changes nothing.
-        parts: of the pose vector; the others stay as they are.
 
     Raises:
         ValueError: an even window, or one too short for a parabola.
     """
 
-    def __init__(self, window: int, parts: Sequence[str] = GESTURE_PARTS) -> None:
+    def __init__(self, window: int) -> None:
         if window % 2 == 0 or (1 < window <= ORDER):
             raise ValueError(f"a smoothing window of {window} frames; 1, or an odd number from 3")
         self.reach = window // 2
         self._weights = torch.from_numpy(savitzky_golay(window)).float()
-        self._columns = [i for part in parts for i in range(*POSE_SLICES[part].indices(10**6))]
+        self._columns = [
+            i for part in GESTURE_PARTS for i in range(*POSE_SLICES[part].indices(10**6))
+        ]
         # poses that later ones need, the first repeated before them
         self._held_TP: Tensor | None = None
 

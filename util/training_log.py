@@ -19,7 +19,7 @@ from torch import Tensor
 
 from speech2video.util import html_report
 from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write, write_errors
+from speech2video.util.files import atomic_write, write_errors, write_json
 
 CURVE_POINTS = 1000  # of one curve; beyond, neighbours are averaged
 CHART_POINTS = 140  # of a curve on the page
@@ -99,8 +99,7 @@ class TrainingLog:
         """Write the page and its content."""
         self._written = time.monotonic()
         state = {"title": self.title, "curves": self.curves, "validations": self.validations}
-        with atomic_write(self.folder / "log.json") as partial:
-            partial.write_text(json.dumps(state) + "\n", encoding="utf-8")
+        write_json(self.folder / "log.json", state, indent=None)
         charts = [html_report.line_chart(*chart) for chart in _charts(self.curves)]
         sections = map(_section, reversed(self.validations))
         path = self.folder / "index.html"

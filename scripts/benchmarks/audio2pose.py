@@ -40,7 +40,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
     inserter = GestureInserter(GestureDictionary((raised_arms(),)), body)
     words = [Word("up", at, at + 0.3) for at in np.arange(1.0, seconds - 1, EVERY)]
     frames, start, spent = 0, time.perf_counter(), time.process_time()
-    loudness, stream = LoudnessMeter(SAMPLE_RATE), FeatureExtractor(training.features)
+    loudness, stream = LoudnessMeter(), FeatureExtractor(training.features)
     for audio_S in speech_noise(seconds):
         loudness.push(audio_S)
     gain, meter = loudness.gain, VoiceMeter(training.features)

@@ -6,7 +6,7 @@ The clock is that of `util.video.media`.
 import wave
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import av
@@ -33,31 +33,32 @@ TimedBlock = tuple[Fraction, np.ndarray, int]  # seconds on the clock, samples (
 
 
 def read_audio(
-    path: Path, *, rate: int = SAMPLE_RATE, start: float = 0.0, duration: float | None = None
+    path: Path, *, start: float = 0.0, duration: float | None = None
 ) -> Iterator[np.ndarray]:
-    """Yield audio as mono chunks (S,) float32 in [-1, 1], one second each but the last.
+    """Yield 16 kHz mono audio in chunks (S,) float32 in [-1, 1], one second each but the last.
 
-    `start` and `duration` are seconds on the clock shared with the video, `rate` is in Hz. Stereo
-    becomes the mean of its channels. Takes the memory of a few seconds, however long the file.
+    `start` and `duration` are seconds on the clock shared with the video. Stereo becomes the mean
+    of its channels. Takes the memory of a few seconds, however long the file.
     Raises `DataError` if there is no audio track or nothing in it decodes to finite numbers.
     """
-    begin = round(start * rate)
-    end = None if duration is None else begin + round(duration * rate)
-    mono = (block.mean(axis=0).clip(-1, 1) for block in read_audio_blocks(path, rate=rate))
-    yield from _rechunk(_cut(mono, begin, end), rate)
+    begin = round(start * SAMPLE_RATE)
+    end = None if duration is None else begin + round(duration * SAMPLE_RATE)
+    blocks = read_audio_blocks(path, rate=SAMPLE_RATE)
+    mono = (block.mean(axis=0).clip(-1, 1) for block in blocks)
+    yield from _rechunk(_cut(mono, begin, end), SAMPLE_RATE)
 
 
-def load_audio(path: Path, *, rate: int = SAMPLE_RATE, normalise: bool = False) -> np.ndarray:
+def load_audio(path: Path, *, normalise: bool = False) -> np.ndarray:
     """Return a whole file's audio (S,) float32 in [-1, 1], mono, as `read_audio` yields it.
 
     `normalise` applies `normalise_loudness`. Raises `DataError` as `read_audio` does, and if the
     audio is empty.
     """
-    chunks = list(read_audio(path, rate=rate))
+    chunks = list(read_audio(path))
     if not chunks:
         raise DataError(f"{path}: the audio is empty")
     audio_S = np.concatenate(chunks)
-    return normalise_loudness(audio_S, rate=rate) if normalise else audio_S
+    return normalise_loudness(audio_S) if normalise else audio_S
 
 
 def write_audio(path: Path, audio_S: np.ndarray, rate: int = SAMPLE_RATE) -> None:
@@ -75,18 +76,18 @@ def write_audio(path: Path, audio_S: np.ndarray, rate: int = SAMPLE_RATE) -> Non
         file.writeframes(pcm_S.tobytes())
 
 
-def normalise_loudness(audio_S: np.ndarray, *, rate: int = SAMPLE_RATE) -> np.ndarray:
+def normalise_loudness(audio_S: np.ndarray) -> np.ndarray:
     """Return audio (S,) scaled by `loudness_gain`: peaks never pass 1, and silence stays."""
-    gain = loudness_gain([audio_S], rate=rate)
+    gain = loudness_gain([audio_S])
     return np.multiply(audio_S, gain, dtype=np.float64).astype(np.float32)
 
 
-def loudness_gain(chunks: Iterable[np.ndarray], *, rate: int) -> float:
+def loudness_gain(chunks: Iterable[np.ndarray]) -> float:
     """Return the factor that brings audio, given in chunks (S,), to `TARGET_LEVEL`; 1 for silence.
 
     A file can so be read twice instead of kept: once for its gain, once to use it.
     """
-    meter = LoudnessMeter(rate)
+    meter = LoudnessMeter()
     for chunk in chunks:
         meter.push(chunk)
     return meter.gain or 1.0
@@ -99,8 +100,8 @@ class LoudnessMeter:
     two numbers for each window of 0.4 s. The size of the chunks does not matter.
     """
 
-    def __init__(self, rate: int) -> None:
-        self._size = round(GATE_WINDOW * rate)
+    def __init__(self) -> None:
+        self._size = round(GATE_WINDOW * SAMPLE_RATE)
         self._powers: list[float] = []
         self._peaks: list[float] = []
         self._rest_S = np.zeros(0, np.float32)  # less than a window
@@ -131,9 +132,7 @@ class LoudnessMeter:
         return float(min(10 ** (TARGET_LEVEL / 20) / np.sqrt(speech), 1 / peak))
 
 
-def read_audio_blocks(
-    path: Path, *, rate: int, damage: Damage | None = None
-) -> Iterator[np.ndarray]:
+def read_audio_blocks(path: Path, *, rate: int) -> Iterator[np.ndarray]:
     """Yield blocks (C, n) float32 at `rate` Hz from t = 0; C is 1 or 2 and does not change.
 
     More than two channels become one. Audio whose time stamps drift against its count of samples
@@ -146,7 +145,7 @@ def read_audio_blocks(
         stream = audio_stream(container)
         if stream is None:
             raise DataError(f"{path}: no audio track; a file with audio is needed")
-        timed = _timed(path, decode(container, stream, damage or Damage()), start)
+        timed = _timed(path, decode(container, stream, Damage()), start)
         first = next(timed, None)
         if first is None:
             raise DataError(f"{path}: no audio in it could be decoded")
@@ -180,9 +179,9 @@ def _rechunk(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 def _timed(path: Path, decoded: Iterable, start: Fraction | None) -> Iterator[TimedBlock]:
     after, finite = Fraction(0), 0
-    for time, frame, is_last in _mark_last(decoded):
+    for (time, frame), following in pairwise(chain(decoded, (None,))):
         samples = _samples(frame)
-        if is_last and frame.duration:
+        if following is None and frame.duration:
             # codecs fill up their last block; the file says how much of it is meant
             meant = round(frame.duration * (frame.time_base or Fraction(0)) * frame.sample_rate)
             samples = samples[:, :meant]
@@ -193,17 +192,6 @@ def _timed(path: Path, decoded: Iterable, start: Fraction | None) -> Iterator[Ti
         yield now, np.nan_to_num(samples, posinf=0.0, neginf=0.0), frame.sample_rate
     if after and not finite:
         raise DataError(f"{path}: not one sample of the audio is a finite number")
-
-
-def _mark_last(decoded: Iterable) -> Iterator[tuple[Fraction | None, av.AudioFrame, bool]]:
-    """Yield (time, frame, whether it is the last)."""
-    held = None
-    for item in decoded:
-        if held:
-            yield *held, False
-        held = item
-    if held:
-        yield *held, True
 
 
 def _samples(frame: av.AudioFrame) -> np.ndarray:
@@ -232,7 +220,9 @@ def _on_clock(first: TimedBlock, rest: Iterable[TimedBlock]) -> Iterator[np.ndar
     written, lag = 0, None
     for time, block, block_rate in chain([first], rest):
         count = round(block.shape[1] * rate / block_rate)
-        block = _stretch(_with_channels(block, channels), count)
+        if len(block) != channels:
+            block = np.repeat(block.mean(axis=0, keepdims=True), channels, axis=0)
+        block = _stretch(block, count)
         late = float(time * rate) - written
         if lag is None or abs(late) > JUMP * rate:
             gap = round(late)
@@ -249,12 +239,6 @@ def _on_clock(first: TimedBlock, rest: Iterable[TimedBlock]) -> Iterator[np.ndar
         written += block.shape[1]
         if block.shape[1]:
             yield block
-
-
-def _with_channels(block: np.ndarray, channels: int) -> np.ndarray:
-    if len(block) == channels:
-        return block
-    return np.repeat(block.mean(axis=0, keepdims=True), channels, axis=0)
 
 
 def _stretch(block: np.ndarray, count: int) -> np.ndarray:

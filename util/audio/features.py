@@ -7,7 +7,7 @@ audio of the usual loudness is expected (`audio_io.normalise_loudness`).
 `FEATURE_SETS` has one entry for each kind; a new kind is a subclass of `FeatureSet` and an entry.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -175,35 +175,33 @@ class FeatureExtractor:
 
     def push(self, audio_S: np.ndarray) -> np.ndarray:
         """Take the next samples (S,) and return the frames (n, F) that are complete by now."""
-        frames = [np.zeros((0, self._set.size), np.float32)]
-        for windows_NW in self._windows.push(audio_S):
-            self._add(windows_NW)
-            frames.append(self._whole_frames())
-        return np.concatenate(frames)
+        return self._add(self._windows.push(audio_S))
 
     def finish(self) -> np.ndarray:
         """Return the frames (n, F) that silence after the last sample completes; start anew."""
-        frames = [np.zeros((0, self._set.size), np.float32)]
-        for windows_NW in self._windows.finish():
-            self._add(windows_NW)
-            frames.append(self._whole_frames())
+        features_TF = self._add(self._windows.finish())
         if self._started:
             last = self._rows[-1:].repeat(self._set.reach, axis=0)
             self._rows = np.concatenate([self._rows, last])
-            frames.append(self._whole_frames())
+            features_TF = np.concatenate([features_TF, self._whole_frames()])
         self._reset()
-        return np.concatenate(frames)
+        return features_TF
 
     def _reset(self) -> None:
         self._rows = np.zeros((0, 0))  # static features of windows still needed
         self._started = False
         self._filter = self._set.frame_filter()
 
-    def _add(self, windows_NW: np.ndarray) -> None:
-        rows = self._set.window_features(power_spectra(windows_NW))
-        if not self._started:
-            self._rows, self._started = rows[:1].repeat(self._set.reach, axis=0), True
-        self._rows = np.concatenate([self._rows, rows])
+    def _add(self, windows: Iterable[np.ndarray]) -> np.ndarray:
+        """Return the frames (n, F) that more windows (N, 400) complete."""
+        frames = [np.zeros((0, self._set.size), np.float32)]
+        for windows_NW in windows:
+            rows = self._set.window_features(power_spectra(windows_NW))
+            if not self._started:
+                self._rows, self._started = rows[:1].repeat(self._set.reach, axis=0), True
+            self._rows = np.concatenate([self._rows, rows])
+            frames.append(self._whole_frames())
+        return np.concatenate(frames)
 
     def _whole_frames(self) -> np.ndarray:
         """Return whole frames (n, F) of the kept windows, and drop what no later one needs."""

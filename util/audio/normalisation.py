@@ -15,7 +15,7 @@ from speech2video.util.audio.audio_io import LoudnessMeter, read_audio
 from speech2video.util.audio.features import FeatureExtractor, feature_set
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.errors import DataError
-from speech2video.util.timing import SAMPLE_RATE, frame_count
+from speech2video.util.timing import frame_count
 from speech2video.util.video.media import audio_stream, open_media
 
 PRIOR_FRAMES = 50.0  # weight of the training voices' mean: two seconds of speech
@@ -102,7 +102,7 @@ def analyse_audio(path: Path, *, kind: str, prior_F: np.ndarray | None = None) -
         DataError: no such file, no audio in it, none that decodes, or none that can be speech.
     """
     check_audio(path)
-    loudness, samples = LoudnessMeter(SAMPLE_RATE), 0
+    loudness, samples = LoudnessMeter(), 0
     for audio_S in read_audio(path):
         loudness.push(audio_S)
         samples += len(audio_S)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from speech2video.util.audio.audio_io import normalise_loudness
 from speech2video.util.errors import DataError
@@ -95,14 +94,14 @@ class _Aligned(NamedTuple):
     fit: float  # log likelihood a frame, 0 at best
 
 
-def align(audio_S: np.ndarray, words: Sequence[str], *, rate: int) -> list[tuple[float, float]]:
-    """Return (start, end) in seconds for each of `words` in `audio_S` (S,), values in [-1, 1].
+def align(audio_S: np.ndarray, words: Sequence[str]) -> list[tuple[float, float]]:
+    """Return (start, end) in seconds for each of `words` in 16 kHz audio (S,) in [-1, 1].
 
     Words unknown to the model's dictionary get a pronunciation by rule. Raises `DataError` if the
     text does not fit: more words than the audio has room for, no path through the audio, or audio
     too unlike the words; and where PocketSphinx is not installed.
     """
-    pcm_S = _model_audio(audio_S, rate)
+    pcm_S = _model_audio(audio_S)
     seconds = len(pcm_S) / SAMPLE_RATE
     if len(words) > FASTEST * seconds:
         raise DataError(
@@ -115,15 +114,12 @@ def align(audio_S: np.ndarray, words: Sequence[str], *, rate: int) -> list[tuple
     return [(word.start * FRAME, min(word.end * FRAME, seconds)) for word in aligned]
 
 
-def _model_audio(audio_S: np.ndarray, rate: int) -> np.ndarray:
+def _model_audio(audio_S: np.ndarray) -> np.ndarray:
     if audio_S.ndim != 1 or not np.isfinite(audio_S).all():
         raise DataError(f"mono audio (S,) of finite numbers is needed, not {audio_S.shape}")
     if not np.any(audio_S):
         raise DataError("the transcript does not fit: the audio is silent")
-    if rate != SAMPLE_RATE:
-        common = math.gcd(rate, SAMPLE_RATE)
-        audio_S = resample_poly(audio_S, SAMPLE_RATE // common, rate // common)
-    audio_S = normalise_loudness(audio_S, rate=SAMPLE_RATE)
+    audio_S = normalise_loudness(audio_S)
     noise_S = np.random.default_rng(0).normal(scale=DITHER, size=len(audio_S))
     return (np.clip(audio_S + noise_S, -1, 1) * 32767).astype(np.int16)
 

@@ -16,7 +16,6 @@ from speech2video.util.text.forced_alignment import align
 from speech2video.util.text.spoken_text import normalise_text, split_words
 from speech2video.util.text.synthesis import synthesise
 from speech2video.util.text.transcript import Word, checked_words, read_words, strip_punctuation
-from speech2video.util.timing import SAMPLE_RATE
 
 WORD_FILES = (".TextGrid", ".textgrid", ".csv", ".txt", ".align")  # searched for in this order
 
@@ -100,8 +99,8 @@ def read_audio_list(path: Path) -> list[Path]:
     return paths
 
 
-def align_transcript(audio_S: np.ndarray, text: str, rate: int = SAMPLE_RATE) -> list[Word]:
-    """Return the words of `text` with the times at which `audio_S` (S,) in [-1, 1] says them.
+def align_transcript(audio_S: np.ndarray, text: str) -> list[Word]:
+    """Return the words of `text` with their times in 16 kHz audio (S,) in [-1, 1].
 
     Numbers and symbols come back as the words they are spoken as ("2": "two"). English only.
     Raises `DataError` if the text does not fit the audio (`forced_alignment.align` says when).
@@ -109,7 +108,7 @@ def align_transcript(audio_S: np.ndarray, text: str, rate: int = SAMPLE_RATE) ->
     words = split_words(normalise_text(text))
     if not words:
         raise DataError("the transcript has no words")
-    spans = align(audio_S, words, rate=rate)
+    spans = align(audio_S, words)
     return [Word(word, *span) for word, span in zip(words, spans, strict=True)]
 
 

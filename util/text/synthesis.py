@@ -104,8 +104,9 @@ def synthesise(
     on an empty text, letters other than Latin ones, values out of range, an unknown voice, and
     where espeak-ng is not installed.
     """
-    _check_range("rate_wpm", rate_wpm, RATES)
-    _check_range("pitch", pitch, PITCHES)
+    for name, value, (low, high) in (("rate_wpm", rate_wpm, RATES), ("pitch", pitch, PITCHES)):
+        if not low <= value <= high:
+            raise DataError(f"{name} {value}: {low} to {high} is needed")
     text = normalise_text(text)
     spans = word_spans(text)
     if not spans:
@@ -116,11 +117,6 @@ def synthesise(
     groups = _share_merged(groups, words, voice=voice)
     phones = [_phone(one, index) for index, group in enumerate(groups) for one in group]
     return SynthesisedSpeech(_resample(pcm_S), _timed_words(words, groups), phones)
-
-
-def _check_range(name: str, value: int, allowed: tuple[int, int]) -> None:
-    if not allowed[0] <= value <= allowed[1]:
-        raise DataError(f"{name} {value}: {allowed[0]} to {allowed[1]} is needed")
 
 
 def _resample(pcm_S: np.ndarray) -> np.ndarray:
@@ -260,15 +256,15 @@ def _phoneme_counts(words: Sequence[str], *, voice: str) -> list[int]:
     """Return how many phonemes each word has when it is said alone, at least 1."""
     with _library(voice) as library:
         library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        return [_phoneme_count(library, word) for word in words]
-
-
-def _phoneme_count(library: ctypes.CDLL, word: str) -> int:
-    buffer = ctypes.create_string_buffer(word.encode("ascii"))
-    text = ctypes.c_void_p(ctypes.addressof(buffer))
-    mode = _IPA | ord(_SEPARATOR) << 8
-    phonemes = library.espeak_TextToPhonemes(ctypes.byref(text), _UTF8, mode) or b""
-    return max(len([part for part in phonemes.decode("utf-8").split(_SEPARATOR) if part]), 1)
+        mode = _IPA | ord(_SEPARATOR) << 8
+        counts = []
+        for word in words:
+            buffer = ctypes.create_string_buffer(word.encode("ascii"))
+            text = ctypes.c_void_p(ctypes.addressof(buffer))
+            found = library.espeak_TextToPhonemes(ctypes.byref(text), _UTF8, mode) or b""
+            phonemes = filter(None, found.decode("utf-8").split(_SEPARATOR))
+            counts.append(max(len(list(phonemes)), 1))
+        return counts
 
 
 def _loader() -> ModuleType:
@@ -299,14 +295,8 @@ def _library(voice: str) -> Iterator[ctypes.CDLL]:
             yield library
         finally:
             library.espeak_Terminate()
-            _unload(library)
-
-
-def _unload(library: ctypes.CDLL) -> None:
-    if hasattr(_ctypes, "dlclose"):
-        _ctypes.dlclose(library._handle)
-    else:
-        _ctypes.FreeLibrary(library._handle)
+            unload = "dlclose" if hasattr(_ctypes, "dlclose") else "FreeLibrary"
+            getattr(_ctypes, unload)(library._handle)
 
 
 def _choose_voice(library: ctypes.CDLL, voice: str, *, variants: Path) -> None:

@@ -198,37 +198,25 @@ class _TextGridValues:
             raise DataError(f"{path}: no TextGrid in Praat's text form")
 
     def string(self) -> str:
-        value = self._next("a quoted text")
-        if value[0] != '"':
-            raise self._error("a quoted text", value)
-        return value[1:-1].replace('""', '"')
+        return self._next("a quoted text", lambda text: text[0] == '"')[1:-1].replace('""', '"')
 
     def number(self) -> float:
-        value = self._next("a number")
-        try:
-            return float(value)
-        except ValueError:
-            raise self._error("a number", value) from None
+        return float(self._next("a number", lambda text: text[0] not in '"<'))
 
     def count(self) -> int:
-        value = self.number()
-        if not (value >= 0 and value.is_integer()):
-            raise self._error("a count", str(value))
-        return int(value)
+        return int(float(self._next("a count", re.compile(r"\+?\d+(\.0*)?$").match)))
 
     def flag(self) -> str:
         return self._next("a flag")
 
-    def _next(self, needed: str) -> str:
+    def _next(self, needed: str, fits: Callable[[str], object] = bool) -> str:
         match = next(self._matches, None)
         if match is None:
             raise DataError(f"{self.path}: the TextGrid ends where {needed} is needed")
-        self._line_end = match.end()
+        if not fits(match[0]):
+            line = self._text.count("\n", 0, match.end()) + 1
+            raise DataError(f"{self.path}, line {line}: {match[0]} where {needed} is needed")
         return match[0]
-
-    def _error(self, needed: str, seen: str) -> DataError:
-        line = self._text.count("\n", 0, self._line_end) + 1
-        return DataError(f"{self.path}, line {line}: {seen} where {needed} is needed")
 
 
 def _read_csv(path: Path) -> Iterator[TimedText]:

@@ -37,12 +37,8 @@ class VideoInfo:
 
     width: int  # pixels, turned upright and with square pixels
     height: int
-    fps: float  # mean rate of the source; frames need not be evenly spaced
     duration: float  # seconds of video that the file states; NaN where it does not
-    rotation: int  # degrees clockwise by which stored frames are turned to be shown
     has_audio: bool
-    audio_rate: int  # Hz; 0 without audio
-    audio_channels: int
 
 
 @dataclass
@@ -72,18 +68,14 @@ class ReadReport:
 def probe(path: Path) -> VideoInfo:
     """Return a video's properties; decodes one frame. Raises `DataError` if it is no video."""
     with open_media(path) as container:
-        stream, audio = _stream(path, container), audio_stream(container)
+        stream = _stream(path, container)
         start, first = _first(path, decode(container, stream, Damage()))
         width, height = _size_shown(first, stream)
         return VideoInfo(
             width=width,
             height=height,
-            fps=float(stream.average_rate or stream.guessed_rate or 0),
             duration=_stated_seconds(container, stream, start),
-            rotation=-first.rotation % 360,
-            has_audio=audio is not None,
-            audio_rate=audio.codec_context.sample_rate if audio else 0,
-            audio_channels=audio.codec_context.layout.nb_channels if audio else 0,
+            has_audio=audio_stream(container) is not None,
         )
 
 
@@ -169,8 +161,8 @@ def _last_duration(frame: av.VideoFrame, gap: Fraction, rate: Fraction) -> Fract
 
 def frame_to_rgb(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
     """Return a frame as contiguous (H, W, 3) uint8 RGB, upright, in the size (width, height)."""
-    turn = _Turn.of(frame)
-    width, height = size[::-1] if turn.swaps else size
+    swaps, flips_x, flips_y = _turn(frame)
+    width, height = size[::-1] if swaps else size
     untagged = frame.colorspace not in COLOURS_KNOWN
     rgb_HW3 = frame.reformat(
         width,
@@ -180,39 +172,28 @@ def frame_to_rgb(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
         dst_color_range=ColorRange.JPEG,
         interpolation=EXACT,
     ).to_ndarray()
-    return np.ascontiguousarray(turn.apply(rgb_HW3))
+    rgb_HW3 = rgb_HW3.transpose(1, 0, 2) if swaps else rgb_HW3
+    return np.ascontiguousarray(rgb_HW3[:: -1 if flips_y else 1, :: -1 if flips_x else 1])
 
 
 def _size_shown(frame: av.VideoFrame, stream: av.VideoStream) -> tuple[int, int]:
     """Return (width, height) of a frame, turned upright and with square pixels."""
     aspect = stream.sample_aspect_ratio or 1
     width, height = round(frame.width * aspect), frame.height
-    return (height, width) if _Turn.of(frame).swaps else (width, height)
+    return (height, width) if _turn(frame)[0] else (width, height)
 
 
-@dataclass(frozen=True)
-class _Turn:
-    """How stored frames are turned and mirrored to be shown: swap x and y first, then flip."""
+def _turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """Return whether to swap x and y, then to flip x, and y, to show a stored frame.
 
-    swaps: bool = False
-    flips_x: bool = False
-    flips_y: bool = False
-
-    @classmethod
-    def of(cls, frame: av.VideoFrame) -> "_Turn":
-        """Return the turn of a frame's display matrix (ISO/IEC 14496-12, 8.5.3, by rows)."""
-        side_data: Any = frame.side_data
-        side = side_data.get(SideData.DISPLAYMATRIX)
-        if side is None:
-            return cls()
-        a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5]
-        if abs(a) >= abs(b):
-            return cls(False, a < 0, d < 0)
-        return cls(True, c < 0, b < 0)
-
-    def apply(self, image_HW3: np.ndarray) -> np.ndarray:
-        image_HW3 = image_HW3.transpose(1, 0, 2) if self.swaps else image_HW3
-        return image_HW3[:: -1 if self.flips_y else 1, :: -1 if self.flips_x else 1]
+    This is the frame's display matrix (ISO/IEC 14496-12, 8.5.3, by rows).
+    """
+    side_data: Any = frame.side_data
+    matrix = side_data.get(SideData.DISPLAYMATRIX)
+    if matrix is None:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5]
+    return (False, a < 0, d < 0) if abs(a) >= abs(b) else (True, c < 0, b < 0)
 
 
 def _stated_seconds(container: InputContainer, stream: av.VideoStream, start: Fraction) -> float:

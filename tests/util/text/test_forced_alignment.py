@@ -42,11 +42,9 @@ def test_words_are_found_where_they_are_said(voice: Voice) -> None:
     assert errors.max() < 0.3
 
 
-def test_alignment_depends_neither_on_loudness_nor_on_rate(speech: SynthesisedSpeech) -> None:
+def test_alignment_does_not_depend_on_loudness(speech: SynthesisedSpeech) -> None:
     expected = align_transcript(speech.audio_S, SENTENCE)
     assert start_errors(align_transcript(speech.audio_S * 0.05, SENTENCE), expected).max() < 0.05
-    doubled_S = np.repeat(speech.audio_S, 2)
-    assert start_errors(align_transcript(doubled_S, SENTENCE, 32_000), expected).max() < 0.1
 
 
 def test_numbers_and_unknown_words_are_aligned() -> None:
