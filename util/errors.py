@@ -13,7 +13,10 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class UserError(Exception):
-    """An error that the user can fix; the message says what was found, needed, and where."""
+    """An error that the user can fix.
+
+    The message says what was found, what is needed, and where.
+    """
 
 
 class DataError(UserError):

@@ -73,7 +73,7 @@ def savitzky_golay(window: int) -> np.ndarray:
 class SmoothNoise:
     """Seeded autoregressive noise of unit variance; the size of the chunks does not matter.
 
-    It is what makes two performances of one speech differ.
+    It makes two performances of one speech differ.
     """
 
     def __init__(self, size: int, *, seed: int | tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Read, write and normalise audio: what PyAV reads becomes mono on the clock shared with the video.
+"""Read, write and normalise mono audio of any file, on the clock that it shares with its video.
 
 The clock is that of `util.video.media`.
 """
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,7 +18,9 @@ from speech2video.util.files import atomic_write, write_errors
 from speech2video.util.timing import SAMPLE_RATE
 from speech2video.util.video.media import Damage, audio_stream, decode, open_media, video_start
 
-TARGET_LEVEL = -23.0  # dB below full scale, what speech is scaled to (EBU R 128 asks it in LUFS)
+TARGET_LEVEL = (
+    -23.0
+)  # dB below full scale, the level of normalised speech (EBU R 128 asks it in LUFS)
 GATE_WINDOW = 0.4  # seconds, ITU-R BS.1770-4
 GATE_FLOOR = -70.0  # dB below full scale; anything less is silence
 GATE_BELOW = 10.0  # dB below the mean; anything less is a pause
@@ -153,7 +156,7 @@ def read_audio_blocks(path: Path, *, rate: int) -> Iterator[np.ndarray]:
 
 
 def _cut(blocks: Iterable[np.ndarray], begin: int, end: int | None) -> Iterator[np.ndarray]:
-    """Yield what of the blocks (S,) lies between two sample numbers."""
+    """Yield the part of the blocks (S,) between two sample numbers."""
     position = 0
     for block in blocks:
         last = None if end is None else max(end - position, 0)
@@ -179,7 +182,8 @@ def _rechunk(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 def _timed(path: Path, decoded: Iterable, start: Fraction | None) -> Iterator[TimedBlock]:
     after, finite = Fraction(0), 0
-    for (time, frame), following in pairwise(chain(decoded, (None,))):
+    items: Iterable[Any] = chain(decoded, (None,))
+    for (time, frame), following in pairwise(items):
         samples = _samples(frame)
         if following is None and frame.duration:
             # codecs fill up their last block; the file says how much of it is meant

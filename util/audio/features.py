@@ -25,7 +25,7 @@ from speech2video.util.audio.mel import (
 )
 from speech2video.util.errors import DataError
 
-LOWEST, HIGHEST = 60.0, 7600.0  # Hz; hum lies below, what resampling leaves differs above
+LOWEST, HIGHEST = 60.0, 7600.0  # Hz; hum lies below, remains of resampling above
 FLOOR = 1e-9  # -90 dB of full scale: less in a band is silence, in a studio or a digital one
 MFCC_BANDS = 40  # wide enough that a high voice's harmonics are not bands of their own
 COEFFICIENTS = 13  # MFCC kept, the first one included
@@ -61,15 +61,15 @@ class FeatureSet:
         return MARGIN + self.reach * HOP
 
     def window_features(self, power_NB: np.ndarray) -> np.ndarray:
-        """Return what windows give by themselves (N, C), from their power spectra (N, 257)."""
+        """Return static features (N, C) of windows from their power spectra (N, 257)."""
         return log_power(power_NB @ _filters(self.static_size).T, FLOOR)
 
     def frame_filter(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Return what a new stream applies to the windows (4 n, C) of whole frames, in order."""
+        """Return a function for one stream, from static features (4 n, C) to features of n frames."""
         return lambda rows: rows
 
     def static(self, features_TF: np.ndarray) -> np.ndarray:
-        """Return what each window gives by itself (T, 4, C), without deltas."""
+        """Return the static features (T, 4, C), without deltas."""
         shape = len(features_TF), HOPS_PER_FRAME, self.size // HOPS_PER_FRAME
         return features_TF.reshape(shape)[..., : self.static_size]
 
@@ -91,7 +91,7 @@ class FeatureSet:
         return mean_C
 
     def normalise(self, features_TF: np.ndarray, voice_F: np.ndarray) -> np.ndarray:
-        """Return features (T, F) without what a voice and its microphone add to all of them."""
+        """Return features (T, F) relative to the voice's mean (F,)."""
         return features_TF - voice_F
 
 
@@ -141,7 +141,7 @@ class SpectralSubtraction(FeatureSet):
 FEATURE_SETS: dict[str, FeatureSet] = {
     "mfcc": Mfcc(COEFFICIENTS + 1, reach=2),
     "logmel": FeatureSet(80),
-    # few bands, so that noise averages out in each; what is left of speech is quieter
+    # few bands, so that noise averages out in each; the rest of speech is quieter
     "snr": SpectralSubtraction(26, speech_level=-33.0),
 }
 
@@ -204,7 +204,7 @@ class FeatureExtractor:
         return np.concatenate(frames)
 
     def _whole_frames(self) -> np.ndarray:
-        """Return whole frames (n, F) of the kept windows, and drop what no later one needs."""
+        """Return whole frames (n, F) of the kept windows, and drop those that no later one needs."""
         reach = self._set.reach
         count = max(len(self._rows) - 2 * reach, 0) // HOPS_PER_FRAME
         rows = self._rows[: count * HOPS_PER_FRAME + 2 * reach if count else 0]

@@ -2,7 +2,7 @@
 
 A voice and its microphone add the same to all features (cepstral mean normalisation: Atal, JASA 55,
 1974). The mean is taken over speech alone, or pauses would count as the voice; the training voices'
-mean stands in while little has been said.
+mean stands in while there is little speech.
 """
 
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def voice_mean(features_TF: np.ndarray, kind: str, prior_F: np.ndarray | None = 
 
 
 def normalise_voice(features_TF: np.ndarray, voice_F: np.ndarray, kind: str) -> np.ndarray:
-    """Return features (T, F) without the voice's mean (F,): what networks take."""
+    """Return features (T, F) relative to the voice's mean (F,), as networks take them."""
     return feature_set(kind).normalise(features_TF, voice_F)
 
 
@@ -116,7 +116,7 @@ def analyse_audio(path: Path, *, kind: str, prior_F: np.ndarray | None = None) -
 
 
 def check_audio(path: Path) -> None:
-    """Raise `DataError` for what cannot be read more than once, and for a rate no speech has."""
+    """Raise `DataError` for a file that is readable only once, and for a rate no speech has."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise DataError(f"{path}: no plain file; one that can be read more than once is needed")
     with open_media(path) as container:

@@ -18,7 +18,7 @@ TAPS = 129  # of the filter that divides these bands
 SPECTRUM = 512  # samples of a window in which formants are moved, 32 ms
 STEP = 128  # samples between these windows
 CEPSTRUM = 32  # quefrencies of an envelope, 2 ms: shorter than the period of nearly any voice
-MOST = 4.6  # nepers (40 dB) by which a formant may rise or fall: beyond it there is but noise
+MOST = 4.6  # nepers (40 dB) by which a formant may rise or fall: beyond it there is only noise
 
 
 def change_speed(audio_S: np.ndarray, factor: float) -> np.ndarray:

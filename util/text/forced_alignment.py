@@ -71,21 +71,10 @@ _LETTERS = _table("""
     o=OW p=P+IY q=K+Y+UW r=AA+R s=EH+S t=T+IY u=Y+UW v=V+IY w=D+AH+B+AH+L+Y+UW x=EH+K+S y=W+AY
     z=Z+IY
 """)
-_ENDINGS = {  # of a known word, and their phones
-    "ing": "IH NG",
-    "er": "ER",
-    "ers": "ER Z",
-    "ly": "L IY",
-    "ness": "N AH S",
-    "less": "L AH S",
-    "ment": "M AH N T",
-    "ish": "IH SH",
-    "y": "IY",
-    "'ll": "AH L",
-    "'re": "ER",
-    "'ve": "AH V",
-    "'d": "D",
-}
+_ENDINGS = _table("""
+    ing=IH+NG er=ER ers=ER+Z ly=L+IY ness=N+AH+S less=L+AH+S ment=M+AH+N+T ish=IH+SH y=IY
+    'll=AH+L 're=ER 've=AH+V 'd=D
+""")
 
 
 class _Aligned(NamedTuple):
@@ -282,7 +271,7 @@ def _inflected(word: str, lookup: Lookup) -> list[str] | None:
             continue
         stem = _stem(rest, lookup) or _lookup_phones(rest + "e", lookup) or _undoubled(rest, lookup)
         if stem:
-            return stem + phones.split()
+            return stem + phones.split("+")
     return None
 
 

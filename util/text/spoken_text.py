@@ -13,15 +13,10 @@ _TEN_NAMES = "zero ten twenty thirty forty fifty sixty seventy eighty ninety"
 _UNITS, _TENS = _UNIT_NAMES.split(), _TEN_NAMES.split()
 _SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"))
 _LARGEST = 10**15 - 1  # longer runs of digits are read digit by digit
-_ORDINALS = {
-    "one": "first",
-    "two": "second",
-    "three": "third",
-    "five": "fifth",
-    "eight": "eighth",
-    "nine": "ninth",
-    "twelve": "twelfth",
-}
+_ORDINAL_NAMES = (
+    "one=first two=second three=third five=fifth eight=eighth nine=ninth twelve=twelfth"
+)
+_ORDINALS = dict(pair.split("=") for pair in _ORDINAL_NAMES.split())
 _CURRENCIES = {"$": "dollars", "£": "pounds", "€": "euros"}
 _SYMBOLS = {"&": "and", "%": "percent", "@": "at", "+": "plus", "=": "equals", "#": "number"}
 _ABBREVIATIONS = {

@@ -85,7 +85,7 @@ def read_words(path: Path) -> list[Word]:
 
 
 def write_words(path: Path, words: Iterable[Word]) -> None:
-    """Write words as csv (`word,start,end`), times to 0.1 ms; what `read_words` reads back."""
+    """Write words as csv (`word,start,end`), times to 0.1 ms, as `read_words` reads them."""
     words = checked_words(path, words)
     with (
         atomic_write(Path(path)) as partial,
@@ -132,7 +132,7 @@ def read_textgrid(path: Path) -> dict[str, list[TimedText]]:
     The long and the short text form hold the same values in the same order; as Praat does, this
     reads free-standing numbers, quoted strings and flags, and skips all else (Praat manual,
     "TextGrid file formats"). Two tiers of one name: the first counts. UTF-8 and UTF-16 are read.
-    Raises `DataError` on what is no TextGrid or ends in the middle.
+    Raises `DataError` on other files and truncated ones.
     """
     values = _TextGridValues(path)
     if values.string() != "TextGrid":
