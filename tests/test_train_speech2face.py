@@ -149,7 +149,7 @@ def test_the_page_shows_the_run(runs: Path) -> None:
     for words in ("generated", "real", "teacher_speaker", "identity_distance", "d_sync", "psnr"):
         assert words in page
     assert list((folder / "videos").glob("*.mp4"))
-    assert list((folder / "pictures").glob("*.jpg"))
+    assert list((folder / "images").glob("*.jpg"))
 
 
 def show(monkeypatch: pytest.MonkeyPatch, runs: Path, *arguments: object) -> int:

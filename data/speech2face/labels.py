@@ -1,15 +1,15 @@
-"""Who speaks, how they feel and what they say, from where a recording lies and how it is called.
+"""Speaker, emotion and sentence of a recording, from its path or from a csv.
 
-Schemes: "folders" (SPEAKER/EMOTION/name or SPEAKER/name), "csv" (a table, `read_labels`), and the
-names of published sets:
+Schemes: "folders" (SPEAKER/EMOTION/name or SPEAKER/name), "csv" (a table, see `read_labels`), and
+the file names of published sets:
 
 cremad    1001_DFA_ANG_XX.flv              actor, sentence, emotion, level
-ravdess   01-01-05-01-02-01-12.mp4         modality … emotion, level, statement, take, actor
-grid      s1/bbaf2n.mpg                    speaker's folder, the sentence letter by letter
+ravdess   01-01-05-01-02-01-12.mp4         modality … emotion, level, statement, repetition, actor
+grid      s1/bbaf2n.mpg                    folder of the speaker, sentence letter by letter
 mead      M003/video/front/angry/level_1/001.mp4, or M003_angry_1_001.mp4
 voxceleb  id10270/5r0dWxy17C8/00001.mp4    speaker, video, utterance
 
-A file that lies in no speaker's folder is taken for a speaker of its own.
+A file outside any speaker's folder counts as a speaker of its own.
 """
 
 import csv
@@ -22,8 +22,7 @@ from speech2video.data.speech2face.clip import EMOTIONS
 from speech2video.util.errors import DataError
 
 COLUMNS = ("file", "speaker", "emotion", "sentence")
-# other words for `EMOTIONS`; contempt and what else they do not cover is not known
-SYNONYMS = {
+SYNONYMS = {  # of `EMOTIONS`; "" for an emotion that they do not cover
     "anger": "angry",
     "ang": "angry",
     "disgust": "disgusted",
@@ -50,7 +49,7 @@ _VOXCELEB_SPEAKER = re.compile(r"id\d{5}")
 
 @dataclass(frozen=True)
 class FaceLabels:
-    """Who speaks, one of `EMOTIONS` or "", and what is said by some name, or ""."""
+    """Labels of a recording; `emotion` is one of `EMOTIONS`, or "" where unknown."""
 
     speaker: str
     emotion: str = ""
@@ -68,9 +67,8 @@ def parse_labels(
 
     Args:
         path: of the recording; its last folders count.
-        scheme: one of `SCHEMES`; "auto" takes a published set's names where they are that, else
-            folders.
-        root: the folder under which speakers' folders lie; by default two above the recording.
+        scheme: one of `SCHEMES`; "auto" tries the published sets, then folders.
+        root: folder that contains the speakers' folders; by default two above the recording.
         table: of `read_labels`, for "csv".
 
     Raises:
@@ -78,11 +76,14 @@ def parse_labels(
     """
     relative = path.relative_to(root) if root else Path(*path.parts[-3:])
     if scheme == "csv":
-        return _in_table(path, relative, table or {})
+        for key in (relative.as_posix(), path.name, path.stem):
+            if table and key in table:
+                return table[key]
+        raise DataError(f"{path}: not in the csv of labels")
     if scheme == "auto":
-        published = (read(relative) for name, read in _READERS.items() if name != "folders")
+        published = (parse(relative) for name, parse in _PARSERS.items() if name != "folders")
         return next((labels for labels in published if labels), None) or _folders(relative)
-    labels = _READERS[scheme](relative)
+    labels = _PARSERS[scheme](relative)
     if labels is None:
         raise DataError(f"{path}: not a name of {scheme}; --label_scheme folders or csv takes any")
     return labels
@@ -95,34 +96,31 @@ def read_labels(path: Path) -> dict[str, FaceLabels]:
 
     Raises:
         DataError: missing columns, a row without file or speaker, an unknown emotion, or a file
-            twice.
+            listed twice.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            header = tuple(reader.fieldnames or ())
-            rows = list(reader)
+            header, rows = tuple(reader.fieldnames or ()), list(reader)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; a csv of labels is needed") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a csv ({error})") from None
-    missing = [name for name in COLUMNS[:2] if name not in header]
-    if missing:
+    if missing := [name for name in COLUMNS[:2] if name not in header]:
         needed = "file and speaker, and emotion and sentence if known, are needed"
         raise DataError(f"{path}: no column {missing[0]!r}; {needed}")
     table: dict[str, FaceLabels] = {}
     for number, row in enumerate(rows, start=2):
         where = f"{path}, line {number}"
-        name, speaker = ((row[key] or "").strip() for key in COLUMNS[:2])
+        name, speaker, word, sentence = ((row.get(key) or "").strip() for key in COLUMNS)
         if not name or not speaker:
             raise DataError(f"{where}: no {'speaker' if name else 'file'}")
         if name in table:
             raise DataError(f"{where}: {name} once more")
-        emotion, sentence = ((row.get(key) or "").strip() for key in COLUMNS[2:])
-        known = parse_emotion(emotion)
-        if known is None:
-            raise DataError(f"{where}: emotion {emotion!r}; known are {', '.join(EMOTIONS)}")
-        table[name] = FaceLabels(speaker, known, sentence)
+        emotion = parse_emotion(word)
+        if emotion is None:
+            raise DataError(f"{where}: emotion {word!r}; known are {', '.join(EMOTIONS)}")
+        table[name] = FaceLabels(speaker, emotion, sentence)
     return table
 
 
@@ -130,14 +128,6 @@ def parse_emotion(word: str) -> str | None:
     """Return the one of `EMOTIONS` that a word means, "" for none of them, None if unknown."""
     word = word.lower()
     return word if word in ("", *EMOTIONS) else SYNONYMS.get(word)
-
-
-def _in_table(path: Path, relative: Path, table: Mapping[str, FaceLabels]) -> FaceLabels:
-    """Return the labels of the path as the table has it, or of the file's name alone."""
-    for key in (relative.as_posix(), path.name, path.stem):
-        if key in table:
-            return table[key]
-    raise DataError(f"{path}: not in the csv of labels")
 
 
 def _folders(relative: Path) -> FaceLabels:
@@ -156,35 +146,38 @@ def _ravdess(relative: Path) -> FaceLabels | None:
     match = _RAVDESS.fullmatch(relative.stem)
     if not match or not 1 <= int(match[1]) <= len(EMOTIONS):
         return None
-    return FaceLabels(match[5], EMOTIONS[int(match[1]) - 1], match[3])  # their order is ours
+    return FaceLabels(match[5], EMOTIONS[int(match[1]) - 1], match[3])  # in the order of EMOTIONS
 
 
 def _grid(relative: Path) -> FaceLabels | None:
     if not _GRID.fullmatch(relative.stem):
         return None
-    speakers = [part for part in relative.parts[:-1] if _GRID_SPEAKER.fullmatch(part)]
+    speakers = _matching_folders(relative, _GRID_SPEAKER)
     return FaceLabels(speakers[-1] if speakers else relative.stem, "", relative.stem)
 
 
 def _mead(relative: Path) -> FaceLabels | None:
-    match = _MEAD.fullmatch(relative.stem)
-    if match:
+    if match := _MEAD.fullmatch(relative.stem):
         emotion = parse_emotion(match[2])
         return None if emotion is None else FaceLabels(match[1], emotion, match[4])
-    speakers = [part for part in relative.parts[:-1] if _MEAD_SPEAKER.fullmatch(part)]
-    emotions = [found for part in relative.parts[:-1] if (found := parse_emotion(part)) is not None]
+    speakers = _matching_folders(relative, _MEAD_SPEAKER)
+    emotions = [e for part in relative.parts[:-1] if (e := parse_emotion(part)) is not None]
     return FaceLabels(speakers[0], emotions[0], relative.stem) if speakers and emotions else None
 
 
 def _voxceleb(relative: Path) -> FaceLabels | None:
-    speakers = [part for part in relative.parts[:-1] if _VOXCELEB_SPEAKER.fullmatch(part)]
+    speakers = _matching_folders(relative, _VOXCELEB_SPEAKER)
     if not speakers:
         return None
     after = relative.parts[relative.parts.index(speakers[0]) + 1 : -1]
     return FaceLabels(speakers[0], "", "_".join((*after, relative.stem)))
 
 
-_READERS = {
+def _matching_folders(relative: Path, pattern: re.Pattern[str]) -> list[str]:
+    return [part for part in relative.parts[:-1] if pattern.fullmatch(part)]
+
+
+_PARSERS = {
     "folders": _folders,
     "cremad": _cremad,
     "ravdess": _ravdess,
@@ -192,4 +185,4 @@ _READERS = {
     "mead": _mead,
     "voxceleb": _voxceleb,
 }
-SCHEMES = ("auto", *_READERS, "csv")
+SCHEMES = ("auto", *_PARSERS, "csv")
