@@ -31,24 +31,24 @@ EYES_Y, EYE_OFFSET, MOUTH, WIDE = 25.1, 11.5, 46.0, 7.0  # pixels
 
 
 def recording(
-    person: int = 0, emotion: int = 0, sentence: int = 0, *, frames: int = FRAMES
+    speaker: int = 0, emotion: int = 0, sentence: int = 0, *, frames: int = FRAMES
 ) -> FaceRecording:
-    """Return a clip of a person saying a sentence with an emotion."""
-    rng = np.random.default_rng((person, emotion, sentence))
+    """Return a clip of a speaker saying a sentence with an emotion."""
+    rng = np.random.default_rng((speaker, emotion, sentence))
     turns = np.arange(frames) / rng.uniform(6, 9)
     open_T = np.clip(np.sin(2 * np.pi * turns), 0, None)
     time_S = np.arange(frames * SAMPLES_PER_FRAME) / SAMPLE_RATE
-    buzz_S = sum(np.sin(2 * np.pi * PITCHES[person] * h * time_S) / h for h in range(1, 10))
+    buzz_S = sum(np.sin(2 * np.pi * PITCHES[speaker] * h * time_S) / h for h in range(1, 10))
     buzz_S = buzz_S * (1 + 0.5 * np.sin(2 * np.pi * TREMBLE[emotion] * time_S))
     audio_S = 0.2 * np.repeat(open_T, SAMPLES_PER_FRAME) * buzz_S + 1e-3 * rng.standard_normal(
         len(time_S)
     )
-    drawn = [_draw(person, emotion, open_T[t], t) for t in range(frames)]
+    drawn = [_draw(speaker, emotion, open_T[t], t) for t in range(frames)]
     images, points = (np.stack(items) for items in zip(*drawn, strict=True))
-    name = f"{SPEAKERS[person]}_{CLIP_EMOTIONS[emotion]}_{SENTENCES[sentence]}"
+    name = f"{SPEAKERS[speaker]}_{CLIP_EMOTIONS[emotion]}_{SENTENCES[sentence]}"
     return FaceRecording(
         name,
-        SPEAKERS[person],
+        SPEAKERS[speaker],
         CLIP_EMOTIONS[emotion],
         SENTENCES[sentence],
         images,
@@ -58,10 +58,10 @@ def recording(
 
 
 def recordings(*, frames: int = FRAMES) -> list[FaceRecording]:
-    """Return every person, emotion and sentence."""
+    """Return every speaker, emotion and sentence."""
     return [
-        recording(person, emotion, sentence, frames=frames)
-        for person in range(len(SPEAKERS))
+        recording(speaker, emotion, sentence, frames=frames)
+        for speaker in range(len(SPEAKERS))
         for emotion in range(len(CLIP_EMOTIONS))
         for sentence in range(len(SENTENCES))
     ]
@@ -79,12 +79,12 @@ def write_face_clips(dataset: Path, *, frames: int = FRAMES) -> Path:
     return dataset
 
 
-def _draw(person: int, emotion: int, openness: float, t: int) -> tuple[np.ndarray, np.ndarray]:
+def _draw(speaker: int, emotion: int, openness: float, t: int) -> tuple[np.ndarray, np.ndarray]:
     """Return an image (3, H, W) uint8 and its landmarks (68, 2)."""
     image = np.full((SIZE, SIZE, 3), 200, np.uint8)
     x, lid, gap = SIZE / 2 - 0.5 + 2 * np.sin(t / 9), 0.3 if t % 20 == 5 else 2.0, 5 * openness
     points_K2 = np.full((68, 2), (x, EYES_Y))
-    _ellipse(image, (x, 34), (20, 27), SKINS[person])
+    _ellipse(image, (x, 34), (20, 27), SKINS[speaker])
     for first, side in ((36, -1), (42, 1)):
         eye = x + side * EYE_OFFSET
         _ellipse(image, (eye, EYES_Y), (4, lid), (20, 20, 60))

@@ -1,7 +1,7 @@
-"""Toy people whose faces follow from their voices alone: what measures of faces are tested on.
+"""Toy speakers whose faces follow exactly from their voices, for tests of face metrics.
 
-A tone says who speaks, a higher one how they feel, loudness how far the mouth opens. So whoever
-hears that can draw each recording again, to the last pixel.
+The frequency of one tone is the speaker, that of a higher one the emotion, loudness opens the
+mouth: each recording can be drawn again from its audio, to the last pixel.
 """
 
 from collections.abc import Sequence
@@ -18,24 +18,24 @@ SKINS = ((210, 160, 130), (110, 70, 50), (150, 180, 110), (120, 130, 200))
 TOY_EMOTIONS = ("neutral", "happy", "angry")
 MOUTH = (200, 0, 40)
 SPEAKERS = tuple(f"p{i}" for i in range(len(SKINS)))
-SPEAKER_HZ, EMOTION_HZ = 200.0, 3000.0  # Hz, of the first person and of the first mood
+SPEAKER_HZ, EMOTION_HZ = 200.0, 3000.0  # Hz, of the first speaker and of the first emotion
 STEP = 100.0  # Hz from one to the next
 WIDEST = 20  # pixels that a mouth opens
 
 
-def voice(person: int, mood: int, *, seed: int, frames: int = FRAMES) -> np.ndarray:
-    """Return speech (S,): two tones, as loud as a mouth is open that opens and closes at random."""
-    chance = np.random.default_rng(seed)
-    loud_T = np.convolve(chance.uniform(0, 1, frames + 2), np.ones(3) / 3, "valid") ** 2
+def voice(speaker: int, emotion: int, *, seed: int, frames: int = FRAMES) -> np.ndarray:
+    """Return audio (S,): two tones, whose loudness is the opening of a randomly moving mouth."""
+    rng = np.random.default_rng(seed)
+    loud_T = np.convolve(rng.uniform(0, 1, frames + 2), np.ones(3) / 3, "valid") ** 2
     loud_T /= loud_T.max()
     time_S = np.arange(frames * SAMPLES_PER_FRAME) / SAMPLE_RATE
-    tones_S = np.sin(2 * np.pi * (SPEAKER_HZ + STEP * person) * time_S)
-    tones_S = tones_S + 0.3 * np.sin(2 * np.pi * (EMOTION_HZ + STEP * mood) * time_S)
+    tones_S = np.sin(2 * np.pi * (SPEAKER_HZ + STEP * speaker) * time_S)
+    tones_S = tones_S + 0.3 * np.sin(2 * np.pi * (EMOTION_HZ + STEP * emotion) * time_S)
     return (0.5 * np.repeat(loud_T, SAMPLES_PER_FRAME) * tones_S).astype(np.float32)
 
 
 def decode_voice(audio_S: np.ndarray) -> tuple[int, int, np.ndarray]:
-    """Return person, mood, and how far the mouth opens (T,), 0 to 1."""
+    """Return speaker, emotion, and the opening of the mouth (T,), 0 to 1."""
     power_F = np.abs(np.fft.rfft(audio_S))
     hertz = np.fft.rfftfreq(len(audio_S), 1 / SAMPLE_RATE)
     found = []
@@ -46,22 +46,22 @@ def decode_voice(audio_S: np.ndarray) -> tuple[int, int, np.ndarray]:
     return found[0], found[1], loud_T / max(loud_T.max(), 1e-9)
 
 
-def draw(person: int, mood: int, open_T: Sequence[float]) -> np.ndarray:
-    """Return frames (T, 3, H, W) uint8: skin is who, brows are how they feel, the mouth opens."""
+def draw(speaker: int, emotion: int, open_T: Sequence[float]) -> np.ndarray:
+    """Return frames (T, 3, H, W) uint8: skin for the speaker, brows for the emotion, a mouth."""
     frames = []
     for openness in open_T:
-        picture = np.full((SIZE, SIZE, 3), 40, np.uint8)
-        cv2.ellipse(picture, (32, 34), (26, 30), 0, 0, 360, SKINS[person], -1)
-        brow = 10 + 6 * mood
-        cv2.rectangle(picture, (14, brow), (50, brow + 5), (20, 20, 20), -1)
+        image = np.full((SIZE, SIZE, 3), 40, np.uint8)
+        cv2.ellipse(image, (32, 34), (26, 30), 0, 0, 360, SKINS[speaker], -1)
+        brow = 10 + 6 * emotion
+        cv2.rectangle(image, (14, brow), (50, brow + 5), (20, 20, 20), -1)
         half = round(openness * WIDEST / 2)
-        cv2.rectangle(picture, (22, 46 - half), (42, 46 + half), MOUTH, -1)
-        frames.append(picture.transpose(2, 0, 1))
+        cv2.rectangle(image, (22, 46 - half), (42, 46 + half), MOUTH, -1)
+        frames.append(image.transpose(2, 0, 1))
     return np.stack(frames)
 
 
 class ToyMesh:
-    """Finds the mouths of toy faces, in place of MediaPipe."""
+    """Find the mouths of toy faces, in place of MediaPipe."""
 
     def points(self, frames_T3HW: np.ndarray) -> np.ndarray:
         """Return landmarks (T, 68, 2), NaN where there is no mouth."""
@@ -78,37 +78,37 @@ class ToyMesh:
         return points
 
 
-def recording(person: int, mood: int, sentence: int) -> FaceRecording:
-    """Return a person saying a sentence in a mood."""
-    audio_S = voice(person, mood, seed=sentence + 100 * person + 10 * mood)
+def recording(speaker: int, emotion: int, sentence: int) -> FaceRecording:
+    """Return a speaker's recording of a sentence with an emotion."""
+    audio_S = voice(speaker, emotion, seed=sentence + 100 * speaker + 10 * emotion)
     frames = draw(*decode_voice(audio_S))
-    name = f"{SPEAKERS[person]}_{TOY_EMOTIONS[mood]}_{sentence}"
+    name = f"{SPEAKERS[speaker]}_{TOY_EMOTIONS[emotion]}_{sentence}"
     points_TK2 = ToyMesh().points(frames)
-    who, mood_name = SPEAKERS[person], TOY_EMOTIONS[mood]
-    return FaceRecording(name, who, mood_name, f"s{sentence}", frames, audio_S, points_TK2)
+    labels = SPEAKERS[speaker], TOY_EMOTIONS[emotion], f"s{sentence}"
+    return FaceRecording(name, *labels, frames, audio_S, points_TK2)
 
 
 def recordings(sentences: int = 3) -> list[FaceRecording]:
-    """Return everybody saying every sentence in every mood."""
+    """Return every speaker, emotion and sentence."""
     return [
-        recording(person, mood, sentence)
-        for person in range(len(SKINS))
-        for mood in range(len(TOY_EMOTIONS))
+        recording(speaker, emotion, sentence)
+        for speaker in range(len(SKINS))
+        for emotion in range(len(TOY_EMOTIONS))
         for sentence in range(sentences)
     ]
 
 
 class OracleFace:
-    """A talking face that hears all there is to hear."""
+    """A face generator that reproduces every recording."""
 
     size, emotions = SIZE, TOY_EMOTIONS
 
     def codes(self, audio_S: np.ndarray) -> Codes:
-        """Return who and how, each told apart from the other."""
-        person, mood, _ = decode_voice(audio_S)
+        """Return one-hot codes of the speaker and of the emotion."""
+        speaker, shown, _ = decode_voice(audio_S)
         logits_C = np.zeros(len(EMOTIONS))
-        logits_C[EMOTIONS.index(TOY_EMOTIONS[mood])] = 5
-        return Codes(np.eye(len(SKINS))[person], np.eye(len(TOY_EMOTIONS))[mood], logits_C)
+        logits_C[EMOTIONS.index(TOY_EMOTIONS[shown])] = 5
+        return Codes(np.eye(len(SKINS))[speaker], np.eye(len(TOY_EMOTIONS))[shown], logits_C)
 
     def render(
         self,
@@ -119,23 +119,21 @@ class OracleFace:
         still_3HW: np.ndarray | None = None,
         seed: int = 0,
     ) -> np.ndarray:
-        """Return the very recording."""
-        person, mood, open_T = decode_voice(audio_S)
+        """Return the recording's own frames."""
+        speaker, shown, open_T = decode_voice(audio_S)
         if feeling_S is not None:
-            mood = decode_voice(feeling_S)[1]
-        return draw(person, mood if emotion is None else TOY_EMOTIONS.index(emotion), open_T)
+            shown = decode_voice(feeling_S)[1]
+        return draw(speaker, shown if emotion is None else TOY_EMOTIONS.index(emotion), open_T)
 
 
 class ConstantFace(OracleFace):
-    """A talking face that shows the first person, who feels nothing and says nothing."""
+    """A face generator that always shows the first speaker, neutral and static."""
 
     def codes(self, audio_S: np.ndarray) -> Codes:
-        """Return noise that has nothing to do with the voice but its length and sum."""
-        chance = np.random.default_rng(int(1e6 * np.abs(audio_S).sum()) % (1 << 32))
-        return Codes(
-            *(chance.normal(size=n) for n in (len(SKINS), len(TOY_EMOTIONS), len(EMOTIONS)))
-        )
+        """Return noise that depends on nothing but the audio's sum."""
+        rng = np.random.default_rng(int(1e6 * np.abs(audio_S).sum()) % (1 << 32))
+        return Codes(*(rng.normal(size=n) for n in (len(SKINS), len(TOY_EMOTIONS), len(EMOTIONS))))
 
     def render(self, audio_S: np.ndarray, **given: object) -> np.ndarray:
-        """Return a face that does not move."""
+        """Return a static face."""
         return draw(0, 0, np.full(len(audio_S) // SAMPLES_PER_FRAME, 0.2))
