@@ -1,4 +1,4 @@
-"""`test.py` as a user runs it: in this process, or in one of its own."""
+"""test.py as a command: in this process, or in one of its own."""
 
 import importlib.util
 import os
@@ -17,7 +17,7 @@ _spec = importlib.util.spec_from_file_location("test_command", ROOT / "test.py")
 command = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(command)
 
-PATIENCE = 300  # seconds; a hang, on the slowest machine
+TIMEOUT = 300  # seconds; a hang, on the slowest machine
 EXTRA = ("--device", "cpu", "--threads", "1", "--precision", "fp32")
 
 
@@ -30,7 +30,7 @@ def run(monkeypatch: pytest.MonkeyPatch, checkpoints: Path, *arguments: object) 
 def start(
     checkpoints: Path, folder: Path, *arguments: object, launcher: tuple = ("test.py",)
 ) -> subprocess.Popen:
-    """Start the command in a process of its own; its results lie in `folder`/results."""
+    """Start the command in a process of its own, with its results in `folder`/results."""
     launcher = [str(ROOT / part) if part == "test.py" else part for part in launcher]
     line = [sys.executable, *launcher, "--name", NAME, "--checkpoints", checkpoints, *EXTRA]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -41,7 +41,7 @@ def start(
 
 
 def read(path: Path) -> tuple[np.ndarray, float, dict[str, str]]:
-    """Return a video's frames (T, H, W, 3), the seconds of its sound and its metadata."""
+    """Return a video's frames (T, H, W, 3), the seconds of its audio and its metadata."""
     with av.open(str(path)) as file:
         audio = file.streams.audio
         seconds = float(audio[0].duration * audio[0].time_base) if audio else 0.0

@@ -1,4 +1,4 @@
-"""`test.py` as a user runs it: videos that are right."""
+"""test.py: correct videos from good input; one line and no file from bad input."""
 
 import errno
 import importlib.util
@@ -17,7 +17,7 @@ from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.metrics.points import lip_opening
 from tests.audio_fuzzer import write_damaged
-from tests.inference_command import PATIENCE, read, run, start
+from tests.inference_command import TIMEOUT, read, run, start
 from tests.recordings import make_recording
 from tests.shared import ROOT
 from tests.tiny_speaker import AUTHORS, NAME, SIZE, voice
@@ -36,10 +36,12 @@ def test_a_speech_becomes_a_video_named_after_it(
     assert run(monkeypatch, checkpoints, "--audio", speech, "--seed", 7, *extra) == 0
     folder = tmp_path / "results" / NAME
     assert [path.name for path in folder.iterdir()] == ["A speech, v1.2 (final).mp4"]
-    frames, seconds, said = read(folder / "A speech, v1.2 (final).mp4")
+    frames, seconds, metadata = read(folder / "A speech, v1.2 (final).mp4")
     assert frames.shape == (25, SIZE, SIZE, 3) and seconds == pytest.approx(1.0, abs=1e-3)
-    assert said["comment"].startswith("synthetic") and "seed 7" in said["comment"]
-    assert all(part in said["comment"] for part in (NAME, "audio2pose", "gestures", "pose2video"))
+    assert metadata["comment"].startswith("synthetic") and "seed 7" in metadata["comment"]
+    assert all(
+        part in metadata["comment"] for part in (NAME, "audio2pose", "gestures", "pose2video")
+    )
     assert len(json.loads((tmp_path / "t.json").read_text())["insertions"]) == 2
     assert len(read_motion(tmp_path / "p.npz")) == 25
 
@@ -47,37 +49,37 @@ def test_a_speech_becomes_a_video_named_after_it(
 def test_the_same_seed_is_the_same_video_and_another_one_is_not(
     checkpoints: Path, speech: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    made = []
+    videos = []
     for number, seed in enumerate((1, 1, 2)):
         output = tmp_path / f"{number}.mp4"
         more = ("--audio", speech, "--seed", seed, "--output", output)
         assert run(monkeypatch, checkpoints, *more) == 0
-        made.append(output.read_bytes())
-    assert made[0] == made[1] != made[2]
+        videos.append(output.read_bytes())
+    assert videos[0] == videos[1] != videos[2]
 
 
 @speaks
-def test_a_text_is_spoken_and_gestured_at_and_its_timeline_can_be_edited(
+def test_a_text_has_gestures_and_an_editable_timeline(
     checkpoints: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.chdir(tmp_path)
     text = ("--text", "It is huge, and it goes up.", "--skeleton", "--gestures")
     dictionary = checkpoints / NAME / "gestures"
-    gestured = (*text, dictionary, "--save_timeline", "t.json", "--output", "1.mp4")
-    assert run(monkeypatch, checkpoints, *gestured) == 0
+    inserted = (*text, dictionary, "--save_timeline", "t.json", "--output", "1.mp4")
+    assert run(monkeypatch, checkpoints, *inserted) == 0
     timeline = json.loads((tmp_path / "t.json").read_text())
     assert {row["word"] for row in timeline["insertions"]} >= {"huge", "up"}
     (tmp_path / "none.json").write_text(json.dumps(timeline | {"insertions": []}))
     for number, extra in {2: (dictionary, "--timeline", "t.json"), 3: ("off",),
                           4: (dictionary, "--timeline", "none.json")}.items():  # fmt: skip
         assert run(monkeypatch, checkpoints, *text, *extra, "--output", f"{number}.mp4") == 0
-    made = {number: (tmp_path / f"{number}.mp4").read_bytes() for number in range(1, 5)}
-    assert made[1] == made[2] and (read(Path("3.mp4"))[0] == read(Path("4.mp4"))[0]).all()
+    videos = {number: (tmp_path / f"{number}.mp4").read_bytes() for number in range(1, 5)}
+    assert videos[1] == videos[2] and (read(Path("3.mp4"))[0] == read(Path("4.mp4"))[0]).all()
     assert (read(Path("1.mp4"))[0] != read(Path("3.mp4"))[0]).any()
 
 
 @pytest.mark.parametrize("seconds, frames", [(0.0001, 1), (0.05, 2), (20.0, 500)])
-def test_any_length_and_silence_are_right(
+def test_any_length_of_silence(
     checkpoints: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seconds: float, frames: int
 ):
     path = tmp_path / "silence.wav"
@@ -98,17 +100,17 @@ def test_silence_shuts_the_mouth(
     assert np.median(lip_opening(points)) < 4e-3  # metres
 
 
-def test_articulation_is_how_far_a_mouth_moves(
+def test_face_motion_scale_scales_the_jaw(
     checkpoints: Path, speech: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body
 ):
     jaws = []
-    for often in ("0", "1", "2"):
-        pose = tmp_path / f"{often}.npz"
-        more = ("--face_motion_scale", often, "--skeleton", "--output", tmp_path / "x.mp4")
+    for scale in ("0", "1", "2"):
+        pose = tmp_path / f"{scale}.npz"
+        more = ("--face_motion_scale", scale, "--skeleton", "--output", tmp_path / "x.mp4")
         assert run(monkeypatch, checkpoints, "--audio", speech, *more, "--save_pose", pose) == 0
         jaws.append(read_motion(pose).pose_vector(body)[:, POSE_SLICES["jaw"]])
-    still, usual, wide = (jaw.std(0).norm().item() for jaw in jaws)
-    assert still < 1e-5 < usual < wide
+    none, usual, wide = (jaw.std(0).norm().item() for jaw in jaws)
+    assert none < 1e-5 < usual < wide
 
 
 def test_192_khz_of_8_channels(checkpoints: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -121,7 +123,7 @@ def test_192_khz_of_8_channels(checkpoints: Path, monkeypatch: pytest.MonkeyPatc
     assert len(read(output)[0]) == 25 and read(output)[1] == pytest.approx(1.0, abs=1e-3)
 
 
-def test_points_of_openpose_drive_an_imported_painter(
+def test_openpose_points_drive_an_imported_renderer(
     checkpoints: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     person = {"pose_keypoints_2d": [20.0, 30.0, 1.0] * 25, "face_keypoints_2d": [30, 9, 1] * 70}
@@ -134,10 +136,10 @@ def test_points_of_openpose_drive_an_imported_painter(
     more = ("--openpose", folder, "--size", 96, 64, "--output", output, "--side_by_side")
     assert run(monkeypatch, checkpoints, "--name", AUTHORS, *more) == 0
     assert read(output)[0].shape == (4, 64, 192, 3)
-    assert run(monkeypatch, checkpoints, *more) == 2  # a painter that knows other maps
+    assert run(monkeypatch, checkpoints, *more) == 2  # a renderer of other maps
 
 
-def test_a_list_is_shared_by_processes_and_one_bad_sound_keeps_no_other(
+def test_processes_share_a_list_despite_a_bad_file(
     checkpoints: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -150,8 +152,8 @@ def test_a_list_is_shared_by_processes_and_one_bad_sound_keeps_no_other(
     assert run(monkeypatch, checkpoints, "--audio_list", "list.txt", "--output", "1") == 2
     shared = ("--audio_list", "list.txt", "--output", "2", "--jobs", 2, "--save_pose", "2")
     assert run(monkeypatch, checkpoints, *shared) == 2
-    said = capsys.readouterr()
-    assert said.err.count("error: nowhere.wav") == 2 and "3 of 4" in said.out
+    printed = capsys.readouterr()
+    assert printed.err.count("error: nowhere.wav") == 2 and "3 of 4" in printed.out
     for name in ("one.x.mp4", "two.mp4", "three.mp4"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
     assert (tmp_path / "2" / "one.x.npz").is_file() and len(list((tmp_path / "2").iterdir())) == 6
@@ -163,21 +165,19 @@ def test_torchruns_processes_share_a_list(checkpoints: Path, tmp_path: Path):
     (tmp_path / "list.txt").write_text("one.wav\ntwo.wav\nthree.wav\n")
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "test.py")
     process = start(checkpoints, tmp_path, "--audio_list", "list.txt", launcher=launcher)
-    said, noise = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, noise
-    assert "2 of 2 videos" in said and "1 of 1 videos" in said
+    output, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, errors
+    assert "2 of 2 videos" in output and "1 of 1 videos" in output
     found = {path.name for path in (tmp_path / "results" / NAME).iterdir()}
     assert found == {"one.mp4", "two.mp4", "three.mp4"}
 
-
-# `test.py` when something is wrong: one line and nothing written, or a right result.
 
 DAMAGED = 30
 FILE_LIMIT = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))"
 
 BAD = {
-    "no such sound": (["--audio", "nowhere.wav"], "no such file"),
-    "not a sound": (["--audio", __file__], "not a video or audio file"),
+    "no such file": (["--audio", "nowhere.wav"], "no such file"),
+    "not audio": (["--audio", __file__], "not a video or audio file"),
     "a folder": (["--audio", "."], "a folder"),
     "no samples": (["--audio", "empty.wav"], "empty.wav"),
     "not a rate of speech": (["--audio", "slow.wav"], "1 Hz"),
@@ -187,31 +187,31 @@ BAD = {
     "another script in a transcript": (["--audio", "a.wav", "--transcript", "Привет"], "Latin"),
     "no words": (["--text", "..."], "no words"),
     "no such words": (["--audio", "a.wav", "--words", "no.csv"], "no.csv"),
-    "no such speaker": (["--audio", "a.wav", "--name", "nobody"], "there are:"),
-    "no painter": (["--audio", "a.wav", "--name", "bodiless"], "--skeleton"),
-    "no mover": (["--audio", "a.wav", "--name", AUTHORS], "no checkpoint"),
+    "no such speaker": (["--audio", "a.wav", "--name", "absent"], "there are:"),
+    "no renderer": (["--audio", "a.wav", "--name", "bodiless"], "--skeleton"),
+    "no pose predictor": (["--audio", "a.wav", "--name", AUTHORS], "no checkpoint"),
     "weights cut off": (["--audio", "a.wav", "--name", "cut"], "safetensors"),
     "of another version": (["--audio", "a.wav", "--name", "version"], "version"),
     "no options": (["--audio", "a.wav", "--name", "silent"], "options.json"),
     "no such dictionary": (["--text", "a", "--gestures", "nowhere"], "nowhere"),
     "gestures without words": (["--audio", "a.wav", "--gestures", "x"], "--words"),
-    "two sounds": (["--audio", "a.wav", "--text", "a"], "only one"),
-    "articulation of a motion": (["--pose", "a.npz", "--face_motion_scale", "2"], "only one"),
+    "audio and text": (["--audio", "a.wav", "--text", "a"], "only one"),
+    "face scale of a motion": (["--pose", "a.npz", "--face_motion_scale", "2"], "only one"),
     "no such timeline": (["--audio", "a.wav", "--timeline", "no.json"], "no.json"),
     "no such motion": (["--pose", "no.npz"], "no.npz"),
     "no points": (["--openpose", ".", "--name", AUTHORS], "no json files"),
     "no such list": (["--audio_list", "no.txt"], "no.txt"),
     "an empty list": (["--audio_list", "blank.txt"], "no paths"),
-    "one name twice": (["--audio_list", "twice.txt"], "two sounds"),
+    "one name twice": (["--audio_list", "twice.txt"], "called a"),
     "a folder to write to": (["--audio", "a.wav", "--output", "."], "a folder"),
     "no place to write to": (["--audio", "a.wav", "--output", "a.wav/x.mp4"], "cannot be written"),
-    "onto its own sound": (["--audio", "a.wav", "--output", "a.wav"], "is read from it"),
+    "onto its own audio": (["--audio", "a.wav", "--output", "a.wav"], "is read from it"),
 }
 
 
 @pytest.fixture(scope="module")
 def bad(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of what can be wrong; checkpoints/ in it has speakers with a fault each."""
+    """A folder of bad input; its checkpoints/ has speakers with one fault each."""
     folder = tmp_path_factory.mktemp("bad")
     runs = Path(shutil.copytree(checkpoints, folder / "checkpoints"))
     for name in ("cut", "version", "silent", "bodiless"):
@@ -242,9 +242,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     monkeypatch.chdir(bad)
     before = sorted(bad.rglob("*"))
     assert run(monkeypatch, Path("checkpoints"), *arguments) == 2
-    said = capsys.readouterr().err
-    assert expected in said and "Traceback" not in said
-    assert len([line for line in said.splitlines() if "error: " in line]) == 1
+    errors = capsys.readouterr().err
+    assert expected in errors and "Traceback" not in errors
+    assert len([line for line in errors.splitlines() if "error: " in line]) == 1
     assert sorted(bad.rglob("*")) == before
 
 
@@ -266,13 +266,11 @@ def test_a_full_disk_is_one_line(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a limit of a file's size is POSIX'")
-def test_a_disk_that_fills_up_while_it_is_written_to(
-    checkpoints: Path, speech: Path, tmp_path: Path
-):
+def test_a_disk_that_fills_up_is_one_line(checkpoints: Path, speech: Path, tmp_path: Path):
     code = f"{FILE_LIMIT}; runpy.run_path({str(ROOT / 'test.py')!r}, run_name='__main__')"
     process = start(checkpoints, tmp_path, "--audio", speech, launcher=("-c", code))
-    said = process.communicate(timeout=PATIENCE)[1]
-    assert process.returncode == 2 and "cannot be written" in said and "Traceback" not in said
+    errors = process.communicate(timeout=TIMEOUT)[1]
+    assert process.returncode == 2 and "cannot be written" in errors and "Traceback" not in errors
     assert list((tmp_path / "results" / NAME).iterdir()) == []
 
 
@@ -282,13 +280,13 @@ def test_a_run_that_is_killed_leaves_no_video(
 ):
     write_audio(tmp_path / "long.wav", voice(120.0))
     process = start(checkpoints, tmp_path, "--audio", "long.wav")
-    folder, deadline = tmp_path / "results" / NAME, time.monotonic() + PATIENCE
+    folder, deadline = tmp_path / "results" / NAME, time.monotonic() + TIMEOUT
     while not any(path.stat().st_size > 0 for path in folder.glob(".*")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(how)
-    said = process.communicate(timeout=PATIENCE)[1]
-    assert process.returncode != 0 and "Traceback" not in said
+    errors = process.communicate(timeout=TIMEOUT)[1]
+    assert process.returncode != 0 and "Traceback" not in errors
     left = list(folder.iterdir())
     assert all(path.name.startswith(".") for path in left)
     assert how == signal.SIGKILL or not left
@@ -296,18 +294,18 @@ def test_a_run_that_is_killed_leaves_no_video(
 
 def test_two_runs_at_once_into_one_folder(checkpoints: Path, speech: Path, tmp_path: Path):
     processes = [start(checkpoints, tmp_path, "--audio", speech) for _ in range(2)]
-    assert [process.wait(timeout=PATIENCE) for process in processes] == [0, 0]
+    assert [process.wait(timeout=TIMEOUT) for process in processes] == [0, 0]
     (video,) = (tmp_path / "results" / NAME).iterdir()
     assert len(read(video)[0]) == 25
 
 
-def test_damaged_sounds_end_in_a_line_or_a_video(checkpoints: Path, tmp_path: Path):
+def test_damaged_files_end_in_an_error_or_a_video(checkpoints: Path, tmp_path: Path):
     listed = write_damaged(tmp_path, DAMAGED)
     process = start(checkpoints, tmp_path, "--audio_list", listed, "--skeleton")
-    said, noise = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 2 and "Traceback" not in noise
-    errors = [line for line in noise.splitlines() if line.startswith("error: ")]
+    output, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 2 and "Traceback" not in errors
+    messages = [line for line in errors.splitlines() if line.startswith("error: ")]
     videos = list((tmp_path / "results" / NAME).iterdir())
-    assert len(errors) + len(videos) == DAMAGED and min(len(errors), len(videos)) > 0
+    assert len(messages) + len(videos) == DAMAGED and min(len(messages), len(videos)) > 0
     assert all(path.suffix == ".mp4" and len(read(path)[0]) for path in videos)
-    assert f"{len(videos)} of {DAMAGED}" in said
+    assert f"{len(videos)} of {DAMAGED}" in output

@@ -1,4 +1,4 @@
-"""A speaker for tests: the demo's motion and gestures, and a painter that has learned nothing."""
+"""A speaker for tests: the demo's motion and gestures, and an untrained renderer."""
 
 import shutil
 from pathlib import Path
@@ -23,8 +23,8 @@ SMALL = ("width=8", "halvings=2", "blocks=2", "norm=instance")
 def make_speaker(checkpoints: Path) -> Path:
     """Write the speakers NAME and, of imported weights, AUTHORS; return the checkpoints' folder."""
     shutil.copytree(ROOT / "checkpoints" / "demo", checkpoints / NAME)
-    mover = PosePredictor.load(checkpoints / NAME / "audio2pose")
-    stance = mover.body.points(mover.network.pose_mean[None])
+    predictor = PosePredictor.load(checkpoints / NAME / "audio2pose")
+    stance = predictor.body.points(predictor.network.pose_mean[None])
     options = TrainPose2VideoOptions(
         name=NAME, dataset=Path("none"), width=SIZE, height=SIZE, generator="vid2vid",
         architecture=SMALL,

@@ -1,0 +1,1 @@
+"""From speech to video: loaded speakers, and batches of videos."""

@@ -1,20 +1,18 @@
-"""The walk from wav to mp4.
+"""Body video: from speech to the video of one speaker, in stages that stream.
 
-sound      16 kHz, second by second                                   util/audio/audio_io.py
-features   (n, F), 25 frames a second                                 util/audio/normalisation.py
-poses      (n, 106) radians, metres; joint limits hold                models/audio2pose/predictor.py
-           the speaker's gestures put in at their words               data/gestures/insertion.py
-points     (144, 2) pixels: joints, fingers, face                     util/body/, util/rendering/camera.py
-maps       (3, H, W) the skeleton, drawn                              util/rendering/skeleton_maps.py
-frames     (3, H, W) painted from the maps and the frames before      models/pose2video/renderer.py
-mp4        H.264, with the sound                                      util/video/writer.py
+audio      16 kHz, second by second                           util/audio/audio_io.py
+features   (n, F), 25 frames a second                         util/audio/normalisation.py
+poses      (n, 106) radians, metres; inside joint limits      models/audio2pose/predictor.py
+           the speaker's gestures inserted at their words     data/gestures/insertion.py
+points     (144, 2) pixels: joints, fingers, face             util/body/, util/rendering/camera.py
+maps       (3, H, W) drawn skeleton                           util/rendering/skeleton_maps.py
+frames     (3, H, W) of the maps and the frames before        models/pose2video/renderer.py
+mp4        H.264, with the audio                              util/video/writer.py
 
-Each line is a generator that pulls what it needs out of the one above. `PrefetchStack` gives them threads
-of their own that keep a few items ready and no more: the painter waits neither for the drawing nor
-for the encoder, and an hour of speech takes the memory of a minute.
+Each stage is a generator that pulls its input from the stage above. `PrefetchStack` runs them in
+threads that keep a few items ready, so that an hour of speech needs the memory of a minute.
 """
 
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,15 +24,35 @@ import torch
 from torch import Tensor
 
 from speech2video.data.clip import find_motion_and_audio
+from speech2video.data.gestures.dictionary import JSON_NAME, MOTIONS_NAME
 from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.data.gestures.timeline import Timeline
 from speech2video.data.motion import align_placement, motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
-from speech2video.models.pipelines.speaker import GESTURES, Speaker
-from speech2video.options.inference import InferenceOptions, OutputPaths
-from speech2video.util.audio.normalisation import analyse_audio
+from speech2video.models.audio2pose.predictor import PosePredictor
+from speech2video.models.pipelines.speaker import (
+    Speaker,
+    check_output_paths,
+    files_id,
+    list_speakers,
+    print_note,
+    read_lead,
+    weights_id,
+)
+from speech2video.models.pose2video.renderer import (
+    Pose2VideoRenderer,
+    load_renderer,
+    read_renderer_options,
+)
+from speech2video.options.inference import OFF, BodyVideoOptions
+from speech2video.options.pose2video import Vid2VidOptions
+from speech2video.util.audio.audio_io import loudness_gain
+from speech2video.util.audio.features import extract_features
+from speech2video.util.audio.normalisation import analyse_audio, stream_features, voice_mean
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
+from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
+from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
 from speech2video.util.iteration import PrefetchStack, progress_bar
 from speech2video.util.rendering.camera import Camera
@@ -45,153 +63,246 @@ from speech2video.util.rendering.openpose import (
 )
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
 from speech2video.util.smoothing import PoseSmoother
-from speech2video.util.text.speech_source import Speech
-from speech2video.util.timing import FPS
+from speech2video.util.text.speech_source import Speech, recorded_speech
+from speech2video.util.timing import FPS, SAMPLE_RATE
 from speech2video.util.video.writer import GENERATED, write_video
 
-Item = TypeVar("Item")
+AUDIO2POSE, GESTURES, POSE2VIDEO = "audio2pose", "gestures", "pose2video"
+AUTHORS_STYLE = "vid2vid_authors"  # the style of maps that OpenPose's points can be drawn in
+CHUNK = 25  # frames of recorded motion that are processed together
+_PLACEMENT = [
+    *range(POSE_SIZE)[POSE_SLICES["translation"]],
+    *range(POSE_SIZE)[POSE_SLICES["root_orientation"]],
+]
 
-CHUNK = 25  # frames of a recorded motion that go on together
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
 class PosePlan:
-    """What a speaker is going to do.
+    """Poses of a video, computed as they are pulled.
 
     Attributes:
-        frames: how many.
-        sound: file of the sound that goes with it, None for none.
-        poses: pose vectors (n, 106) as they are needed.
-        camera: that looks on; None where points come without poses.
-        timeline: the gestures in it.
+        frames: number of frames.
+        audio: file of the video's audio, None for none.
+        poses: pose vectors (n, 106).
+        timeline: the gestures inserted into them.
     """
 
     frames: int
     audio: Path | None
     poses: Iterable[Tensor] = ()
-    camera: Camera | None = None
     timeline: Timeline | None = None
 
 
-def make_video(
-    speaker: Speaker, speech: Speech, options: InferenceOptions, *, bar: bool = True
-) -> int:
-    """Write `options.outputs(speech.stem)`; return the video's number of frames.
+@dataclass(frozen=True, eq=False)
+class BodySpeaker(Speaker[BodyVideoOptions]):
+    """A speaker with body; parts that are not needed are None.
 
-    It is there whole or not at all: what goes wrong in any thread stops all and is raised here.
+    checkpoints/NAME/audio2pose     motion from speech
+    checkpoints/NAME/gestures       dictionary of gestures at words
+    checkpoints/NAME/pose2video     renderer
 
-    Raises:
-        DataError: a sound, a motion or a timeline that is not right, or a file that cannot be
-            written.
+    Attributes:
+        body: body of the poses.
+        audio2pose: predicts poses from speech.
+        gestures: inserts gestures into poses.
+        pose2video: renders frames from maps.
+        size: width and height of the image.
     """
-    outputs = options.outputs(speech.stem)
-    check_output_paths(outputs, speech.audio)
-    kept: list[Tensor] = []
-    with PrefetchStack() as stages:
-        if options.openpose:
-            take = plan_from_openpose(speech, options)
-            points = read_openpose_folder(options.openpose)
-            maps = draw_openpose_maps(points, size=speaker.size)
-        else:
-            take = (plan_from_motion if options.pose else plan_from_speech)(
-                speaker, speech, options
-            )
-            poses = collect_into(kept, take.poses) if outputs.pose else take.poses
-            maps = draw_maps(
-                project_points(stages.prefetch(poses), speaker.body, take.camera), speaker
-            )
-        frames = stages.prefetch(painted(stages.prefetch(maps), speaker, options))
-        count = write_video(
-            outputs.video,
-            progress_bar(frames, total=take.frames, name=outputs.video.name) if bar else frames,
-            fps=FPS,
-            audio=take.audio,
-            metadata={"comment": f"{speaker.provenance}; seed {options.seed}"},
-            **GENERATED,
+
+    OPTIONS = BodyVideoOptions
+
+    name: str
+    provenance: str
+    body: Body
+    audio2pose: PosePredictor | None
+    gestures: GestureInserter | None
+    pose2video: Pose2VideoRenderer | None
+    size: tuple[int, int]
+
+    @classmethod
+    def load(cls, options: BodyVideoOptions, device: torch.device) -> "BodySpeaker":
+        """Return the speaker that the options name, with the parts that they need.
+
+        Raises:
+            DataError: no such speaker, or a part is missing, broken or of another version.
+        """
+        folder = options.checkpoints / options.name
+        if not folder.is_dir():
+            known = list_speakers(options.checkpoints, AUDIO2POSE)
+            raise DataError(f"{folder}: no such speaker; {known}")
+        predictor = _load_predictor(folder / AUDIO2POSE, options)
+        body = predictor.body if predictor else Body.load(options.body)
+        dictionary = _dictionary_folder(folder / GESTURES, options)
+        renderer = _load_renderer(folder / POSE2VIDEO, options, device)
+        parts = []
+        if predictor:
+            parts.append(f"{AUDIO2POSE} {weights_id(folder / AUDIO2POSE)}")
+        if dictionary:
+            files = (dictionary / JSON_NAME, dictionary / MOTIONS_NAME)
+            parts.append(f"{GESTURES} {files_id(files)}")
+        if renderer:
+            parts.append(f"{POSE2VIDEO} {weights_id(folder / POSE2VIDEO)}")
+        return cls(
+            options.name,
+            f"{options.name}: {', '.join(parts)}",
+            body,
+            predictor,
+            GestureInserter.load(dictionary, body) if dictionary else None,
+            renderer,
+            (renderer.width, renderer.height) if renderer and renderer.width else options.size,
         )
-    if outputs.pose:
-        motion = motion_from_pose(torch.cat(kept), speaker.body, camera=take.camera)
-        write_motion(outputs.pose, motion)
-    if outputs.timeline:
-        take.timeline.save(outputs.timeline)
-    return count
 
+    def camera(self) -> Camera:
+        """Return the camera of the renderer's training, else one that faces the person.
 
-def plan_from_speech(speaker: Speaker, speech: Speech, options: InferenceOptions) -> PosePlan:
-    """Return how the speaker moves when they say it: poses by ear, gestures by words."""
-    mover = speaker.audio2pose
-    prior_F = mover.network.voice_mean.cpu().numpy()
-    hearing = analyse_audio(speech.audio, kind=mover.features, prior_F=prior_F)
-    poses = mover.stream(
-        hearing.features(), hearing.voice_F, seed=options.seed, smooth=options.smooth
-    )
-    timeline = plan_gestures(speaker, speech, options, frames=hearing.frames)
-    poses = insert_gestures(poses, speaker.gestures, timeline)
-    return PosePlan(hearing.frames, speech.audio, poses, speaker.camera(), timeline)
+        Raises:
+            DataError: there is neither a renderer's camera nor a speaker's usual pose.
+        """
+        if self.pose2video is not None and self.pose2video.camera is not None:
+            return self.pose2video.camera
+        mean_P = self._predictor.network.pose_mean.cpu()
+        entries = self.gestures.dictionary.entries if self.gestures else ()
+        pose_TP = torch.cat([mean_P[None], *(entry.motion_NP for entry in entries)])
+        pose_TP[:, _PLACEMENT] = mean_P[_PLACEMENT]
+        return Camera.framing(self.body.points(pose_TP), width=self.size[0], height=self.size[1])
 
+    def read_speech(self, audio: Path | None, options: BodyVideoOptions) -> Speech:
+        """Return the speech of an audio file with its words; without audio, a motion's name."""
+        if audio is not None:
+            return recorded_speech(audio, words=options.words, transcript=options.transcript)
+        motion = options.pose or options.openpose
+        assert motion is not None
+        return Speech(motion.name if motion.is_dir() else motion.stem)
 
-def plan_from_motion(speaker: Speaker, speech: Speech, options: InferenceOptions) -> PosePlan:
-    """Return somebody's recorded motion as the speaker's own, inside the joints' limits."""
-    path, clip_sound = find_motion_and_audio(options.pose)
-    motion = read_motion(path)
-    for part in motion.unsupported_parts(speaker.body):
-        print_note(f"{path}: {part} of another body than the {speaker.body.name} one; left at rest")
-    pose_TP = clamp_pose(motion.pose_vector(speaker.body), speaker.body.hands)
-    if options.place and speaker.audio2pose:
-        pose_TP = align_placement(pose_TP, speaker.audio2pose.network.pose_mean.cpu())
-    smoother = PoseSmoother(options.smooth)
-    pose_TP = torch.cat((smoother.push(pose_TP), smoother.finish()))
-    timeline = plan_gestures(speaker, speech, options, frames=len(pose_TP))
-    poses = insert_gestures(pose_TP.split(CHUNK), speaker.gestures, timeline)
-    audio = speech.audio or clip_sound
-    return PosePlan(len(pose_TP), audio, poses, speaker.camera(), timeline)
+    def make_video(self, speech: Speech, options: BodyVideoOptions, *, bar: bool = True) -> int:
+        """Write `options.outputs(speech.stem)`; return the video's number of frames.
 
+        Raises:
+            DataError: unusable audio, motion or timeline, or a file that cannot be written.
+        """
+        outputs = options.outputs(speech.stem)
+        check_output_paths(outputs, speech.audio)
+        kept: list[Tensor] = []
+        with PrefetchStack() as stages:
+            plan = self._plan(speech, options)
+            if options.openpose:
+                points = read_openpose_folder(options.openpose)
+                maps = draw_openpose_maps(points, size=self.size)
+            else:
+                poses = collect_into(kept, plan.poses) if outputs.pose else plan.poses
+                points = project_points(stages.prefetch(poses), self.body, self.camera())
+                maps = draw_maps(points, self)
+            frames = stages.prefetch(render_frames(stages.prefetch(maps), self, options))
+            count = write_video(
+                outputs.video,
+                progress_bar(frames, total=plan.frames, name=outputs.video.name) if bar else frames,
+                fps=FPS,
+                audio=plan.audio,
+                metadata={"comment": f"{self.provenance}; seed {options.seed}"},
+                **GENERATED,
+            )
+        if outputs.pose:
+            motion = motion_from_pose(torch.cat(kept), self.body, camera=self.camera())
+            write_motion(outputs.pose, motion)
+        if outputs.timeline and plan.timeline:
+            plan.timeline.save(outputs.timeline)
+        return count
 
-def plan_from_openpose(speech: Speech, options: InferenceOptions) -> PosePlan:
-    """Return how long a folder of OpenPose's points lasts, and its sound."""
-    return PosePlan(sum(1 for _ in options.openpose.glob("*.json")), speech.audio)
+    def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
+        """Yield frames (3, H, W) uint8 of audio that arrives in chunks (S,), see `Speaker`."""
+        predictor, renderer = self._predictor, self.pose2video
+        if renderer is None:
+            raise DataError(f"{self.name}: no {POSE2VIDEO} to render with")
+        lead_S, chunks = read_lead(chunks)
+        gain = loudness_gain([lead_S], rate=SAMPLE_RATE)
+        kind, prior_F = predictor.features, predictor.network.voice_mean.cpu().numpy()
+        voice_F = voice_mean(extract_features(gain * lead_S, kind=kind), kind, prior_F)
+        poses = predictor.stream(stream_features(chunks, kind, gain), voice_F, seed=seed)
+        points = project_points(poses, self.body, self.camera())
+        return renderer.render(renderer.draw_maps(points, size=self.size))
 
+    def _plan(self, speech: Speech, options: BodyVideoOptions) -> PosePlan:
+        if options.openpose:
+            return PosePlan(sum(1 for _ in options.openpose.glob("*.json")), speech.audio)
+        if options.pose:
+            return self._plan_from_motion(options.pose, speech, options)
+        predictor, audio = self._predictor, speech.audio
+        assert audio is not None
+        prior_F = predictor.network.voice_mean.cpu().numpy()
+        analysis = analyse_audio(audio, kind=predictor.features, prior_F=prior_F)
+        poses = predictor.stream(
+            analysis.features(), analysis.voice_F, seed=options.seed, smooth=options.smooth
+        )
+        timeline = self._timeline(speech, options, frames=analysis.frames)
+        poses = insert_gestures(poses, self.gestures, timeline)
+        return PosePlan(analysis.frames, audio, poses, timeline)
 
-def plan_gestures(
-    speaker: Speaker, speech: Speech, options: InferenceOptions, *, frames: int
-) -> Timeline | None:
-    """Return the gestures to make: those of a file, or drawn at the words; None without any.
+    def _plan_from_motion(self, pose: Path, speech: Speech, options: BodyVideoOptions) -> PosePlan:
+        """Plan the poses of recorded motion, moved to the speaker and inside the joint limits."""
+        path, clip_audio = find_motion_and_audio(pose)
+        motion = read_motion(path)
+        for part in motion.unsupported_parts(self.body):
+            print_note(
+                f"{path}: {part} of another body than the {self.body.name} one; left at rest"
+            )
+        pose_TP = clamp_pose(motion.pose_vector(self.body), self.body.hands)
+        if options.place and self.audio2pose:
+            pose_TP = align_placement(pose_TP, self.audio2pose.network.pose_mean.cpu())
+        smoother = PoseSmoother(options.smooth)
+        pose_TP = torch.cat((smoother.push(pose_TP), smoother.finish()))
+        timeline = self._timeline(speech, options, frames=len(pose_TP))
+        poses = insert_gestures(pose_TP.split(CHUNK), self.gestures, timeline)
+        return PosePlan(len(pose_TP), speech.audio or clip_audio, poses, timeline)
 
-    Raises:
-        DataError: gestures are asked for, and the speaker has none.
-    """
-    if speaker.gestures is None:
-        if options.timeline or options.save_timeline:
-            raise DataError(f"{speaker.name}: no {GESTURES}; give their folder with --gestures")
-        if options.has_words and options.gestures is None and not options.pose:
-            print_note(f"{speaker.name}: no {GESTURES}, so that words make no difference")
-        return None
-    if options.timeline:
-        return Timeline.load(options.timeline, speaker.gestures.dictionary)
-    return speaker.gestures.plan(speech.words or (), frames=frames, seed=options.seed)
+    def _timeline(
+        self, speech: Speech, options: BodyVideoOptions, *, frames: int
+    ) -> Timeline | None:
+        """Return the gestures to insert: of a file, or sampled at words; None without any.
+
+        Raises:
+            DataError: gestures are asked for, and the speaker has none.
+        """
+        if self.gestures is None:
+            if options.timeline or options.save_timeline:
+                raise DataError(f"{self.name}: no {GESTURES}; give their folder with --gestures")
+            if options.has_words and options.gestures is None and not options.pose:
+                print_note(f"{self.name}: no {GESTURES}, so that words make no difference")
+            return None
+        if options.timeline:
+            return Timeline.load(options.timeline, self.gestures.dictionary)
+        return self.gestures.plan(speech.words or (), frames=frames, seed=options.seed)
+
+    @property
+    def _predictor(self) -> PosePredictor:
+        if self.audio2pose is None:
+            raise DataError(f"{self.name}: no {AUDIO2POSE}, which the speaker's place depends on")
+        return self.audio2pose
 
 
 def insert_gestures(
     poses: Iterable[Tensor], inserter: GestureInserter | None, timeline: Timeline | None
 ) -> Iterator[Tensor]:
-    """Yield pose vectors (n, 106) with the gestures of a timeline put in."""
+    """Yield pose vectors (n, 106) with the gestures of a timeline."""
     begin = 0
-    for pose_TP in poses:
-        if len(pose_TP):
-            yield inserter.apply(pose_TP, timeline, first_frame=begin) if timeline else pose_TP
-            begin += len(pose_TP)
+    for pose_TP in filter(len, poses):
+        if inserter and timeline:
+            pose_TP = inserter.apply(pose_TP, timeline, first_frame=begin)
+        yield pose_TP
+        begin += len(pose_TP)
 
 
 def project_points(poses: Iterable[Tensor], body: Body, camera: Camera) -> Iterator[np.ndarray]:
     """Yield points (144, 2) in pixels, frame by frame, of pose vectors (n, 106)."""
-    for pose_TP in poses:
+    for pose_TP in filter(len, poses):
         with torch.inference_mode():
             points_TK2 = camera.project(body.points(pose_TP)).numpy()
         yield from points_TK2
 
 
-def draw_maps(points: Iterable[np.ndarray], speaker: Speaker) -> Iterator[np.ndarray]:
-    """Yield maps (3, H, W) uint8 of points (144, 2), drawn as the speaker's painter knows them."""
+def draw_maps(points: Iterable[np.ndarray], speaker: BodySpeaker) -> Iterator[np.ndarray]:
+    """Yield maps (3, H, W) uint8 of points (144, 2), in the style of the speaker's renderer."""
     if speaker.pose2video:
         return speaker.pose2video.draw_maps(points, size=speaker.size)
     return draw_skeleton_maps(points, width=speaker.size[0], height=speaker.size[1])
@@ -200,41 +311,79 @@ def draw_maps(points: Iterable[np.ndarray], speaker: Speaker) -> Iterator[np.nda
 def draw_openpose_maps(
     points: Iterable[OpenPoseFrame], *, size: tuple[int, int]
 ) -> Iterator[np.ndarray]:
-    """Yield maps (3, H, W) uint8 of OpenPose's points, drawn as the authors' painters know them."""
+    """Yield maps (3, H, W) uint8 of OpenPose's points, in the paper authors' style."""
     for frame in points:
         yield draw_vid2vid_authors_map(frame, width=size[0], height=size[1])
 
 
-def painted(
-    maps: Iterable[np.ndarray], speaker: Speaker, options: InferenceOptions
+def render_frames(
+    maps: Iterable[np.ndarray], speaker: BodySpeaker, options: BodyVideoOptions
 ) -> Iterator[np.ndarray]:
-    """Yield the pictures (3, H, W) uint8 to show: speaker, skeleton, or both beside each other."""
-    if options.skeleton:
+    """Yield images (3, H, W) uint8 for the video: speaker, skeleton, or both side by side."""
+    if options.skeleton or speaker.pose2video is None:
         yield from maps
         return
-    shown: deque[np.ndarray] = deque()  # maps whose frames are not painted yet
-    drawn = collect_into(shown, maps) if options.side_by_side else maps
+    waiting: deque[np.ndarray] = deque()  # maps whose frames are not rendered yet
+    drawn = collect_into(waiting, maps) if options.side_by_side else maps
     for frame in speaker.pose2video.render(drawn):
-        yield np.concatenate((shown.popleft(), frame), axis=2) if options.side_by_side else frame
+        yield np.concatenate((waiting.popleft(), frame), axis=2) if options.side_by_side else frame
 
 
-def collect_into(store: list | deque, items: Iterable[Item]) -> Iterator[Item]:
-    """Yield the items, each of which is also put at the end of a store."""
+def collect_into(store: list[Item] | deque[Item], items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the items, and append each to a store."""
     for item in items:
         store.append(item)
         yield item
 
 
-def check_output_paths(outputs: OutputPaths, audio: Path | None) -> None:
-    """Raise `DataError` for files that cannot be, and for a video in the place of its own sound."""
-    for path in (outputs.video, outputs.pose, outputs.timeline):
-        if path is not None and path.is_dir():
-            raise DataError(f"{path}: a folder; the name of a file is needed")
-    video = outputs.video
-    if audio is not None and video.exists() and audio.exists() and video.samefile(audio):
-        raise DataError(f"{video}: the sound is read from it; another --output is needed")
+def _load_predictor(folder: Path, options: BodyVideoOptions) -> PosePredictor | None:
+    """Return the pose predictor; with --pose only its mean pose is used, if there is one."""
+    if options.openpose or (options.pose and not folder.is_dir()):
+        return None
+    return PosePredictor.load(
+        folder, body=options.body, face_motion_scale=options.face_motion_scale
+    )
 
 
-def print_note(text: str) -> None:
-    """Tell the user something that keeps nothing from being made."""
-    print(f"note: {text}", file=sys.stderr)
+def _dictionary_folder(own: Path, options: BodyVideoOptions) -> Path | None:
+    if options.gestures == OFF or options.openpose:
+        return None
+    if options.gestures is not None:
+        return Path(options.gestures)
+    timeline = options.timeline or options.save_timeline
+    if timeline or (options.has_words and not options.pose) or not options.has_input:
+        return own if own.is_dir() else None
+    return None
+
+
+def _load_renderer(
+    folder: Path, options: BodyVideoOptions, device: torch.device
+) -> Pose2VideoRenderer | None:
+    if not folder.is_dir():
+        if options.skeleton:
+            return None
+        raise DataError(
+            f"{folder.parent}: no {POSE2VIDEO} in it; train one with train_pose2video.py, "
+            "or draw the skeleton only with --skeleton"
+        )
+    renderer = load_renderer(folder, device=device, dtype=_dtype(folder, options, device))
+    if options.openpose and renderer.map_style != AUTHORS_STYLE:
+        seen = f"maps of the style {renderer.map_style}"
+        raise DataError(f"{folder}: {seen}; for --openpose {AUTHORS_STYLE} is needed")
+    return renderer
+
+
+def _dtype(folder: Path, options: BodyVideoOptions, device: torch.device) -> torch.dtype:
+    half = options.precision == "bf16"
+    if options.precision == "auto":
+        trained = read_renderer_options(resolve_checkpoint(folder) / OPTIONS_FILE)
+        # imported vid2vid checkpoints are exact in 32 bits only
+        half = not isinstance(trained, Vid2VidOptions) and _has_bf16_units(device)
+    return torch.bfloat16 if half else torch.float32
+
+
+def _has_bf16_units(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(known.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))

@@ -1,182 +1,188 @@
-"""A speaker: all that checkpoints/NAME holds of one person, loaded for use.
+"""A loaded speaker: speech in, video out. The interface of body videos and talking faces.
 
-checkpoints/NAME/audio2pose     how they move when they speak
-checkpoints/NAME/gestures       at which words they gesture, and how
-checkpoints/NAME/pose2video     what they look like
+speaker = load_speaker("demo")
+speaker.speak("speech.wav", "speech.mp4", seed=1)
+for frame in speaker.stream(audio_chunks): ...              # (3, H, W) uint8 as audio arrives
 """
 
+import abc
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+import numpy as np
 import torch
 
-from speech2video.data.gestures.dictionary import JSON_NAME, MOTIONS_NAME
-from speech2video.data.gestures.insertion import GestureInserter
-from speech2video.models.audio2pose.predictor import PosePredictor
-from speech2video.models.pose2video.renderer import (
-    Pose2VideoRenderer,
-    load_renderer,
-    read_renderer_options,
+from speech2video.models.registry import SPEAKERS, load_class
+from speech2video.options.inference import (
+    SPEECH2FACE,
+    SPEECH2VIDEO,
+    InferenceOptions,
+    OutputPaths,
 )
-from speech2video.options.inference import OFF, InferenceOptions
-from speech2video.options.pose2video import Vid2VidOptions
-from speech2video.util.body.body_model import Body
-from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
-from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
+from speech2video.util import distributed
+from speech2video.util.checkpoint_folder import resolve_checkpoint
 from speech2video.util.errors import DataError
-from speech2video.util.rendering.camera import Camera
+from speech2video.util.text.speech_source import Speech, recorded_speech
+from speech2video.util.timing import SAMPLE_RATE
 
-AUDIO2POSE, GESTURES, POSE2VIDEO = "audio2pose", "gestures", "pose2video"
-AUTHORS = "vid2vid_authors"  # the style of maps that OpenPose's points can be drawn in
-DIGITS = 12  # of a hash: enough to tell checkpoints apart
-_STANCE = [
-    *range(POSE_SIZE)[POSE_SLICES["translation"]],
-    *range(POSE_SIZE)[POSE_SLICES["root_orientation"]],
-]
-_READ = 1 << 20  # bytes at a time
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing from Python 3.11 on
+
+LEAD = 2 * SAMPLE_RATE  # samples at the start of a stream that loudness and voice are measured on
+HASH_DIGITS = 12  # enough to tell checkpoints apart
+_READ_BYTES = 1 << 20
+
+OptionsType = TypeVar("OptionsType", bound=InferenceOptions)
 
 
-@dataclass(frozen=True, eq=False)
-class Speaker:
-    """One person, ready to speak; what a command does not need is None.
+class Speaker(abc.ABC, Generic[OptionsType]):
+    """Networks of checkpoints/NAME, ready to make videos.
 
     Attributes:
-        name: the folder's.
-        made_of: which checkpoints these are, to be written into videos.
-        body: the body that poses are for.
-        audio2pose: speech to pose.
-        gestures: puts the person's gestures in.
-        pose2video: the painter.
-        size: width and height of the picture.
+        OPTIONS: class of the options.
+        name: name of the folder.
+        provenance: names and hashes of the checkpoints, for the metadata of videos.
     """
 
+    OPTIONS: ClassVar[type[InferenceOptions]]
     name: str
     provenance: str
-    body: Body
-    audio2pose: PosePredictor | None
-    gestures: GestureInserter | None
-    pose2video: Pose2VideoRenderer | None
-    size: tuple[int, int]
 
-    @property
-    def map_style(self) -> str:
-        """How maps are drawn."""
-        return self.pose2video.map_style if self.pose2video else "speech2video"
-
-    def camera(self) -> Camera:
-        """Return the camera that the painter was trained with, else one that faces the person.
+    @classmethod
+    @abc.abstractmethod
+    def load(cls, options: OptionsType, device: torch.device) -> "Self":
+        """Return the speaker that the options name, with the parts that they need.
 
         Raises:
-            DataError: neither is known.
+            DataError: no such speaker, or a part is missing, broken or of another version.
         """
-        if self.pose2video is not None and self.pose2video.camera is not None:
-            return self.pose2video.camera
-        if self.audio2pose is None:
-            raise DataError(f"{self.name}: no camera, and no {AUDIO2POSE} to know a stance from")
-        mean_P = self.audio2pose.network.pose_mean.cpu()
-        made = self.gestures.dictionary.entries if self.gestures else ()
-        pose_TP = torch.cat([mean_P[None], *(entry.motion_NP for entry in made)])
-        pose_TP[:, _STANCE] = mean_P[_STANCE]
-        return Camera.framing(self.body.points(pose_TP), width=self.size[0], height=self.size[1])
+
+    @abc.abstractmethod
+    def make_video(self, speech: Speech, options: OptionsType, *, bar: bool = True) -> int:
+        """Write `options.outputs(speech.stem)`; return the video's number of frames.
+
+        The files are complete or absent: an error in any thread ends all of them.
+
+        Args:
+            bar: whether to show a progress bar.
+
+        Raises:
+            DataError: unusable input, or a file that cannot be written.
+        """
+
+    @abc.abstractmethod
+    def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
+        """Yield frames (3, H, W) uint8, 25 a second, of audio that arrives in chunks.
+
+        Loudness and voice are measured on the first two seconds; then frames follow the audio with
+        the delay of the networks' look-ahead.
+
+        Args:
+            chunks: samples (S,) float32 at 16 kHz, of any length each.
+            seed: random seed of the motion.
+        """
+
+    def read_speech(self, audio: Path | None, options: OptionsType) -> Speech:
+        """Return the speech of an audio file, as the options describe it."""
+        assert audio is not None
+        return recorded_speech(audio)
+
+    def speak(self, audio: Path | str, output: Path | str, *, seed: int = 0, **more: Any) -> int:
+        """Write a video of an audio file; return its number of frames.
+
+        Args:
+            audio: any file with audio.
+            output: the mp4 to write.
+            seed: random seed of the motion.
+            more: further options of test.py that concern one video (words, emotion, save_pose).
+
+        Raises:
+            UserError: unusable options or files.
+        """
+        options: Any = self.OPTIONS(
+            name=self.name, audio=Path(audio), output=Path(output), seed=seed, **more
+        )
+        return self.make_video(self.read_speech(options.audio, options), options, bar=False)
 
 
-def load(options: InferenceOptions, device: torch.device) -> Speaker:
-    """Return the speaker that a command asks for, with as much of them as it needs.
+def load_speaker(
+    name: str,
+    *,
+    model: str | None = None,
+    checkpoints: Path | str = "checkpoints",
+    device: str = "auto",
+    **more: Any,
+) -> Speaker:
+    """Return the speaker of checkpoints/NAME.
+
+    Args:
+        model: "speech2video" or "speech2face"; by default the one that the folder holds.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+        more: further options of test.py that concern loading (precision, gestures, body).
 
     Raises:
-        DataError: no such speaker, or a part is missing, broken or of another version.
+        UserError: no such speaker, or unusable options.
     """
-    folder = options.checkpoints / options.name
-    if not folder.is_dir():
-        found = sorted(path.parent.name for path in options.checkpoints.glob(f"*/{AUDIO2POSE}"))
-        raise DataError(f"{folder}: no such speaker; there are: {', '.join(found) or 'none'}")
-    mover = _mover(folder / AUDIO2POSE, options)
-    body = mover.body if mover else Body.load(options.body)
-    dictionary = _dictionary(folder / GESTURES, options)
-    painter = _painter(folder / POSE2VIDEO, options, device)
-    parts = []
-    if mover:
-        parts.append(f"{AUDIO2POSE} {weights_id(folder / AUDIO2POSE)}")
-    if dictionary:
-        parts.append(f"{GESTURES} {_hash((dictionary / JSON_NAME, dictionary / MOTIONS_NAME))}")
-    if painter:
-        parts.append(f"{POSE2VIDEO} {weights_id(folder / POSE2VIDEO)}")
-    return Speaker(
-        options.name,
-        f"{options.name}: {', '.join(parts)}",
-        body,
-        mover,
-        GestureInserter.load(dictionary, body) if dictionary else None,
-        painter,
-        (painter.width, painter.height) if painter and painter.width else options.size,
-    )
+    if model is None:
+        is_face = (Path(checkpoints) / name / SPEECH2FACE).is_dir()
+        model = SPEECH2FACE if is_face else SPEECH2VIDEO
+    kind: type[Speaker] = load_class(SPEAKERS, model)
+    options = kind.OPTIONS(name=name, checkpoints=Path(checkpoints), device=device, **more)
+    return kind.load(options, distributed.start(device))
+
+
+def read_lead(chunks: Iterable[np.ndarray]) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """Return the first seconds (S,) of a stream of audio, and the whole stream again.
+
+    Raises:
+        DataError: there are no samples.
+    """
+    source, lead, samples = iter(chunks), [], 0
+    while samples < LEAD and (chunk_S := next(source, None)) is not None:
+        lead.append(chunk_S)
+        samples += len(chunk_S)
+    if not samples:
+        raise DataError("the audio is empty")
+    return np.concatenate(lead)[:LEAD], chain(lead, source)
 
 
 def weights_id(folder: Path) -> str:
-    """Return which weights a checkpoint's folder holds: their step, where one is said, and hash."""
+    """Return the step, if any, and the hash of the weights that a checkpoint's folder holds."""
     checkpoint = resolve_checkpoint(folder)
     step = f"{checkpoint.name} " if checkpoint != folder else ""
-    return step + _hash(sorted(checkpoint.glob("*.safetensors")))
+    return step + files_id(sorted(checkpoint.glob("*.safetensors")))
 
 
-def _hash(paths: Iterable[Path]) -> str:
+def files_id(paths: Iterable[Path]) -> str:
+    """Return the first digits of the SHA-256 of some files' bytes."""
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
-            while block := file.read(_READ):
+            while block := file.read(_READ_BYTES):
                 digest.update(block)
-    return digest.hexdigest()[:DIGITS]
+    return digest.hexdigest()[:HASH_DIGITS]
 
 
-def _mover(folder: Path, options: InferenceOptions) -> PosePredictor | None:
-    """Return speech to pose; for motion that is given it only tells where the speaker stands."""
-    if options.openpose or (options.pose and not folder.is_dir()):
-        return None
-    return PosePredictor.load(
-        folder, body=options.body, face_motion_scale=options.face_motion_scale
-    )
+def list_speakers(checkpoints: Path, model: str) -> str:
+    """Return the names of the folders that hold a model, for an error message."""
+    found = sorted(path.parent.name for path in checkpoints.glob(f"*/{model}"))
+    return f"there are: {', '.join(found) or 'none'}"
 
 
-def _dictionary(own: Path, options: InferenceOptions) -> Path | None:
-    if options.gestures == OFF or options.openpose:
-        return None
-    if options.gestures is not None:
-        return Path(options.gestures)
-    if options.timeline or options.save_timeline or (options.has_words and not options.pose):
-        return own if own.is_dir() else None
-    return None
+def check_output_paths(outputs: OutputPaths, audio: Path | None) -> None:
+    """Raise `DataError` for outputs that are folders, and for a video that replaces its audio."""
+    for path in (outputs.video, outputs.pose, outputs.timeline):
+        if path is not None and path.is_dir():
+            raise DataError(f"{path}: a folder; the name of a file is needed")
+    video = outputs.video
+    if audio is not None and video.exists() and audio.exists() and video.samefile(audio):
+        raise DataError(f"{video}: the audio is read from it; another --output is needed")
 
 
-def _painter(
-    folder: Path, options: InferenceOptions, device: torch.device
-) -> Pose2VideoRenderer | None:
-    if not folder.is_dir():
-        if options.skeleton:
-            return None
-        raise DataError(
-            f"{folder.parent}: no {POSE2VIDEO} in it; train one with train_pose2video.py, "
-            "or draw the skeleton only with --skeleton"
-        )
-    painter = load_renderer(folder, device=device, dtype=_dtype(folder, options, device))
-    if options.openpose and painter.map_style != AUTHORS:
-        seen = f"maps of the style {painter.map_style}"
-        raise DataError(f"{folder}: {seen}; for --openpose {AUTHORS} is needed")
-    return painter
-
-
-def _dtype(folder: Path, options: InferenceOptions, device: torch.device) -> torch.dtype:
-    half = options.precision == "bf16"
-    if options.precision == "auto":
-        said = read_renderer_options(resolve_checkpoint(folder) / OPTIONS_FILE)
-        # vid2vid's own are exact in 32 bits only
-        half = not isinstance(said, Vid2VidOptions) and _has_bf16_units(device)
-    return torch.bfloat16 if half else torch.float32
-
-
-def _has_bf16_units(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(known.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+def print_note(text: str) -> None:
+    """Print a note that does not end the command."""
+    print(f"note: {text}", file=sys.stderr)

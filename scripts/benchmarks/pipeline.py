@@ -18,12 +18,11 @@ from benchmarks.machine import peak_memory_mb
 from speech2video.data.gestures.dictionary import GestureDictionary
 from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.models.audio2pose.predictor import PosePredictor
-from speech2video.models.pipelines.body_video import make_video
-from speech2video.models.pipelines.speaker import Speaker
+from speech2video.models.pipelines.body_video import BodySpeaker
 from speech2video.models.pose2video.renderer import Pose2VideoRenderer, build_generator
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.options.evaluation import BenchmarkOptions
-from speech2video.options.inference import InferenceOptions
+from speech2video.options.inference import BodyVideoOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.rendering.camera import Camera
@@ -52,11 +51,11 @@ def _measured(options: BenchmarkOptions) -> dict[str, Any]:
         audio, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
         write_speech(audio, seconds)
         words = [Word("up", at, at + 0.3) for at in np.arange(1.0, seconds - 1, EVERY)]
-        asked = InferenceOptions(name=speaker.name, audio=audio, output=video)
+        asked = BodyVideoOptions(name=speaker.name, audio=audio, output=video)
         before = _alone(speaker.pose2video)
         held = peak_memory_mb()
         start, spent = time.perf_counter(), time.process_time()
-        frames = make_video(speaker, Speech("speech", audio, words), asked)
+        frames = speaker.make_video(Speech("speech", audio, words), asked)
         whole, spent = time.perf_counter() - start, time.process_time() - spent
         after = _alone(speaker.pose2video)
     painter, painter_spent = ((a + b) / 2 for a, b in zip(before, after, strict=True))
@@ -88,7 +87,7 @@ def processor_cores(count: int) -> Iterator[None]:
         os.sched_setaffinity(0, all_of_them)
 
 
-def _speaker(options: BenchmarkOptions) -> Speaker:
+def _speaker(options: BenchmarkOptions) -> BodySpeaker:
     body = Body.load()
     training = TrainAudio2PoseOptions(name="benchmark", dataset=Path("none"))
     mover = PosePredictor.from_options(training, body)
@@ -104,7 +103,7 @@ def _speaker(options: BenchmarkOptions) -> Speaker:
     dtype = DTYPES[options.precision]
     generator = generator.to(dtype).to(memory_format=torch.channels_last)
     painter = Pose2VideoRenderer(generator, painting.map_style, *size, camera, dtype=dtype)
-    return Speaker("benchmark", "benchmark: untrained", body, mover, inserter, painter, size)
+    return BodySpeaker("benchmark", "benchmark: untrained", body, mover, inserter, painter, size)
 
 
 def write_speech(path: Path, seconds: float) -> None:

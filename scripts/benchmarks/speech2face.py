@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.machine import peak_memory_mb
 from benchmarks.pipeline import processor_cores, write_speech
 from speech2video.data.speech2face.dataset import MOTION
-from speech2video.models.pipelines.talking_face import TalkingFace, make_video
+from speech2video.models.pipelines.talking_face import TalkingFace
 from speech2video.models.speech2face.encoders import CONTENT_DIM, IDENTITY_DIM, NUM_EMOTIONS
 from speech2video.models.speech2face.predictor import (
     FRAMES_PER_STEP,
@@ -20,7 +20,7 @@ from speech2video.models.speech2face.predictor import (
     build_networks,
 )
 from speech2video.options.evaluation import BenchmarkOptions
-from speech2video.options.inference import InferenceOptions
+from speech2video.options.inference import TalkingFaceOptions
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
 from speech2video.util.text.speech_source import Speech
 
@@ -44,14 +44,14 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
 def _measured(size: int, options: BenchmarkOptions) -> dict[str, float]:
     training = TrainSpeech2FaceOptions(name="benchmark", dataset=Path("none"), size=size)
     networks = build_networks(training).eval().requires_grad_(False)
-    face = TalkingFace("benchmark: untrained", Speech2FacePredictor(networks), None)
+    face = TalkingFace("benchmark", "benchmark: untrained", Speech2FacePredictor(networks), None)
     with tempfile.TemporaryDirectory() as folder:
         audio, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
         write_speech(audio, 60 * options.minutes)
-        asked = InferenceOptions(model="speech2face", name="benchmark", audio=audio, output=video)
-        make_video(face, Speech("speech", audio), asked, bar=False)  # pays for what loads lazily
+        asked = TalkingFaceOptions(name="benchmark", audio=audio, output=video)
+        face.make_video(Speech("speech", audio), asked, bar=False)  # pays for what loads lazily
         start, spent = time.perf_counter(), time.process_time()
-        frames = make_video(face, Speech("speech", audio), asked, bar=False)
+        frames = face.make_video(Speech("speech", audio), asked, bar=False)
         whole, spent = time.perf_counter() - start, time.process_time() - spent
     alone, one_by_one = _alone(networks["generator"]), _alone(networks["generator"], 1)
     return {

@@ -29,11 +29,10 @@ from evaluation.speech_metrics import (
 from evaluation.speech_trials import Made, Trial, dataset_of, file_name, make, trials
 from evaluation.tables import REAL, Metrics
 from evaluation.video_landmarks import found_points
-from speech2video.models.pipelines import speaker
-from speech2video.models.pipelines.speaker import POSE2VIDEO, Speaker
+from speech2video.models.pipelines.body_video import POSE2VIDEO, BodySpeaker
 from speech2video.models.pose2video.renderer import read_renderer_options
 from speech2video.options.evaluation import EvaluateSpeechOptions
-from speech2video.options.inference import InferenceOptions
+from speech2video.options.inference import BodyVideoOptions
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.timing import FPS
@@ -56,7 +55,7 @@ def evaluate(options: EvaluateSpeechOptions) -> Metrics:
     trained = read_renderer_options(resolve_checkpoint(painter) / OPTIONS_FILE)
     dataset = dataset_of(options, trained)
     how = _how(options, dataset)
-    loaded = speaker.load(how, torch.device(options.device))
+    loaded = BodySpeaker.load(how, torch.device(options.device))
     judge = _Judge(options)
     with tempfile.TemporaryDirectory() as folder:
         for trial in trials(options, dataset, trained, loaded, Path(folder)):
@@ -137,10 +136,10 @@ def _means(rows: list[Metrics]) -> Metrics:
     return {name: mean(np.array(known, float)) for name, known in values.items()}
 
 
-def _how(options: EvaluateSpeechOptions, dataset: Path | None) -> InferenceOptions:
+def _how(options: EvaluateSpeechOptions, dataset: Path | None) -> BodyVideoOptions:
     """Return how `test.py` would be asked to say it."""
     says = dataset is not None and any(dataset.glob("*/words.csv"))
-    return InferenceOptions(
+    return BodyVideoOptions(
         name=options.name,
         checkpoints=options.checkpoints,
         body=options.body,
@@ -156,7 +155,7 @@ def _how(options: EvaluateSpeechOptions, dataset: Path | None) -> InferenceOptio
     )
 
 
-def _about(options: EvaluateSpeechOptions, loaded: Speaker, judge: _Judge) -> Metrics:
+def _about(options: EvaluateSpeechOptions, loaded: BodySpeaker, judge: _Judge) -> Metrics:
     frames = sum(one.frames for one in judge.measured.values())
     return {
         "about": {

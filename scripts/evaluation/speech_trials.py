@@ -11,11 +11,10 @@ from speech2video.data.clip import Clip, list_clips
 from speech2video.data.motion_io import read_motion
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_video
 from speech2video.data.splits import split_clips
-from speech2video.models.pipelines.body_video import make_video
-from speech2video.models.pipelines.speaker import Speaker
+from speech2video.models.pipelines.body_video import BodySpeaker
 from speech2video.models.pose2video.renderer import RendererOptions
 from speech2video.options.evaluation import EvaluateSpeechOptions
-from speech2video.options.inference import InferenceOptions
+from speech2video.options.inference import BodyVideoOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.audio.audio_io import read_audio, write_audio
 from speech2video.util.body.body_model import Body
@@ -74,7 +73,7 @@ def trials(
     options: EvaluateSpeechOptions,
     dataset: Path | None,
     trained: RendererOptions,
-    speaker: Speaker,
+    speaker: BodySpeaker,
     folder: Path,
 ) -> list[Trial]:
     """Return all that is to be said, cut to --frames; sounds that have to be cut go to `folder`.
@@ -94,12 +93,14 @@ def trials(
     return found
 
 
-def make(loaded: Speaker, trial: Trial, how: InferenceOptions, output: Path, folder: Path) -> Made:
+def make(
+    loaded: BodySpeaker, trial: Trial, how: BodyVideoOptions, output: Path, folder: Path
+) -> Made:
     """Make the video of a speech: into `folder` if it is to be shown beside its recording."""
     name = file_name(trial.speech.stem)
     video = (output if trial.video is None else folder) / f"{name}.mp4"
     pose = folder / f"{name}.npz"
-    make_video(loaded, trial.speech, replace(how, output=video, save_pose=pose))
+    loaded.make_video(trial.speech, replace(how, output=video, save_pose=pose))
     points_TK3 = points_of(pose, loaded.body)
     points_TK2 = loaded.camera().project(torch.from_numpy(points_TK3)).numpy()
     return Made(video, points_TK3, points_TK2)
@@ -111,7 +112,7 @@ def file_name(name: str) -> str:
 
 
 def _videos(
-    options: EvaluateSpeechOptions, dataset: Path, trained: RendererOptions, speaker: Speaker
+    options: EvaluateSpeechOptions, dataset: Path, trained: RendererOptions, speaker: BodySpeaker
 ) -> list[PoseVideo]:
     names = options.held_out
     clips = {clip.folder.name: clip for clip in list_clips(dataset, names)}

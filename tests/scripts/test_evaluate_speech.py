@@ -8,7 +8,7 @@ import evaluate
 import numpy as np
 import pytest
 import torch
-from evaluation import speech, speech_trials
+from evaluation import speech
 from evaluation.lip_sync import (
     LONGEST_LAG,
     lag_curve,
@@ -23,8 +23,8 @@ from evaluation.video_landmarks import HANDS
 from speech2video.data.clip import Clip, ClipInfo
 from speech2video.data.motion import motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
-from speech2video.models.pipelines.speaker import Speaker
-from speech2video.options.inference import InferenceOptions
+from speech2video.models.pipelines.body_video import BodySpeaker
+from speech2video.options.inference import BodyVideoOptions
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
@@ -129,7 +129,7 @@ def test_a_recording_that_is_given_back_is_in_step(
     body: Body,
     late: int,
 ):
-    def give_back(loaded: Speaker, said: Speech, options: InferenceOptions) -> int:
+    def give_back(loaded: BodySpeaker, said: Speech, options: BodyVideoOptions) -> int:
         clip = Clip(dataset / said.stem)
         shown = [frame[:, 16:-16, 16:-16] for frame in read_frames(clip.video)]
         shown = [shown[0]] * late + shown[: FRAMES - late]
@@ -145,7 +145,7 @@ def test_a_recording_that_is_given_back_is_in_step(
     motions = [read_motion(dataset / name / "pose.npz") for name in ("one", "two")]
     points = [CAMERA.project(body.points(motion.pose_vector(body))).numpy() for motion in motions]
     seen = iter([(points_TK2, delay) for points_TK2 in points for delay in (late, 0)])
-    monkeypatch.setattr(speech_trials, "make_video", give_back)
+    monkeypatch.setattr(BodySpeaker, "make_video", give_back)
     monkeypatch.setattr(speech, "found_points", find)  # in what was made, in the recording
     more = ("--dataset", dataset, "--truth", dataset)
     figures = judged(checkpoints, tmp_path, monkeypatch, *more)

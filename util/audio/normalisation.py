@@ -5,7 +5,7 @@ A voice and its microphone add the same to all features (cepstral mean normalisa
 mean stands in while there is little speech.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class AudioFeatures:
 
     def features(self) -> Iterator[np.ndarray]:
         """Yield features (n, F), some for each second of audio, T together."""
-        return _stream_features(self.path, self.kind, self.gain)
+        return stream_features(read_audio(self.path), self.kind, self.gain)
 
 
 def analyse_audio(path: Path, *, kind: str, prior_F: np.ndarray | None = None) -> AudioFeatures:
@@ -110,7 +110,7 @@ def analyse_audio(path: Path, *, kind: str, prior_F: np.ndarray | None = None) -
         raise DataError(f"{path}: the audio is empty")
     gain = loudness.gain or 1.0  # silence stays
     voice = VoiceMeter(kind)
-    for features_TF in _stream_features(path, kind, gain):
+    for features_TF in stream_features(read_audio(path), kind, gain):
         voice.push(features_TF)
     return AudioFeatures(path, kind, frame_count(samples), gain, voice.mean(prior_F))
 
@@ -125,9 +125,10 @@ def check_audio(path: Path) -> None:
             raise DataError(f"{path}: {stream.rate} Hz; speech needs {LEAST_RATE} Hz and more")
 
 
-def _stream_features(path: Path, kind: str, gain: float) -> Iterator[np.ndarray]:
+def stream_features(chunks: Iterable[np.ndarray], kind: str, gain: float) -> Iterator[np.ndarray]:
+    """Yield features (n, F) of audio chunks (S,) times a gain, as they arrive."""
     extractor = FeatureExtractor(kind)
-    for audio_S in read_audio(path):
+    for audio_S in chunks:
         # in 64 bits and back, as `normalise_loudness` does it
         yield extractor.push(np.multiply(audio_S, gain, dtype=np.float64).astype(np.float32))
     yield extractor.finish()
