@@ -1,6 +1,10 @@
-"""A detector's habits, measured where the truth is known: least squares over rendered speakers.
+"""Systematic errors of a detector, and their calibration on rendered speakers.
 
-T frames of one speaker, N sightings of one point by all, H joints that its offset hangs on.
+A detector's "shoulder" lies on top of the skin, its "hip" below the centre of the hip, its knuckles
+on the back of the hand. Each offset is relative to one or several joints, and turns with them.
+`scripts/calibrate_detector.py` measures them on rendered bodies, whose ground truth is known.
+
+T frames of one speaker, N detections of one point, H joints of its offset, U unknowns.
 """
 
 import json
@@ -32,21 +36,15 @@ from speech2video.util.body.skeleton import (
 from speech2video.util.errors import DataError
 from speech2video.util.rendering.camera import FACING
 
-# Where a detector sees a point, and where the body has it: what differs, whoever is seen.
-#
-# A detector's "shoulder" lies on the skin's top, its "hip" below the hip's centre, its knuckles on
-# the back of the hand. Each difference hangs on a joint or on several, and turns with them. The
-# numbers are measured by `scripts/calibrate_detector.py` on rendered bodies, whose truth is known.
-
 TABLES = {"mediapipe": Path(__file__).parent / "mediapipe_offsets.json"}
-MIRROR = (-1.0, 1.0, 1.0)  # the other side's offset; x is to the body's left
-# Bones whose guessed direction is corrected. The two sides apart: detectors are not symmetric.
+MIRROR = (-1.0, 1.0, 1.0)  # of an offset to the other side's; x is to the body's left
+# Bones whose guessed direction is corrected, each side by itself: detectors are not symmetric.
 ARM_BONES = {
     f"{side}_{name}": (f"{side}_{start}", f"{side}_{end}")
     for side in ("left", "right")
     for name, start, end in (("upper_arm", "shoulder", "elbow"), ("forearm", "elbow", "wrist"))
 }
-# iBUG landmarks of the face's right half, each with the number its mirror image adds up to.
+# iBUG landmarks with the sum of each number and its mirror image's; None is its own mirror image.
 _FACE_SUMS = (
     (range(17), 16),
     (range(17, 27), 43),
@@ -66,17 +64,27 @@ FACE_MIRROR = {
 }
 
 
+MIN_BORDER_DISTANCE = 5.0  # pixels, of points used
+OUTLIER = 0.02  # metres; larger errors lose weight
+ITERATIONS = 4  # of reweighting
+MIN_DETECTIONS = 100  # of a point
+# Ridge penalties relative to the weight of all detections.
+RIDGE = 0.02  # on offsets, and on corrections of directions
+EXPRESSION_RIDGE = 0.003  # on offsets by expression
+JAW_LANDMARKS = (*range(5, 12), *range(55, 60), *range(65, 68))  # iBUG's of lower lip and chin
+
+
 @dataclass(frozen=True, eq=False)
 class DetectorModel:
-    """What is known of a detector's habits.
+    """Systematic errors of a detector.
 
     Attributes:
-        points_E, joints_E: (E,) which point is off, and the joint that this offset hangs on; a
-            point may have several.
+        points_E, joints_E: (E,) point of each offset, and the joint that it is relative to; a point
+            may have several.
         offsets_E3: (E, 3) metres, in the joint's axes.
-        face_K3E: (144, 3, 10) metres in the head's axes by which it sees the open body's
-            expressions otherwise than they are: lips that pucker look more closed, for example.
-        sigma_K: (144,) metres by which points are still off, NaN where not measured.
+        face_K3E: (144, 3, 10) metres in the head's axes, added to the open body's expressions: lips
+            that pucker are detected as more closed, for example.
+        sigma_K: (144,) metres, remaining error of points, NaN where not measured.
         bones: for each of `ARM_BONES` a (3, 4) matrix that corrects the detector's own guess of
             its direction (x to the body's left, y up, z to the viewer, 1).
     """
@@ -96,10 +104,7 @@ def mirrored_name(name: str) -> str:
 
 @cache
 def load_detector_model(source: str) -> DetectorModel:
-    """Return what is known of a detector, "mediapipe" or another.
-
-    One without a table, such as a person's own annotation, sees points where they are.
-    """
+    """Return the model of a detector; without a table, as for manual annotation, no errors."""
     table = TABLES.get(source)
     values = json.loads(table.read_text(encoding="utf-8")) if table else {"points": {}, "bones": {}}
     offsets: dict[tuple[int, int], Tensor] = {}
@@ -121,67 +126,62 @@ def load_detector_model(source: str) -> DetectorModel:
     return DetectorModel(points_E, joints_E, offsets_E3, face_K3E, sigma_K, bones)
 
 
-WELL_INSIDE = 5.0  # pixels from the border
-BLUNDER = 0.02  # metres; beyond it an error's weight falls
-ROUNDS = 4  # of weighing blunders down
-LEAST_SEEN = 100  # sightings that a point needs
-STIFFNESS = 0.02  # of all sightings' weight: what holds offsets at zero and directions as seen
-FACE_STIFFNESS = 0.003  # the same for what comes with an expression
-LIP_AND_CHIN = (*range(5, 12), *range(55, 60), *range(65, 68))  # iBUG landmarks that the jaw moves
-
-
 @dataclass(frozen=True, eq=False)
 class CalibrationClip:
-    """A rendered speaker's frames: what was seen, and what was to be seen.
+    """Keypoints of a rendered speaker with their ground truth.
 
     Attributes:
-        seen: the detector's keypoints.
+        keypoints: the detector's.
         points_TK3: true points in camera axes, metres.
-        pixels_TK2: the same in the picture.
-        turned_TJ33: the joints' true rotations into camera axes.
+        pixels_TK2: true points in the image.
+        rotations_TJ33: true rotations of the joints into camera axes.
         expression_TE: (T, 10) true expressions.
         focal, center_2: of the camera, pixels.
     """
 
-    seen: Keypoints
+    keypoints: Keypoints
     points_TK3: np.ndarray
     pixels_TK2: np.ndarray
-    turned_TJ33: np.ndarray
+    rotations_TJ33: np.ndarray
     expression_TE: np.ndarray
     focal: float
     center_2: np.ndarray
 
     @classmethod
-    def of(cls, seen: Keypoints, truth: Motion) -> "CalibrationClip":
-        """Return keypoints beside the true motion, with its camera; raises `DataError`."""
-        if truth.camera is None or len(truth) != len(seen):
-            raise DataError(f"{len(seen)} frames seen, {len(truth)} true; a camera is needed, too")
-        points_TK3 = Body.load(betas=truth.betas).points(truth.pose_vector(Body.load()))
-        camera = truth.camera
-        turned_TJ33 = global_rotations(axis_angle_to_matrix(truth.smplx.rotations))
+    def of(cls, keypoints: Keypoints, ground_truth: Motion) -> "CalibrationClip":
+        """Return keypoints with their true motion and its camera; raises `DataError`."""
+        camera, count = ground_truth.camera, len(ground_truth)
+        if camera is None or count != len(keypoints):
+            lengths = f"{len(keypoints)} frames of keypoints, {count} of ground truth"
+            raise DataError(f"{lengths}; as many, and a camera, are needed")
+        body = Body.load(betas=ground_truth.betas)
+        points_TK3 = body.points(ground_truth.pose_vector(Body.load()))
+        rotations_TJ33 = global_rotations(axis_angle_to_matrix(ground_truth.smplx.rotations))
         return cls(
-            seen=seen,
+            keypoints=keypoints,
             points_TK3=camera.to_camera(points_TK3).numpy(),
             pixels_TK2=camera.project(points_TK3).numpy(),
-            turned_TJ33=(torch.tensor(camera.rotation) @ turned_TJ33).numpy(),
-            expression_TE=truth.smplx.expression.numpy(),
+            rotations_TJ33=(torch.tensor(camera.rotation) @ rotations_TJ33).numpy(),
+            expression_TE=ground_truth.smplx.expression.numpy(),
             focal=camera.focal,
             center_2=np.array(camera.center),
         )
 
 
-def calibrate(strips: list[CalibrationClip]) -> dict[str, Any]:
-    """Return the table that `detector_offsets` reads: offsets and what is left, millimetres."""
+def calibrate(clips: list[CalibrationClip]) -> dict[str, Any]:
+    """Return the table of `load_detector_model`: offsets and remaining errors, millimetres."""
     points = {}
     for name, joints in offset_joints().items():
-        measured = _offset(strips, name, joints)
+        measured = _fit_offset(clips, name, joints)
         if measured is not None:
             offset_H3, expression_3E, sigma = measured
-            places = zip(joints, _millimetres(offset_H3), strict=True)
-            points[name] = {"offset_mm": dict(places), "sigma_mm": _millimetres(sigma)}
+            offsets = dict(zip(joints, _millimetres(offset_H3), strict=True))
+            points[name] = {"offset_mm": offsets, "sigma_mm": _millimetres(sigma)}
             if expression_3E.size:
                 points[name]["expression_mm"] = _millimetres(expression_3E)
-    bones = {name: _direction(strips, *ends).round(3).tolist() for name, ends in ARM_BONES.items()}
+    bones = {
+        name: _fit_direction(clips, *ends).round(3).tolist() for name, ends in ARM_BONES.items()
+    }
     return {"points": points, "bones": bones}
 
 
@@ -190,9 +190,10 @@ def _millimetres(metres: np.ndarray) -> Any:
 
 
 def offset_joints() -> dict[str, tuple[str, ...]]:
-    """Return the joints that each point's offset hangs on: the left side's, the face's right half.
+    """Return the joints that each point's offset is relative to.
 
-    Where sleeves hide a joint, detectors go by the bones on both its sides.
+    Contains points of the left side and the right half of the face. Where sleeves hide a joint,
+    detectors depend on the bones on both its sides.
     """
     found = {
         "left_hip": ("pelvis",),
@@ -207,90 +208,89 @@ def offset_joints() -> dict[str, tuple[str, ...]]:
     for number in range(68):
         name = f"face_{number}"
         if number <= int(mirrored_name(name).removeprefix("face_")):
-            found[name] = ("jaw" if number in LIP_AND_CHIN else "head",)
+            found[name] = ("jaw" if number in JAW_LANDMARKS else "head",)
     return found
 
 
-def _offset(
-    strips: list[CalibrationClip], name: str, joints: tuple[str, ...]
+def _fit_offset(
+    clips: list[CalibrationClip], name: str, joints: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Return a point's offsets (H, 3), what expressions add to them (3, 10; of the face) and what
-    is left of its error in each direction, metres.
+    """Return a point's offsets (H, 3), those by expression (3, 10) and its remaining error, metres.
+
+    Offsets by expression are empty for points of the body. None for too few detections.
     """
-    found = [
-        _sightings(strip, name, joints, mirror) for strip in strips for mirror in (False, True)
-    ]
+    found = [_linearise(clip, name, joints, mirror) for clip in clips for mirror in (False, True)]
     change_N2U, error_N2 = (np.concatenate(part) for part in zip(*found, strict=True))
-    if len(error_N2) < LEAST_SEEN:
+    if len(error_N2) < MIN_DETECTIONS:
         return None
-    stiffness_U = np.full(change_N2U.shape[2], FACE_STIFFNESS)
-    stiffness_U[: 3 * len(joints)] = STIFFNESS
+    ridge_U = np.full(change_N2U.shape[2], EXPRESSION_RIDGE)
+    ridge_U[: 3 * len(joints)] = RIDGE
     left_N2 = error_N2 - np.median(error_N2, axis=0)
-    for _ in range(ROUNDS):
-        weight_N = 1 / np.sqrt(1 + np.square(left_N2 / BLUNDER).sum(1))
-        weighed_U2N = (change_N2U * weight_N[:, None, None]).transpose(2, 1, 0)
-        normal = np.tensordot(weighed_U2N, change_N2U, ((2, 1), (0, 1)))
-        normal += np.diag(stiffness_U * weight_N.sum())
-        offset_U = np.linalg.solve(normal, np.tensordot(weighed_U2N, error_N2, ((2, 1), (0, 1))))
+    weight_N, offset_U = np.ones(len(error_N2)), np.zeros(len(ridge_U))
+    for _ in range(ITERATIONS):
+        weight_N = 1 / np.sqrt(1 + np.square(left_N2 / OUTLIER).sum(1))
+        weighted_U2N = (change_N2U * weight_N[:, None, None]).transpose(2, 1, 0)
+        normal = np.tensordot(weighted_U2N, change_N2U, ((2, 1), (0, 1)))
+        normal += np.diag(ridge_U * weight_N.sum())
+        offset_U = np.linalg.solve(normal, np.tensordot(weighted_U2N, error_N2, ((2, 1), (0, 1))))
         left_N2 = error_N2 - change_N2U @ offset_U
-    spread = np.average(np.square(left_N2).mean(1), weights=weight_N)
+    variance = np.average(np.square(left_N2).mean(1), weights=weight_N)
     offset_H3, expression_U = np.split(offset_U, [3 * len(joints)])
-    return offset_H3.reshape(-1, 3), expression_U.reshape(3, -1), np.sqrt(spread)
+    return offset_H3.reshape(-1, 3), expression_U.reshape(3, -1), np.sqrt(variance)
 
 
-def _sightings(
-    strip: CalibrationClip, name: str, joints: tuple[str, ...], mirror: bool
+def _linearise(
+    clip: CalibrationClip, name: str, joints: tuple[str, ...], mirror: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how a point moves across the picture with its offsets (N, 2, U), and its error.
+    """Return a point's derivatives (N, 2, U) by its offsets, and its errors (N, 2).
 
-    Both in metres at the point's depth; errors (N, 2) of the frames in which it was seen. The
-    unknowns are 3 for each joint and, of the face, 3 for each expression. With `mirror`, it is the
-    other side's point, as if it were of this side.
+    Both are in the image plane, metres at the point's depth, of the frames with a detection. The
+    unknowns are 3 for each joint and, for the face, 3 for each expression. `mirror` takes the
+    point of the other side, as if it were of this side.
     """
+    sign_3 = np.array(MIRROR if mirror else (1.0, 1.0, 1.0))
     if mirror:
         name, joints = mirrored_name(name), tuple(mirrored_name(joint) for joint in joints)
     point = POINT_INDEX[name]
-    seen_T3, true_T2 = strip.seen.points_TK3[:, point], strip.pixels_TK2[:, point]
-    size_2 = np.array((strip.seen.width, strip.seen.height))
-    inside_T = ((true_T2 > WELL_INSIDE) & (true_T2 < size_2 - WELL_INSIDE)).all(1)
-    which = (seen_T3[:, 2] >= MIN_CONFIDENCE) & inside_T
-    axes_NH33 = strip.turned_TJ33[which][:, [JOINTS.index(joint) for joint in joints]]
-    axes_NH33 = axes_NH33 * np.array(MIRROR if mirror else (1.0, 1.0, 1.0))
-    axes_N3U = np.concatenate([axes_NH33[:, number] for number in range(len(joints))], 2)
+    detected_T3, true_T2 = clip.keypoints.points_TK3[:, point], clip.pixels_TK2[:, point]
+    size_2 = np.array((clip.keypoints.width, clip.keypoints.height))
+    inside_T2 = (true_T2 > MIN_BORDER_DISTANCE) & (true_T2 < size_2 - MIN_BORDER_DISTANCE)
+    used_T = (detected_T3[:, 2] >= MIN_CONFIDENCE) & inside_T2.all(1)
+    axes = [clip.rotations_TJ33[used_T, JOINTS.index(joint)] * sign_3 for joint in joints]
     if name.startswith("face"):
-        head_N33 = strip.turned_TJ33[which, JOINTS.index("head")]
-        head_N33 = head_N33 * np.array(MIRROR if mirror else (1.0, 1.0, 1.0))
-        by_expression = head_N33[..., None] * strip.expression_TE[which, None, None]
-        axes_N3U = np.concatenate([axes_N3U, by_expression.reshape(len(axes_N3U), 3, -1)], 2)
-    slope_N2 = (true_T2[which] - strip.center_2) / strip.focal
-    metres_N1 = strip.points_TK3[which, point, 2:] / strip.focal
+        head_N33 = clip.rotations_TJ33[used_T, JOINTS.index("head")] * sign_3
+        by_expression = head_N33[..., None] * clip.expression_TE[used_T, None, None]
+        axes.append(by_expression.reshape(len(head_N33), 3, -1))
+    axes_N3U = np.concatenate(axes, 2)
+    slope_N2 = (true_T2[used_T] - clip.center_2) / clip.focal
+    metres_N1 = clip.points_TK3[used_T, point, 2:] / clip.focal
     change_N2U = axes_N3U[:, :2] - slope_N2[..., None] * axes_N3U[:, 2:]
-    return change_N2U, (seen_T3[which, :2] - true_T2[which]) * metres_N1
+    return change_N2U, (detected_T3[used_T, :2] - true_T2[used_T]) * metres_N1
 
 
-def _direction(strips: list[CalibrationClip], start: str, end: str) -> np.ndarray:
-    """Return the matrix (3, 4) that best turns the detector's direction of a bone into the true."""
-    guesses, truths = zip(*_directions(strips, start, end), strict=True)
+def _fit_direction(clips: list[CalibrationClip], start: str, end: str) -> np.ndarray:
+    """Return the matrix (3, 4) that corrects the detector's direction of a bone."""
+    guesses, true = zip(*_directions(clips, start, end), strict=True)
     guess_N4 = np.pad(np.concatenate(guesses), ((0, 0), (0, 1)), constant_values=1.0)
-    truth_N3 = np.concatenate(truths)
-    normal = guess_N4.T @ guess_N4 + STIFFNESS * len(guess_N4) * np.eye(4)
-    as_seen = np.eye(4, 3)
-    change = np.linalg.solve(normal, guess_N4.T @ (truth_N3 - guess_N4 @ as_seen))
-    return (as_seen + change).T
+    true_N3 = np.concatenate(true)
+    normal = guess_N4.T @ guess_N4 + RIDGE * len(guess_N4) * np.eye(4)
+    identity = np.eye(4, 3)
+    change = np.linalg.solve(normal, guess_N4.T @ (true_N3 - guess_N4 @ identity))
+    return (identity + change).T
 
 
 def _directions(
-    strips: list[CalibrationClip], start: str, end: str
+    clips: list[CalibrationClip], start: str, end: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield guessed and true directions (N, 3), unit vectors, x to the body's left, y up."""
     a, b = POINT_INDEX[start], POINT_INDEX[end]
-    for strip in strips:
+    for clip in clips:
         vectors = [
             (points[:, b] - points[:, a]) @ np.array(FACING)
-            for points in (strip.seen.world_TK3, strip.points_TK3)
+            for points in (clip.keypoints.world_TK3, clip.points_TK3)
         ]
         known = np.isfinite(vectors[0]).all(1)
-        guess_N3, truth_N3 = (
+        guess_N3, true_N3 = (
             found[known] / np.linalg.norm(found[known], axis=1, keepdims=True) for found in vectors
         )
-        yield guess_N3, truth_N3
+        yield guess_N3, true_N3

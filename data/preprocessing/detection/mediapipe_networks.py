@@ -1,8 +1,8 @@
-"""MediaPipe's networks, quietly: body and face of a frame, and a hand in a picture of a hand.
+"""MediaPipe's networks without their log output: body and face, hands, palms, face detection.
 
-Body and face are Holistic's own parts, joined without its hands: the same numbers at half the time,
-since `hand_search` looks for hands itself. The weights are inside the wheel of version 0.10.14;
-later wheels hold none. Importing this module does not import MediaPipe.
+Body and face are parts of Holistic, connected without its hands, which `hands` detects itself: the
+same numbers in half the time. The wheel of version 0.10.14 includes the weights; later wheels do
+not. Importing this module does not import MediaPipe.
 """
 
 import contextlib
@@ -18,8 +18,58 @@ import numpy as np
 from speech2video.util.body.skeleton import FINGER_TIPS, IBUG68, finger_chain, indices
 from speech2video.util.errors import UserError
 
-CROP = 224  # pixels; what the hand network looks at
-_SILENCE = threading.RLock()  # two threads at once would leave standard error shut
+CROP = 224  # pixels; input of the hand network
+_SILENCE = threading.RLock()  # two threads at once would leave standard error closed
+
+# MediaPipe's landmarks of the body's points (`skeleton.POINTS`), numbered as in
+# https://ai.google.dev/edge/mediapipe: pose (33), hand (21), FaceMesh (468, then
+# ten of the irises). Left and right are the person's own in both.
+_SIDED_POSE = {  # name without its side: index on the left; the next is on the right
+    "ear": 7,
+    "shoulder": 11,
+    "elbow": 13,
+    "wrist": 15,
+    "hip": 23,
+    "knee": 25,
+    "ankle": 27,
+    "heel": 29,
+    "big_toe": 31,
+}
+_POSE_NAMES = {"nose": 0, "left_eye_point": 2, "right_eye_point": 5} | {
+    f"{side}_{name}": index + step
+    for name, index in _SIDED_POSE.items()
+    for step, side in enumerate(("left", "right"))
+}
+POSE_SOURCE = list(_POSE_NAMES.values())
+POSE_TARGET = indices(tuple(_POSE_NAMES))
+
+POSE_SHOULDERS, POSE_ELBOWS, POSE_WRISTS = (11, 12), (13, 14), (15, 16)  # left, right
+POSE_PINKY_ROOTS, POSE_INDEX_ROOTS = (17, 18), (19, 20)
+
+# FaceMesh vertices of iBUG 68.
+FACEMESH_IBUG68 = (
+    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # contour
+    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),  # brows
+    *(168, 197, 5, 4, 98, 97, 2, 326, 327),  # nose
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # eyes
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer lips
+    *(78, 82, 13, 312, 308, 317, 14, 87),  # inner lips
+)
+FACE_SOURCE = [*FACEMESH_IBUG68, 468, 473]  # then the pupils: right, left
+FACE_TARGET = [*IBUG68, *indices(("right_eye", "left_eye"))]
+
+# A hand is the wrist, then four points of each finger from root to tip, thumb first.
+HAND_ROOTS = [5, 9, 13]  # the knuckles where index, middle and ring finger begin
+HAND_MIDDLE_ROOT = 9
+HAND_TARGETS = [  # indices in `POINTS`, left and right
+    indices(
+        (
+            f"{side}_wrist",
+            *(name for finger in FINGER_TIPS for name in finger_chain(side, finger)[1:]),
+        )
+    )
+    for side in ("left", "right")
+]
 
 _BODY_GRAPH = """
 input_stream: "image"
@@ -73,7 +123,7 @@ node {
 
 
 def import_mediapipe() -> Any:
-    """Return the module `mediapipe`; raises `UserError` in one line where it cannot be had."""
+    """Return the module `mediapipe`; raises `UserError` if it is missing or has no weights."""
     warnings.filterwarnings("ignore", r"SymbolDatabase\.GetPrototype", UserWarning)
     os.environ.setdefault("GLOG_minloglevel", "2")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -92,11 +142,11 @@ def import_mediapipe() -> Any:
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Send what MediaPipe's C++ and its Python write to standard error nowhere."""
-    with _SILENCE, warnings.catch_warnings(), open(os.devnull, "wb") as nowhere:
+    """Discard what MediaPipe's C++ and Python code write to standard error."""
+    with _SILENCE, warnings.catch_warnings(), open(os.devnull, "wb") as null:
         warnings.simplefilter("ignore")
         kept = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
+        os.dup2(null.fileno(), 2)
         try:
             yield
         finally:
@@ -110,8 +160,8 @@ class PersonDetection:
 
     Attributes:
         pose_333: (33, 3) x and y in pixels, visibility in [0, 1].
-        world_333: (33, 3) metres from between the hips: x right, y down, z away from the viewer.
-        face_K2: (478, 2) pixels of the face mesh and the irises, or None where no face is seen.
+        world_333: (33, 3) metres from the hips' centre: x right, y down, z away from the viewer.
+        face_K2: (478, 2) pixels of the face mesh and the irises, or None without a face.
     """
 
     pose_333: np.ndarray
@@ -120,17 +170,17 @@ class PersonDetection:
 
 
 class BodyNetwork:
-    """Holistic's pose and face mesh, following one person from frame to frame.
+    """Holistic's pose and face mesh, tracking one person from frame to frame.
 
-    Its smoothing over time is off: it lags by a frame. The network "full" (complexity 1) is the one
-    inside the wheel; "lite" and "heavy" would have to be downloaded.
+    Its temporal smoothing is off, as it lags by a frame. The wheel includes the network "full"
+    (complexity 1); "lite" and "heavy" would have to be downloaded.
     """
 
     def __init__(self) -> None:
-        self.start()
+        self.reset()
 
-    def start(self) -> None:
-        """Forget whom it follows."""
+    def reset(self) -> None:
+        """Start tracking anew."""
         self._graph = _graph(
             _BODY_GRAPH, ["pose", "world", "face"], complexity=1, yes=True, no=False
         )
@@ -150,34 +200,34 @@ class BodyNetwork:
 
 
 class HandNetwork:
-    """MediaPipe's hand landmarks in a crop that we choose."""
+    """MediaPipe's hand landmarks in a given crop."""
 
     def __init__(self) -> None:
         self._graph = _graph(_HAND_GRAPH, ["hand", "world", "side"], complexity=1)
-        from mediapipe.framework.formats.rect_pb2 import NormalizedRect
+        from mediapipe.framework.formats.rect_pb2 import NormalizedRect  # pyright: ignore
 
         self._whole = NormalizedRect(x_center=0.5, y_center=0.5, width=1, height=1, rotation=0)
         with silenced():
             self(np.zeros((CROP, CROP, 3), np.uint8))
 
     def __call__(self, crop_HW3: np.ndarray) -> tuple[np.ndarray, np.ndarray, float] | None:
-        """Return a hand in a square RGB picture of it, or None.
+        """Return the hand in a square RGB crop of it, or None.
 
         Returns:
-            points (21, 2) as shares of the picture, world (21, 3) metres from the wrist, and how
-            surely it is a left hand, 0 to 1.
+            points (21, 2) as shares of the crop, world (21, 3) metres from the wrist, and the
+            confidence that it is a left hand, 0 to 1.
         """
         found = self._graph.process({"image": crop_HW3, "roi": self._whole})
         if found.hand is None:
             return None
         world_213 = _landmarks(found.world)
-        guess = found.side.classification[0]  # made for mirrored pictures, ours are not
+        guess = found.side.classification[0]  # assumes mirrored images
         left = guess.score if guess.label == "Right" else 1 - guess.score
         return _landmarks(found.hand)[:, :2], world_213 - world_213[0], left
 
 
 class PalmNetwork:
-    """MediaPipe's search for hands of any place and direction in a picture."""
+    """MediaPipe's detection of hands at any place and rotation."""
 
     def __init__(self) -> None:
         solutions = import_mediapipe().solutions
@@ -188,13 +238,13 @@ class PalmNetwork:
             self(np.zeros((CROP, CROP, 3), np.uint8))
 
     def __call__(self, crop_HW3: np.ndarray) -> list[np.ndarray]:
-        """Return the points (21, 2) of up to two hands as shares of the picture's sides."""
+        """Return the points (21, 2) of up to two hands as shares of the crop's sides."""
         found = self._hands.process(crop_HW3).multi_hand_landmarks or []
         return [_landmarks(hand)[:, :2] for hand in found]
 
 
 class FaceDetector:
-    """MediaPipe's face detector, for who else is in the picture."""
+    """MediaPipe's face detector."""
 
     def __init__(self) -> None:
         solutions = import_mediapipe().solutions
@@ -215,10 +265,10 @@ class FaceDetector:
 
 
 def _graph(text: str, outputs: list[str], **side_inputs: bool | int) -> Any:
-    """Return a graph of MediaPipe's own parts, running."""
+    """Return a running graph of MediaPipe's calculators."""
     import_mediapipe()
     from google.protobuf import text_format
-    from mediapipe.framework.calculator_pb2 import CalculatorGraphConfig
+    from mediapipe.framework.calculator_pb2 import CalculatorGraphConfig  # pyright: ignore
     from mediapipe.python.solution_base import SolutionBase
 
     config = text_format.Parse(text, CalculatorGraphConfig())
@@ -227,58 +277,5 @@ def _graph(text: str, outputs: list[str], **side_inputs: bool | int) -> Any:
 
 
 def _landmarks(found: Any) -> np.ndarray:
-    """Return a MediaPipe list of landmarks as (K, 3): x, y, z as it gives them."""
+    """Return a list of landmarks as (K, 3): x, y, z in MediaPipe's units."""
     return np.array([(point.x, point.y, point.z) for point in found.landmark])
-
-
-# Which of MediaPipe's landmarks is which of the body's points (`skeleton.POINTS`).
-#
-# MediaPipe's own numbering: https://ai.google.dev/edge/mediapipe, pose (33), hand (21), FaceMesh
-# (468, and ten of the irises behind them). Its left and right are the person's own, as ours are.
-
-_SIDED_POSE = {  # name without its side: MediaPipe's index on the left; the right is the next
-    "ear": 7,
-    "shoulder": 11,
-    "elbow": 13,
-    "wrist": 15,
-    "hip": 23,
-    "knee": 25,
-    "ankle": 27,
-    "heel": 29,
-    "big_toe": 31,
-}
-_POSE_NAMES = {"nose": 0, "left_eye_point": 2, "right_eye_point": 5} | {
-    f"{side}_{name}": index + step
-    for name, index in _SIDED_POSE.items()
-    for step, side in enumerate(("left", "right"))
-}
-POSE_SOURCE = list(_POSE_NAMES.values())
-POSE_TARGET = indices(tuple(_POSE_NAMES))
-
-POSE_SHOULDERS, POSE_ELBOWS, POSE_WRISTS = (11, 12), (13, 14), (15, 16)  # left, right
-POSE_PINKY_ROOTS, POSE_INDEX_ROOTS = (17, 18), (19, 20)
-
-# FaceMesh vertices at the places of iBUG 68.
-FACEMESH_IBUG68 = (
-    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # contour
-    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),  # brows
-    *(168, 197, 5, 4, 98, 97, 2, 326, 327),  # nose
-    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # eyes
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer lips
-    *(78, 82, 13, 312, 308, 317, 14, 87),  # inner lips
-)
-FACEMESH_POINTS = 468
-FACE_SOURCE = [*FACEMESH_IBUG68, 468, 473]  # then the pupils: right, left
-FACE_TARGET = [*IBUG68, *indices(("right_eye", "left_eye"))]
-
-# A hand is the wrist, then four points of each finger from root to tip, thumb first.
-HAND_ROOTS = [5, 9, 13]  # the knuckles where index, middle and ring finger begin
-HAND_MIDDLE_ROOT = 9
-
-
-def _hand_target(side: str) -> list[int]:
-    fingers = [finger_chain(side, finger)[1:] for finger in FINGER_TIPS]
-    return indices((f"{side}_wrist", *(name for chain in fingers for name in chain)))
-
-
-HAND_TARGETS = (_hand_target("left"), _hand_target("right"))  # their indices in `POINTS`

@@ -1,4 +1,4 @@
-"""A detector's habits: mirrored, and found again by calibration from points that have them."""
+"""Systematic errors of a detector: mirrored, and recovered by calibration from points with them."""
 
 import numpy as np
 import pytest
@@ -26,21 +26,21 @@ SIDEWAYS = np.array((4.0, 0.0))  # pixels
 
 
 @pytest.fixture(scope="module")
-def strip(body: Body) -> CalibrationClip:
-    """What a detector sees that is off by some pixels at both shoulders, in opposite directions."""
+def clip(body: Body) -> CalibrationClip:
+    """Keypoints with errors of some pixels at both shoulders, in opposite directions."""
     pose_TP = torch.zeros(80, POSE_SIZE)
     pose_TP[:, POSE_STARTS["head"] + 1] = 0.3 * torch.sin(torch.arange(80) / 5)
     points_TK3 = body.points(pose_TP)
     pixels_TK2 = CAMERA.project(points_TK3).numpy()
     pixels_TK2[:, POINT_INDEX["left_shoulder"]] += SIDEWAYS
     pixels_TK2[:, POINT_INDEX["right_shoulder"]] -= SIDEWAYS
-    seen = np.concatenate((pixels_TK2, np.ones((80, len(POINTS), 1))), 2).astype(np.float32)
+    points = np.concatenate((pixels_TK2, np.ones((80, len(POINTS), 1))), 2).astype(np.float32)
     world = (points_TK3.numpy() * (1, -1, -1)).astype(np.float32)
-    keypoints = Keypoints(seen, world, 512, 512, 25.0, "exact")
+    keypoints = Keypoints(points, world, 512, 512, 25.0, "exact")
     return CalibrationClip.of(keypoints, motion_from_pose(pose_TP, body, camera=CAMERA))
 
 
-def test_a_mirror_image_is_its_own() -> None:
+def test_mirroring_twice_gives_the_same_name() -> None:
     assert len(FACE_MIRROR) == 68
     for name in POINTS:
         assert mirrored_name(mirrored_name(name)) == name
@@ -63,28 +63,27 @@ def test_the_table_is_symmetric() -> None:
     assert set(table.bones) == set(ARM_BONES)
 
 
-def test_an_unknown_detector_sees_points_where_they_are() -> None:
+def test_an_unknown_detector_has_no_errors() -> None:
     table = load_detector_model("exact")
     assert not len(table.points_E) and table.sigma_K.isnan().all() and not table.bones
 
 
-def test_calibration_finds_what_was_put_in(strip: CalibrationClip) -> None:
-    table = calibrate([strip, strip])
+def test_calibration_recovers_known_errors(clip: CalibrationClip) -> None:
+    table = calibrate([clip, clip])
     assert set(table["points"]) <= set(offset_joints())
     shoulder = table["points"]["left_shoulder"]
-    metres = SIDEWAYS[0] * strip.points_TK3[:, POINT_INDEX["left_shoulder"], 2].mean() / 700
+    metres = SIDEWAYS[0] * clip.points_TK3[:, POINT_INDEX["left_shoulder"], 2].mean() / 700
     sideways = sum(offset[0] for offset in shoulder["offset_mm"].values())
     assert sideways == pytest.approx(1000 * metres, rel=0.1)
     nose = table["points"]["face_30"]
     assert np.abs(nose["offset_mm"]["head"]).max() < 0.2 and nose["sigma_mm"] < 0.2
 
 
-def test_calibration_leaves_true_directions_alone(strip: CalibrationClip) -> None:
+def test_calibration_leaves_true_directions_alone(clip: CalibrationClip) -> None:
     for start, end in ARM_BONES.values():
-        bone = (
-            strip.seen.world_TK3[:, POINT_INDEX[end]] - strip.seen.world_TK3[:, POINT_INDEX[start]]
-        )
+        world_TK3 = clip.keypoints.world_TK3
+        bone = world_TK3[:, POINT_INDEX[end]] - world_TK3[:, POINT_INDEX[start]]
         unit = bone.mean(0) * (1, -1, -1) / np.linalg.norm(bone.mean(0))
         name = next(name for name, ends in ARM_BONES.items() if ends == (start, end))
-        matrix_34 = np.array(calibrate([strip])["bones"][name])
+        matrix_34 = np.array(calibrate([clip])["bones"][name])
         assert matrix_34 @ np.append(unit, 1) == pytest.approx(unit, abs=0.01)

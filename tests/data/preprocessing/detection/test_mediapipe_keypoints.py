@@ -1,4 +1,4 @@
-"""MediaPipe's keypoints: every place in the table, sides that follow a mirror, lips in step."""
+"""MediaPipe's keypoints: landmark tables, mirrored sides, hands, bystanders, cleaning of tracks."""
 
 import sys
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from speech2video.data.keypoints import Keypoints
 from speech2video.data.preprocessing.detection import mediapipe_networks as tables
 from speech2video.data.preprocessing.detection.mediapipe_keypoints import (
     detect_keypoints,
-    find_fleeting,
     find_jumps,
+    find_short_runs,
     smooth_track,
 )
 from speech2video.util.body.skeleton import IBUG68, POINT_INDEX, POINTS, mirrored
@@ -40,7 +40,7 @@ def detected(path: Path, *, mirror: bool = False) -> Keypoints:
     return detect_keypoints(frames, width=width, height=height, fps=25.0)
 
 
-def test_the_tables_name_each_place_once() -> None:
+def test_the_tables_contain_each_point_once() -> None:
     hands = [*tables.HAND_TARGETS[0], *tables.HAND_TARGETS[1]]
     assert sorted(
         set(tables.FACE_TARGET) - {POINT_INDEX["left_eye"], POINT_INDEX["right_eye"]}
@@ -54,7 +54,7 @@ def test_the_tables_name_each_place_once() -> None:
         assert len(set(source)) == len(source) == len(target)
 
 
-def test_left_and_right_have_the_same_places_in_the_tables() -> None:
+def test_left_and_right_have_the_same_points_in_the_tables() -> None:
     left, right = tables.HAND_TARGETS
     assert [MIRROR[point] for point in left] == right
     pose = dict(zip(tables.POSE_TARGET, tables.POSE_SOURCE, strict=True))
@@ -62,7 +62,7 @@ def test_left_and_right_have_the_same_places_in_the_tables() -> None:
         assert MIRROR[target] in pose
 
 
-def test_nobody_in_the_picture_is_one_line() -> None:
+def test_a_video_without_people_is_an_error() -> None:
     pytest.importorskip("mediapipe")
     grey = (np.full((3, 96, 128), 90, np.uint8) for _ in range(3))
     with pytest.raises(DataError, match="no person found in 3 frames"):
@@ -75,7 +75,7 @@ VIDEOS = cases(DATA, "upper_body/*.mp4", "vidtimit_fadg0/sa2/video.mp4")
 
 
 @pytest.mark.parametrize("path", VIDEOS)
-def test_a_face_is_found_whole_and_missing_is_never_a_place(path: Path) -> None:
+def test_a_face_is_found_completely_and_missing_points_are_nan(path: Path) -> None:
     keypoints = detected(path)
     assert keypoints.detection_rates()["face"] == 1
     assert keypoints.people >= 1 and np.isfinite(keypoints.face_mesh_TM2).all()
@@ -88,11 +88,11 @@ def test_a_face_is_found_whole_and_missing_is_never_a_place(path: Path) -> None:
     )
     assert inside.all()
     knees = [POINT_INDEX["left_knee"], POINT_INDEX["right_knee"]]
-    assert (points[:, knees, 2] < 0.3).all(), "all are filmed from the hips up"
+    assert (points[:, knees, 2] < 0.3).all(), "all videos are from the hips up"
 
 
 @pytest.mark.parametrize("path", VIDEOS)
-def test_a_mirrored_picture_swaps_the_sides(path: Path) -> None:
+def test_a_mirrored_image_swaps_the_sides(path: Path) -> None:
     keypoints, other = detected(path), detected(path, mirror=True)
     swapped = other.points_TK3[:, MIRROR] * (-1, 1, 1) + (keypoints.width, 0, 0)
     eyes = [POINT_INDEX["left_eye"], POINT_INDEX["right_eye"]]
@@ -126,31 +126,28 @@ def test_hands_in_view_are_found_on_the_right_arm(path: Path) -> None:
 def test_of_two_people_the_larger_is_taken_and_both_are_counted(path: Path) -> None:
     pytest.importorskip("mediapipe")
 
-    def with_onlooker() -> Iterator[np.ndarray]:
-        for frame in clip(path)[4:]:  # those before have a picture where the onlooker stands
-            beside = frame.copy()
-            beside[:, 300:660, :360] = frame[:, ::2, 500:1220:2]
-            yield beside
+    def with_bystander() -> Iterator[np.ndarray]:
+        for frame in clip(path)[4:]:  # earlier ones show an image at the place of the bystander
+            image = frame.copy()
+            image[:, 300:660, :360] = frame[:, ::2, 500:1220:2]
+            yield image
 
     _, height, width = clip(path)[0].shape
-    both = detect_keypoints(with_onlooker(), width=width, height=height, fps=25.0)
+    both = detect_keypoints(with_bystander(), width=width, height=height, fps=25.0)
     alone = detected(path)
     assert (both.people, alone.people) == (2, 1)
     nose = POINT_INDEX["nose"]
     assert np.abs(both.points_TK3[:, nose] - alone.points_TK3[4:, nose]).max() < 20
 
 
-def test_without_mediapipe_the_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_mediapipe_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     with pytest.raises(UserError, match="speech2video\\[preprocess\\]") as error:
         detect_keypoints([], width=128, height=96, fps=25.0)
     assert "\n" not in str(error.value)
 
 
-# Tracks: smoothing takes noise and adds no lag; jumps and flashes of a frame are seen.
-
-
-def walk(frames: int = 60) -> np.ndarray:
+def moving_points(frames: int = 60) -> np.ndarray:
     """Return a group of points (T, 5, 2) that moves smoothly."""
     time = np.arange(frames)[:, None]
     middle = np.concatenate([200 + 60 * np.sin(time / 9), 150 + 40 * np.cos(time / 7)], 1)
@@ -163,25 +160,26 @@ def test_smoothing_leaves_a_straight_line_where_it_is() -> None:
 
 
 def test_smoothing_forwards_equals_smoothing_backwards() -> None:
-    track = walk() + np.random.default_rng(1).normal(0, 3, (60, 5, 2))
+    track = moving_points() + np.random.default_rng(1).normal(0, 3, (60, 5, 2))
     np.testing.assert_allclose(smooth_track(track[::-1]), smooth_track(track)[::-1])
 
 
-def test_smoothing_comes_nearer_to_the_truth() -> None:
-    noisy = walk() + np.random.default_rng(1).normal(0, 3, (60, 5, 2))
-    before, after = (np.abs(track - walk()).mean() for track in (noisy, smooth_track(noisy)))
+def test_smoothing_reduces_noise() -> None:
+    exact = moving_points()
+    noisy = exact + np.random.default_rng(1).normal(0, 3, (60, 5, 2))
+    before, after = (np.abs(track - exact).mean() for track in (noisy, smooth_track(noisy)))
     assert after < 0.7 * before
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 7, 60])
-def test_missing_stays_missing_and_spoils_no_neighbour(frames: int) -> None:
-    track = walk(frames)
+def test_missing_points_stay_missing_without_affecting_neighbours(frames: int) -> None:
+    track = moving_points(frames)
     track[frames // 2] = np.nan
     np.testing.assert_array_equal(np.isnan(smooth_track(track)), np.isnan(track))
 
 
-def test_a_jump_of_one_frame_is_seen_and_a_fast_move_is_not() -> None:
-    track = walk()
+def test_a_jump_of_one_frame_is_found_and_a_fast_motion_is_not() -> None:
+    track = moving_points()
     assert not find_jumps(track).any()
     track[20] += 300
     assert np.flatnonzero(find_jumps(track)).tolist() == [20]
@@ -190,7 +188,7 @@ def test_a_jump_of_one_frame_is_seen_and_a_fast_move_is_not() -> None:
     assert np.flatnonzero(find_jumps(track)).tolist() == [20]
 
 
-def test_only_sightings_that_do_not_last_are_fleeting() -> None:
-    seen = np.array([1, 1, 0, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, 1], bool)
+def test_short_runs_are_found() -> None:
+    found = np.array([1, 1, 0, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, 1], bool)
     expected = np.array([1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0], bool)
-    np.testing.assert_array_equal(find_fleeting(seen), expected)
+    np.testing.assert_array_equal(find_short_runs(found), expected)
