@@ -65,7 +65,7 @@ class FeatureSet:
         return log_power(power_NB @ _filters(self.static_size).T, FLOOR)
 
     def frame_filter(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Return a function for one stream, from static features (4 n, C) to features of n frames."""
+        """Return a function for one stream: static (4 n, C) to features of n whole frames."""
         return lambda rows: rows
 
     def static(self, features_TF: np.ndarray) -> np.ndarray:
@@ -204,7 +204,7 @@ class FeatureExtractor:
         return np.concatenate(frames)
 
     def _whole_frames(self) -> np.ndarray:
-        """Return whole frames (n, F) of the kept windows, and drop those that no later one needs."""
+        """Return whole frames (n, F) of the kept windows; drop those that no later one needs."""
         reach = self._set.reach
         count = max(len(self._rows) - 2 * reach, 0) // HOPS_PER_FRAME
         rows = self._rows[: count * HOPS_PER_FRAME + 2 * reach if count else 0]

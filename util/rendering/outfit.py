@@ -54,7 +54,7 @@ def build_outfit(body: Body, appearance: Appearance) -> Outfit:
     faces_F3 = body.faces.cpu().numpy()
     points_V3 = body.model.v_template.cpu().numpy()
     if body.name == "open":
-        return _OpenBody(points_V3, faces_F3).dress(appearance)
+        return _OpenBody(points_V3, faces_F3).build_outfit(appearance)
     count = len(points_V3)
     colours_V3 = np.tile(_bytes(appearance.plain), (count, 1))
     still_V1 = np.zeros((count, 1), np.float32)
