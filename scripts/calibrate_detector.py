@@ -1,11 +1,11 @@
-"""Measure where MediaPipe sees the body's points beside where they are, on rendered speakers.
+"""Measure MediaPipe's systematic errors on rendered speakers, whose points are known.
 
 python scripts/calibrate_detector.py --strips datasets/calibration \\
-    --output data/preprocessing/mediapipe_offsets.json
+    --output data/preprocessing/detection/mediapipe_offsets.json
 
-Each speaker has a shape, a look and sentences of their own, drawn by a seed, and goes through the
-same detection as any recording. Speakers that are there already are not made again. Judge the table
-on recordings of other seeds: `make_demo_speaker.py`, `preprocess.py`, `evaluate.py preprocess`.
+Shape, appearance and sentences of each speaker depend on a seed. Existing speakers are not rendered
+again. Evaluate the table on recordings of other seeds: `make_demo_speaker.py`, `preprocess.py`,
+`evaluate.py preprocess`.
 """
 
 import json
@@ -36,68 +36,63 @@ from speech2video.util.rendering.appearance import Appearance, scale_colour
 from speech2video.util.text.synthesis import synthesise
 from speech2video.util.timing import FPS
 
-SKIPPED = 10  # frames at a motion's beginning, all at rest
-LARGEST_SHAPE = 1.5  # coefficients beyond are cut
+SKIPPED_FRAMES = 10  # at the beginning of a motion, all at rest
+MAX_BETA = 1.5  # larger shape coefficients are clipped
 SKIN_TONES, HAIR_TONES, TOP_COLOURS = (0.35, 1.0), (0.2, 1.6), (0.1, 0.8)
 
 
 def main() -> None:
     options = CalibrateDetectorOptions.parse()
     seeds = range(options.seed, options.seed + options.speakers)
-    strips = [
-        speaker(options, seed) for seed in progress_bar(seeds, total=len(seeds), name="speakers")
-    ]
-    table = calibrate(strips)
+    bar = progress_bar(seeds, total=len(seeds), name="speakers")
+    table = calibrate([calibration_clip(options, seed) for seed in bar])
     with atomic_write(options.output) as partial:
         partial.write_text(as_json(table), encoding="utf-8")
     for name, measured in table["points"].items():
-        print(f"{name:18} {measured['sigma_mm']:5.1f} mm left  {measured['offset_mm']}")
-    print(f"{options.output}: {len(table['points'])} points of {len(strips)} speakers")
+        print(f"{name:18} {measured['sigma_mm']:5.1f} mm remain  {measured['offset_mm']}")
+    print(f"{options.output}: {len(table['points'])} points of {len(seeds)} speakers")
 
 
-def speaker(options: CalibrateDetectorOptions, seed: int) -> CalibrationClip:
-    """Return what is seen of one speaker beside the truth, made or found in the strips' folder."""
+def calibration_clip(options: CalibrateDetectorOptions, seed: int) -> CalibrationClip:
+    """Return one speaker's keypoints with their ground truth, rendered unless they exist."""
     folder = options.strips / f"{seed:04d}"
     if not (folder / "pose.npz").is_file():  # it is written last
-        film(options, seed, folder)
+        render(options, seed, folder)
     return CalibrationClip.of(
         Keypoints.load(folder / "keypoints.npz"), read_motion(folder / "pose.npz")
     )
 
 
-def film(options: CalibrateDetectorOptions, seed: int, folder: Path) -> None:
-    """Render a speaker and write what is seen of them, and the truth."""
-    chance = np.random.default_rng(seed)
-    shape = chance.normal(0, options.shape_spread, NUM_BETAS).clip(-LARGEST_SHAPE, LARGEST_SHAPE)
+def render(options: CalibrateDetectorOptions, seed: int, folder: Path) -> None:
+    """Render a speaker and write the detected keypoints and the true motion."""
+    random = np.random.default_rng(seed)
+    shape = random.normal(0, options.shape_spread, NUM_BETAS).clip(-MAX_BETA, MAX_BETA)
     body = Body.load(betas=torch.from_numpy(shape))
-    seconds = (options.frames + SKIPPED) / FPS + 1
+    seconds = (options.frames + SKIPPED_FRAMES) / FPS + 1
     sentences, voice = script_and_voice(RecordingPlan(seed % 100, seed, seconds, options.size))
     speech = synthesise(" ".join(sentences), **voice._asdict())
-    motion = animate_speaker(speech, seed=seed, body=body).pose_TP[
-        SKIPPED : SKIPPED + options.frames
-    ]
-    camera = demo_camera(options.size)
-    frames = render_speaker(
-        motion, camera, size=options.size, appearance=some_look(chance), body=body
-    )
+    pose_TP = animate_speaker(speech, seed=seed, body=body).pose_TP[SKIPPED_FRAMES:]
+    pose_TP, camera = pose_TP[: options.frames], demo_camera(options.size)
+    appearance = random_appearance(random)
+    frames = render_speaker(pose_TP, camera, size=options.size, appearance=appearance, body=body)
     size = {"width": options.size, "height": options.size, "fps": FPS}
     fill_gaps(detect_keypoints(frames, **size)).save(folder / "keypoints.npz")
-    write_motion(folder / "pose.npz", motion_from_pose(motion, body, camera=camera))
+    write_motion(folder / "pose.npz", motion_from_pose(pose_TP, body, camera=camera))
 
 
-def some_look(chance: np.random.Generator) -> Appearance:
-    """Return skin, hair and clothes of some colours."""
-    usual, tone = Appearance(), chance.uniform(*SKIN_TONES)
+def random_appearance(random: np.random.Generator) -> Appearance:
+    """Return random colours of skin, hair and clothes."""
+    default, tone = Appearance(), random.uniform(*SKIN_TONES)
     return Appearance(
-        skin=scale_colour(usual.skin, tone),
-        lips=scale_colour(usual.lips, 0.4 + 0.6 * tone),
-        hair=tuple(np.clip(scale_colour(usual.hair, chance.uniform(*HAIR_TONES)), 0, 1)),
-        top=tuple(chance.uniform(*TOP_COLOURS, 3)),
+        skin=scale_colour(default.skin, tone),
+        lips=scale_colour(default.lips, 0.4 + 0.6 * tone),
+        hair=tuple(np.clip(scale_colour(default.hair, random.uniform(*HAIR_TONES)), 0, 1)),
+        top=tuple(random.uniform(*TOP_COLOURS, 3)),
     )
 
 
 def as_json(table: dict) -> str:
-    """Return the table as json, a line for each point and bone."""
+    """Return the table as json, with a line for each point and bone."""
     groups = []
     for group, rows in table.items():
         lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())

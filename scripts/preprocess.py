@@ -56,7 +56,7 @@ def main() -> None:
     torch.set_num_threads(1)  # threads compete; `--jobs` uses the other cores
     body = None if options.faces else Body.load(options.body)
     tasks = face_tasks(options) if options.faces else body_tasks(options)
-    todo = [task for task in tasks if not task.clip.json.is_file()]
+    todo = [task for task in tasks if not task.clip.is_complete]
     if len(todo) < len(tasks):
         print(f"{options.output}: {len(tasks) - len(todo)} of {len(tasks)} recordings are there")
     with write_errors(options.output):

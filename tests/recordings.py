@@ -1,4 +1,4 @@
-"""Recordings made for tests: any container, uneven times, late tracks, clicks with flashes."""
+"""Recordings for tests: any container, uneven times, late tracks, clicks with flashes."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -13,7 +13,7 @@ BLOCK = 1000  # samples a frame
 
 def make_recording(
     path: Path,
-    pictures: Sequence[tuple[float, np.ndarray]] = (),
+    images: Sequence[tuple[float, np.ndarray]] = (),
     audio_CS: np.ndarray | None = None,
     *,
     rate: int = 48_000,
@@ -22,14 +22,14 @@ def make_recording(
     gap: tuple[float, float] = (0.0, 0.0),
     codecs: tuple[str, str] = ("libx264", "aac"),
 ) -> Path:
-    """Write pictures (seconds, (H, W, 3)) and float sound (C, S); a `gap` of it (s) is left out.
+    """Write images (seconds, (H, W, 3)) and audio (C, S) without a `gap` of it (seconds).
 
-    The sound's time stamps begin at `audio_start` seconds and count `audio_speed` too few.
+    The audio's time stamps begin at `audio_start` seconds and count `audio_speed` too few.
     """
     with av.open(str(path), "w") as container:
         streams = []
-        if pictures:
-            streams.append(_picture_stream(container, codecs[0], pictures[0][1].shape))
+        if images:
+            streams.append(_video_stream(container, codecs[0], images[0][1].shape))
         if audio_CS is not None:
             layout = {1: "mono", 2: "stereo", 8: "7.1"}[len(audio_CS)]
             streams.append(container.add_stream(codecs[1], rate=rate, layout=layout))
@@ -37,10 +37,10 @@ def make_recording(
         packets = []
         for stream in streams:
             if stream.type == "video":
-                packets += _encode(stream, _pictures(pictures))
+                packets += _encode(stream, _image_frames(images))
             else:
                 packets += _encode(
-                    stream, _sound(audio_CS, rate, layout, audio_start, audio_speed, gap)
+                    stream, _audio_frames(audio_CS, rate, layout, audio_start, audio_speed, gap)
                 )
         packets.sort(key=lambda packet: packet.dts * packet.time_base)
         container.start_encoding()
@@ -49,7 +49,7 @@ def make_recording(
 
 
 def flashes_and_clicks(seconds: float, *, rate: int, seed: int = 0) -> tuple[list, np.ndarray]:
-    """Return pictures at uneven times and sound (1, S); each full second flashes and clicks."""
+    """Return images at uneven times and audio (1, S); each full second flashes and clicks."""
     random = np.random.default_rng(seed)
     times, time = [0.0], 0.0
     while time < seconds:
@@ -57,12 +57,12 @@ def flashes_and_clicks(seconds: float, *, rate: int, seed: int = 0) -> tuple[lis
         second = np.floor(time + gap)
         time = second if second > time else time + gap
         times.append(round(time, 3))
-    pictures = [(t, np.full((32, 48, 3), 255 if _flashes(t) else 16, np.uint8)) for t in times]
+    images = [(t, np.full((32, 48, 3), 255 if _flashes(t) else 16, np.uint8)) for t in times]
     audio_CS = np.zeros((1, round(seconds * rate)), np.float32)
     for second in range(1, int(seconds)):
         click = slice(second * rate, second * rate + rate // 50)
         audio_CS[0, click] = random.uniform(-0.8, 0.8, rate // 50)
-    return pictures, audio_CS
+    return images, audio_CS
 
 
 def onsets(level_N: np.ndarray, rate: float) -> np.ndarray:
@@ -77,7 +77,7 @@ def _flashes(time: float) -> bool:
     return time >= 1 and time % 1 < 0.15
 
 
-def _picture_stream(container, codec: str, shape: tuple[int, ...]):
+def _video_stream(container, codec: str, shape: tuple[int, ...]):
     stream = container.add_stream(codec, rate=1000 if codec == "libx264" else 25)
     stream.height, stream.width, _ = shape
     stream.pix_fmt = "yuv420p" if codec != "ffv1" else "bgr0"
@@ -90,14 +90,14 @@ def _encode(stream, frames) -> list:
     return packets + stream.encode(None)
 
 
-def _pictures(pictures):
-    for time, image_HW3 in pictures:
+def _image_frames(images):
+    for time, image_HW3 in images:
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image_HW3), "rgb24")
         frame.pts, frame.time_base = round(time * 1000), MILLISECOND
         yield frame
 
 
-def _sound(audio_CS: np.ndarray, rate: int, layout: str, start: float, speed: float, gap):
+def _audio_frames(audio_CS: np.ndarray, rate: int, layout: str, start: float, speed: float, gap):
     for position in range(0, audio_CS.shape[1], BLOCK):
         if gap[0] <= position / rate < gap[1]:
             continue

@@ -1,4 +1,4 @@
-"""`scripts/preprocess.py` on the synthetic speaker, whose truth is known."""
+"""`scripts/preprocess.py` on the synthetic speaker, whose ground truth is known."""
 
 import json
 from pathlib import Path
@@ -18,20 +18,20 @@ from speech2video.util.text.transcript import read_words
 from tests.demo import SIZE
 from tests.shared import run_here
 
-WORD_OFF = 0.15  # seconds that an aligned word may start off the truth, at the median
-WRIST_OFF = 0.25  # metres that a seen wrist may lie off the truth, at the median
-PIXELS_OFF = 6.0  # that a fitted shoulder, elbow or seen wrist may, at 256 pixels, at the median
+WORD_OFF = 0.15  # seconds median error of the start of aligned words
+WRIST_OFF = 0.25  # metres, median error of detected wrists
+PIXELS_OFF = 6.0  # median error of fitted shoulders, elbows and detected wrists, at 256 pixels
 
 
 @pytest.fixture(scope="module")
-def truth(demo: Path, demo_clip: Clip, body: Body) -> dict[str, np.ndarray]:
+def ground_truth(demo: Path, demo_clip: Clip, body: Body) -> dict[str, np.ndarray]:
     """The true pose, its points in the camera's axes and in pixels."""
     return _points(demo / "truth/000/pose.npz", body)
 
 
 @pytest.fixture(scope="module")
 def fitted(demo_clip: Clip, body: Body) -> dict[str, np.ndarray]:
-    """The same of what was fitted."""
+    """The same of the fit."""
     return _points(demo_clip.pose, body)
 
 
@@ -45,8 +45,10 @@ def _points(path: Path, body: Body) -> dict[str, np.ndarray]:
     return {name: part.numpy() for name, part in parts.items()}
 
 
-def test_the_clip_is_whole_and_in_step(demo_clip: Clip, truth: dict[str, np.ndarray]) -> None:
-    info, frames = demo_clip.info(), len(truth["pose"])
+def test_the_clip_is_complete_and_in_sync(
+    demo_clip: Clip, ground_truth: dict[str, np.ndarray]
+) -> None:
+    info, frames = demo_clip.info(), len(ground_truth["pose"])
     assert (info.frames, info.width, info.height) == (frames, SIZE, SIZE)
     assert info.words == "aligned" and info.source == "000.mp4" and info.people == 1
     assert info.notes == ()
@@ -62,29 +64,31 @@ def test_face_and_hands_are_found(demo_clip: Clip) -> None:
     assert min(found["left_hand"], found["right_hand"]) > 0.5
 
 
-def test_the_mouth_is_followed(
-    demo_clip: Clip, truth: dict[str, np.ndarray], fitted: dict[str, np.ndarray]
+def test_the_mouth_is_fitted(
+    demo_clip: Clip, ground_truth: dict[str, np.ndarray], fitted: dict[str, np.ndarray]
 ) -> None:
-    assert np.corrcoef(fitted["pose"][:, -3], truth["pose"][:, -3])[0, 1] > 0.5
+    assert np.corrcoef(fitted["pose"][:, -3], ground_truth["pose"][:, -3])[0, 1] > 0.5
     seen_TK2 = Keypoints.load(demo_clip.keypoints).points_TK3[..., :2]
     gaps = [
         np.linalg.norm(points[:, IBUG68[62]] - points[:, IBUG68[66]], axis=1)
-        for points in (seen_TK2, fitted["pixels"], truth["pixels"])
+        for points in (seen_TK2, fitted["pixels"], ground_truth["pixels"])
     ]
     assert np.corrcoef(gaps)[:2, 2].min() > 0.8
 
 
-def test_the_body_is_where_it_was(
-    demo_clip: Clip, truth: dict[str, np.ndarray], fitted: dict[str, np.ndarray]
+def test_the_body_is_fitted(
+    demo_clip: Clip, ground_truth: dict[str, np.ndarray], fitted: dict[str, np.ndarray]
 ) -> None:
     found_TK = Keypoints.load(demo_clip.keypoints).found_TK
     for side in ("left", "right"):
         hand_T = found_TK[:, indices((f"{side}_wrist", f"{side}_index1"))].all(1)
         for name in ("shoulder", "elbow", "wrist"):
             joint = POINT_INDEX[f"{side}_{name}"]
-            off_T = np.linalg.norm(fitted["pixels"][:, joint] - truth["pixels"][:, joint], axis=1)
+            off_T = np.linalg.norm(
+                fitted["pixels"][:, joint] - ground_truth["pixels"][:, joint], axis=1
+            )
             assert np.median(off_T[hand_T]) < PIXELS_OFF, f"{side} {name}"
-        off_T3 = _from_neck(fitted, f"{side}_wrist") - _from_neck(truth, f"{side}_wrist")
+        off_T3 = _from_neck(fitted, f"{side}_wrist") - _from_neck(ground_truth, f"{side}_wrist")
         assert np.median(np.linalg.norm(off_T3, axis=1)[hand_T]) < WRIST_OFF
 
 
@@ -92,7 +96,7 @@ def _from_neck(points: dict[str, np.ndarray], name: str) -> np.ndarray:
     return points["metres"][:, POINT_INDEX[name]] - points["metres"][:, POINT_INDEX["neck"]]
 
 
-def test_the_words_are_where_they_were(demo: Path, demo_clip: Clip) -> None:
+def test_the_words_are_aligned(demo: Path, demo_clip: Clip) -> None:
     spoken, aligned = read_words(demo / "truth/000/words.csv"), read_words(demo_clip.words)
     assert [w.text.lower() for w in aligned] == [w.text.lower() for w in spoken]
     off = [abs(a.start - b.start) for a, b in zip(aligned, spoken, strict=True)]
@@ -117,16 +121,16 @@ OPENPOSE_KEYS = {
 }
 
 
-def test_points_and_motion_from_elsewhere_are_taken_at_the_size_of_the_clip(
+def test_given_points_and_motion_are_scaled_to_the_clip(
     demo: Path,
-    truth: dict[str, np.ndarray],
+    ground_truth: dict[str, np.ndarray],
     body: Body,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     openpose, output = tmp_path / "openpose/000", tmp_path / "dataset"
     openpose.mkdir(parents=True)
-    for number, points_K2 in enumerate(truth["pixels"]):
+    for number, points_K2 in enumerate(ground_truth["pixels"]):
         frame = points_to_openpose(points_K2)
         person = {key: getattr(frame, part).ravel().tolist() for part, key in OPENPOSE_KEYS.items()}
         (openpose / f"000_{number}_keypoints.json").write_text(json.dumps({"people": [person]}))
@@ -137,7 +141,9 @@ def test_points_and_motion_from_elsewhere_are_taken_at_the_size_of_the_clip(
     assert (clip.info().keypoints, clip.info().width) == ("openpose", SIZE // 2)
     points_TK3 = Keypoints.load(clip.keypoints).points_TK3
     face = list(IBUG68)
-    np.testing.assert_allclose(points_TK3[:, face, :2], truth["pixels"][:, face] / 2, atol=1e-3)
+    np.testing.assert_allclose(
+        points_TK3[:, face, :2], ground_truth["pixels"][:, face] / 2, atol=1e-3
+    )
     taken = _points(clip.pose, body)
-    np.testing.assert_allclose(taken["pose"], truth["pose"], atol=1e-4)
-    np.testing.assert_allclose(taken["pixels"], truth["pixels"] / 2, atol=1e-2)
+    np.testing.assert_allclose(taken["pose"], ground_truth["pose"], atol=1e-4)
+    np.testing.assert_allclose(taken["pixels"], ground_truth["pixels"] / 2, atol=1e-2)

@@ -1,4 +1,4 @@
-"""`scripts/preprocess.py --faces`: faces come aligned and labelled, and bad input in one line."""
+"""`scripts/preprocess.py --faces`: aligned and labelled clips, and bad input."""
 
 import importlib.util
 import shutil
@@ -44,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> FaceClip:
 
 @pytest.fixture(scope="module")
 def recordings(made: FaceClip, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """That face in the corner of a larger picture: once with sound inside, once beside."""
+    """That face in the corner of larger frames: once with an audio track, once with a file."""
     folder = tmp_path_factory.mktemp("recordings")
     face = load_face_recording(made, size=128)
     wide = np.full((len(face), 3, 180, 240), 90, np.uint8)
@@ -90,20 +90,21 @@ def test_the_found_face_is_the_true_one(dataset: Path, made: FaceClip) -> None:
 
 
 @NEEDED
-def test_picture_and_sound_are_as_they_were(dataset: Path, made: FaceClip) -> None:
-    truth = load_face_recording(made, size=SIZE)
+def test_frames_and_audio_are_unchanged(dataset: Path, made: FaceClip) -> None:
+    ground_truth = load_face_recording(made, size=SIZE)
     one = load_face_recording(FaceClip(dataset / "bob_two"), size=SIZE)
-    assert len(one) == len(truth)
-    np.testing.assert_array_equal(one.audio_S, truth.audio_S)
+    assert len(one) == len(ground_truth)
+    np.testing.assert_array_equal(one.audio_S, ground_truth.audio_S)
     middle = slice(SIZE // 4, 3 * SIZE // 4)  # detectors' eyes are not quite the true ones
     apart = (
-        one.frames_T3HW[..., middle, middle].astype(int) - truth.frames_T3HW[..., middle, middle]
+        one.frames_T3HW[..., middle, middle].astype(int)
+        - ground_truth.frames_T3HW[..., middle, middle]
     )
     assert np.abs(apart).mean() < 12
 
 
 @NEEDED
-def test_what_is_there_is_not_made_again(
+def test_a_second_run_does_nothing(
     recordings: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     before = (dataset / "bob_two" / "video.mp4").stat().st_mtime_ns
@@ -113,7 +114,7 @@ def test_what_is_there_is_not_made_again(
 
 
 @NEEDED
-def test_bad_recordings_are_named_and_the_others_made(
+def test_bad_recordings_are_reported_and_the_others_made(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     folder = tmp_path / "people"
@@ -121,13 +122,13 @@ def test_bad_recordings_are_named_and_the_others_made(
     grey = np.full((FRAMES, 3, 64, 64), 128, np.uint8)
     write_audio(tmp_path / "a.wav", np.zeros(FRAMES * SAMPLES_PER_FRAME, np.float32))
     (folder / "eve").mkdir()
-    write_video(folder / "eve" / "nobody.mp4", grey, audio=tmp_path / "a.wav")
+    write_video(folder / "eve" / "empty.mp4", grey, audio=tmp_path / "a.wav")
     write_video(folder / "eve" / "silent.mp4", grey)
     (folder / "eve" / "text.mp4").write_text("no video")
     assert run(monkeypatch, folder, tmp_path / "set", "--label_scheme", "folders") == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
     assert len(errors) == 3
-    for name, reason in (("nobody", "no face"), ("silent", "no sound"), ("text", "not a video")):
+    for name, reason in (("empty", "no face"), ("silent", "no audio"), ("text", "not a video")):
         assert any(name in line and reason in line for line in errors)
     assert [clip.folder.name for clip in FaceClip.find_all(tmp_path / "set")] == ["ann_happy_one"]
 
@@ -142,7 +143,7 @@ def test_bad_recordings_are_named_and_the_others_made(
         (("--label_scheme", "ravdess"), "not a name of ravdess"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused(
+def test_labels_that_do_not_fit_are_rejected(
     recordings: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -156,7 +157,7 @@ def test_labels_that_do_not_fit_are_refused(
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.5])
-def test_pictures_move_as_points_do(scale: float) -> None:
+def test_frames_are_transformed_as_points(scale: float) -> None:
     frame_3HW = np.zeros((3, 60, 80), np.uint8)
     frame_3HW[:, 20:24, 30:34] = 240  # its middle is (32, 22)
     turn = scale * np.array([[0.8, -0.6], [0.6, 0.8]])

@@ -236,7 +236,7 @@ class HandTracker:
 
     Attributes:
         hands: the left and the right hand of each frame, None where not found. Those of the last
-            second may still be filled in.
+            second may be filled in later.
     """
 
     def __init__(self) -> None:
