@@ -25,7 +25,6 @@ from speech2video.data.synthetic.speaker.recording import (
     RecordingPlan,
     demo_camera,
     render_speaker,
-    script_and_voice,
 )
 from speech2video.options.tools import CalibrateDetectorOptions
 from speech2video.util.body.body_model import NUM_BETAS, Body
@@ -69,7 +68,8 @@ def render(options: CalibrateDetectorOptions, seed: int, folder: Path) -> None:
     shape = random.normal(0, options.shape_spread, NUM_BETAS).clip(-MAX_BETA, MAX_BETA)
     body = Body.load(betas=torch.from_numpy(shape))
     seconds = (options.frames + SKIPPED_FRAMES) / FPS + 1
-    sentences, voice = script_and_voice(RecordingPlan(seed % 100, seed, seconds, options.size))
+    plan = RecordingPlan(seed % 100, seed, seconds, options.size)
+    sentences, voice = plan.sentences_and_voice()
     speech = synthesise(" ".join(sentences), **voice._asdict())
     pose_TP = animate_speaker(speech, seed=seed, body=body).pose_TP[SKIPPED_FRAMES:]
     pose_TP, camera = pose_TP[: options.frames], demo_camera(options.size)

@@ -1,4 +1,4 @@
-"""Draw a file of SMPL-X motion as a video with sound: the skeleton, or the shaded body.
+"""Draw SMPL-X motion as a video with audio: the skeleton, or the shaded body.
 
 python scripts/draw_pose.py --pose motion.npz --audio speech.wav --output results/motion.mp4
 """
@@ -37,8 +37,8 @@ def main() -> None:
     print(limit_report(vector_to_smplx(pose_TP, body.hands).rotations))
     if options.clamp:
         pose_TP = clamp_pose(pose_TP, body.hands)
-    pictures = draw_frames(pose_TP, motion, body, options)
-    frames = progress_bar(pictures, total=len(pose_TP), name=options.output.name)
+    frames = draw_frames(pose_TP, motion, body, options)
+    frames = progress_bar(frames, total=len(pose_TP), name=options.output.name)
     count = write_video(options.output, frames, fps=FPS, audio=options.audio or clip_audio)
     print(f"{options.output}: {count} frames, {count / FPS:.2f} s")
 
@@ -47,7 +47,7 @@ def main() -> None:
 def draw_frames(
     pose_TP: Tensor, motion: Motion, body: Body, options: DrawPoseOptions
 ) -> Iterator[np.ndarray]:
-    """Yield the pictures (3, H, W) uint8 RGB of pose vectors (T, 106)."""
+    """Yield the frames (3, H, W) uint8 RGB of pose vectors (T, 106)."""
     points_TK3 = body.points(pose_TP)
     camera = motion.camera or Camera.framing(points_TK3, width=options.size, height=options.size)
     scale = options.size / max(camera.width, camera.height)

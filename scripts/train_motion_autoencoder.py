@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from speech2video.data.synthetic.speaker.motion import animate_speaker
-from speech2video.data.synthetic.speaker.recording import RecordingPlan, script_and_voice
+from speech2video.data.synthetic.speaker.recording import RecordingPlan
 from speech2video.models.evaluators.gesture_distance import (
     GESTURE_FEATURES,
     GestureDistance,
@@ -64,7 +64,8 @@ def main() -> None:
 def synthesise_motion(options: TrainMotionAutoencoderOptions, body: Body) -> Iterator[Tensor]:
     """Yield the synthetic speaker's pose vectors (T, 106), one recording at a time."""
     for number in progress_bar(range(options.recordings), name="motion", unit="recording"):
-        sentences, voice = script_and_voice(RecordingPlan(number, options.seed, options.seconds, 0))
+        plan = RecordingPlan(number, options.seed, options.seconds, 0)
+        sentences, voice = plan.sentences_and_voice()
         speech = synthesise(" ".join(sentences), **voice._asdict())
         yield animate_speaker(speech, seed=options.seed * 10_007 + number, body=body).pose_TP
 

@@ -1,4 +1,4 @@
-"""The synthetic speaker for tests: one short recording with its truth, made once."""
+"""The synthetic speaker for tests: one short recording with its ground truth, made once."""
 
 from pathlib import Path
 

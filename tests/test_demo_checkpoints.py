@@ -10,8 +10,8 @@ from torch import Tensor
 
 from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.data.synthetic.faces.emotions import EMOTION_PROFILES
-from speech2video.data.synthetic.faces.people import person
-from speech2video.data.synthetic.faces.sentences import NUM_TEST_SENTENCES, SENTENCES
+from speech2video.data.synthetic.faces.people import draw_person
+from speech2video.data.synthetic.faces.recording import NUM_TEST_SENTENCES, SENTENCES
 from speech2video.data.synthetic.faces.voices import synthesise_sentence
 from speech2video.data.synthetic.speaker.motion import animate_speaker
 from speech2video.models.audio2pose.predictor import PosePredictor
@@ -114,7 +114,10 @@ def speech(number: int, sentence: int, mood: str) -> np.ndarray:
     """Return a wave (S,) of one of its people saying what nobody said in training."""
     text = SENTENCES[len(SENTENCES) - NUM_TEST_SENTENCES + sentence].rstrip(".")
     random = np.random.default_rng((number, sentence))
-    delivery, voice_profile = EMOTION_PROFILES[mood].delivery, person(number, seed=0).voice_profile
+    delivery, voice_profile = (
+        EMOTION_PROFILES[mood].delivery,
+        draw_person(number, seed=0).voice_profile,
+    )
     return synthesise_sentence(
         text, voice_profile, delivery, seconds=2.5, quiet=(0.2, 0.2), random=random
     ).audio_S

@@ -1,0 +1,1 @@
+"""Synthetic data with known ground truth: the demo speaker and the demo faces."""

@@ -1,25 +1,27 @@
-"""Smooth curves over time: minimum-jerk steps and pulses, and band-limited noise.
+"""What both synthetic data sets share: motion curves, silence around speech, plans and files."""
 
-Times and durations are in seconds; every curve is a function of continuous time.
-"""
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-NOISE_WAVES = 8  # sines to a noise: enough that it never seems to repeat
+from speech2video.util.body.rotations import minimum_jerk
+from speech2video.util.errors import DataError
+from speech2video.util.files import read_json
+from speech2video.util.text.synthesis import SynthesisedSpeech
+from speech2video.util.timing import SAMPLE_RATE
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def minimum_jerk(share: np.ndarray) -> np.ndarray:
-    """Return the course of a reaching movement, 0 to 1, over `share` of its duration.
-
-    The polynomial of Flash & Hogan, "The coordination of arm movements", J. Neurosci. 5, 1985. Its
-    first two derivatives are zero at both ends.
-    """
-    share = np.clip(share, 0.0, 1.0)
-    return share**3 * (10 + share * (6 * share - 15))
+NOISE_WAVES = 8  # sines to a noise: enough to have no audible or visible period
+Progress = Callable[[float], None]
 
 
 def step(times: np.ndarray, start: float, duration: float) -> np.ndarray:
-    """Return a minimum-jerk step: 0 until `start`, 1 from `start + duration` on."""
+    """Return a minimum-jerk step: 0 until `start`, 1 from `start + duration` on; seconds."""
     return minimum_jerk((times - start) / duration)
 
 
@@ -28,7 +30,7 @@ def plateau(times: np.ndarray, start: float, end: float, rise: float, fall: floa
     return step(times, start - rise, rise) * (1 - step(times, end, fall))
 
 
-def through(times: np.ndarray, knots: list[tuple[float, float]]) -> np.ndarray:
+def through_knots(times: np.ndarray, knots: list[tuple[float, float]]) -> np.ndarray:
     """Return the curve that rests at each (time, value) and moves between by minimum jerk.
 
     Before the first knot and after the last it keeps their values.
@@ -42,13 +44,58 @@ def through(times: np.ndarray, knots: list[tuple[float, float]]) -> np.ndarray:
 
 
 def smooth_noise(
-    times_T: np.ndarray, random: np.random.Generator, *, low: float, high: float, count: int
+    times_T: np.ndarray, random: np.random.Generator, band: tuple[float, float], count: int
 ) -> np.ndarray:
-    """Return noise (T, count) of unit variance between two frequencies in Hz, 1/f in amplitude."""
-    edges = np.geomspace(low, high, NOISE_WAVES + 1)
+    """Return noise (T, count) of unit variance in a band of frequencies, Hz, 1/f in amplitude."""
+    edges = np.geomspace(*band, NOISE_WAVES + 1)
     hertz = random.uniform(edges[:-1], edges[1:], (count, NOISE_WAVES))
     phase = random.uniform(0, 2 * np.pi, (count, NOISE_WAVES))
     amplitude = 1 / np.sqrt(hertz)
     amplitude *= np.sqrt(2 / (amplitude**2).sum(1, keepdims=True))
     angle = 2 * np.pi * hertz * times_T[:, None, None] + phase
     return (amplitude * np.sin(angle)).sum(-1)
+
+
+def pad_speech(speech: SynthesisedSpeech, before: int, after: int) -> SynthesisedSpeech:
+    """Return speech with so many samples of silence before and after it."""
+    late = before / SAMPLE_RATE
+    return change_times(
+        SynthesisedSpeech(np.pad(speech.audio_S, (before, after)), speech.words, speech.phones),
+        lambda seconds: seconds + late,
+    )
+
+
+def change_times(
+    speech: SynthesisedSpeech, new_time: Callable[[float], float]
+) -> SynthesisedSpeech:
+    """Return speech with the start and end of each word and phone mapped to a new time."""
+    words = [replace(w, start=new_time(w.start), end=new_time(w.end)) for w in speech.words]
+    phones = [replace(p, start=new_time(p.start), end=new_time(p.end)) for p in speech.phones]
+    return replace(speech, words=words, phones=phones)
+
+
+def check_plan(path: Path, plan: "DataclassInstance", item: Path) -> None:
+    """Raise `DataError` where `item` was made by another plan, as the plan's file at `path` says.
+
+    Without this, half of one data set and half of another would be mixed.
+    """
+    if not path.is_file():
+        return
+    made = read_json(path, what="a plan")
+    if not isinstance(made, dict):
+        raise DataError(f"{path}: not a plan; delete it and {item} to make them again")
+    planned = asdict(plan)
+    differing = [key for key in planned if planned[key] != made.get(key)]
+    if differing:
+        found, needed = (
+            " and ".join(f"{key} {values.get(key)}" for key in differing)
+            for values in (made, planned)
+        )
+        raise DataError(f"{item}: made with {found}, not {needed}; choose another folder")
+
+
+def report_frames(frames: Iterator[np.ndarray], progress: Progress) -> Iterator[np.ndarray]:
+    """Yield frames; call `progress` with the number of frames done after each."""
+    for count, frame in enumerate(frames, start=1):
+        yield frame
+        progress(count)

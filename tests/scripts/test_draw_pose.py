@@ -34,7 +34,7 @@ def draw_pose_here(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
-    """A clip's folder with pose and sound."""
+    """A clip's folder with pose and audio."""
     folder = tmp_path_factory.mktemp("clip")
     torch.manual_seed(0)
     pose = torch.randn(1, POSE_SIZE) * torch.linspace(0, 0.2, FRAMES).unsqueeze(1)
@@ -45,7 +45,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
 
 
 def read(path: Path) -> tuple[np.ndarray, float]:
-    """Return the frames (T, H, W, 3) and the seconds of sound of a video."""
+    """Return the frames (T, H, W, 3) and the seconds of audio of a video."""
     with av.open(str(path)) as file:
         frames = np.stack([f.to_ndarray(format="rgb24") for f in file.decode(video=0)])
     with av.open(str(path)) as file:
@@ -57,7 +57,7 @@ def read(path: Path) -> tuple[np.ndarray, float]:
 @pytest.mark.parametrize(
     "extra", [(), ("--map_style", "vid2vid_authors"), ("--clamp",), ("--mesh",)], ids=str
 )
-def test_a_clip_becomes_a_video_with_its_sound(
+def test_a_clip_becomes_a_video_with_its_audio(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: tuple
 ) -> None:
     if "--mesh" in extra:
@@ -77,8 +77,8 @@ BAD = {
     "a folder without motion": (["--pose", "."], "no pose.npz"),
     "no such body": (["--body", "nowhere.npz"], "register"),
     "a body that is none": (["--body", __file__], "body"),
-    "no such sound": (["--audio", "nowhere.wav"], "nowhere.wav"),
-    "not a sound": (["--audio", __file__], "test_draw_pose.py"),
+    "no such audio": (["--audio", "nowhere.wav"], "nowhere.wav"),
+    "not audio": (["--audio", __file__], "test_draw_pose.py"),
     "size": (["--size", "5"], "--size 5"),
     "output cannot be": (["--output", "/proc/nowhere/out.mp4"], "/proc/nowhere"),
 }
@@ -124,4 +124,4 @@ def test_real_motion_becomes_a_video_of_its_length(
     assert len(video) == round(frames * FPS / 30)
     assert seconds == pytest.approx(len(video) / FPS, abs=1e-3)
     lit = video.any(3).mean((1, 2))
-    assert lit.min() > 0.01, "there is somebody in every frame"
+    assert lit.min() > 0.01, "there is a person in every frame"

@@ -35,7 +35,7 @@ def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: object) -> in
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of two people, who say a sentence each."""
+    """A data set of two people, a sentence each."""
     folder = tmp_path_factory.mktemp("faces") / "demo"
     with pytest.MonkeyPatch.context() as monkeypatch:
         assert run(monkeypatch, folder, "--people", 2, "--jobs", 2) == 0
@@ -53,9 +53,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def test_there_are_clips_and_truth_and_nothing_else(folder: Path) -> None:
+def test_there_are_clips_and_ground_truth_and_nothing_else(folder: Path) -> None:
     expected = {f"{name}/{file}" for name in NAMES for file in CLIP}
-    expected |= {f"truth/{name}.{kind}" for name in NAMES for kind in ("npz", "json")}
+    expected |= {f"ground_truth/{name}.{kind}" for name in NAMES for kind in ("npz", "json")}
     assert set(contents(folder)) == expected
 
 
@@ -64,7 +64,7 @@ def test_clips_say_who_and_how(clips: list[FaceRecording]) -> None:
     assert all(0 < len(one) <= 30 and np.abs(one.audio_S).max() > 0.03 for one in clips)
 
 
-def test_faces_are_aligned_and_fill_the_picture(clips: list[FaceRecording]) -> None:
+def test_faces_are_aligned_and_fill_the_image(clips: list[FaceRecording]) -> None:
     for one in clips:
         right_2, left_2 = (np.median(eye, 0) for eye in eye_centres(one.points_TK2))
         np.testing.assert_allclose((right_2 + left_2) / 2, np.array(EYES_AT) * SIZE, atol=0.5)
@@ -74,19 +74,19 @@ def test_faces_are_aligned_and_fill_the_picture(clips: list[FaceRecording]) -> N
         assert np.abs(nose_3.astype(int) - corner_3).max() > 10
 
 
-def test_the_truth_is_as_long_and_opens_where_the_landmarks_do(
+def test_ground_truth_is_as_long_and_opens_where_the_landmarks_do(
     folder: Path, clips: list[FaceRecording]
 ) -> None:
     for one in clips:
-        with np.load(folder / "truth" / f"{one.name}.npz", allow_pickle=False) as truth:
-            assert {len(truth[name]) for name in truth if name.endswith(("_T", "TE", "TA"))} == {
+        with np.load(folder / "ground_truth" / f"{one.name}.npz", allow_pickle=False) as known:
+            assert {len(known[name]) for name in known if name.endswith(("_T", "TE", "TA"))} == {
                 len(one)
             }
-            opening_T = truth["lip_opening_T"]
-            assert len(truth["phones"]) == len(truth["phone_times_N2"])
+            opening_T = known["lip_opening_T"]
+            assert len(known["phones"]) == len(known["phone_times_N2"])
         gap_T = np.linalg.norm(one.points_TK2[:, 62] - one.points_TK2[:, 66], axis=1)
         assert np.corrcoef(gap_T, opening_T)[0, 1] > 0.98
-        assert json.loads((folder / "truth" / f"{one.name}.json").read_text())["text"]
+        assert json.loads((folder / "ground_truth" / f"{one.name}.json").read_text())["text"]
 
 
 def test_more_people_leave_the_first_as_they_are(

@@ -20,7 +20,7 @@ from tests.shared import run_here
 
 SIZE, COUNT = 128, 2
 TINY = ("--minutes", 0.04, "--seconds", 1.2, "--size", SIZE, "--seed", 3)
-TRUTH = {"pose.npz", "words.csv", "phones.csv", "gestures.json", "plan.json"}
+GROUND_TRUTH = {"pose.npz", "words.csv", "phones.csv", "gestures.json", "plan.json"}
 NEEDED = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, script.EXTRAS)), reason="the extra `demo` is missing"
 )
@@ -46,22 +46,22 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @NEEDED
-def test_there_are_recordings_and_truth_and_nothing_else(folder: Path):
+def test_there_are_recordings_and_ground_truth_and_nothing_else(folder: Path):
     names = [f"{number:03d}" for number in range(COUNT)]
     expected = {f"recordings/{name}{kind}" for name in names for kind in (".mp4", ".txt")}
-    expected |= {f"truth/{name}/{file}" for name in names for file in TRUTH}
+    expected |= {f"ground_truth/{name}/{file}" for name in names for file in GROUND_TRUTH}
     assert set(contents(folder)) == expected
 
 
 @NEEDED
 @pytest.mark.parametrize("number", range(COUNT))
-def test_the_truth_is_as_long_as_the_video(folder: Path, body: Body, number: int):
-    truth = folder / "truth" / f"{number:03d}"
+def test_ground_truth_is_as_long_as_the_video(folder: Path, body: Body, number: int):
+    known = folder / "ground_truth" / f"{number:03d}"
     video = folder / "recordings" / f"{number:03d}.mp4"
     with av.open(str(video)) as file:
         assert "synthetic" in file.metadata["comment"]
         frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
-    motion = read_motion(truth / "pose.npz")
+    motion = read_motion(known / "pose.npz")
     assert len(frames) == len(motion) and motion.fps == FPS
     assert motion.camera == demo_camera(SIZE) and motion.body == body.name
     assert {frame.shape for frame in frames} == {(SIZE, SIZE, 3)}
@@ -72,21 +72,21 @@ def test_the_truth_is_as_long_as_the_video(folder: Path, body: Body, number: int
 
 @NEEDED
 @pytest.mark.parametrize("number", range(COUNT))
-def test_words_phones_and_gestures_tell_of_the_same_speech(folder: Path, number: int):
-    truth = folder / "truth" / f"{number:03d}"
+def test_words_phones_and_gestures_belong_to_the_same_speech(folder: Path, number: int):
+    known = folder / "ground_truth" / f"{number:03d}"
     text = (folder / "recordings" / f"{number:03d}.txt").read_text()
-    words = read_words(truth / "words.csv")
-    end = len(read_motion(truth / "pose.npz")) / FPS
+    words = read_words(known / "words.csv")
+    end = len(read_motion(known / "pose.npz")) / FPS
     assert words and all(0 <= word.start <= word.end <= end for word in words)
     assert all(word.text.lower() in text.lower() for word in words)
     assert words[0].start >= QUIET[0] and words[-1].end <= end - QUIET[0]
-    with open(truth / "phones.csv", encoding="utf-8", newline="") as file:
+    with open(known / "phones.csv", encoding="utf-8", newline="") as file:
         phones = list(csv.DictReader(file))
     for phone in phones:
         word = words[int(phone["word"])]
         start, stop = float(phone["start"]), float(phone["end"])
         assert word.start - 1e-3 <= start <= stop <= word.end + 1e-3
-    made = json.loads((truth / "gestures.json").read_text())
+    made = json.loads((known / "gestures.json").read_text())
     assert set(made) == {"gestures", "beats"}
     spoken = {(word.text, round(word.start, 3)) for word in words}
     for use in made["gestures"]:
@@ -102,7 +102,7 @@ def test_what_is_missing_is_made_again_and_is_the_same(
     kept = folder / "recordings" / "000.mp4"
     time = kept.stat().st_mtime_ns
     (folder / "recordings" / "001.mp4").unlink()
-    (folder / "truth" / "001" / "words.csv").unlink()
+    (folder / "ground_truth" / "001" / "words.csv").unlink()
     assert run(monkeypatch, "--output", folder, *TINY) == 0
     assert "1 of 2 recordings are there" in capsys.readouterr().out
     after = contents(folder)

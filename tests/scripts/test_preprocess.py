@@ -26,7 +26,7 @@ PIXELS_OFF = 6.0  # median error of fitted shoulders, elbows and detected wrists
 @pytest.fixture(scope="module")
 def ground_truth(demo: Path, demo_clip: Clip, body: Body) -> dict[str, np.ndarray]:
     """The true pose, its points in the camera's axes and in pixels."""
-    return _points(demo / "truth/000/pose.npz", body)
+    return _points(demo / "ground_truth/000/pose.npz", body)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def _from_neck(points: dict[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def test_the_words_are_aligned(demo: Path, demo_clip: Clip) -> None:
-    spoken, aligned = read_words(demo / "truth/000/words.csv"), read_words(demo_clip.words)
+    spoken, aligned = read_words(demo / "ground_truth/000/words.csv"), read_words(demo_clip.words)
     assert [w.text.lower() for w in aligned] == [w.text.lower() for w in spoken]
     off = [abs(a.start - b.start) for a, b in zip(aligned, spoken, strict=True)]
     assert np.median(off) < WORD_OFF
@@ -134,7 +134,12 @@ def test_given_points_and_motion_are_scaled_to_the_clip(
         frame = points_to_openpose(points_K2)
         person = {key: getattr(frame, part).ravel().tolist() for part, key in OPENPOSE_KEYS.items()}
         (openpose / f"000_{number}_keypoints.json").write_text(json.dumps({"people": [person]}))
-    given = ("--keypoints", f"openpose:{openpose.parent}", "--motion", demo / "truth/000/pose.npz")
+    given = (
+        "--keypoints",
+        f"openpose:{openpose.parent}",
+        "--motion",
+        demo / "ground_truth/000/pose.npz",
+    )
     arguments = ("--input", demo / "recordings", "--output", output, "--size", SIZE // 2, *given)
     assert run_here(monkeypatch, script.main, *arguments) == 0
     clip = Clip(output / "000")

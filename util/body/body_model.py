@@ -1,12 +1,13 @@
-"""The body model: pose vectors to joints, landmarks and mesh, by the `smplx` package.
+"""The body model: pose vectors to joints, landmarks and mesh, with the `smplx` package.
 
-One code path for both bodies: the open one that ships beside this file, and a user's own
-SMPLX_NEUTRAL.npz. Joints and landmarks need some hundred vertices, so only those are skinned.
+One code path serves the open body, which ships next to this file, and a user's SMPLX_NEUTRAL.npz.
+Joints and landmarks need some hundred vertices, so only those are skinned.
 """
 
 import contextlib
 import copy
 import io
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -34,10 +35,64 @@ CHUNK = 2000  # frames skinned at a time: bounds memory to some hundred MB
 NUM_BETAS = 10
 
 
+@dataclass(frozen=True)
+class PartialBody:
+    """Some of a body's U vertices and all its joints, which are vertices of their own at the end.
+
+    Attributes:
+        template: (U + 55, 3) rest pose, metres.
+        directions: (U + 55, 3, D) of shape and expression.
+        correctives: (486, 3 (U + 55)) of the pose.
+        regressor: (55, U + 55) ones and zeros, which give the joints to `lbs`.
+        weights: (U + 55, 55) of skinning.
+        parents: (55,).
+    """
+
+    template: Tensor
+    directions: Tensor
+    correctives: Tensor
+    regressor: Tensor
+    weights: Tensor
+    parents: Tensor
+
+    @classmethod
+    def of(cls, model: Any, used: Tensor, directions: Tensor) -> "PartialBody":
+        """Return the part of a model with the vertices `used` (U,) and directions (V, 3, D)."""
+        joints, regressor = len(JOINTS), model.J_regressor
+        correctives = model.posedirs.unflatten(1, (-1, 3))[:, used].float()
+        at_joints = torch.einsum("jv,vcd->jcd", regressor, directions)
+        return cls(
+            template=torch.cat((model.v_template[used], regressor @ model.v_template)),
+            directions=torch.cat((directions[used], at_joints)),
+            correctives=pad(correctives, (0, 0, 0, joints)).flatten(1),
+            regressor=pad(torch.eye(joints), (len(used), 0)),
+            weights=torch.cat((model.lbs_weights[used], torch.eye(joints))),
+            parents=model.parents,
+        )
+
+    def to(self, device: torch.device | str) -> "PartialBody":
+        """Return this part on another device."""
+        return PartialBody(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def skin(self, coefficients_TD: Tensor, rotations_TJ3: Tensor) -> tuple[Tensor, Tensor]:
+        """Return vertices (T, U + 55, 3) and joints (T, 55, 3) in metres, untranslated."""
+        blend_skinning: Any = lbs.lbs
+        return blend_skinning(
+            coefficients_TD,
+            rotations_TJ3.flatten(1),
+            self.template,
+            self.directions,
+            self.correctives,
+            self.regressor,
+            self.parents,
+            self.weights,
+        )
+
+
 class Body:
     """A body of fixed shape that takes pose vectors (T, 106); differentiable.
 
-    Not an `nn.Module`, so that a user's licence-bound body cannot slip into a checkpoint.
+    Not an `nn.Module`, so that a user's licensed body cannot be saved in a checkpoint.
 
     Attributes:
         hands: what the 12 coefficients of a hand mean in this body.
@@ -46,16 +101,16 @@ class Body:
             hand coefficients and shapes mean something else in each; rotations mean the same.
     """
 
-    def __init__(self, model: smplx.SMPLX, *, name: str, betas: Tensor | None = None) -> None:
+    def __init__(self, model: Any, *, name: str, betas: Tensor | None = None) -> None:
         self.name = name
         self.model = model.requires_grad_(False)
         shape = torch.zeros(NUM_BETAS) if betas is None else betas.float()[:NUM_BETAS]
         self.betas = pad(shape, (0, NUM_BETAS - len(shape)))
-        self.faces = model.faces_tensor
+        self.faces: Tensor = model.faces_tensor
         means = torch.stack((model.left_hand_mean, model.right_hand_mean))
         components = torch.stack((model.left_hand_components, model.right_hand_components))
         self.hands = HandBasis(means.float(), components.float())
-        self._small = self._collect_point_vertices()
+        self._select_point_vertices()
 
     @classmethod
     def load(cls, path: Path | None = None, *, betas: Tensor | None = None) -> "Body":
@@ -84,7 +139,9 @@ class Body:
         moved.model = copy.deepcopy(self.model).to(device)
         moved.betas = self.betas.to(device)
         moved.hands = HandBasis(self.hands.mean.to(device), self.hands.components.to(device))
-        moved._small = {key: value.to(device) for key, value in self._small.items()}
+        moved._partial = self._partial.to(device)
+        for name in ("_skin", "_inner_corners", "_contour_corners"):
+            setattr(moved, name, getattr(self, name).to(device))
         return moved
 
     def points(self, pose_TP: Tensor, *, betas: Tensor | None = None) -> Tensor:
@@ -104,7 +161,7 @@ class Body:
         """Return the skinned mesh (T, V, 3) in metres; skinning all of it takes 50 times longer."""
         parts = split_pose(pose_TP)
         count = len(pose_TP)
-        still = pose_TP.new_zeros(count, 3)
+        no_rotation = pose_TP.new_zeros(count, 3)
         output = self.model(
             betas=self.betas.expand(count, -1),
             global_orient=parts["root_orientation"],
@@ -112,100 +169,70 @@ class Body:
             left_hand_pose=parts["left_hand"],
             right_hand_pose=parts["right_hand"],
             jaw_pose=parts["jaw"],
-            leye_pose=still,
-            reye_pose=still,
+            leye_pose=no_rotation,
+            reye_pose=no_rotation,
             expression=parts["expression"],
             transl=parts["translation"],
         )
         return output.vertices
 
     def point_skinning(self) -> tuple[Tensor, Tensor]:
-        """Return what the points hang on: weights (144, 55), shape directions (144, 3, 20).
+        """Return the points' skinning weights (144, 55) and shape directions (144, 3, 20).
 
         Joints have weight one on themselves. The contour is that of a face seen from the front.
         """
-        small, model = self._small, self.model
-        corners = torch.cat((small["inner_corners"], small["contour_corners"][0]))
+        model, partial = self.model, self._partial
+        corners = torch.cat((self._inner_corners, self._contour_corners[0]))
         mix = torch.cat((model.lmk_bary_coords, model.dynamic_lmk_bary_coords[0])).unsqueeze(-1)
-        joints, skin = slice(-len(JOINTS), None), small["skin"]
-        weights, directions = small["weights"], small["directions"].flatten(1)
+        joints = slice(-len(JOINTS), None)
         mixed = [
-            torch.cat((values[joints], values[skin], (values[corners] * mix).sum(1)))
-            for values in (weights, directions)
+            torch.cat((values[joints], values[self._skin], (values[corners] * mix).sum(1)))
+            for values in (partial.weights, partial.directions.flatten(1))
         ]
         return mixed[0], mixed[1].unflatten(1, (3, -1))
 
-    def _collect_point_vertices(self) -> dict[str, Tensor]:
-        """Return, of the whole mesh, what the points need: a small body with the same skeleton.
-
-        The joints are appended as vertices of their own, so that `lbs` finds them by a regressor
-        of ones and zeros.
-        """
+    def _select_point_vertices(self) -> None:
+        """Select the vertices of skin points and landmarks, and their numbers among them."""
         model = self.model
         skin = model.vertex_joint_selector.extra_joints_idxs
         landmark_faces = torch.cat((model.lmk_faces_idx, model.dynamic_lmk_faces_idx.flatten()))
         used, where = torch.cat((skin, model.faces_tensor[landmark_faces].flatten())).unique(
             return_inverse=True
         )
-        count, joints = len(used), len(JOINTS)
         directions = torch.cat((model.shapedirs, model.expr_dirs), -1)
-        regressor = model.J_regressor
-        joint_directions = torch.einsum("jv,vcd->jcd", regressor, directions)
+        self._partial = PartialBody.of(model, used, directions)
+        self._skin = where[: len(skin)]
         corners = where[len(skin) :].view(-1, 3)
         inner = len(model.lmk_faces_idx)
-        return {
-            "template": torch.cat((model.v_template[used], regressor @ model.v_template)),
-            "directions": torch.cat((directions[used], joint_directions)),
-            "regressor": pad(torch.eye(joints), (count, 0)),
-            "weights": torch.cat((model.lbs_weights[used], torch.eye(joints))),
-            "correctives": self._corrective_rows(used),
-            "skin": where[: len(skin)],
-            "inner_corners": corners[:inner],
-            "contour_corners": corners[inner:].view(*model.dynamic_lmk_faces_idx.shape, 3),
-        }
-
-    def _corrective_rows(self, used: Tensor) -> Tensor:
-        """Return the pose-corrective directions (486, 3·(used + joints)) of the vertices kept."""
-        directions = self.model.posedirs.unflatten(1, (-1, 3))[:, used].float()
-        return pad(directions, (0, 0, 0, len(JOINTS))).flatten(1)
+        self._inner_corners = corners[:inner]
+        self._contour_corners = corners[inner:].view(*model.dynamic_lmk_faces_idx.shape, 3)
 
     def _points(self, pose_TP: Tensor, betas: Tensor) -> Tensor:
         full = vector_to_smplx(pose_TP, self.hands)
         betas = betas.expand(len(pose_TP), -1)
-        vertices, joints = lbs.lbs(
-            torch.cat((betas, full.expression), -1),
-            full.rotations.flatten(1),
-            self._small["template"],
-            self._small["directions"],
-            self._small["correctives"],
-            self._small["regressor"],
-            self.model.parents,
-            self._small["weights"],
-        )
+        coefficients = torch.cat((betas, full.expression), -1)
+        vertices, joints = self._partial.skin(coefficients, full.rotations)
         landmarks = self._landmarks(vertices, full.rotations)
-        points = torch.cat((joints, vertices[:, self._small["skin"]], landmarks), 1)
+        points = torch.cat((joints, vertices[:, self._skin], landmarks), 1)
         return points + full.translation.unsqueeze(1)
 
     def _landmarks(self, vertices: Tensor, rotations: Tensor) -> Tensor:
-        inner = _barycentric(vertices[:, self._small["inner_corners"]], self.model.lmk_bary_coords)
-        rows, weights = lbs.find_dynamic_lmk_idx_and_bcoords(
+        inner = _barycentric(vertices[:, self._inner_corners], self.model.lmk_bary_coords)
+        # smplx picks rows of a table by the head's turn; a table of row numbers gives these.
+        rows = torch.arange(len(self._contour_corners), device=vertices.device)
+        table = rows.unsqueeze(1).expand(-1, self._contour_corners.shape[1])
+        find_contour: Any = lbs.find_dynamic_lmk_idx_and_bcoords
+        rows, weights = find_contour(
             vertices,
             rotations.flatten(1),
-            self._contour_row_numbers(),
+            table,
             self.model.dynamic_lmk_bary_coords,
             self.model.neck_kin_chain,
         )
         frames = torch.arange(len(vertices), device=vertices.device)
-        corners = self._small["contour_corners"][rows[:, 0]]
+        corners = self._contour_corners[rows[:, 0]]
         contour = _barycentric(vertices[frames.view(-1, 1, 1), corners], weights)
         return torch.cat((inner, contour), 1)
-
-    def _contour_row_numbers(self) -> Tensor:
-        """Return a table of its own row numbers, for smplx to look the head's turn up in."""
-        rows = torch.arange(
-            len(self._small["contour_corners"]), device=self._small["template"].device
-        )
-        return rows.unsqueeze(1).expand(-1, self._small["contour_corners"].shape[1])
 
 
 def _barycentric(corners: Tensor, weights: Tensor) -> Tensor:
@@ -214,12 +241,12 @@ def _barycentric(corners: Tensor, weights: Tensor) -> Tensor:
 
 
 def _read_body_file(path: Path) -> dict[str, np.ndarray]:
-    """Return the file's arrays; pickled ones (SMPL-X has some nobody needs) stay unread."""
+    """Return the file's arrays but for pickled ones, which SMPL-X has and nothing needs."""
     arrays = {}
     try:
         with np.load(path, allow_pickle=False) as file:
             for key in file.files:
-                with contextlib.suppress(ValueError):  # numpy's word for "this needs pickle"
+                with contextlib.suppress(ValueError):  # what numpy raises for pickled arrays
                     arrays[key] = file[key]
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: not an npz file ({error}); a body model is needed") from None
@@ -235,16 +262,16 @@ def _read_body_file(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _widen(model: smplx.SMPLX, _: object) -> None:
-    """Bring the pose correctives to 32 bits when the whole mesh is asked for first."""
+def _widen(model: Any, _: object) -> None:
+    """Bring the pose correctives to 32 bits when the whole mesh is first skinned."""
     model.posedirs = model.posedirs.float()
 
 
-def _build(path: Path, arrays: dict[str, np.ndarray]) -> smplx.SMPLX:
+def _build(path: Path, arrays: dict[str, np.ndarray]) -> Any:
     """Return smplx's model of arrays already read.
 
-    smplx opens the file with pickle allowed, which would run whatever a stranger's file says; it is
-    given the arrays read without. It also prints warnings about the number of coefficients.
+    smplx opens the file with pickle allowed, which would run any code in the file; it gets the
+    arrays read without. It also prints warnings about the number of coefficients.
     """
     settings: dict[str, Any] = {
         "use_pca": True,
@@ -262,7 +289,7 @@ def _build(path: Path, arrays: dict[str, np.ndarray]) -> smplx.SMPLX:
     unpickled = mock.patch("smplx.body_models.np.load", lambda *_, **__: arrays)
     try:
         with silence, unpickled:
-            model = smplx.SMPLX(str(path), **settings)
+            model: Any = smplx.SMPLX(str(path), **settings)
     except (KeyError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         raise DataError(f"{path}: smplx cannot use this body ({error})") from None
     if len(model.parents) != len(JOINTS) or len(POINTS) != 144:

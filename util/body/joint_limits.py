@@ -1,4 +1,4 @@
-"""Anatomical limits of the joints: a penalty to train with, a clamp to run with, a report.
+"""Anatomical limits of the joints: a training penalty, a clamp for inference, a report.
 
 A joint's rotation is split into a twist about its bone and a swing of the bone, R = swing · twist
 (Baerlocher & Boulic, "Parametrization and range of motion of the ball-and-socket joint", 2001). The
@@ -13,9 +13,9 @@ Ranges come from goniometry, measured from SMPL-X's T-pose:
   Hume    Hume et al., J Hand Surg 15A, 1990 (fingers, thumb)
   Posselt Posselt, Acta Odontol Scand 10, 1952 (jaw)
   Guitton Guitton et al., 1986 (eyes: oculomotor range)
-and are widened by about 10 degrees, more where motion capture itself strays (legs and feet, whose
-sideways turns it hardly sees; the elbow, see there), because a body model's rest pose and joint
-centres are not the clinic's, and because fits from pictures are noisy.
+and are widened by about 10 degrees, more where motion capture is inexact (legs and feet, whose
+sideways turns it hardly measures; the elbow, see there), because a body model's rest pose and joint
+centres are not the clinic's, and because fits to video are noisy.
 """
 
 import math
@@ -36,7 +36,7 @@ from speech2video.util.body.skeleton import (
 from speech2video.util.errors import DataError
 
 TOLERANCE = 1e-4  # radians; less than this over a limit is rounding, not anatomy
-WILD = 100.0  # radians; beyond it the numbers are no angles (degrees, or a broken network)
+MAX_RADIANS = 100.0  # radians; beyond it the numbers are no angles (degrees, or a broken network)
 SHRINK_STEPS = 20  # halvings when a hand is drawn back towards its rest: 1e-6 of the way
 
 # joint: (bone's axis, x range, y range, z range), degrees; the right side mirrors the left.
@@ -72,7 +72,7 @@ _THUMB: dict[str, tuple[str, _Range, _Range, _Range]] = {
     "2": ("x", (-50, 50), (-75, 75), (-50, 50)),  # Hume: metacarpophalangeal
     "3": ("x", (-50, 60), (-100, 60), (-60, 60)),  # Hume: interphalangeal
 }
-FREE_JOINTS = ("pelvis",)  # a person may face and lie any way
+FREE_JOINTS = ("pelvis",)  # any orientation of the body is legal
 
 
 def _entry(joint: str) -> tuple[str, _Range, _Range, _Range]:
@@ -120,7 +120,7 @@ def clamp_rotations(rotations_TJ3: Tensor) -> Tensor:
     """Return rotations (T, 55, 3) with every joint inside its range; legal joints stay as they are.
 
     Raises:
-        DataError: NaN, infinity, or angles too wild to be radians.
+        DataError: NaN, infinity, or angles too large to be radians.
     """
     check_angles(rotations_TJ3)
     limits, bones = LIMITS.to(rotations_TJ3), BONE_AXES.to(rotations_TJ3)
@@ -138,10 +138,10 @@ def clamp_pose(pose_TP: Tensor, hands: HandBasis) -> Tensor:
     """Return pose vectors (T, 106) in which no joint is outside its range.
 
     Body and jaw are clamped joint by joint. A hand is twelve coefficients that move all its joints,
-    so an illegal hand is drawn back towards the mean hand, just as far as it must be.
+    so an illegal hand is scaled towards the mean hand until it is legal.
 
     Raises:
-        DataError: NaN, infinity, or angles too wild to be radians.
+        DataError: NaN, infinity, or angles too large to be radians.
     """
     if not torch.isfinite(pose_TP).all():
         raise DataError("pose: NaN or infinite numbers; finite ones are needed")
@@ -160,7 +160,7 @@ def check_angles(rotations_TJ3: Tensor) -> None:
     if not torch.isfinite(rotations_TJ3).all():
         raise DataError("pose: NaN or infinite angles; finite radians are needed")
     worst = rotations_TJ3.abs().max().item() if rotations_TJ3.numel() else 0.0
-    if worst > WILD:
+    if worst > MAX_RADIANS:
         raise DataError(f"pose: an angle of {worst:.4g}; radians are needed (are these degrees?)")
 
 

@@ -1,7 +1,7 @@
-"""The pose vector: 106 numbers that say how one frame of a person looks, and SMPL-X's own 165.
+"""The pose vector, 106 numbers for one frame of a person, and SMPL-X's full parameters.
 
 The count is the paper's as widely quoted; the order of the parts is ours. Angles in radians,
-translation in metres. The eyes are not in it: they look straight ahead.
+translation in metres. The eyes are not in it: they point straight ahead.
 """
 
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ def vector_to_smplx(pose_TP: Tensor, hands: HandBasis) -> SmplxParameters:
 
 
 def smplx_to_vector(smplx: SmplxParameters, hands: HandBasis) -> Tensor:
-    """Return pose vectors (T, 106); fingers become the nearest the 12 components can say."""
+    """Return pose vectors (T, 106); fingers become the nearest in the 12 components."""
     rotations = smplx.rotations
     if rotations.shape[-2:] != (len(JOINTS), 3):
         raise ValueError(f"rotations of {len(JOINTS)} joints are needed, not {rotations.shape}")

@@ -1,12 +1,17 @@
-"""Rotations: axis-angle, matrix, 6D, quaternion, and time on the sphere; the work is `roma`'s.
+"""Rotations as axis-angle, matrix, 6D and quaternion, and motion between them in time, with `roma`.
 
 Axis-angle is in radians; quaternions are (x, y, z, w) of unit length; 6D is the matrix's first two
 columns (Zhou et al., CVPR 2019). All functions are differentiable, also at the identity.
 """
 
+from typing import TypeVar
+
+import numpy as np
 import roma
 import torch
 from torch import Tensor
+
+Array = TypeVar("Array", Tensor, np.ndarray)
 
 axis_angle_to_matrix = roma.rotvec_to_rotmat
 matrix_to_axis_angle = roma.rotmat_to_rotvec
@@ -19,11 +24,6 @@ quaternion_to_matrix = roma.unitquat_to_rotmat
 def matrix_to_6d(matrix: Tensor) -> Tensor:
     """Return (..., 6), the first two columns of (..., 3, 3)."""
     return matrix[..., :2].transpose(-1, -2).flatten(-2)
-
-
-def sixd_to_matrix(sixd: Tensor) -> Tensor:
-    """Return (..., 3, 3) by Gram-Schmidt on the two columns in (..., 6)."""
-    return roma.special_gramschmidt(sixd.unflatten(-1, (2, 3)).transpose(-1, -2))
 
 
 def slerp(start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
@@ -50,6 +50,16 @@ def resample_linear(values_TD: Tensor, times: Tensor) -> Tensor:
     """Return values (N, D) at fractional frame numbers `times` (N,), by straight lines."""
     before, after, weight = _neighbours(times, len(values_TD))
     return torch.lerp(values_TD[before], values_TD[after], weight.unsqueeze(-1))
+
+
+def minimum_jerk(share: Array) -> Array:
+    """Return the course of a reaching movement, 0 to 1, over `share` of its duration.
+
+    The polynomial of Flash & Hogan, "The coordination of arm movements", J. Neurosci. 5, 1985. Its
+    first two derivatives are zero at both ends.
+    """
+    share = share.clip(0, 1)
+    return share**3 * (10 + share * (6 * share - 15))
 
 
 def _neighbours(times: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

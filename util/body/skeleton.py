@@ -1,4 +1,4 @@
-"""THE table of the body: joints, parents, parts and drawn points, in SMPL-X's order.
+"""The table of the body: joints, parents, points and regions, in SMPL-X's order.
 
 Names and order are those of SMPL-X (Pavlakos et al., CVPR 2019) and of the `smplx` package: 55
 joints, then 21 points on the skin, 51 inner face landmarks and the 17 of the face's contour.
@@ -126,8 +126,7 @@ def mirrored(name: str) -> str:
     return name
 
 
-# Where head, hands, mouth and eyes are in a picture: square boxes from the projected points.
-
+# Regions of an image: square boxes around projected points.
 REGION_POINTS = {
     "head": list(IBUG68),
     "left_hand": indices(("left_wrist", *LEFT_HAND_JOINTS, *LEFT_TIPS)),
@@ -139,7 +138,7 @@ REGIONS = tuple(REGION_POINTS)
 # Box side / the points' larger extent. The landmarks end at brows and chin: a head is more.
 REGION_MARGINS = {"head": 1.9, "left_hand": 1.4, "right_hand": 1.4, "mouth": 1.7, "eyes": 1.1}
 HEAD_RISE = 0.15  # the head's box sits higher than its landmarks, by this part of its side
-LEAST_VISIBLE = 0.5  # share of a box that must lie in the picture for the part to count as seen
+MIN_VISIBLE = 0.5  # share of a box that must lie in the image for the region to be visible
 
 
 def region_boxes(points_TK2: np.ndarray, region: str) -> np.ndarray:
@@ -161,11 +160,11 @@ def region_boxes(points_TK2: np.ndarray, region: str) -> np.ndarray:
 
 
 def boxes_visible(boxes_T4: np.ndarray, *, width: int, height: int) -> np.ndarray:
-    """Return which boxes (T,) lie in the picture with at least half of their area."""
+    """Return which boxes (T,) lie in the image with at least half of their area."""
     clipped = boxes_T4.clip(0, (width, height, width, height))
     inside = (clipped[:, 2] - clipped[:, 0]) * (clipped[:, 3] - clipped[:, 1])
     area = (boxes_T4[:, 2] - boxes_T4[:, 0]) * (boxes_T4[:, 3] - boxes_T4[:, 1])
-    return inside >= LEAST_VISIBLE * area  # False for NaN, as it should be
+    return inside >= MIN_VISIBLE * area  # False for NaN, as it should be
 
 
 def _forearm(points_TK2: np.ndarray, side: str) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Drawing and rendering: the camera, skeleton maps, OpenPose maps and the shaded body."""

@@ -1,4 +1,4 @@
-"""A pinhole camera: metres in the world (y up) to pixels in the picture (y down)."""
+"""A pinhole camera: metres in the world (y up) to pixels in the image (y down)."""
 
 import math
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from speech2video.util.body.skeleton import POINT_INDEX, POINTS, indices
 from speech2video.util.errors import DataError
 
 # World axes (x to the person's left, y up, z towards the viewer) to camera axes (x right, y down,
-# z forward), for a camera that looks straight at a person who faces it.
+# z forward), for a camera straight in front of a person.
 FACING = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
 NEAR = 0.05  # metres; what is nearer than this, or behind the camera, is missing
 FOCAL_RATIO = 1.4  # focal length / larger side: a webcam's or phone's 40 degrees
-MARGIN = 1.1  # picture / what must be in it
+MARGIN = 1.1  # image size / size of what must be in it
 NUMBERS = 17  # that a camera is made of
-HELD = 0.998  # share of the points that must be: one wild frame does not make a person tiny
+HELD = 0.998  # share of the points that must be in it: no outlier makes a person tiny
 
-# From the hips up: what a framing must hold.
+# Points that a framing must hold: from the hips up.
 _LOWER = ("knee", "ankle", "foot", "toe", "heel")
 _UPPER_POINTS = tuple(name for name in POINTS if not name.endswith(_LOWER))
 _CROWN = 0.15  # metres of skull and hair above the highest landmark
@@ -33,7 +33,7 @@ class Camera:
     Attributes:
         focal: focal length in pixels.
         center: principal point (x, y) in pixels.
-        width, height: picture size in pixels.
+        width, height: image size in pixels.
         rotation: (3, 3) rows, world axes to camera axes.
         translation: (3,) metres, in camera axes, added after the rotation.
     """
@@ -47,7 +47,7 @@ class Camera:
 
     @classmethod
     def framing(cls, points_TK3: Tensor, *, width: int, height: int) -> "Camera":
-        """Return a still camera that faces the person and holds them, from the hips up.
+        """Return a static camera in front of the person, framed from the hips up.
 
         `points_TK3` (T, 144, 3) are the body's points in metres.
         """
@@ -79,13 +79,18 @@ class Camera:
 
     @classmethod
     def from_numbers(cls, numbers: Sequence[float]) -> "Camera":
-        """Return the camera whose `numbers` these are; raises `DataError` if they are not 17."""
+        """Return the camera of these 17 `numbers`.
+
+        Raises:
+            DataError: not 17 finite numbers.
+        """
         finite = sum(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
         if not len(numbers) == finite == NUMBERS:
             raise DataError(f"a camera of {finite} finite numbers; {NUMBERS} are needed")
         focal, x, y, width, height, *rest = numbers
-        rotation = tuple(tuple(rest[row : row + 3]) for row in (0, 3, 6))
-        return cls(focal, (x, y), round(width), round(height), rotation, tuple(rest[9:]))
+        rotation = tuple((rest[row], rest[row + 1], rest[row + 2]) for row in (0, 3, 6))
+        tx, ty, tz = rest[9:]
+        return cls(focal, (x, y), round(width), round(height), rotation, (tx, ty, tz))
 
     def to_camera(self, points_TK3: Tensor) -> Tensor:
         """Return points (..., 3) in camera axes (x right, y down, z forward), metres."""
@@ -100,7 +105,7 @@ class Camera:
         return pixels + torch.tensor(self.center).to(pixels)
 
     def resized(self, width: int, height: int) -> "Camera":
-        """Return the camera of the same view in a picture of another size, centred, aspect kept."""
+        """Return the camera of the same view in an image of another size, centred, aspect kept."""
         scale = min(width / self.width, height / self.height)
         x, y = self.center
         return replace(

@@ -1,7 +1,18 @@
-"""OpenPose's json: one file a frame, people found in it as lists of x, y, confidence.
+"""OpenPose keypoints: json files, and the map the vid2vid authors' checkpoints were trained on.
 
-Format: https://github.com/CMU-Perceptual-Computing-Lab/openpose, "Output format": BODY_25, 70 face
-points (the iBUG-68 places, then the two pupils) and 21 points a hand.
+The json has one file a frame, with people as lists of x, y, confidence. Format:
+https://github.com/CMU-Perceptual-Computing-Lab/openpose, "Output format": BODY_25, 70 face points
+(the iBUG-68 places, then the two pupils) and 21 points a hand.
+
+The map equals what the paper authors' fork of vid2vid draws (github.com/sibozhang/vid2vid), to the
+pixel and with its quirks, because the released networks were trained on nothing else. vid2vid's pen
+does not fill a shape. It stamps a whole line again and again, shifted by each offset of the pen in
+turn. A stamp that falls on black alone is laid in full colour; one that meets any colour is
+averaged, all of it, half and half with what was there, rounding down. n averagings of a value v
+with a colour c leave c + floor((v - c) / 2^n), so here counting the stamps on each pixel replaces
+laying them one by one.
+
+Shapes: L lines, N pixels on their middles, S stamps, M stamped pixels, A pixels of the map.
 """
 
 import json
@@ -33,7 +44,7 @@ _BODY_25_POINTS = indices((
 _FACE_70_POINTS = [*IBUG68, POINT_INDEX["right_eye"], POINT_INDEX["left_eye"]]
 FACE_POINTS = 70
 HAND_POINTS = 21
-FARTHEST_PX = 32768  # no point of a picture lies farther out; keeps bad files from filling memory
+FARTHEST_PX = 32768  # no point of an image lies farther out; keeps bad files from filling memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +52,7 @@ class OpenPoseFrame:
     """One person in one frame; each row is x, y in pixels and a confidence, zeros where missing.
 
     `left_hand_listed` is False where the file had no list at all for the left hand (OpenPose run
-    without hands), which one drawing style tells from a hand that was looked for and not found.
+    without hands); `draw_vid2vid_authors_map` distinguishes that from a hand not found.
     """
 
     body_253: np.ndarray
@@ -64,7 +75,8 @@ class OpenPoseFrame:
 def read_openpose(path: Path) -> OpenPoseFrame:
     """Return the largest person of an OpenPose json file.
 
-    Raises `DataError`: not json, nobody in it, lists of a wrong length, values that are no number.
+    Raises:
+        DataError: not json, no person in it, lists of a wrong length, values that are no number.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -74,7 +86,7 @@ def read_openpose(path: Path) -> OpenPoseFrame:
     if not isinstance(people, list):
         raise DataError(f'{path}: no list "people"; an OpenPose json file is needed')
     if not people:
-        raise DataError(f"{path}: nobody in this frame; one person is needed")
+        raise DataError(f"{path}: no person in this frame; one is needed")
     try:
         return max((_person(person) for person in people), key=_extent)
     except DataError as error:
@@ -102,7 +114,8 @@ def _hand_21_points(side: str) -> list[int]:
 def read_openpose_folder(folder: Path) -> Iterator[OpenPoseFrame]:
     """Yield the frames of a folder of json files in frame order (9 before 10).
 
-    Raises `DataError` at once where the folder holds none, later for a file that is not right.
+    Raises:
+        DataError: at once where the folder has none, later for a file that is not right.
     """
     paths = sorted(Path(folder).glob("*.json"), key=_natural_order)
     if not paths:
@@ -146,19 +159,6 @@ def _extent(frame: OpenPoseFrame) -> float:
 def _natural_order(path: Path) -> list[tuple[int, str]]:
     return [(int(digits or 0), text) for digits, text in re.findall(r"(\d+)|(\D+)", path.name)]
 
-
-# The skeleton map that the released vid2vid checkpoints of the paper's authors were trained on.
-#
-# A rebuilding of what their fork of vid2vid draws (github.com/sibozhang/vid2vid), equal to the pixel
-# and quirk by quirk: the networks have seen nothing else. Use it for those checkpoints only.
-#
-# vid2vid's pen does not fill a shape. It stamps a whole line again and again, shifted by each offset
-# of the pen in turn. A stamp that falls on black alone is laid in full colour; one that meets any
-# paint is averaged, all of it, half and half with what was there, rounding down. n averagings of a
-# value v with a colour c leave c + floor((v - c) / 2^n), so here counting the stamps on each pixel
-# replaces laying them one by one.
-#
-# Shapes: L lines, N pixels on their middles, S stamps, M stamped pixels, A pixels of the map.
 
 BODY_EDGES = (
     ("Nose", "Neck", (153, 0, 51)),
@@ -336,7 +336,7 @@ def _stamps(pixel_2N: np.ndarray, line_N: np.ndarray, limbs: int) -> tuple[np.nd
 def _lay(
     stamp_M: np.ndarray, pixel_2M: np.ndarray, colour_L3: np.ndarray, height: int, width: int
 ) -> np.ndarray:
-    """Return the map (A, 3) with all stamps laid on black (see the head of this file)."""
+    """Return the map (A, 3) with all stamps laid on black (see the module's docstring)."""
     area = height * width
     x_M, y_M = np.clip(pixel_2M, 0, [[width - 1], [height - 1]])
     border_M = (x_M == 0) | (x_M == width - 1) | (y_M == 0) | (y_M == height - 1)

@@ -1,4 +1,4 @@
-"""The shaded body: pose vectors to pictures, off-screen, by PyVista (the extra `render`)."""
+"""The shaded body: pose vectors to images, off-screen, by PyVista (the extra `render`)."""
 
 import math
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.outfit import Outfit, Surface, build_outfit
 
 BATCH = 16  # frames skinned at a time
-FINER = 2  # drawn pixels to the side of a picture's; cheaper here than multisampling, and as smooth
+FINER = 2  # supersampling a side; cheaper here than multisampling, and as smooth
 
 
 class MeshRenderer:
     """Draws a body as a `Camera` sees it; use it in a `with` block.
 
-    The open body is drawn with skin, eyes, hair and clothes, any other one in one colour; or what
-    an `outfit` holds, whose points may follow other vertices than the body's.
+    The open body is drawn with skin, eyes, hair and clothes, any other one in one colour. A given
+    `outfit` is drawn in their place; its points may follow other vertices than the body's.
 
     Raises:
         UserError: PyVista is not installed.
@@ -40,17 +40,17 @@ class MeshRenderer:
         outfit: Outfit | None = None,
     ) -> None:
         self._pyvista = _pyvista()
-        self._body, self._camera, self._look = body, camera, appearance or Appearance()
-        self._outfit = outfit or build_outfit(body, self._look)
+        self._body, self._camera, self._appearance = body, camera, appearance or Appearance()
+        self._outfit = outfit or build_outfit(body, self._appearance)
         faces = np.concatenate([surface.faces_F3 for surface in self._outfit.surfaces])
         self._normals = VertexNormals(faces, self._outfit.mix.shape[0])
-        size = (FINER * camera.width, FINER * camera.height)
+        size = [FINER * camera.width, FINER * camera.height]
         self._plotter = self._pyvista.Plotter(off_screen=True, window_size=size, lighting="none")
         self._plotter.disable_anti_aliasing()
         self._plotter.render_window.SetMultiSamples(0)
         self._plotter.render_window.SetAlphaBitPlanes(1)
-        self._plotter.set_background("black")  # and clear: the picture's own is laid under it
-        self._background_HW3 = studio_background(camera.width, camera.height, self._look)
+        self._plotter.set_background("black")  # and clear: `_background_HW3` is composed under it
+        self._background_HW3 = studio_background(camera.width, camera.height, self._appearance)
         self._parts = [self._add(surface) for surface in self._outfit.surfaces]
         self._light()
         self._aim()
@@ -67,7 +67,7 @@ class MeshRenderer:
         self._plotter.close()
 
     def frames(self, pose_TP: Tensor) -> Iterator[np.ndarray]:
-        """Yield the picture (3, H, W) uint8 RGB of every pose vector (T, 106)."""
+        """Yield the image (3, H, W) uint8 RGB of every pose vector (T, 106)."""
         for pose_BP in pose_TP.split(BATCH):
             with torch.inference_mode():
                 vertices_BV3 = self._body.vertices(pose_BP).cpu().numpy()
@@ -75,7 +75,7 @@ class MeshRenderer:
                 yield self.frame(vertices_V3)
 
     def frame(self, vertices_V3: np.ndarray) -> np.ndarray:
-        """Return the picture (3, H, W) uint8 RGB of the body's vertices (V, 3), world metres."""
+        """Return the image (3, H, W) uint8 RGB of the body's vertices (V, 3), world metres."""
         points_N3 = self._outfit.mix @ vertices_V3[: self._outfit.mix.shape[1]]
         normals_N3 = self._normals(points_N3)
         points_N3 += self._outfit.swell_N1 * normals_N3
@@ -84,9 +84,9 @@ class MeshRenderer:
             mesh.point_data["Normals"] = normals_N3[used]
         self._plotter.renderer.ResetCameraClippingRange()
         self._plotter.render_window.Render()
-        return self._picture()
+        return self._image()
 
-    def _picture(self) -> np.ndarray:
+    def _image(self) -> np.ndarray:
         from vtkmodules.util.numpy_support import vtk_to_numpy
         from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
 
@@ -98,12 +98,12 @@ class MeshRenderer:
         size = (self._camera.width, self._camera.height)
         drawn_HW4 = cv2.resize(fine_HW4, size, interpolation=cv2.INTER_AREA)[::-1]
         clear_HW1 = 1 - drawn_HW4[..., 3:] * np.float32(1 / 255)
-        picture_HW3 = drawn_HW4[..., :3] + clear_HW1 * self._background_HW3
-        picture_HW3 = (picture_HW3 + np.float32(0.5)).astype(np.uint8)
-        return np.ascontiguousarray(picture_HW3.transpose(2, 0, 1))
+        image_HW3 = drawn_HW4[..., :3] + clear_HW1 * self._background_HW3
+        image_HW3 = (image_HW3 + np.float32(0.5)).astype(np.uint8)
+        return np.ascontiguousarray(image_HW3.transpose(2, 0, 1))
 
     def _add(self, surface: Surface) -> tuple[np.ndarray, Any]:
-        """Give VTK a surface; return its point numbers and its mesh, whose points will move."""
+        """Add a surface to the scene; return its point numbers and its mesh, whose points move."""
         used, faces = np.unique(surface.faces_F3, return_inverse=True)
         faces_F4 = np.pad(faces.reshape(-1, 3), ((0, 0), (1, 0)), constant_values=3)
         mesh = self._pyvista.PolyData(np.zeros((len(used), 3), np.float32), faces_F4)
@@ -111,12 +111,12 @@ class MeshRenderer:
         # PyVista's own smooth shading would keep a copy of the first frame's normals
         mesh.point_data.active_normals_name = "Normals"
         material: dict[str, Any] = {"specular": surface.shine, "specular_power": surface.sharpness}
-        if surface.texture_HW3 is not None:
+        if surface.texture_HW3 is not None and surface.uv_N2 is not None:
             mesh.active_texture_coordinates = surface.uv_N2[used].astype(np.float32)
             texture = self._pyvista.Texture(surface.texture_HW3)
             texture.mipmap = True
             material |= {"texture": texture, "color": "white"}
-        else:
+        elif surface.colours_N3 is not None:
             mesh.point_data["colour"] = surface.colours_N3[used]
             material |= {"scalars": "colour", "rgb": True}
         actor = self._plotter.add_mesh(mesh, ambient=0.12, **material)
@@ -126,7 +126,7 @@ class MeshRenderer:
         return used, mesh
 
     def _light(self) -> None:
-        for light in self._look.lights:
+        for light in self._appearance.lights:
             self._plotter.add_light(
                 self._pyvista.Light(
                     position=light.position,
@@ -138,7 +138,7 @@ class MeshRenderer:
             )
 
     def _aim(self) -> None:
-        """Give VTK's camera this one's place, direction, angle and principal point."""
+        """Set VTK's camera to this camera's place, direction, angle and principal point."""
         ours, theirs = self._camera, self._plotter.camera
         rotation = np.array(ours.rotation)
         position = -rotation.T @ np.array(ours.translation)

@@ -1,11 +1,11 @@
-"""Points to skeleton maps, one frame at a time: the pictures the video generator sees.
+"""Points to skeleton maps, the video generator's input, one frame at a time, in three styles.
 
 Body limbs and every finger have a colour of their own, warm for the left hand and cool for the
 right; face, eyes and lips are lines. Lines are drawn to a sixteenth of a pixel and anti-aliased, so
 that lips that part by half a pixel change the map.
 
-In pictures of a whole upper body a mouth is a few pixels high, less than its lines are wide. There
-the open mouth is better filled, each pixel by the share of it that is open.
+In images of a whole upper body a mouth is a few pixels high, less than its lines are wide. There
+the style "filled_mouth" suits better: each pixel is filled by the share of it that is open mouth.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -23,11 +23,12 @@ from speech2video.util.body.skeleton import (
 )
 from speech2video.util.rendering.openpose import draw_vid2vid_authors_map, points_to_openpose
 
+MAP_STYLES = ("speech2video", "filled_mouth", "vid2vid_authors")
 Colour = tuple[int, int, int]
 
 _SUBPIXEL_BITS = 4
-_FINER = 16  # pixels to one, a side, when it is measured how much of it is open mouth
-_FAR = 8.0  # points further out than this many pictures are left out: they would overflow OpenCV
+_FINER = 16  # supersampling a side, for the share of a pixel that is open mouth
+_FAR = 8.0  # points further out than this many image sizes are left out: they overflow OpenCV
 
 BODY_LINES: tuple[tuple[tuple[str, ...], Colour], ...] = (
     (("left_hip", "pelvis", "right_hip"), (90, 90, 90)),
@@ -53,7 +54,7 @@ FACE_COLOURS: dict[str, Colour] = {
 _FACE_DEFAULT: Colour = (255, 255, 255)
 MOUTH_COLOUR: Colour = (40, 60, 255)
 
-# Line width / the picture's larger side.
+# Line width / the image's larger side.
 BODY_WIDTH = 1 / 128
 FINGER_WIDTH = 1 / 256
 FACE_WIDTH = 1 / 512
@@ -104,25 +105,25 @@ def draw_skeleton_map(
     """
     if points_K2.shape != (len(POINTS), 2):
         raise ValueError(f"points ({len(POINTS)}, 2) are needed, not {points_K2.shape}")
-    picture = np.zeros((height, width, 3), np.uint8)
+    image = np.zeros((height, width, 3), np.uint8)
     size = max(width, height)
-    present = (np.abs(points_K2) < _FAR * size).all(1)  # False for NaN too
-    # OpenCV counts from a pixel's middle, the camera from the picture's corner.
+    present = np.all(np.abs(points_K2) < _FAR * size, axis=1)  # False for NaN too
+    # OpenCV counts from a pixel's middle, the camera from the image's corner.
     scaled = (np.where(present[:, None], points_K2, 0) - 0.5) * (1 << _SUBPIXEL_BITS)
     pixels = np.round(scaled).astype(np.int32)
     for points, closed, colour, line_width in _WITHOUT_INNER_LIPS if filled_mouth else _LINES:
         thickness = max(1, round(line_width * size))
         for run, is_closed in _runs(points, present, closed):
             cv2.polylines(
-                picture, [pixels[run]], is_closed, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS
+                image, [pixels[run]], is_closed, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS
             )
     if filled_mouth and present[_OUTER_LIPS].all() and present[_INNER_LIPS].all():
-        _fill_mouth(picture, points_K2)
-    return picture
+        _fill_mouth(image, points_K2)
+    return image
 
 
-def _fill_mouth(picture: np.ndarray, points_K2: np.ndarray) -> None:
-    """Paint over each pixel as much as it is open mouth."""
+def _fill_mouth(image: np.ndarray, points_K2: np.ndarray) -> None:
+    """Blend the mouth's colour into each pixel by the share of it that is open mouth."""
     inner_L2, outer_L2 = points_K2[_INNER_LIPS], points_K2[_OUTER_LIPS]
     inner, outer = (
         cv2.contourArea(lips_L2.astype(np.float32), oriented=True)
@@ -130,7 +131,7 @@ def _fill_mouth(picture: np.ndarray, points_K2: np.ndarray) -> None:
     )
     if inner * outer <= 0:  # lips pressed into each other go round the other way
         return
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     x0, y0 = np.floor(inner_L2.min(0)).clip(0, (width, height)).astype(int)
     x1, y1 = np.ceil(inner_L2.max(0)).clip(0, (width, height)).astype(int)
     if x0 >= x1 or y0 >= y1:
@@ -139,7 +140,7 @@ def _fill_mouth(picture: np.ndarray, points_K2: np.ndarray) -> None:
     corners = ((inner_L2 - (x0, y0)) * _FINER - 0.5) * (1 << _SUBPIXEL_BITS)
     cv2.fillPoly(fine, [np.round(corners).astype(np.int32)], 1.0, cv2.LINE_8, _SUBPIXEL_BITS)
     share = cv2.resize(fine, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)[..., None]
-    inside = picture[y0:y1, x0:x1]
+    inside = image[y0:y1, x0:x1]
     inside[:] = np.round(inside + share * (np.array(MOUTH_COLOUR, np.float32) - inside))
 
 
@@ -157,21 +158,18 @@ def _runs(
                 yield pair, False
 
 
-# Maps of a body's points in any of the styles that generators know.
-
-MAP_STYLES = ("speech2video", "filled_mouth", "vid2vid_authors")
-
-
 def draw_map(points_K2: np.ndarray, *, map_style: str, width: int, height: int) -> np.ndarray:
-    """Return the map (3, H, W) uint8 RGB of points (144, 2) in pixels, NaN where missing.
+    """Return the map (3, H, W) uint8 RGB, in any style, of points (144, 2) in pixels.
+
+    NaN points are missing.
 
     Raises:
         ValueError: the style is none of `MAP_STYLES`.
     """
     if map_style not in MAP_STYLES:
-        raise ValueError(f"style {map_style!r}; one of {', '.join(MAP_STYLES)} is needed")
+        raise ValueError(f"map style {map_style!r}; one of {', '.join(MAP_STYLES)} is needed")
     if map_style == "vid2vid_authors":
         return draw_vid2vid_authors_map(points_to_openpose(points_K2), height, width)
     filled = map_style == "filled_mouth"
-    picture = draw_skeleton_map(points_K2, width=width, height=height, filled_mouth=filled)
-    return picture.transpose(2, 0, 1)
+    image = draw_skeleton_map(points_K2, width=width, height=height, filled_mouth=filled)
+    return image.transpose(2, 0, 1)

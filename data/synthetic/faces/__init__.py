@@ -1,0 +1,1 @@
+"""The demo faces: clips of many synthetic people in eight emotions, with ground truth."""

@@ -1,11 +1,12 @@
-"""What each emotion does to a demo face, its head and its voice.
+"""The emotions of the demo faces: changes of expression, head motion and voice.
 
 Faces after the action units that Ekman & Friesen's "Facial Action Coding System" (1978) lists for
 each emotion; voices after the summary of Juslin & Laukka, "Communication of emotions in vocal
-expression and music performance", Psychological Bulletin 129, 2003. Sizes are ours.
+expression and music performance", Psychological Bulletin 129, 2003. Sizes are chosen by hand.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from speech2video.data.speech2face.clip import EMOTIONS
 
@@ -14,7 +15,7 @@ SILENT = -90.0  # decibels
 
 @dataclass(frozen=True)
 class Delivery:
-    """How a voice changes.
+    """Changes of a voice.
 
     Attributes:
         pace: times the person's own.
@@ -22,14 +23,14 @@ class Delivery:
         accents: share by which pitch rises on stressed syllables.
         glide: share by which pitch rises (falls, if negative) from the first to the last word.
         tremor: share by which pitch trembles.
-        throb: share by which loudness trembles with it.
-        swell: decibels by which it gets louder from the first to the last word.
+        loudness_tremor: share by which loudness trembles with it.
+        swell: decibels by which loudness rises from the first to the last word.
         emphasis: decibels by which stressed syllables are louder.
-        breath: decibels of breath's noise beside the voice; `SILENT` is none.
+        breath: decibels of breath noise relative to the voice; `SILENT` is none.
         roughness: share by which loudness flutters from period to period.
         loudness: decibels.
         brightness: decibels by which high frequencies are louder, at 4 kHz.
-        mark: that ends the sentence; espeak-ng's intonation goes by it.
+        mark: punctuation at the end of the sentence, which sets espeak-ng's intonation.
     """
 
     pace: float = 1.0
@@ -37,7 +38,7 @@ class Delivery:
     accents: float = 0.05
     glide: float = 0.0
     tremor: float = 0.0
-    throb: float = 0.0
+    loudness_tremor: float = 0.0
     swell: float = 0.0
     emphasis: float = 0.0
     breath: float = SILENT
@@ -52,7 +53,7 @@ class EmotionProfile:
     """An emotion's face and voice.
 
     Attributes:
-        face: expression or extra action -> what is added to it.
+        face: expression or extra action -> amount added to it.
         jaw: radians by which the jaw hangs lower.
         head: degrees: nod (down is positive), turn, tilt.
         motion: times the usual head motion.
@@ -70,24 +71,30 @@ class EmotionProfile:
     delivery: Delivery = Delivery()
 
 
-EMOTION_PROFILES: dict[str, EmotionProfile] = {
-    "neutral": EmotionProfile(),
+# Voices, one column for each emotion but neutral:
+# calm, happy, sad, angry, fearful, disgusted, surprised
+_DELIVERY_TABLE: dict[str, tuple[Any, ...]] = {
+    "pace": (0.86, 1.08, 0.8, 1.15, 1.22, 0.9, 1.0),
+    "pitch": (0.93, 1.2, 0.88, 1.06, 1.24, 0.9, 1.12),
+    "accents": (0.0, 0.2, -0.03, 0.28, 0.03, -0.12, 0.2),
+    "glide": (-0.05, 0.06, -0.16, -0.05, 0.0, -0.12, 0.35),
+    "tremor": (0.0, 0.0, 0.0, 0.0, 0.045, 0.0, 0.0),
+    "loudness_tremor": (0.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0),
+    "swell": (0.0, 3, -9, 0.0, 0.0, -5, 9),
+    "emphasis": (-7, 4, -3, 8, 0.0, 2, 6),
+    "breath": (SILENT, SILENT, -9, SILENT, -14, SILENT, -20),
+    "roughness": (0.0, 0.0, 0.0, 0.75, 0.0, 0.55, 0.0),
+    "loudness": (-4, 2, -6, 5, -1, 0, 3),
+    "brightness": (-4, 2, -6, 7, 1, 4, 2),
+    "mark": (".", "!", ".", "!", ".", ".", "?"),
+}
+_FACES = {
     "calm": EmotionProfile(
         face={"mouth_smile": 0.22, "blink": 0.26, "brows_up": 0.1},
         head=(-1.0, 0.0, 3.0),
         motion=0.5,
         nods=0.4,
         blinks=0.7,
-        delivery=Delivery(
-            swell=0.0,
-            emphasis=-7,
-            pace=0.86,
-            pitch=0.93,
-            accents=0.0,
-            glide=-0.05,
-            loudness=-4,
-            brightness=-4,
-        ),
     ),
     "happy": EmotionProfile(
         face={
@@ -100,40 +107,13 @@ EMOTION_PROFILES: dict[str, EmotionProfile] = {
         head=(-3.0, 0.0, -3.0),
         motion=1.3,
         nods=1.2,
-        delivery=Delivery(
-            emphasis=4,
-            swell=3,
-            pace=1.08,
-            pitch=1.2,
-            accents=0.2,
-            glide=0.06,
-            loudness=2,
-            brightness=2,
-            mark="!",
-        ),
     ),
     "sad": EmotionProfile(
-        face={
-            "mouth_smile": -0.36,
-            "inner_brows_up": 1.0,
-            "blink": 0.24,
-            "mouth_stretch": 0.15,
-        },
+        face={"mouth_smile": -0.36, "inner_brows_up": 1.0, "blink": 0.24, "mouth_stretch": 0.15},
         head=(7.0, 2.0, 4.0),
         motion=0.5,
         nods=0.4,
         blinks=1.3,
-        delivery=Delivery(
-            swell=-9,
-            emphasis=-3,
-            breath=-9,
-            pace=0.8,
-            pitch=0.88,
-            accents=-0.03,
-            glide=-0.16,
-            loudness=-6,
-            brightness=-6,
-        ),
     ),
     "angry": EmotionProfile(
         face={
@@ -149,17 +129,6 @@ EMOTION_PROFILES: dict[str, EmotionProfile] = {
         motion=1.1,
         nods=1.3,
         blinks=0.6,
-        delivery=Delivery(
-            roughness=0.75,
-            emphasis=8,
-            pace=1.15,
-            pitch=1.06,
-            accents=0.28,
-            glide=-0.05,
-            loudness=5,
-            brightness=7,
-            mark="!",
-        ),
     ),
     "fearful": EmotionProfile(
         face={
@@ -175,16 +144,6 @@ EMOTION_PROFILES: dict[str, EmotionProfile] = {
         motion=0.9,
         nods=0.3,
         blinks=1.8,
-        delivery=Delivery(
-            throb=0.5,
-            breath=-14,
-            pace=1.22,
-            pitch=1.24,
-            accents=0.03,
-            tremor=0.045,
-            loudness=-1,
-            brightness=1,
-        ),
     ),
     "disgusted": EmotionProfile(
         face={
@@ -198,41 +157,19 @@ EMOTION_PROFILES: dict[str, EmotionProfile] = {
         head=(-4.0, 5.0, -4.0),
         motion=0.7,
         nods=0.7,
-        delivery=Delivery(
-            roughness=0.55,
-            swell=-5,
-            emphasis=2,
-            pace=0.9,
-            pitch=0.9,
-            accents=-0.12,
-            glide=-0.12,
-            loudness=0,
-            brightness=4,
-        ),
     ),
     "surprised": EmotionProfile(
-        face={
-            "brows_up": 1.15,
-            "blink": -0.45,
-            "mouth_funnel": 0.12,
-        },
+        face={"brows_up": 1.15, "blink": -0.45, "mouth_funnel": 0.12},
         jaw=0.09,
         head=(-4.0, 0.0, 0.0),
-        motion=1.0,
         nods=0.8,
         blinks=0.5,
-        delivery=Delivery(
-            swell=9,
-            emphasis=6,
-            breath=-20,
-            pace=1.0,
-            pitch=1.12,
-            accents=0.2,
-            glide=0.35,
-            loudness=3,
-            brightness=2,
-            mark="?",
-        ),
     ),
+}
+EMOTION_PROFILES = {"neutral": EmotionProfile()} | {
+    emotion: replace(
+        profile, delivery=Delivery(**{name: row[i] for name, row in _DELIVERY_TABLE.items()})
+    )
+    for i, (emotion, profile) in enumerate(_FACES.items())
 }
 assert tuple(EMOTION_PROFILES) == EMOTIONS

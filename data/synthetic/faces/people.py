@@ -1,17 +1,27 @@
-"""The people of the demo faces: nobody's likeness, drawn by lot, each with a face and a voice.
+"""The people of the demo faces, each with a face and a voice drawn by a seed; no real likenesses.
 
-Whatever people differ in goes round in an order of its own, drawn by the seed: neighbours differ in
-nearly everything, and more people leave the first ones as they were.
+Each attribute cycles through its values in an order of its own, drawn by the seed: neighbours
+differ in nearly everything, and more people leave the first ones as they were.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from speech2video.data.synthetic.faces.emotions import SILENT
 from speech2video.data.synthetic.faces.voices import VoiceProfile
-from speech2video.util.rendering.appearance import Appearance, Colour, blend_colours, scale_colour
-from speech2video.util.rendering.hair import BOB, HairStyle
+from speech2video.util.rendering.appearance import (
+    BOB,
+    Appearance,
+    Colour,
+    HairStyle,
+    blend_colours,
+    scale_colour,
+)
+
+Item = TypeVar("Item")
 
 SKINS: tuple[Colour, ...] = (
     (0.96, 0.80, 0.71),
@@ -98,12 +108,12 @@ FUNDAMENTAL = (0.78, 1.32)
 PACES = (145, 190)  # words a minute
 PITCH = (35, 62)  # of 0 to 99
 BRIGHTNESS = (-4.0, 4.0)  # decibels
-BREATHS = (SILENT, -10.0, SILENT, -15.0, -7.0)  # decibels beside the voice
+BREATHS = (SILENT, -10.0, SILENT, -15.0, -7.0)  # decibels relative to the voice
 BREATH_HERTZ = ((400.0, 1600.0), (1500.0, 3500.0), (3500.0, 7500.0))
 ROUGHNESS = (0.0, 0.4, 0.0, 0.2)
-STEPS = 7  # that a range is gone through in
+STEPS = 7  # that a range is divided into
 
-MANLINESS, SHAPE_SCATTER = 0.9, 1.25  # of the body's shape coefficients
+MALE_SHAPE, SHAPE_SCATTER = 0.9, 1.25  # of the body's shape coefficients
 LEAST_SHAPE, MOST_SHAPE = (
     (-2.2, -2.2, -2, -2, -2, -2, -1.7, -1.8, -1.8, -1.8),
     (1.9, 2.2, 2, 2, 2, 2, 1.9, 2, 2, 0.8),
@@ -117,13 +127,13 @@ class DemoPerson:
     Attributes:
         number: counted from 0.
         betas: (10,) of the open body.
-        look: skin, hair, eyes, clothes and what is behind.
+        appearance: skin, hair, eyes, clothes and background.
         head: "hair", or "bald" or "shaved" without.
         beard: "", "full", "goatee", "moustache" or "stubble".
         glasses: whether any are worn.
-        throat: the voice.
-        liveliness: times the usual expression.
-        articulation: times the usual motion of the jaw.
+        voice_profile: the voice.
+        liveliness: factor of expressions.
+        articulation: factor of the jaw's motion.
     """
 
     number: int
@@ -142,13 +152,13 @@ class DemoPerson:
         return f"p{self.number:02d}"
 
 
-class _Lots:
-    """What one person gets of each list and range."""
+class _Draws:
+    """Draws one person's value from each list and range."""
 
     def __init__(self, seed: int, place: int) -> None:
         self._seed, self._place, self._part = seed, place, 0
 
-    def of(self, items: tuple) -> object:
+    def of(self, items: Sequence[Item]) -> Item:
         """Return this person's item; the order is drawn anew for each list and each round."""
         self._part += 1
         turn, place = divmod(self._place, len(items))
@@ -156,19 +166,19 @@ class _Lots:
         return items[order[place]]
 
     def within(self, low: float, high: float) -> float:
-        """Return this person's number of a range, which is gone through in steps."""
-        step = self.of(tuple(range(STEPS)))
+        """Return this person's number in a range, which is divided into steps."""
+        step = self.of(range(STEPS))
         within = np.random.default_rng((self._seed, self._part, self._place, 1)).uniform(0.2, 0.8)
         return low + (high - low) * (step + within) / STEPS
 
 
-def person(number: int, *, seed: int) -> DemoPerson:
-    """Return one of a seed's people; women and men take turns."""
+def draw_person(number: int, *, seed: int) -> DemoPerson:
+    """Return one of a seed's people; women and men alternate."""
     man, place = number % 2 == 1, number // 2
-    lots, own = _Lots(2 * seed + man, place), _Lots(2 * seed, number)
+    draws, own = _Draws(2 * seed + man, place), _Draws(2 * seed, number)
     random = np.random.default_rng((seed, number))
-    appearance = _look(lots, own, man)
-    style = lots.of(MENS if man else WOMENS)
+    appearance = _appearance(draws, own, man)
+    style = draws.of(MENS if man else WOMENS)
     head = style if isinstance(style, str) else "hair"
     if head == "hair":
         appearance = replace(appearance, style=style)
@@ -177,15 +187,15 @@ def person(number: int, *, seed: int) -> DemoPerson:
         betas=_betas(man, random),
         appearance=appearance,
         head=head,
-        beard=lots.of(BEARDS) if man else "",
+        beard=draws.of(BEARDS) if man else "",
         glasses=own.of(GLASSES),
-        voice_profile=_throat(lots, own, man),
+        voice_profile=_voice_profile(draws, own, man),
         liveliness=float(random.uniform(0.85, 1.1)),
         articulation=float(random.uniform(0.9, 1.2)),
     )
 
 
-def _look(lots: _Lots, own: _Lots, man: bool) -> Appearance:
+def _appearance(draws: _Draws, own: _Draws, man: bool) -> Appearance:
     skin = own.of(SKINS)
     hair = own.of(HAIRS)
     if skin[0] < DARK_SKIN and hair != HAIRS[-1]:
@@ -198,29 +208,29 @@ def _look(lots: _Lots, own: _Lots, man: bool) -> Appearance:
         skin=skin,
         lips=lips,
         hair=hair,
-        iris=lots.of(IRISES),
+        iris=draws.of(IRISES),
         top=top,
         trim=blend_colours(top, (0.9, 0.88, 0.82), 0.7),
         background=own.of(BACKGROUNDS),
     )
 
 
-def _throat(lots: _Lots, own: _Lots, man: bool) -> VoiceProfile:
+def _voice_profile(draws: _Draws, own: _Draws, man: bool) -> VoiceProfile:
     return VoiceProfile(
-        voice=lots.of(MENS_VOICES if man else WOMENS_VOICES),
+        voice=draws.of(MENS_VOICES if man else WOMENS_VOICES),
         rate_wpm=round(own.within(*PACES)),
         pitch=round(own.within(*PITCH)),
         formants=own.within(*FORMANTS),
         fundamental=own.within(*FUNDAMENTAL),
         brightness=own.within(*BRIGHTNESS),
-        breath=lots.of(BREATHS),
-        breath_hertz=lots.of(BREATH_HERTZ),
-        roughness=lots.of(ROUGHNESS),
+        breath=draws.of(BREATHS),
+        breath_hertz=draws.of(BREATH_HERTZ),
+        roughness=draws.of(ROUGHNESS),
     )
 
 
 def _betas(man: bool, random: np.random.Generator) -> tuple[float, ...]:
-    """Return a body's shape: the first coefficient has most of what tells men from women."""
+    """Return a body's shape; the first coefficient separates men and women most."""
     betas = SHAPE_SCATTER * random.standard_normal(len(LEAST_SHAPE))
-    betas[0] = betas[0] / 2 + (MANLINESS if man else -MANLINESS)
+    betas[0] = betas[0] / 2 + (MALE_SHAPE if man else -MALE_SHAPE)
     return tuple(float(b) for b in betas.clip(LEAST_SHAPE, MOST_SHAPE))

@@ -1,7 +1,5 @@
-"""One clip of the demo faces: who says what in which mood, made from a seed, with the truth."""
+"""Clips of the demo faces: person, sentence, emotion and video of each, drawn by a seed."""
 
-import json
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,48 +12,46 @@ from speech2video.data.speech2face.clip import (
     FaceInfo,
     alignment_transform,
 )
-from speech2video.data.synthetic.faces.accessories import person_outfit
+from speech2video.data.synthetic.common import Progress, check_plan, report_frames
 from speech2video.data.synthetic.faces.emotions import EMOTION_PROFILES
-from speech2video.data.synthetic.faces.head import ACTIONS, Head
+from speech2video.data.synthetic.faces.head import ACTIONS, Head, person_outfit
 from speech2video.data.synthetic.faces.motion import FaceMotion, animate_face
-from speech2video.data.synthetic.faces.people import DemoPerson, person
-from speech2video.data.synthetic.faces.sentences import (
-    NUM_TEST_SENTENCES,
-    SENTENCES,
-    is_test_sentence,
-    sentence_number,
-    test_sentences_before,
-)
+from speech2video.data.synthetic.faces.people import DemoPerson, draw_person
 from speech2video.data.synthetic.faces.voices import synthesise_sentence
 from speech2video.data.synthetic.speaker.motion import EXPRESSION_NAMES
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SLICES
-from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write, read_json, write_errors
+from speech2video.util.files import atomic_write, write_errors, write_json
 from speech2video.util.rendering.camera import FACING, Camera
 from speech2video.util.rendering.renderer import MeshRenderer
 from speech2video.util.text.synthesis import SynthesisedSpeech
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 from speech2video.util.video.writer import write_video
 
+# Short everyday sentences that fit any emotion. Written for this project: plain ASCII, every
+# English phoneme, no names of people. The last sixteen are for testing: none of them is spoken in
+# the training part of the data set.
+SENTENCES = tuple((Path(__file__).parent / "sentences.txt").read_text("ascii").splitlines())
+NUM_TEST_SENTENCES = 16
+TEST_SENTENCE_EVERY = 5  # a person's every fifth sentence is one of these
 QUIET = ((0.12, 0.3), (0.16, 0.34))  # seconds before the first word and after the last
 DISTANCE = 1.5  # metres from the camera to the head: no wide angle
 EYES = 0.3  # metres above the body's origin
-LETTER, AROUND = 0.062, 0.55  # seconds a letter takes, and a clip more than its letters
-QUALITY = 14  # x264's rate factor: a clip is to be learned from
+LETTER_SECONDS, EXTRA_SECONDS = 0.062, 0.55  # of a letter, and of a clip beyond its letters
+QUALITY = 14  # x264's rate factor: high, because clips are training data
 UPPER_LIP, LOWER_LIP = slice(61, 64), slice(65, 68)  # iBUG's inner lips
 
 
 @dataclass(frozen=True)
 class FacePlan:
-    """What decides a clip, wholly: the same plan gives the same files.
+    """What determines a clip: the same plan gives the same files.
 
     Attributes:
-        person, number: who speaks, and which of this person's sentences it is, from 0.
+        person, number: the speaker, and which of the speaker's sentences it is, from 0.
         seed: of the data set.
         seconds: at most.
-        size: of the picture in pixels.
+        size: of the image in pixels.
     """
 
     person: int
@@ -71,93 +67,108 @@ class FacePlan:
 
     @property
     def emotion(self) -> str:
-        """The emotion shown; those of a person's sentences to train on go round by themselves."""
-        kept = test_sentences_before(self.number)
-        turn = kept * 3 + 1 if is_test_sentence(self.number) else self.number - kept
+        """The emotion shown; training and test sentences of a person each cycle through all."""
+        tests = test_sentences_before(self.number)
+        turn = tests * 3 + 1 if is_test_sentence(self.number) else self.number - tests
         return EMOTIONS[(self.person + turn) % len(EMOTIONS)]
 
     @property
     def sentence(self) -> int:
-        """Which of `SENTENCES` is said."""
-        orders = np.random.default_rng((self.seed, 77))
-        order = orders.permutation(len(SENTENCES) - NUM_TEST_SENTENCES).tolist()
-        return sentence_number(
-            self.person, self.number, order, orders.permutation(NUM_TEST_SENTENCES).tolist()
-        )
+        """Which of `SENTENCES` is spoken: each person goes on where others end."""
+        random = np.random.default_rng((self.seed, 77))
+        training = random.permutation(len(SENTENCES) - NUM_TEST_SENTENCES)
+        test = random.permutation(NUM_TEST_SENTENCES)
+        tests = test_sentences_before(self.number)
+        if is_test_sentence(self.number):
+            return len(training) + int(test[(3 * self.person + tests) % len(test)])
+        return int(training[(9 * self.person + self.number - tests) % len(training)])
 
     @property
     def frames(self) -> int:
         """About how many frames the clip will have."""
-        letters = (
-            LETTER * len(SENTENCES[self.sentence]) / EMOTION_PROFILES[self.emotion].delivery.pace
+        pace = EMOTION_PROFILES[self.emotion].delivery.pace
+        seconds = LETTER_SECONDS * len(SENTENCES[self.sentence]) / pace + EXTRA_SECONDS
+        return round(FPS * min(seconds, self.seconds))
+
+    def ground_truth(self, folder: Path) -> Path:
+        """Return the npz of the clip's ground truth in its data set's folder."""
+        return folder / "ground_truth" / f"{self.name}.npz"
+
+    def speech(self, person: DemoPerson) -> SynthesisedSpeech:
+        """Return the spoken sentence."""
+        random = np.random.default_rng((self.seed, self.person, self.number, 1))
+        before, after = (float(random.uniform(*bounds)) for bounds in QUIET)
+        return synthesise_sentence(
+            SENTENCES[self.sentence].rstrip("."),
+            person.voice_profile,
+            EMOTION_PROFILES[self.emotion].delivery,
+            seconds=self.seconds,
+            quiet=(before, after),
+            random=random,
         )
-        return round(FPS * min(letters + AROUND, self.seconds))
 
 
-def ground_truth_path(folder: Path, plan: FacePlan) -> Path:
-    """Return where a clip's truth lies in its data set's folder."""
-    return folder / "truth" / f"{plan.name}.npz"
+def is_test_sentence(number: int) -> bool:
+    """Return whether a person's sentence, counted from 0, is one of those for testing."""
+    return number % TEST_SENTENCE_EVERY == TEST_SENTENCE_EVERY - 1
+
+
+def test_sentences_before(number: int) -> int:
+    """Return how many of a person's sentences before this one are for testing."""
+    return number // TEST_SENTENCE_EVERY
 
 
 def is_complete(folder: Path, plan: FacePlan) -> bool:
-    """Return whether all of this clip is there.
+    """Return whether all files of this clip exist.
 
-    Raises `DataError` if what is there was made by another plan.
+    Raises:
+        DataError: they were made by another plan.
     """
-    note = ground_truth_path(folder, plan).with_suffix(".json")
-    if note.is_file():
-        made = read_json(note, what="a clip's plan")
-        wanted = asdict(plan)
-        made = made if isinstance(made, dict) else {}
-        differing = [key for key in wanted if wanted[key] != made.get(key)]
-        if differing:
-            seen, needed = (
-                " and ".join(f"{k} {v.get(k)}" for k in differing) for v in (made, wanted)
-            )
-            clip = folder / plan.name
-            raise DataError(f"{clip}: made with {seen}, not {needed}; choose another folder")
-    return FaceClip(folder / plan.name).is_complete and ground_truth_path(folder, plan).is_file()
+    path = plan.ground_truth(folder)
+    check_plan(path.with_suffix(".json"), plan, folder / plan.name)
+    return FaceClip(folder / plan.name).is_complete and path.is_file()
 
 
 def make_demo_face_clip(
-    folder: Path, plan: FacePlan, body: Body, *, made: Callable[[int], None] = lambda _: None
+    folder: Path, plan: FacePlan, body: Body, progress: Progress = lambda _: None
 ) -> int:
-    """Make a clip and its truth, and return the number of its frames.
+    """Make a clip and its ground truth, and return the number of its frames.
 
-    The clip's folder comes last and appears whole: where it is, everything is. `made` is called
-    with 1 for every frame that is done.
+    The clip's folder comes last and appears whole: where it is, everything is. `progress` is called
+    with the number of frames done.
 
     Raises:
         DataError: a file cannot be written, or espeak-ng is not installed.
         UserError: PyVista is not installed.
     """
-    who, emotion_profile = person(plan.person, seed=plan.seed), EMOTION_PROFILES[plan.emotion]
-    speech = _speech(plan, who)
-    seed = (plan.seed, plan.person, plan.number)
-    motion = animate_face(speech, emotion_profile, who, seed=(*seed, 2))
+    person = draw_person(plan.person, seed=plan.seed)
+    speech = plan.speech(person)
+    seed = (plan.seed, plan.person, plan.number, 2)
+    motion = animate_face(speech, EMOTION_PROFILES[plan.emotion], person, seed=seed)
     count = len(motion.pose_TP)
-    head = Head(body, who.betas, person_outfit(who, body))
+    head = Head(body, person.betas, person_outfit(person, body))
     with torch.inference_mode():
         vertices_TV3 = head.vertices(motion.pose_TP, motion.actions_TA)
         landmarks_TK3 = head.landmarks(motion.pose_TP, vertices_TV3)
         camera = aligned_camera(landmarks_TK3, plan.size)
         points_TK2 = camera.project(landmarks_TK3).numpy()
-    _write_truth(folder, plan, motion, landmarks_TK3.numpy(), speech)
+    _write_ground_truth(folder, plan, motion, landmarks_TK3.numpy(), speech)
     with FaceClip.create(folder / plan.name) as clip:
-        with MeshRenderer(body, camera, appearance=who.appearance, outfit=head.outfit) as renderer:
+        appearance, outfit = person.appearance, head.outfit
+        with MeshRenderer(body, camera, appearance=appearance, outfit=outfit) as renderer:
             frames = (renderer.frame(vertices_V3) for vertices_V3 in vertices_TV3.numpy())
-            title = f"speech2video demo face {plan.name}, seed {plan.seed}"
-            metadata = {"title": title}
-            write_video(clip.video, _counted(frames, made), quality=QUALITY, metadata=metadata)
-        audio_S = np.pad(speech.audio_S, (0, SAMPLES_PER_FRAME * count - len(speech.audio_S)))
-        write_audio(clip.audio, audio_S)
+            metadata = {"title": f"speech2video demo face {plan.name}, seed {plan.seed}"}
+            frames = report_frames(frames, progress)
+            write_video(clip.video, frames, quality=QUALITY, metadata=metadata)
+        missing = SAMPLES_PER_FRAME * count - len(speech.audio_S)
+        write_audio(clip.audio, np.pad(speech.audio_S, (0, missing)))
         clip.write_points(points_TK2)
         clip.write_info(
             FaceInfo(
                 source="synthetic: made by speech2video",
                 frames=count,
                 size=plan.size,
-                speaker=who.name,
+                speaker=person.name,
                 emotion=plan.emotion,
                 sentence=f"{plan.sentence:03d}",
             )
@@ -166,9 +177,9 @@ def make_demo_face_clip(
 
 
 def aligned_camera(landmarks_TK3: torch.Tensor, size: int) -> Camera:
-    """Return the camera that sees a clip's landmarks (T, 68, 3), metres, as aligned clips show it.
+    """Return the camera that shows a clip's landmarks (T, 68, 3), metres, as in aligned clips.
 
-    The clip's steady similarity is folded into it, so that nothing has to be resampled.
+    The clip's alignment is folded into it, so that nothing has to be resampled.
     """
     first = Camera(
         focal=1000.0,
@@ -193,17 +204,7 @@ def aligned_camera(landmarks_TK3: torch.Tensor, size: int) -> Camera:
     )
 
 
-def _speech(plan: FacePlan, who: DemoPerson) -> SynthesisedSpeech:
-    random = np.random.default_rng((plan.seed, plan.person, plan.number, 1))
-    quiet = tuple(float(random.uniform(*bounds)) for bounds in QUIET)
-    text = SENTENCES[plan.sentence].rstrip(".")
-    delivery = EMOTION_PROFILES[plan.emotion].delivery
-    return synthesise_sentence(
-        text, who.voice_profile, delivery, seconds=plan.seconds, quiet=quiet, random=random
-    )
-
-
-def _write_truth(
+def _write_ground_truth(
     folder: Path,
     plan: FacePlan,
     motion: FaceMotion,
@@ -211,7 +212,7 @@ def _write_truth(
     speech: SynthesisedSpeech,
 ) -> None:
     """Write what the clip was made of, and its plan."""
-    path = ground_truth_path(folder, plan)
+    path = plan.ground_truth(folder)
     opening_T = np.linalg.norm(
         landmarks_TK3[:, UPPER_LIP].mean(1) - landmarks_TK3[:, LOWER_LIP].mean(1), axis=1
     )
@@ -231,13 +232,5 @@ def _write_truth(
             phones=np.array([phone.text for phone in speech.phones]),
             phone_times_N2=np.array([(phone.start, phone.end) for phone in speech.phones]),
         )
-    note = path.with_suffix(".json")
     values = asdict(plan) | {"emotion": plan.emotion, "text": SENTENCES[plan.sentence]}
-    with atomic_write(note) as partial:
-        partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-
-
-def _counted(frames: Iterator[np.ndarray], made: Callable[[int], None]) -> Iterator[np.ndarray]:
-    for frame in frames:
-        yield frame
-        made(1)
+    write_json(path.with_suffix(".json"), values, indent=1)

@@ -1,14 +1,15 @@
-"""A person's voice in a mood: espeak-ng's speech with its pitch, pace and colour moved.
+"""A person's voice with an emotion: espeak-ng's speech with changed pitch, pace and timbre.
 
-Pitch is moved by playing the sound at a rate that varies, so what is said when is known exactly.
+Pitch changes by resampling at a rate that varies, so the times of words and phones stay exact.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.signal import butter, firwin2, oaconvolve, resample_poly, sosfilt
 
-from speech2video.data.synthetic.common import plateau, step
+from speech2video.data.synthetic.common import change_times, pad_speech, plateau, step
 from speech2video.data.synthetic.faces.emotions import SILENT, Delivery
 from speech2video.data.synthetic.speaker.motion import stressed_times
 from speech2video.util.audio.vocal_tract import change_voice
@@ -19,11 +20,11 @@ TREMOR_HERTZ = (5.5, 7.5)
 ACCENT_RISE, ACCENT_FALL = 0.09, 0.16  # seconds around a stressed vowel's middle
 FLUTTER_HERTZ = (30.0, 110.0)  # of a rough voice's loudness, drawn anew at each sample
 ENVELOPE = 800  # samples over which breath follows the voice
-BREATH_HERTZ = (1200.0, 7000.0)  # of a mood's breath
-FINER = 4  # samples to one, between which the sound is drawn straight
+BREATH_HERTZ = (1200.0, 7000.0)  # of an emotion's breath
+FINER = 4  # oversampling for linear interpolation
 TILT_TAPS = 65
-LEVEL = 0.06  # root mean square of what is said, of full scale, before the mood's loudness
-ROOM = 4e-4  # deviation of the room's noise: no recording is digitally silent
+LEVEL = 0.06  # root mean square of speech, of full scale, before the emotion's loudness
+NOISE_FLOOR = 4e-4  # deviation of background noise: no recording is digitally silent
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class VoiceProfile:
         pitch: espeak-ng's, 0 to 99.
         formants, fundamental: by which formants and pitch are multiplied.
         brightness: decibels by which high frequencies are louder, at 4 kHz.
-        breath: decibels of breath's noise beside the voice.
-        breath_hertz: where that noise is.
+        breath: decibels of breath noise relative to the voice.
+        breath_hertz: the band of that noise.
         roughness: share by which loudness flutters from period to period.
     """
 
@@ -61,39 +62,41 @@ def synthesise_sentence(
     quiet: tuple[float, float],
     random: np.random.Generator,
 ) -> SynthesisedSpeech:
-    """Return a sentence in a person's voice and a mood, within silence.
+    """Return a sentence in a person's voice with an emotion, within silence.
 
     Args:
         text: without the mark at its end.
-        seconds: at most; longer speech is said faster.
+        seconds: at most; longer speech is spoken faster.
         quiet: seconds of silence before and after.
 
     Raises:
         DataError: espeak-ng is not installed, or lacks the voice.
     """
     rate = voice_profile.rate_wpm * delivery.pace
-    for _ in range(3):
-        speech = _spoken(text + delivery.mark, voice_profile, rate)
-        speech = _moved(speech, delivery, random)
+    tries = 3
+    while True:
+        speech = _speak(text + delivery.mark, voice_profile, rate)
+        speech = _change_prosody(speech, delivery, random)
         over = len(speech.audio_S) / SAMPLE_RATE / (seconds - sum(quiet))
-        if over <= 1:
+        tries -= 1
+        if over <= 1 or not tries:
             break
         rate *= over * 1.03
-    audio_S = _coloured(speech, voice_profile, delivery, random.spawn(1)[0])
+    audio_S = _change_timbre(speech, voice_profile, delivery, random.spawn(1)[0])
     audio_S = tilt_spectrum(audio_S, voice_profile.brightness + delivery.brightness)
     audio_S = audio_S * (LEVEL * 10 ** (delivery.loudness / 20) / max(_level(audio_S), 1e-6))
-    return _within_silence(replace(speech, audio_S=audio_S), quiet, random)
+    return _add_silence(replace(speech, audio_S=audio_S), quiet, random)
 
 
 def tilt_spectrum(audio_S: np.ndarray, decibels: float) -> np.ndarray:
-    """Return a wave (S,) whose level rises by so many decibels from 500 Hz to 4 kHz."""
+    """Return audio (S,) with a level that rises by so many decibels from 500 Hz to 4 kHz."""
     hertz = np.array([0, 500, 1000, 2000, 4000, 8000])
     gain = 10 ** (decibels * np.array([0, 0, 1, 2, 3, 3]) / 3 / 20)
     taps = firwin2(TILT_TAPS, hertz / (SAMPLE_RATE / 2), gain)
     return oaconvolve(audio_S, taps, "same")
 
 
-def _spoken(text: str, voice_profile: VoiceProfile, rate: float) -> SynthesisedSpeech:
+def _speak(text: str, voice_profile: VoiceProfile, rate: float) -> SynthesisedSpeech:
     """Return a sentence in the person's own voice, without the pause after it."""
     rate_wpm = round(np.clip(rate, *RATES))
     pitch = round(np.clip(voice_profile.pitch, *PITCHES))
@@ -106,29 +109,21 @@ def _spoken(text: str, voice_profile: VoiceProfile, rate: float) -> SynthesisedS
     return replace(speech, audio_S=audio_S)
 
 
-def _moved(
+def _change_prosody(
     speech: SynthesisedSpeech, delivery: Delivery, random: np.random.Generator
 ) -> SynthesisedSpeech:
-    """Return speech played at a rate that follows the mood, its words' and phones' times too."""
+    """Return speech resampled to the emotion's pitch, with its words' and phones' new times."""
     times_S = np.arange(len(speech.audio_S)) / SAMPLE_RATE
     rate_S = _pitch_course(times_S, stressed_times(speech.words, speech.phones), delivery, random)
-    heard_S = np.concatenate(([0.0], np.cumsum(1 / rate_S)[:-1])) / SAMPLE_RATE
-    count = int(heard_S[-1] * SAMPLE_RATE)
-    source_N = np.interp(np.arange(count) / SAMPLE_RATE, heard_S, times_S)
+    played_S = np.concatenate(([0.0], np.cumsum(1 / rate_S)[:-1])) / SAMPLE_RATE
+    count = int(played_S[-1] * SAMPLE_RATE)
+    source_N = np.interp(np.arange(count) / SAMPLE_RATE, played_S, times_S)
     fine_S = resample_poly(speech.audio_S.astype(np.float64), FINER, 1)
     audio_S = np.interp(source_N * SAMPLE_RATE * FINER, np.arange(len(fine_S)), fine_S)
-    words, phones = (
-        [
-            replace(
-                item,
-                start=float(np.interp(item.start, times_S, heard_S)),
-                end=float(np.interp(item.end, times_S, heard_S)),
-            )
-            for item in items
-        ]
-        for items in (speech.words, speech.phones)
+    return change_times(
+        replace(speech, audio_S=audio_S),
+        lambda seconds: float(np.interp(seconds, times_S, played_S)),
     )
-    return SynthesisedSpeech(audio_S, words, phones)
 
 
 def _pitch_course(
@@ -137,7 +132,7 @@ def _pitch_course(
     delivery: Delivery,
     random: np.random.Generator,
 ) -> np.ndarray:
-    """Return by what pitch is multiplied (S,)."""
+    """Return the factor of pitch (S,)."""
     length = max(float(times_S[-1]), 0.1) if len(times_S) else 0.1
     rate_S = delivery.pitch * (1 + delivery.glide * (step(times_S, 0.0, length) - 0.5))
     for time in stresses:
@@ -147,16 +142,13 @@ def _pitch_course(
     return rate_S * (1 + delivery.tremor * np.sin(2 * np.pi * hertz * times_S + phase))
 
 
-def _coloured(
+def _change_timbre(
     speech: SynthesisedSpeech,
     voice_profile: VoiceProfile,
     delivery: Delivery,
     random: np.random.Generator,
 ) -> np.ndarray:
-    """Return the speech (S,) with breath, roughness and loudness that follow person and mood.
-
-    Nothing of it moves in time.
-    """
+    """Return the speech (S,), timing unchanged, with breath, roughness and loudness changed."""
     audio_S = speech.audio_S
     times_S = np.arange(len(audio_S)) / SAMPLE_RATE
     length = max(float(times_S[-1]), 0.1)
@@ -166,7 +158,7 @@ def _coloured(
         decibels_S = decibels_S + delivery.emphasis * louder_S
     hertz, phase = random.uniform(*TREMOR_HERTZ), random.uniform(0, 2 * np.pi)
     gain_S = 10 ** (decibels_S / 20)
-    gain_S = gain_S * (1 + delivery.throb * np.sin(2 * np.pi * hertz * times_S + phase))
+    gain_S = gain_S * (1 + delivery.loudness_tremor * np.sin(2 * np.pi * hertz * times_S + phase))
     flutter_S = 2 * np.pi * np.cumsum(random.uniform(*FLUTTER_HERTZ, len(audio_S))) / SAMPLE_RATE
     gain_S = gain_S * (1 + (voice_profile.roughness + delivery.roughness) * np.sin(flutter_S))
     loud_S = np.sqrt(np.convolve(np.square(audio_S), np.ones(ENVELOPE) / ENVELOPE, "same").clip(0))
@@ -178,9 +170,9 @@ def _coloured(
 def _noise(
     size: int, hertz: tuple[float, float], decibels: float, random: np.random.Generator
 ) -> np.ndarray:
-    """Return noise (size,) between two frequencies, decibels beside a deviation of 1."""
+    """Return noise (size,) between two frequencies, decibels relative to a deviation of 1."""
     band = butter(2, hertz, "bandpass", fs=SAMPLE_RATE, output="sos")
-    noise_S = sosfilt(band, random.standard_normal(size))
+    noise_S: Any = sosfilt(band, random.standard_normal(size))
     return noise_S / max(_level(noise_S), 1e-6) * 10 ** (decibels / 20)
 
 
@@ -188,15 +180,10 @@ def _level(audio_S: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(audio_S)))) if len(audio_S) else 0.0
 
 
-def _within_silence(
+def _add_silence(
     speech: SynthesisedSpeech, quiet: tuple[float, float], random: np.random.Generator
 ) -> SynthesisedSpeech:
     before, after = (round(seconds * SAMPLE_RATE) for seconds in quiet)
-    late = before / SAMPLE_RATE
-    words, phones = (
-        [replace(item, start=item.start + late, end=item.end + late) for item in items]
-        for items in (speech.words, speech.phones)
-    )
-    audio_S = np.pad(speech.audio_S, (before, after))
-    audio_S = audio_S + ROOM * random.standard_normal(len(audio_S))
-    return SynthesisedSpeech(audio_S.clip(-1, 1).astype(np.float32), words, phones)
+    speech = pad_speech(speech, before, after)
+    audio_S = speech.audio_S + NOISE_FLOOR * random.standard_normal(len(speech.audio_S))
+    return replace(speech, audio_S=audio_S.clip(-1, 1).astype(np.float32))

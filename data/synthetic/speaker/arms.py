@@ -1,11 +1,16 @@
-"""Both arms over a speech: resting and talking positions, beats, iconic gestures, idle motion.
+"""The demo speaker's arms: inverse kinematics, and their motion over a speech.
 
-An arm in a frame is 21 numbers: nine of `arm.ARM_PARTS` and twelve finger coefficients. Everything
-is mixed in these numbers, so that hands travel straight between places, as people's do, and wrists
-and fingers stay inside the joint limits; only then are they turned into rotations.
+An arm in a frame is 21 numbers: nine of `ARM_PARTS` and twelve finger coefficients. Everything is
+mixed in these numbers, so that hands travel straight between places, as people's do, and wrists and
+fingers stay inside the joint limits; only then are they turned into rotations.
+
+Everything is given for the left arm, in chest axes: those of the rest pose (x to the person's left,
+y up, z forwards), fixed to the upper spine, with the origin at the neck joint, in metres. The right
+arm is the left's mirror image. The elbow's place on its circle follows in closed form (Tolani,
+Goswami & Badler, "Real-time inverse kinematics techniques for anthropomorphic limbs", 2000).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,54 +18,88 @@ import torch
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation
 
-from speech2video.data.synthetic.common import minimum_jerk, plateau, smooth_noise, step, through
+from speech2video.data.synthetic.common import plateau, smooth_noise, step, through_knots
 from speech2video.data.synthetic.speaker.gesture_poses import (
     GESTURES,
     HandPose,
-    KeyPose,
     hand_coefficients,
 )
 from speech2video.data.synthetic.speaker.gestures import GestureUse
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import LIMITS, angles_to_rotations, joint_angles
 from speech2video.util.body.pose_vector import POSE_SIZE
+from speech2video.util.body.rotations import minimum_jerk
 from speech2video.util.body.skeleton import JOINTS
-
-# An arm from where its hand is: two-bone inverse kinematics in the body's own measures.
-#
-# Everything is said for the left arm, in chest axes: those of the rest pose (x to the person's left,
-# y up, z forwards), fixed to the upper spine, with the origin at the neck joint, in metres. The right
-# arm is the left's mirror image. The elbow's place on its circle follows in closed form (Tolani,
-# Goswami & Badler, "Real-time inverse kinematics techniques for anthropomorphic limbs", 2000).
 
 # One arm in one frame, as numbers that may be mixed: between two legal arms lies a legal arm.
 ARM_PARTS = {
     "wrist": slice(0, 3),  # metres, chest axes
     "swivel": slice(3, 4),  # radians the elbow turns outwards and up from hanging
-    "shrug": slice(4, 5),  # radians the collar rises besides what the reach asks for
+    "shrug": slice(4, 5),  # radians the collar rises in addition to what the reach needs
     "forearm": slice(5, 6),  # radians the forearm turns about itself
     "hand": slice(6, 9),  # radians at the wrist: twist, sideways, bend, as `joint_angles`
 }
 ARM_SIZE = 9
 
-ELBOW_HANGS = np.array([0.1, -0.85, -0.5])  # where an elbow falls: down, behind, a little outwards
-STRAIGHTEST = 0.985  # share of the arm's length a reach may use: a locked elbow looks dead
+ELBOW_HANGS = np.array([0.1, -0.85, -0.5])  # relaxed elbow: down, behind, a little outwards
+STRAIGHTEST = 0.985  # share of the arm's length a reach may use: a locked elbow is unnatural
 NEAREST = 0.16  # metres between wrist and shoulder at least
 RAISE = 0.35  # radians the collar rises when the hand is far above the shoulder ...
 RAISE_FROM, RAISE_TO = -0.3, 0.4  # ... and between which heights of the wrist, metres
 PROTRACT = 0.3  # radians the collar swings forwards when the hand crosses the middle ...
 PROTRACT_FROM, PROTRACT_TO = 0.15, -0.15  # ... and between which places of the wrist, metres
-FOREARM_SHARE = 0.6  # of a hand's turn, how much the forearm takes; the wrist takes the rest
+FOREARM_SHARE = 0.6  # of a hand's turn, what the forearm does; the wrist does the rest
 FOREARM_TURN = 1.4  # radians of the forearm's turn at most
 LIMIT_MARGIN = 0.15  # radians a solved wrist keeps from its limits: beats and idling need room
 
 MIRROR = np.array([1.0, -1.0, -1.0])  # of an axis-angle, in the plane x = 0
 _WRIST = JOINTS.index("left_wrist")
 
+# Hands in silence and while talking; see `gesture_poses` for the axes.
+RESTING = (
+    HandPose((0.15, -0.41, 0.2), (-0.3, 0.15, -1.0), (-0.8, -0.35, 0.3), "relaxed", 0.12),
+    HandPose((0.14, -0.375, 0.27), (-0.2, -0.15, -1.0), (-0.8, -0.35, 0.25), "relaxed", 0.16),
+)  # left behind, right before it
+TALKING = {
+    "open": HandPose((0.205, -0.3, 0.29), (-0.85, 0.25, -0.1), (-0.2, 0.12, 1.0), "soft"),
+    "close": HandPose((0.125, -0.27, 0.28), (-0.95, 0.0, -0.25), (-0.3, 0.3, 0.9), "relaxed", 0.25),
+    "raised": HandPose((0.225, -0.19, 0.3), (-0.75, 0.35, 0.15), (-0.12, 0.35, 0.95), "soft", 0.25),
+    "palm_down": HandPose((0.19, -0.28, 0.31), (-0.45, -0.9, 0.1), (-0.3, 0.1, 1.0), "soft", 0.3),
+    "palm_up": HandPose((0.22, -0.29, 0.31), (-0.4, 0.9, 0.0), (-0.1, 0.05, 1.0), "soft"),
+    "low": HandPose((0.15, -0.36, 0.25), (-0.6, -0.1, -0.8), (-0.7, -0.1, 0.6), "relaxed", 0.15),
+}
+POSTURES = (  # leading hand, other hand
+    ("open", "open"),
+    ("close", "close"),
+    ("raised", "low"),
+    ("raised", "open"),
+    ("palm_down", "low"),
+    ("palm_up", "open"),
+    ("palm_down", "palm_down"),
+    ("open", "low"),
+)
+POSTURE_SECONDS = (2.2, 4.5)  # seconds
+POSTURE_SCATTER = 0.014  # metres, standard deviation, each hand by itself
+POSTURE_CHANGE = (0.6, 0.95)  # seconds
+RISE_BEFORE = 0.35  # seconds before the first word the hands begin to rise
+REST_AFTER = 0.25  # seconds after the last word they begin to sink
+REST_CHANGE = 1.0  # seconds
+HAND_DELAY = 0.12  # seconds the hand in front leaves rest earlier, and comes back to it later
+
+BEAT_LIFT, BEAT_DROP, BEAT_REACH = 0.042, 0.034, 0.024  # metres up, down, forwards
+BEAT_FLICK = (0.2, -0.28)  # radians the wrist lies back before the stroke and snaps after it
+BEAT_TIMES = (-0.42, -0.17, 0.0, 0.1, 0.55)  # seconds: begin, top, apex, end of hold, back
+GESTURE_LAG = 0.05  # seconds by which the second hand follows the first at most
+GESTURE_SCATTER = 0.008  # metres
+
+IDLE_PLACE, IDLE_TURN, IDLE_SWIVEL = 0.006, 0.045, 0.03  # metres, radians, radians
+IDLE_FINGERS = 0.05  # radians
+IDLE_HERTZ = (0.06, 0.55)
+
 
 @dataclass(frozen=True)
-class ArmGeometry:
-    """The left arm's joints (3,) at rest, metres from the neck joint."""
+class ArmJoints:
+    """A value for each joint of an arm: positions (3,) at rest, or axis-angle rotations (T, 3)."""
 
     collar: np.ndarray
     shoulder: np.ndarray
@@ -68,73 +107,45 @@ class ArmGeometry:
     wrist: np.ndarray
 
     @classmethod
-    def of(cls, body: Body) -> "ArmGeometry":
-        """Return a body's left arm in its rest pose."""
+    def at_rest(cls, body: Body) -> "ArmJoints":
+        """Return a body's left arm in its rest pose, metres from the neck joint."""
         joints = body.joints(torch.zeros(1, POSE_SIZE))[0].double().numpy()
         neck = joints[JOINTS.index("neck")]
         names = ("collar", "shoulder", "elbow", "wrist")
         return cls(*(joints[JOINTS.index(f"left_{name}")] - neck for name in names))
 
 
-@dataclass(frozen=True)
-class ArmRotations:
-    """Axis-angle rotations (T, 3) of the left arm's four joints."""
-
-    collar: np.ndarray
-    shoulder: np.ndarray
-    elbow: np.ndarray
-    wrist: np.ndarray
-
-
-def solve_arm(arm_TA: np.ndarray, geometry: ArmGeometry) -> ArmRotations:
-    """Return the left arm's rotations whose wrist is where `arm_TA` (T, 9) says.
+def solve_arm(arm_TA: np.ndarray, geometry: ArmJoints) -> ArmJoints:
+    """Return the left arm's rotations that put the wrist where `arm_TA` (T, 9) has it.
 
     A wrist out of reach is drawn in along the line from the shoulder.
     """
     collar, upper_arm, elbow = _place_forearm(arm_TA, geometry)
     hand = angles_to_rotations(_wrist_row(arm_TA[:, ARM_PARTS["hand"]]))[:, _WRIST]
-    return ArmRotations(
+    return ArmJoints(
         collar.as_rotvec(), upper_arm.as_rotvec(), elbow.as_rotvec(), hand.double().numpy()
     )
 
 
-def arm_numbers(
-    geometry: ArmGeometry,
-    *,
-    wrist: tuple[float, float, float],
-    palm: tuple[float, float, float],
-    fingers: tuple[float, float, float] | None = None,
-    swivel: float = 0.1,
-    shrug: float = 0.0,
-) -> np.ndarray:
-    """Return the arm (9,) with the left hand at `wrist`, its palm facing along `palm`.
-
-    Args:
-        geometry: of the body.
-        wrist: metres, chest axes.
-        palm: where the palm looks, of any length; what is along the fingers is ignored.
-        fingers: where straight fingers would point; by default on along the forearm.
-        swivel: radians the elbow turns outwards and up from hanging.
-        shrug: radians the collar rises.
-    """
+def arm_numbers(geometry: ArmJoints, hand: HandPose) -> np.ndarray:
+    """Return the arm (9,) that holds the left hand in a pose."""
     arm = np.zeros((1, ARM_SIZE))
-    arm[0, :5] = (*wrist, swivel, shrug)
+    arm[0, :5] = (*hand.wrist, hand.swivel, hand.shrug)
     collar, shoulder, elbow = _place_forearm(arm, geometry)
     forearm = collar * shoulder * elbow
-    along = forearm.apply([1.0, 0.0, 0.0])[0] if fingers is None else np.array(fingers)
-    relative = forearm.inv() * Rotation.from_matrix(_axes(along, -np.array(palm))[None])
+    # Straight fingers point on along the forearm unless a direction is given.
+    ahead = forearm.apply([1.0, 0.0, 0.0])[0] if hand.fingers is None else np.array(hand.fingers)
+    relative = forearm.inv() * Rotation.from_matrix(_axes(ahead, -np.array(hand.palm))[None])
     turn = _wrist_angles(relative)[0]
     arm[0, ARM_PARTS["forearm"]] = np.clip(FOREARM_SHARE * turn, -FOREARM_TURN, FOREARM_TURN)
     back = Rotation.from_rotvec(np.outer(-arm[0, ARM_PARTS["forearm"]], [1.0, 0.0, 0.0]))
     low, high = LIMITS[_WRIST].numpy().T
-    hand = _wrist_angles(back * relative)
-    arm[0, ARM_PARTS["hand"]] = np.clip(hand, low + LIMIT_MARGIN, high - LIMIT_MARGIN)
+    angles = _wrist_angles(back * relative)
+    arm[0, ARM_PARTS["hand"]] = np.clip(angles, low + LIMIT_MARGIN, high - LIMIT_MARGIN)
     return arm[0]
 
 
-def _place_forearm(
-    arm_TA: np.ndarray, geometry: ArmGeometry
-) -> tuple[Rotation, Rotation, Rotation]:
+def _place_forearm(arm_TA: np.ndarray, geometry: ArmJoints) -> tuple[Rotation, Rotation, Rotation]:
     """Return the rotations of collar, shoulder and elbow, each in its parent's axes."""
     collar = _collar(arm_TA)
     shoulder_T3 = geometry.collar + collar.apply(geometry.shoulder - geometry.collar)
@@ -203,48 +214,6 @@ def _wrist_angles(rotation: Rotation) -> np.ndarray:
     return joint_angles(_wrist_row(rotation.as_rotvec()))[0, _WRIST].numpy()
 
 
-# Where hands are while nothing happens and while their owner talks; see `gesture_poses` for axes.
-RESTING = (
-    HandPose((0.15, -0.41, 0.2), (-0.3, 0.15, -1.0), (-0.8, -0.35, 0.3), "relaxed", 0.12),
-    HandPose((0.14, -0.375, 0.27), (-0.2, -0.15, -1.0), (-0.8, -0.35, 0.25), "relaxed", 0.16),
-)  # left behind, right before it
-TALKING = {
-    "open": HandPose((0.205, -0.3, 0.29), (-0.85, 0.25, -0.1), (-0.2, 0.12, 1.0), "soft"),
-    "close": HandPose((0.125, -0.27, 0.28), (-0.95, 0.0, -0.25), (-0.3, 0.3, 0.9), "relaxed", 0.25),
-    "raised": HandPose((0.225, -0.19, 0.3), (-0.75, 0.35, 0.15), (-0.12, 0.35, 0.95), "soft", 0.25),
-    "palm_down": HandPose((0.19, -0.28, 0.31), (-0.45, -0.9, 0.1), (-0.3, 0.1, 1.0), "soft", 0.3),
-    "palm_up": HandPose((0.22, -0.29, 0.31), (-0.4, 0.9, 0.0), (-0.1, 0.05, 1.0), "soft"),
-    "low": HandPose((0.15, -0.36, 0.25), (-0.6, -0.1, -0.8), (-0.7, -0.1, 0.6), "relaxed", 0.15),
-}
-POSTURES = (  # leading hand, other hand
-    ("open", "open"),
-    ("close", "close"),
-    ("raised", "low"),
-    ("raised", "open"),
-    ("palm_down", "low"),
-    ("palm_up", "open"),
-    ("palm_down", "palm_down"),
-    ("open", "low"),
-)
-POSTURE_LASTS = (2.2, 4.5)  # seconds
-POSTURE_SCATTER = 0.014  # metres, standard deviation, each hand by itself
-POSTURE_TAKES = (0.6, 0.95)  # seconds
-RISE_BEFORE = 0.35  # seconds before the first word the hands begin to rise
-REST_AFTER = 0.25  # seconds after the last word they begin to sink
-RESTING_TAKES = 1.0  # seconds
-ORDER = 0.12  # seconds the hand in front leaves rest earlier, and comes back to it later
-
-BEAT_LIFT, BEAT_DROP, BEAT_REACH = 0.042, 0.034, 0.024  # metres up, down, forwards
-BEAT_FLICK = (0.2, -0.28)  # radians the wrist lies back before the stroke and snaps after it
-BEAT_COURSE = (-0.42, -0.17, 0.0, 0.1, 0.55)  # seconds: begin, top, apex, end of hold, back
-GESTURE_LAG = 0.05  # seconds by which the second hand follows the first at most
-GESTURE_SCATTER = 0.008  # metres
-
-IDLE_PLACE, IDLE_TURN, IDLE_SWIVEL = 0.006, 0.045, 0.03  # metres, radians, radians
-IDLE_FINGERS = 0.05  # radians
-IDLE_HERTZ = (0.06, 0.55)
-
-
 @dataclass(frozen=True)
 class Beat:
     """A down-stroke of the forearms: apex in seconds, size of each side's stroke (left, right)."""
@@ -254,34 +223,27 @@ class Beat:
 
 
 class Arms:
-    """Turns hands into an arm's 21 numbers and these into rotations, for one body."""
+    """Converts hand poses to an arm's 21 numbers, and these to rotations, for one body."""
 
     def __init__(self, body: Body) -> None:
-        self._geometry = ArmGeometry.of(body)
+        self._geometry = ArmJoints.at_rest(body)
         self._fingers = {
             name: coefficients.double().numpy()
             for name, coefficients in hand_coefficients(body).items()
         }
 
     def numbers(self, hand: HandPose, side: int) -> np.ndarray:
-        """Return the 21 numbers of a hand, said in its own side's axes; side 0 left, 1 right."""
-        arm = arm_numbers(
-            self._geometry,
-            wrist=hand.wrist,
-            palm=hand.palm,
-            fingers=hand.fingers,
-            swivel=hand.swivel,
-            shrug=hand.shrug,
-        )
+        """Return the 21 numbers of a hand in its own side's axes; side 0 left, 1 right."""
+        arm = arm_numbers(self._geometry, hand)
         return np.concatenate((arm, self._fingers[hand.shape][side]))
 
-    def rotations(self, numbers_TN: np.ndarray, side: int) -> ArmRotations:
+    def rotations(self, numbers_TN: np.ndarray, side: int) -> ArmJoints:
         """Return the rotations that one side's numbers (T, 21) mean."""
         left = solve_arm(numbers_TN[:, :ARM_SIZE], self._geometry)
         if side == 0:
             return left
         parts = (left.collar, left.shoulder, left.elbow, left.wrist)
-        return ArmRotations(*(part * MIRROR for part in parts))
+        return ArmJoints(*(part * MIRROR for part in parts))
 
 
 def arm_curves(
@@ -298,8 +260,7 @@ def arm_curves(
         for side in (0, 1):
             curves[side] += beat.size[side] * _beat_curve(times_T, beat.apex, random)
     for use in gestures:
-        for side, keys_KN, weight_T, times in _gesture_tracks(arms, use, times_T, random):
-            course_TN = _through_keys(use, keys_KN, times)
+        for side, weight_T, course_TN in _gesture_courses(arms, use, times_T, random):
             curves[side] += weight_T[:, None] * (course_TN - curves[side])
     for side in (0, 1):
         curves[side] += _idle(times_T, random)
@@ -327,28 +288,24 @@ def _postures(
             lead = int(random.random() < 0.6)
             names = POSTURES[random.integers(len(POSTURES))]
             for side in (0, 1):
-                hand = _scattered(TALKING[names[side != lead]], POSTURE_SCATTER, random)
-                delay = ORDER * (side == 0) + random.uniform(0, 0.08)
-                go(side, arms.numbers(hand, side), time + delay, random.uniform(*POSTURE_TAKES))
-            time += random.uniform(*POSTURE_LASTS)
+                scatter = random.normal(0, POSTURE_SCATTER, 3)
+                hand = _shifted(TALKING[names[side != lead]], scatter)
+                delay = HAND_DELAY * (side == 0) + random.uniform(0, 0.08)
+                go(side, arms.numbers(hand, side), time + delay, random.uniform(*POSTURE_CHANGE))
+            time += random.uniform(*POSTURE_SECONDS)
         for side in (0, 1):
-            delay = REST_AFTER + ORDER * (side == 1) + random.uniform(0, 0.08)
-            go(side, rest[side], max(end, time - POSTURE_LASTS[0]) + delay, RESTING_TAKES)
+            delay = REST_AFTER + HAND_DELAY * (side == 1) + random.uniform(0, 0.08)
+            go(side, rest[side], max(end, time - POSTURE_SECONDS[0]) + delay, REST_CHANGE)
     return curves
-
-
-def _scattered(hand: HandPose, metres: float, random: np.random.Generator) -> HandPose:
-    x, y, z = np.array(hand.wrist) + random.normal(0, metres, 3)
-    return replace(hand, wrist=(x, y, z))
 
 
 def _beat_curve(times_T: np.ndarray, apex: float, random: np.random.Generator) -> np.ndarray:
     """Return what a beat adds to an arm (T, 21): up, down with a flick, held, back."""
     delay, lift, flick = random.normal(0, 0.008), random.uniform(0.8, 1.2), random.uniform(0.6, 1.2)
-    begin, top, low, hold, back = (apex + delay + time for time in BEAT_COURSE)
+    begin, top, low, hold, back = (apex + delay + time for time in BEAT_TIMES)
 
     def course(at_top: float, at_apex: float) -> np.ndarray:
-        return through(
+        return through_knots(
             times_T, [(begin, 0.0), (top, at_top), (low, at_apex), (hold, at_apex), (back, 0.0)]
         )
 
@@ -360,31 +317,29 @@ def _beat_curve(times_T: np.ndarray, apex: float, random: np.random.Generator) -
     return curve_TN
 
 
-def _gesture_tracks(
+def _gesture_courses(
     arms: Arms, use: GestureUse, times_T: np.ndarray, random: np.random.Generator
-) -> list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    """Return of every hand in a gesture: side, key numbers (K, 21), weight (T,), times (T,)."""
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield for every hand in a gesture: side, weight (T,), course (T, 21)."""
     gesture = GESTURES[use.name]
     sides = (use.side, 1 - use.side) if gesture.hands == "both" else (use.side,)
-    tracks = []
     for second, side in enumerate(sides):
         scatter = random.normal(0, GESTURE_SCATTER, 3)
-        keys = [_of_side(key, bool(second)) for key in gesture.keys]
-        moved = [replace(hand, wrist=tuple(np.array(hand.wrist) + scatter)) for hand in keys]
+        keys = [key.other if second and key.other else key.hand for key in gesture.keys]
         times = times_T - second * random.uniform(0.3, 1.0) * GESTURE_LAG
         weight_T = plateau(
             times, use.arrival, use.hold_end, use.arrival - use.start, use.end - use.hold_end
         )
-        keys_KN = np.stack([arms.numbers(hand, side) for hand in moved])
-        tracks.append((side, keys_KN, weight_T, times))
-    return tracks
+        keys_KN = np.stack([arms.numbers(_shifted(hand, scatter), side) for hand in keys])
+        yield side, weight_T, _key_course(use, keys_KN, times)
 
 
-def _of_side(key: KeyPose, second: bool) -> HandPose:
-    return key.other if second and key.other is not None else key.hand
+def _shifted(hand: HandPose, metres_3: np.ndarray) -> HandPose:
+    x, y, z = np.array(hand.wrist) + metres_3
+    return replace(hand, wrist=(x, y, z))
 
 
-def _through_keys(use: GestureUse, keys_KN: np.ndarray, times: np.ndarray) -> np.ndarray:
+def _key_course(use: GestureUse, keys_KN: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Return the smooth course (T, 21) through a gesture's key poses, monotone between them."""
     if len(keys_KN) == 1:
         return keys_KN
@@ -398,14 +353,5 @@ def _through_keys(use: GestureUse, keys_KN: np.ndarray, times: np.ndarray) -> np
 
 def _idle(times_T: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Return the small motion (T, 21) of a living arm."""
-    low, high = IDLE_HERTZ
-    scale = np.concatenate(
-        (
-            [IDLE_PLACE] * 3,
-            [IDLE_SWIVEL, 0.0, IDLE_TURN],
-            [IDLE_TURN] * 3,
-            [IDLE_FINGERS] * 12,
-        )
-    )
-    noise_TN = smooth_noise(times_T, random, low=low, high=high, count=len(scale))
-    return scale * noise_TN
+    scale = [IDLE_PLACE] * 3 + [IDLE_SWIVEL, 0.0, IDLE_TURN] + [IDLE_TURN] * 3 + [IDLE_FINGERS] * 12
+    return np.array(scale) * smooth_noise(times_T, random, IDLE_HERTZ, len(scale))

@@ -1,8 +1,10 @@
-"""Which words have an iconic gesture, and which of them are made in a speech."""
+"""The iconic gestures of a speech: which words have one, which are made, and when."""
 
+import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -10,63 +12,27 @@ from speech2video.data.synthetic.speaker.gesture_poses import GESTURES, Gesture
 from speech2video.data.synthetic.speaker.visemes import is_vowel
 from speech2video.util.text.transcript import Phone, Word, strip_punctuation
 
-SHORTEST_RAMP = 0.28  # seconds of way in at least; with less the gesture is not made
+SHORTEST_RAMP = 0.28  # seconds of the way in at least; with less the gesture is left out
 FASTEST = 1.1  # metres a second, the mean over a hand's way in; its peak is 1.9 times that
 TALKING_PLACE = (0.19, -0.3, 0.29)  # where a hand comes from when no other gesture is held
-SHORTEST_HOLD = 0.1  # seconds a gesture is held at least when the next one presses
+SHORTEST_HOLD = 0.1  # seconds a gesture is held at least before the next one
 SIDES = ("left", "right")
 NUMBERS = ("one", "two", "three", "four", "five")
 RIGHT_HANDED = 0.7  # how often a one-handed gesture is the right hand's
 
-# word -> (gesture, how often it is made). Little words have gestures too, but nobody makes them
-# every time.
-GESTURE_WORDS: dict[str, tuple[str, float]] = {
-    **dict.fromkeys(("huge", "enormous", "giant", "gigantic", "vast"), ("huge", 0.9)),
-    **dict.fromkeys(("big", "large", "great", "whole"), ("big", 0.7)),
-    **dict.fromkeys(("wide", "broad", "long"), ("wide", 0.8)),
-    "tiny": ("tiny", 0.9),
-    "little": ("tiny", 0.5),
-    **dict.fromkeys(("small", "narrow", "short"), ("small", 0.7)),
-    **dict.fromkeys(("up", "upward", "upwards", "above", "sky"), ("up", 0.7)),
-    **dict.fromkeys(("down", "downward", "downwards", "below", "under"), ("down", 0.7)),
-    **dict.fromkeys(("me", "myself", "mine"), ("me", 0.7)),
-    **dict.fromkeys(("i", "my"), ("me", 0.25)),
-    **dict.fromkeys(("love", "heart", "thank", "thanks"), ("heart", 0.7)),
-    **dict.fromkeys(("you", "your", "yours"), ("you", 0.4)),
-    **dict.fromkeys(("we", "us", "our"), ("we", 0.4)),
-    **dict.fromkeys(("one", "first"), ("one", 0.8)),
-    **dict.fromkeys(("two", "second", "twice"), ("two", 0.85)),
-    **dict.fromkeys(("three", "third"), ("three", 0.85)),
-    **dict.fromkeys(("four", "fourth"), ("four", 0.85)),
-    **dict.fromkeys(("five", "fifth"), ("five", 0.85)),
-    **dict.fromkeys(("stop", "wait", "enough"), ("stop", 0.85)),
-    **dict.fromkeys(("here", "now"), ("here", 0.6)),
-    **dict.fromkeys(("there", "far", "away"), ("there", 0.6)),
-    "left": ("left", 0.85),
-    "right": ("right", 0.6),
-    **dict.fromkeys(("all", "everything", "everyone", "everybody", "everywhere"), ("all", 0.6)),
-    **dict.fromkeys(("no", "nothing", "none", "nobody"), ("no", 0.6)),
-    "never": ("never", 0.7),
-    **dict.fromkeys(("think", "remember", "brain", "mind"), ("think", 0.6)),
-    **dict.fromkeys(("idea", "imagine", "suddenly"), ("idea", 0.7)),
-    **dict.fromkeys(("come", "closer"), ("come", 0.7)),
-    **dict.fromkeys(("open", "opened"), ("open", 0.75)),
-    **dict.fromkeys(("close", "closed", "shut"), ("close", 0.75)),
-    **dict.fromkeys(("round", "ball", "globe", "world", "earth", "moon"), ("round", 0.75)),
-    **dict.fromkeys(("around", "circle", "turn", "again"), ("around", 0.6)),
-    **dict.fromkeys(("forward", "forwards", "ahead", "go", "straight"), ("forward", 0.5)),
-    **dict.fromkeys(("hello", "hi", "welcome", "goodbye"), ("hello", 0.85)),
-    **dict.fromkeys(("yes", "good", "perfect", "excellent"), ("yes", 0.6)),
-    **dict.fromkeys(("exactly", "precise", "detail", "perfectly"), ("exactly", 0.7)),
-    **dict.fromkeys(("listen", "hear", "heard"), ("listen", 0.7)),
-    **dict.fromkeys(("strong", "power", "strength", "powerful"), ("strong", 0.75)),
-    **dict.fromkeys(("maybe", "perhaps", "somehow", "why"), ("shrug", 0.65)),
-    **dict.fromkeys(("or", "between", "either", "balance"), ("balance", 0.4)),
-    **dict.fromkeys(("high", "tall"), ("high", 0.75)),
-    "low": ("low", 0.75),
-    **dict.fromkeys(("grow", "grew", "rise", "rises", "lift"), ("grow", 0.75)),
-    **dict.fromkeys(("together", "meet", "join"), ("together", 0.7)),
-}
+
+def _read_gesture_words() -> dict[str, tuple[str, float]]:
+    path = Path(__file__).parent / "gesture_words.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        return {
+            word: (row["gesture"], float(row["probability"]))
+            for row in csv.DictReader(file)
+            for word in row["words"].split()
+        }
+
+
+# word -> (gesture, probability). Little words have gestures too, but seldom make them.
+GESTURE_WORDS = _read_gesture_words()
 
 
 @dataclass(frozen=True)
@@ -98,18 +64,18 @@ def choose_gestures(
 ) -> list[GestureUse]:
     """Return the gestures made in a speech, in order and free of collisions.
 
-    Two numbers are drawn for every word that has a gesture, used or not, so that a word's chance
-    does not hang on the words before it; only what collides with a gesture still held falls away.
+    Two numbers are drawn for every word that has a gesture, used or not, so that the draws do not
+    depend on the words before; only what collides with the gesture before it is dropped.
     """
     uses: list[GestureUse] = []
     for index, word in enumerate(words):
         if spelling(word) not in GESTURE_WORDS:
             continue
         name, probability = GESTURE_WORDS[spelling(word)]
-        wanted, side = random.random() < probability, int(random.random() < RIGHT_HANDED)
+        chosen, side = random.random() < probability, int(random.random() < RIGHT_HANDED)
         apex = stressed_time(index, word, phones)
         use = _place(name, word, apex, _same_hand(name, uses, side), uses[-1] if uses else None)
-        if wanted and use is not None:
+        if chosen and use is not None:
             uses[-1:] = [_shortened(last, use.start) for last in uses[-1:]]
             uses.append(use)
     return uses
@@ -133,7 +99,7 @@ def stressed_time(index: int, word: Word, phones: Sequence[Phone]) -> float:
 def _place(
     name: str, word: Word, apex: float, side: int, last: GestureUse | None
 ) -> GestureUse | None:
-    """Return the gesture at its time, or None where there is no time for its way in."""
+    """Return the gesture at its word, or None where there is no time for its way in."""
     gesture = GESTURES[name]
     arrival = apex + gesture.keys[0].time
     free = last.hold_end - GESTURES[last.name].hold + SHORTEST_HOLD if last else 0.0
@@ -158,8 +124,9 @@ def _same_hand(name: str, uses: Sequence[GestureUse], side: int) -> int:
 
 def _way(gesture: Gesture, last: GestureUse | None, arrival: float) -> float:
     """Return how far, in metres, the leading hand comes for a gesture's first key pose."""
-    held = last is not None and last.end > arrival
-    place = GESTURES[last.name].keys[-1].hand.wrist if held else TALKING_PLACE
+    place = TALKING_PLACE
+    if last is not None and last.end > arrival:
+        place = GESTURES[last.name].keys[-1].hand.wrist
     return math.dist(place, gesture.keys[0].hand.wrist)
 
 

@@ -1,10 +1,10 @@
-"""One recording of the demo speaker: what lies where, and how it is made from a seed."""
+"""Recordings of the demo speaker: sentences, voice, motion and video of each, drawn by a seed."""
 
 import csv
-import json
+import random
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,11 @@ from torch import Tensor
 
 from speech2video.data.motion import motion_from_pose
 from speech2video.data.motion_io import write_motion
+from speech2video.data.synthetic.common import Progress, check_plan, pad_speech, report_frames
 from speech2video.data.synthetic.speaker.motion import SpeakerMotion, animate_speaker
-from speech2video.data.synthetic.speaker.sentences import script, spoken_seconds
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
-from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write
+from speech2video.util.files import atomic_write, write_json, write_text
 from speech2video.util.rendering.appearance import Appearance
 from speech2video.util.rendering.camera import FOCAL_RATIO, Camera
 from speech2video.util.rendering.renderer import MeshRenderer
@@ -26,16 +25,123 @@ from speech2video.util.text.transcript import Phone, write_words
 from speech2video.util.timing import FPS, SAMPLE_RATE
 from speech2video.util.video.writer import write_video
 
-# The demo speaker's picture: her camera, and her pose vectors rendered frame by frame.
+# A lively presenter's talk, full of words that call for a gesture. Written for this project: plain
+# ASCII, every English phoneme, no names of people.
+SENTENCES = tuple((Path(__file__).parent / "sentences.txt").read_text("ascii").splitlines())
+LETTER_SECONDS = 0.052  # of espeak-ng at the usual rate
+SENTENCE_SECONDS = 1.25  # more for each sentence: its slower end, and the pause after it
+USUAL_RATE = 160  # words a minute
+PACE, TONE = 0.08, 7  # deviation of a voice's rate (a share) and pitch between recordings
+QUIET = (0.5, 1.0)  # seconds before the first word and after the last: mouths must learn silence
+PHONES_HEADER = ("phone", "start", "end", "word", "stress")
 
 DISTANCE = 1.65  # metres from the camera to the hips
-HEIGHT = 0.06  # metres above the body's origin: hands at rest are seen, and hands held high
+HEIGHT = 0.06  # metres above the body's origin: resting and high-held hands stay in the image
+
+
+@dataclass(frozen=True)
+class RecordingPlan:
+    """What determines a recording: the same plan gives the same files.
+
+    Attributes:
+        number: which recording of its data set.
+        seed: of the data set.
+        seconds: about how long it is.
+        size: height and width of its image in pixels.
+    """
+
+    number: int
+    seed: int
+    seconds: float
+    size: int
+
+    @property
+    def name(self) -> str:
+        """The name its files have in common."""
+        return f"{self.number:03d}"
+
+    def sentences_and_voice(self) -> tuple[list[str], Voice]:
+        """Return the sentences and the voice: voices take turns, pace and pitch vary."""
+        chance = np.random.default_rng((self.seed, self.number))
+        turns = np.random.default_rng(self.seed).permutation(len(VOICES))
+        voice = VOICES[turns[self.number % len(VOICES)]]
+        rate = round(voice.rate_wpm * chance.uniform(1 - PACE, 1 + PACE))
+        pitch = round(np.clip(voice.pitch + chance.uniform(-TONE, TONE), *PITCHES))
+        sentences = draw_sentences(self.seconds, seed=int(chance.integers(2**31)))
+        return sentences, Voice(voice.voice, rate, pitch)
+
+    def speech(self) -> SynthesisedSpeech:
+        """Return the spoken sentences, within some silence."""
+        sentences, voice = self.sentences_and_voice()
+        quiet = np.random.default_rng((self.seed, self.number, 1)).uniform(*QUIET, size=2)
+        before, after = (round(seconds * SAMPLE_RATE) for seconds in quiet)
+        return pad_speech(synthesise(" ".join(sentences), **voice._asdict()), before, after)
+
+    @property
+    def frames(self) -> int:
+        """About how many frames the recording will have."""
+        sentences, voice = self.sentences_and_voice()
+        spoken = sum(map(spoken_seconds, sentences)) * USUAL_RATE / voice.rate_wpm
+        return round(FPS * (spoken + sum(QUIET)))
+
+
+@dataclass(frozen=True)
+class RecordingFiles:
+    """Where a recording and its ground truth lie in a data set's folder."""
+
+    video: Path
+    transcript: Path
+    ground_truth: Path
+
+    @classmethod
+    def of(cls, folder: Path, plan: RecordingPlan) -> "RecordingFiles":
+        """Return the places of a plan's recording."""
+        video = folder / "recordings" / f"{plan.name}.mp4"
+        return cls(video, video.with_suffix(".txt"), folder / "ground_truth" / plan.name)
+
+    def all(self) -> list[Path]:
+        """Return every file of a recording; the video, which is written last, is the last."""
+        names = ("plan.json", "pose.npz", "words.csv", "phones.csv", "gestures.json")
+        return [*(self.ground_truth / name for name in names), self.transcript, self.video]
+
+
+def is_complete(folder: Path, plan: RecordingPlan) -> bool:
+    """Return whether all files of this recording exist.
+
+    Raises:
+        DataError: they were made by another plan.
+    """
+    files = RecordingFiles.of(folder, plan)
+    check_plan(files.ground_truth / "plan.json", plan, files.video)
+    return all(path.is_file() for path in files.all())
+
+
+def draw_sentences(seconds: float, *, seed: int) -> list[str]:
+    """Return sentences that take about `seconds` to speak, in an order drawn by `seed`.
+
+    None returns before all have been spoken. There is at least one.
+    """
+    generator = random.Random(seed)
+    chosen: list[str] = []
+    pool: list[str] = []
+    left = seconds
+    while left > 0 or not chosen:
+        if not pool:
+            pool = generator.sample(SENTENCES, len(SENTENCES))
+        chosen.append(pool.pop())
+        left -= spoken_seconds(chosen[-1])
+    return chosen
+
+
+def spoken_seconds(sentence: str) -> float:
+    """Return about how long a sentence and the pause after it take at the usual rate."""
+    return SENTENCE_SECONDS + LETTER_SECONDS * sum(map(str.isalpha, sentence))
 
 
 def demo_camera(size: int) -> Camera:
-    """Return the studio's camera, for square pictures of `size` pixels.
+    """Return the studio's camera, for square images of `size` pixels.
 
-    It looks straight at the speaker, from the hips up, with room for wide gestures.
+    It points straight at the speaker, from the hips up, with room for wide gestures.
     """
     return Camera(
         focal=FOCAL_RATIO * size,
@@ -54,10 +160,13 @@ def render_speaker(
     appearance: Appearance | None = None,
     body: Body | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yield the pictures (3, H, W) uint8 RGB of pose vectors (T, 106), the larger side `size`.
+    """Yield the images (3, H, W) uint8 RGB of pose vectors (T, 106), the larger side `size`.
 
-    Frames are made one by one as they are taken. `body` is the open body by default, and only that
-    one has clothes and hair. Raises `UserError` where PyVista is not installed.
+    Frames are rendered one by one on demand. `body` is the open body by default, and only that one
+    has clothes and hair.
+
+    Raises:
+        UserError: PyVista is not installed.
     """
     scale = size / max(camera.width, camera.height)
     camera = camera.resized(round(camera.width * scale), round(camera.height * scale))
@@ -65,137 +174,40 @@ def render_speaker(
         yield from renderer.frames(pose_TP)
 
 
-PACE, TONE = 0.08, 7  # how far a voice's rate (a share) and pitch stray from recording to recording
-QUIET = (0.5, 1.0)  # seconds before the first word and after the last: mouths must learn silence
-USUAL_RATE = 160  # words a minute that `spoken_seconds` reckons with
-PHONES_HEADER = ("phone", "start", "end", "word", "stress")
-
-
-@dataclass(frozen=True)
-class RecordingPlan:
-    """What decides a recording, wholly: the same plan gives the same files.
-
-    Attributes:
-        number: which recording of its data set.
-        seed: of the data set.
-        seconds: about how long it is.
-        size: height and width of its picture in pixels.
-    """
-
-    number: int
-    seed: int
-    seconds: float
-    size: int
-
-    @property
-    def name(self) -> str:
-        """The name its files have in common."""
-        return f"{self.number:03d}"
-
-
-@dataclass(frozen=True)
-class RecordingFiles:
-    """Where a recording and its truth lie in a data set's folder."""
-
-    video: Path
-    transcript: Path
-    truth: Path
-
-    @classmethod
-    def of(cls, folder: Path, name: str) -> "RecordingFiles":
-        """Return the places of the recording of that name."""
-        recordings = folder / "recordings"
-        return cls(recordings / f"{name}.mp4", recordings / f"{name}.txt", folder / "truth" / name)
-
-    def all(self) -> list[Path]:
-        """Return every file of a recording; the video, which is written last, is the last."""
-        truth = ("plan.json", "pose.npz", "words.csv", "phones.csv", "gestures.json")
-        return [*(self.truth / name for name in truth), self.transcript, self.video]
-
-
-def is_complete(folder: Path, plan: RecordingPlan) -> bool:
-    """Return whether all of this recording is there.
-
-    Raises `DataError` if what is there was made by another plan: half of one data set and half of
-    another would be nobody's.
-    """
-    files = RecordingFiles.of(folder, plan.name)
-    note = files.truth / "plan.json"
-    if note.is_file():
-        wanted, made = asdict(plan), _read_plan(note)
-        differing = [key for key in wanted if wanted[key] != made.get(key)]
-        if differing:
-            seen, needed = (
-                " and ".join(f"{k} {v.get(k)}" for k in differing) for v in (made, wanted)
-            )
-            raise DataError(f"{files.video}: made with {seen}, not {needed}; choose another folder")
-    return all(path.is_file() for path in files.all())
-
-
-def script_and_voice(plan: RecordingPlan) -> tuple[list[str], Voice]:
-    """Return a recording's sentences and voice: the voices take turns, pace and pitch vary."""
-    chance = np.random.default_rng((plan.seed, plan.number))
-    turns = np.random.default_rng(plan.seed).permutation(len(VOICES))
-    voice = VOICES[turns[plan.number % len(VOICES)]]
-    rate = round(voice.rate_wpm * chance.uniform(1 - PACE, 1 + PACE))
-    pitch = round(np.clip(voice.pitch + chance.uniform(-TONE, TONE), *PITCHES))
-    return script(plan.seconds, seed=int(chance.integers(2**31))), Voice(voice.voice, rate, pitch)
-
-
-def expected_frames(plan: RecordingPlan) -> int:
-    """Return about how many frames a recording will have."""
-    sentences, voice = script_and_voice(plan)
-    spoken = sum(map(spoken_seconds, sentences)) * USUAL_RATE / voice.rate_wpm
-    return round(FPS * (spoken + sum(QUIET)))
-
-
 def make_recording(
-    folder: Path, plan: RecordingPlan, body: Body, *, made: Callable[[int], None] = lambda _: None
+    folder: Path, plan: RecordingPlan, body: Body, progress: Progress = lambda _: None
 ) -> int:
-    """Make a recording and its truth, and return the number of its frames.
+    """Make a recording and its ground truth, and return the number of its frames.
 
-    Each file is complete or absent, and the video comes last: where it is, everything is. `made`
-    is called with 1 for every frame that is done.
+    Each file is complete or absent, and the video comes last: where it is, everything is.
+    `progress` is called with the number of frames done.
 
     Raises:
         DataError: a file cannot be written, or espeak-ng is not installed.
         UserError: PyVista is not installed.
     """
-    files = RecordingFiles.of(folder, plan.name)
-    sentences, voice = script_and_voice(plan)
-    speech = _within_silence(synthesise(" ".join(sentences), **voice._asdict()), plan)
-    performance = animate_speaker(speech, seed=plan.seed * 10_007 + plan.number, body=body)
+    files = RecordingFiles.of(folder, plan)
+    sentences, _ = plan.sentences_and_voice()
+    speech = plan.speech()
+    motion = animate_speaker(speech, seed=plan.seed * 10_007 + plan.number, body=body)
     camera = demo_camera(plan.size)
-    write_motion(
-        files.truth / "pose.npz", motion_from_pose(performance.pose_TP, body, camera=camera)
-    )
-    write_words(files.truth / "words.csv", speech.words)
-    write_phones(files.truth / "phones.csv", speech.phones)
-    _write_json(files.truth / "gestures.json", _gestures(performance))
-    _write_json(files.truth / "plan.json", asdict(plan))
-    _write_text(files.transcript, "".join(f"{sentence}\n" for sentence in sentences))
-    frames = render_speaker(performance.pose_TP, camera, size=plan.size, body=body)
+    pose = motion_from_pose(motion.pose_TP, body, camera=camera)
+    write_motion(files.ground_truth / "pose.npz", pose)
+    write_words(files.ground_truth / "words.csv", speech.words)
+    write_phones(files.ground_truth / "phones.csv", speech.phones)
+    write_json(files.ground_truth / "gestures.json", _gestures(motion), indent=1)
+    write_json(files.ground_truth / "plan.json", asdict(plan), indent=1)
+    write_text(files.transcript, "".join(f"{sentence}\n" for sentence in sentences))
+    frames = render_speaker(motion.pose_TP, camera, size=plan.size, body=body)
     with tempfile.TemporaryDirectory() as scratch:
         audio = Path(scratch) / "voice.wav"
         write_audio(audio, speech.audio_S)
         return write_video(
             files.video,
-            _counted(frames, made),
+            report_frames(frames, progress),
             audio=audio,
             metadata={"title": f"speech2video demo speaker {plan.name}, seed {plan.seed}"},
         )
-
-
-def _within_silence(speech: SynthesisedSpeech, plan: RecordingPlan) -> SynthesisedSpeech:
-    """Return the speech with some silence before and after it."""
-    before, after = np.random.default_rng((plan.seed, plan.number, 1)).uniform(*QUIET, size=2)
-    samples = [round(seconds * SAMPLE_RATE) for seconds in (before, after)]
-    late = samples[0] / SAMPLE_RATE
-    words, phones = (
-        [replace(item, start=item.start + late, end=item.end + late) for item in items]
-        for items in (speech.words, speech.phones)
-    )
-    return SynthesisedSpeech(np.pad(speech.audio_S, samples), words, phones)
 
 
 def write_phones(path: Path, phones: Iterable[Phone]) -> None:
@@ -208,9 +220,9 @@ def write_phones(path: Path, phones: Iterable[Phone]) -> None:
             writer.writerow((phone.text, *times, phone.word, phone.stress))
 
 
-def _gestures(performance: SpeakerMotion) -> dict:
-    uses = [asdict(use) for use in performance.gestures]
-    return _rounded({"gestures": uses, "beats": performance.beats})
+def _gestures(motion: SpeakerMotion) -> dict:
+    uses = [asdict(use) for use in motion.gestures]
+    return {"gestures": _rounded(uses), "beats": _rounded(motion.beats)}
 
 
 def _rounded(value: object) -> object:
@@ -220,28 +232,3 @@ def _rounded(value: object) -> object:
     if isinstance(value, list):
         return [_rounded(item) for item in value]
     return round(float(value), 4) if isinstance(value, float) else value
-
-
-def _read_plan(path: Path) -> dict:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        values = None
-    if not isinstance(values, dict):
-        raise DataError(f"{path}: not a recording's plan; delete {path.parent} to make it anew")
-    return values
-
-
-def _write_json(path: Path, values: dict) -> None:
-    _write_text(path, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_write(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _counted(frames: Iterator[np.ndarray], made: Callable[[int], None]) -> Iterator[np.ndarray]:
-    for frame in frames:
-        yield frame
-        made(1)

@@ -1,15 +1,15 @@
-"""Phones to the mouth's motion: a target for each sound, blended by dominance.
+"""Phones to the mouth's motion: a target for each phone, blended by dominance.
 
 The blend is that of Cohen & Massaro, "Modeling coarticulation in synthetic visual speech", 1993:
-each sound pulls at every feature of the mouth with a dominance that is highest during the sound and
+each phone pulls at every feature of the mouth with a dominance that is highest during the phone and
 fades around it; the mouth is the average of all targets weighted so. The fading is a Gaussian here
-(their exponent c is 2), which makes every curve smooth. Rounded sounds reach far ahead, and
+(their exponent c is 2), which makes every curve smooth. Rounded phones reach far ahead, and
 consonants made inside the mouth leave the lips to their neighbours. A blend alone would leave the
-lips ajar in a fast "p": sounds that must close them do so whatever stands beside them.
+lips ajar in a fast "p": bilabials close them whatever their neighbours are.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -18,14 +18,12 @@ from speech2video.util.text.transcript import Phone
 
 JAW_FULL = 0.3927  # radians; the opening over which `mouth_close` at 1 closes the lips
 
-SILENCE = 0.1  # seconds without sound from which on the mouth is shut
-LEAD = 0.075  # seconds: how far a sound's dominance reaches ahead of it ...
+SILENCE = 0.1  # seconds without a phone from which on the mouth is shut
+LEAD = 0.075  # seconds: how far a phone's dominance reaches ahead of it ...
 LAG = 0.06  # ... and behind
-CORE = 0.035  # seconds at either end of a sound in which its dominance already fades
-CLOSURE = (
-    0.062  # seconds the lips stay shut at least: more than a frame, so that one frame shows it
-)
-CLOSING = 0.045  # seconds the lips take to shut and to part
+CORE = 0.035  # seconds at either end of a phone in which its dominance already fades
+CLOSURE = 0.062  # seconds the lips stay shut at least: more than a frame, so that one shows it
+CLOSING = 0.045  # seconds in which the lips shut and part
 JAW_IN_CLOSURE = 0.5  # how far a closure lifts the jaw
 
 SHUTTER = 0.02  # seconds a frame is exposed: half its time, as a film camera's
@@ -34,12 +32,12 @@ EXPOSURES = 5
 
 @dataclass(frozen=True)
 class Viseme:
-    """A sound's target: jaw in radians, expressions as shares of the full action, its dominances.
+    """A phone's target: jaw in radians, expressions as shares of the full action, its dominances.
 
     Attributes:
         close: how far the lips are closed over whatever the jaw opens, 0 to 1.
         jaw_weight, lips_weight: dominance over the jaw and over everything else.
-        reach: how far the sound's influence spreads, in multiples of `LEAD` and `LAG`.
+        reach: how far the phone's influence spreads, in multiples of `LEAD` and `LAG`.
     """
 
     jaw: float = 0.0
@@ -92,7 +90,7 @@ _GOAT = Viseme(jaw=0.13, funnel=0.35, pucker=0.5, lips_weight=1.2, reach=1.15)
 _FOOT = Viseme(jaw=0.085, funnel=0.25, pucker=0.55, lips_weight=1.2, reach=1.15)
 _GOOSE = Viseme(jaw=0.06, funnel=0.3, pucker=0.85, lips_weight=1.4, reach=1.3)
 
-_SOUNDS: dict[str, Viseme] = {
+_VISEMES: dict[str, Viseme] = {
     **dict.fromkeys("pbmɱ", _BILABIAL),
     **dict.fromkeys("fvʋ", _LABIODENTAL),
     **dict.fromkeys("θð", _DENTAL),
@@ -126,38 +124,38 @@ _STRESS_OPENING = {True: 1.12, False: 0.85}  # of a vowel's jaw
 class Segment:
     """A stretch of time with one mouth target; a diphthong is two of them."""
 
-    mouth: Viseme
+    viseme: Viseme
     start: float
     end: float
 
 
 def is_vowel(phone: Phone) -> bool:
-    """Say whether a phone is a vowel or diphthong."""
+    """Return whether a phone is a vowel or diphthong."""
     return any(letter in VOWELS for letter in phone.text)
 
 
 def split_ipa(text: str) -> list[str]:
-    """Return the known sounds of a phone's IPA, affricates whole; length and stress are dropped."""
-    sounds, i = [], 0
+    """Return the known symbols of a phone's IPA, affricates whole, without length and stress."""
+    symbols, i = [], 0
     while i < len(text):
-        audio = text[i : i + 2] if text[i : i + 2] in _SOUNDS else text[i]
-        if audio in _SOUNDS:
-            sounds.append(audio)
-        i += len(audio)
-    return sounds
+        symbol = text[i : i + 2] if text[i : i + 2] in _VISEMES else text[i]
+        if symbol in _VISEMES:
+            symbols.append(symbol)
+        i += len(symbol)
+    return symbols
 
 
 def mouth_segments(phones: Iterable[Phone], duration: float) -> list[Segment]:
     """Return the mouth targets of phones, and shut mouths wherever there is silence."""
     segments, end = [], -1.0  # a shut mouth before the first frame
     for phone in sorted(phones, key=lambda phone: phone.start):
-        sounds = split_ipa(phone.text)
-        if not sounds:
+        symbols = split_ipa(phone.text)
+        if not symbols:
             continue
         if phone.start - end >= SILENCE:
             segments.append(Segment(_SHUT, end, phone.start))
-        edges = np.linspace(phone.start, phone.end, len(sounds) + 1)
-        for audio, start, stop in zip(sounds, edges[:-1], edges[1:], strict=True):
+        edges = np.linspace(phone.start, phone.end, len(symbols) + 1)
+        for audio, start, stop in zip(symbols, edges[:-1], edges[1:], strict=True):
             segments.append(Segment(_stressed(audio, phone.stress), float(start), float(stop)))
         end = phone.end
     return [*segments, Segment(_SHUT, end, max(duration, end) + 1.0)]
@@ -166,9 +164,9 @@ def mouth_segments(phones: Iterable[Phone], duration: float) -> list[Segment]:
 def mouth_features(segments: Sequence[Segment], times: np.ndarray) -> np.ndarray:
     """Return `FEATURES` (..., 8) at times (...), in seconds."""
     shape, times_N = times.shape, times.ravel()
-    targets_SF = np.array([[getattr(s.mouth, name) for name in FEATURES] for s in segments])
-    jaw_SN = np.stack([s.mouth.jaw_weight * _dominance(s, times_N) for s in segments])
-    lips_SN = np.stack([s.mouth.lips_weight * _dominance(s, times_N) for s in segments])
+    targets_SF = np.array([[getattr(s.viseme, name) for name in FEATURES] for s in segments])
+    jaw_SN = np.stack([s.viseme.jaw_weight * _dominance(s, times_N) for s in segments])
+    lips_SN = np.stack([s.viseme.lips_weight * _dominance(s, times_N) for s in segments])
     features_NF = np.concatenate(
         (_average(jaw_SN, targets_SF[:, :1]), _average(lips_SN, targets_SF[:, 1:])), 1
     )
@@ -191,12 +189,11 @@ def mouth_curves(
     return value["jaw"].mean(1), expressions
 
 
-def _stressed(audio: str, stress: int) -> Viseme:
-    mouth = _SOUNDS[audio]
-    if audio not in VOWELS:
-        return mouth
-    values = {field.name: getattr(mouth, field.name) for field in fields(Viseme)}
-    return Viseme(**{**values, "jaw": mouth.jaw * _STRESS_OPENING[stress > 0]})
+def _stressed(symbol: str, stress: int) -> Viseme:
+    viseme = _VISEMES[symbol]
+    if symbol not in VOWELS:
+        return viseme
+    return replace(viseme, jaw=viseme.jaw * _STRESS_OPENING[stress > 0])
 
 
 def _dominance(segment: Segment, times_N: np.ndarray) -> np.ndarray:
@@ -204,7 +201,7 @@ def _dominance(segment: Segment, times_N: np.ndarray) -> np.ndarray:
     half = (segment.end - segment.start) / 2
     offset = times_N - (segment.start + half)
     outside = np.maximum(np.abs(offset) - max(half - CORE, 0.0), 0.0)
-    width = np.where(offset < 0, LEAD, LAG) * segment.mouth.reach
+    width = np.where(offset < 0, LEAD, LAG) * segment.viseme.reach
     return np.exp(-((outside / width) ** 2))
 
 
@@ -215,14 +212,14 @@ def _average(weights_SN: np.ndarray, targets_SF: np.ndarray) -> np.ndarray:
 def _closed(
     features_NF: np.ndarray, segments: Sequence[Segment], times_N: np.ndarray
 ) -> np.ndarray:
-    """Return the features with the lips brought together in the sounds that must close them."""
+    """Return the features with the lips brought together in phones that must close them."""
     shut_N = np.zeros(len(times_N))
     for segment in segments:
-        if segment.mouth.close > 0:
+        if segment.viseme.close > 0:
             middle = (segment.start + segment.end) / 2
             half = max(segment.end - segment.start, CLOSURE) / 2
             course_N = plateau(times_N, middle - half, middle + half, CLOSING, CLOSING)
-            shut_N = np.maximum(shut_N, segment.mouth.close * course_N)
+            shut_N = np.maximum(shut_N, segment.viseme.close * course_N)
     result_NF = features_NF.copy()
     close = FEATURES.index("close")
     result_NF[:, close] += (1 - result_NF[:, close]) * shut_N

@@ -68,8 +68,8 @@ def test_clamping_a_pose_vector_keeps_every_law(body: Body) -> None:
     clamped = clamp_pose(pose, body.hands)
     assert limit_excess(vector_to_smplx(clamped, body.hands).rotations).max() <= TOLERANCE
     assert torch.equal(clamp_pose(clamped, body.hands), clamped)
-    still = torch.zeros(1, POSE_SIZE)
-    assert torch.equal(clamp_pose(still, body.hands), still), "the body's own rest must be legal"
+    rest = torch.zeros(1, POSE_SIZE)
+    assert torch.equal(clamp_pose(rest, body.hands), rest), "the body's own rest must be legal"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])

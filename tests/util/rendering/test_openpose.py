@@ -67,8 +67,8 @@ def test_an_empty_list_is_zeros_and_touches_nothing_else(tmp_path: Path, key: st
 
 def test_the_largest_person_is_taken_in_any_order(tmp_path: Path) -> None:
     small, large = random_person(2, 40), random_person(3, 200)
-    nobody = {key: [] for key in COUNTS}
-    for people in ((small, large, nobody), (nobody, large, small)):
+    empty = {key: [] for key in COUNTS}
+    for people in ((small, large, empty), (empty, large, small)):
         frame = read_openpose(write(tmp_path / "a.json", *people))
         np.testing.assert_array_equal(frame.body_253.ravel(), large["pose_keypoints_2d"])
 
@@ -81,7 +81,7 @@ def test_the_largest_person_is_taken_in_any_order(tmp_path: Path) -> None:
         ("[" * 100_000, "not json"),
         ("[]", "people"),
         ('{"people": 3}', "people"),
-        ('{"people": []}', "nobody"),
+        ('{"people": []}', "no person"),
         ('{"people": [7]}', "pose_keypoints_2d"),
         ('{"people": [{}]}', "pose_keypoints_2d"),
         ('{"people": [{"pose_keypoints_2d": 1}]}', "no list"),

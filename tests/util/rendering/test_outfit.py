@@ -6,9 +6,7 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import BODY_JOINTS, POINT_INDEX
 from speech2video.util.rendering.appearance import Appearance
-from speech2video.util.rendering.clothes import cut
-from speech2video.util.rendering.hair import hang
-from speech2video.util.rendering.outfit import Outfit, build_outfit
+from speech2video.util.rendering.outfit import Outfit, affine_weights, build_outfit, cut_mesh
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +27,7 @@ def test_cut_parts_add_up_and_lie_on_their_sides():
     height = points[:, 1] - 0.1
     areas = []
     for side in (1, -1):
-        kept, ends, share = cut(faces, side * height)
+        kept, ends, share = cut_mesh(faces, side * height)
         edge = points[ends[:, 0]] + share[:, None] * (points[ends[:, 1]] - points[ends[:, 0]])
         everything = np.concatenate((points, edge))
         np.testing.assert_allclose(edge[:, 1], 0.1, atol=1e-9)
@@ -42,7 +40,7 @@ def test_cut_keeps_the_winding():
     points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
     for roll in range(3):
         for height in (points[:, 1] - 0.5, 0.5 - points[:, 1]):
-            kept, ends, share = cut(np.roll([[0, 1, 2]], roll, 1), height)
+            kept, ends, share = cut_mesh(np.roll([[0, 1, 2]], roll, 1), height)
             edge = points[ends[:, 0]] + share[:, None] * (points[ends[:, 1]] - points[ends[:, 0]])
             a, b, c = np.concatenate((points, edge))[kept].transpose(1, 0, 2)
             assert (np.cross(b - a, c - a)[:, 2] > 0).all()
@@ -51,7 +49,7 @@ def test_cut_keeps_the_winding():
 def test_what_hangs_on_anchors_moves_with_them():
     chance = np.random.default_rng(1)
     anchors, points = chance.normal(size=(6, 3)), chance.normal(size=(40, 3))
-    weights = hang(points, anchors)
+    weights = affine_weights(points, anchors)
     turn, shift = chance.normal(size=(3, 3)), chance.normal(size=3)
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-9)
     np.testing.assert_allclose(weights @ anchors, points, atol=1e-9)

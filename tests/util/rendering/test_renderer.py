@@ -33,8 +33,8 @@ def test_a_point_without_triangles_has_no_normal():
 
 @pytest.mark.parametrize(("width", "height"), [(64, 64), (65, 31)])
 def test_the_background_is_soft_and_bright_behind_the_head(width: int, height: int):
-    picture = studio_background(width, height, Appearance())
-    assert picture.shape == (height, width, 3) and picture.min() >= 0 and picture.max() < 255
-    assert np.abs(np.diff(picture, axis=1)).max() < 4
-    middle = picture[int(0.38 * height), width // 2]
-    assert (middle > picture[-1, 0] + 20).all()
+    image = studio_background(width, height, Appearance())
+    assert image.shape == (height, width, 3) and image.min() >= 0 and image.max() < 255
+    assert np.abs(np.diff(image, axis=1)).max() < 4
+    middle = image[int(0.38 * height), width // 2]
+    assert (middle > image[-1, 0] + 20).all()

@@ -46,7 +46,7 @@ def test_half_a_pixel_changes_the_map(points_K2: np.ndarray) -> None:
     assert (draw_skeleton_map(lips, **draw) != draw_skeleton_map(points_K2, **draw)).any()
 
 
-def test_line_width_follows_the_picture(points_K2: np.ndarray) -> None:
+def test_line_width_follows_the_image(points_K2: np.ndarray) -> None:
     share = [
         (draw_skeleton_map(points_K2 * scale, width=size, height=size).any(2)).mean()
         for scale, size in ((0.5, 256), (1, 512), (2, 1024))
@@ -57,11 +57,11 @@ def test_line_width_follows_the_picture(points_K2: np.ndarray) -> None:
 def test_missing_points_leave_their_lines_out(points_K2: np.ndarray) -> None:
     gone = points_K2.copy()
     gone[indices((*LEFT_HAND_JOINTS, *LEFT_TIPS))] = np.nan
-    picture = draw_skeleton_map(gone, width=512, height=512)
+    image = draw_skeleton_map(gone, width=512, height=512)
     whole = draw_skeleton_map(points_K2, width=512, height=512)
     for colour in FINGER_COLOURS["left"]:
-        assert (whole == colour).all(2).any() and not (picture == colour).all(2).any()
-    assert not picture[:8, :8].any(), "nothing is drawn at (0, 0)"
+        assert (whole == colour).all(2).any() and not (image == colour).all(2).any()
+    assert not image[:8, :8].any(), "nothing is drawn at (0, 0)"
     one = points_K2.copy()
     one[POINT_INDEX["face_50"]] = np.nan
     assert draw_skeleton_map(one, width=512, height=512).any()

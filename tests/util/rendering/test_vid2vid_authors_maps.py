@@ -1,4 +1,4 @@
-"""The authors' maps: equal to the fork's own pictures, and to a pen that stamps one by one."""
+"""The authors' maps: equal to the fork's own images, and to a pen that stamps one by one."""
 
 from dataclasses import replace
 from itertools import pairwise

@@ -1,15 +1,14 @@
-"""Faces that speak in a mood: lips meet in every mood, lids never pass each other."""
+"""Faces that speak with an emotion: lips meet in each, lids never pass each other."""
 
 import numpy as np
 import pytest
 import torch
 
 from speech2video.data.speech2face.clip import EYE_DISTANCE, EYES_AT, eye_centres
-from speech2video.data.synthetic.faces.accessories import person_outfit
 from speech2video.data.synthetic.faces.emotions import EMOTION_PROFILES
-from speech2video.data.synthetic.faces.head import ACTIONS, Head
+from speech2video.data.synthetic.faces.head import ACTIONS, Head, person_outfit
 from speech2video.data.synthetic.faces.motion import FaceMotion, animate_face
-from speech2video.data.synthetic.faces.people import person
+from speech2video.data.synthetic.faces.people import draw_person
 from speech2video.data.synthetic.faces.recording import aligned_camera
 from speech2video.data.synthetic.speaker.motion import EXPRESSION_NAMES
 from speech2video.util.body.body_model import Body
@@ -34,14 +33,14 @@ def speech() -> SynthesisedSpeech:
 
 @pytest.fixture(scope="module")
 def heads(body: Body) -> dict[int, Head]:
-    people = {number: person(number, seed=0) for number in (0, 1, 4)}
+    people = {number: draw_person(number, seed=0) for number in (0, 1, 4)}
     return {
         number: Head(body, one.betas, person_outfit(one, body)) for number, one in people.items()
     }
 
 
-def moved(speech: SynthesisedSpeech, emotion: str, *, who: int = 0) -> FaceMotion:
-    return animate_face(speech, EMOTION_PROFILES[emotion], person(who, seed=0), seed=(0, 1))
+def moved(speech: SynthesisedSpeech, emotion: str, *, person: int = 0) -> FaceMotion:
+    return animate_face(speech, EMOTION_PROFILES[emotion], draw_person(person, seed=0), seed=(0, 1))
 
 
 def landmarks(head: Head, motion: FaceMotion) -> torch.Tensor:
@@ -50,7 +49,7 @@ def landmarks(head: Head, motion: FaceMotion) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("emotion", EMOTION_PROFILES)
-def test_lips_meet_and_open_in_every_mood(
+def test_lips_meet_and_open_with_every_emotion(
     speech: SynthesisedSpeech, heads: dict[int, Head], emotion: str
 ) -> None:
     points_TK3 = landmarks(heads[0], moved(speech, emotion))
@@ -71,9 +70,7 @@ def test_motion_is_whole_and_within_bounds(speech: SynthesisedSpeech, emotion: s
     assert torch.equal(motion.pose_TP, again.pose_TP)
 
 
-def test_moods_look_different_and_people_too(
-    speech: SynthesisedSpeech, heads: dict[int, Head]
-) -> None:
+def test_emotions_differ_and_people_too(speech: SynthesisedSpeech, heads: dict[int, Head]) -> None:
     shapes = {}
     for emotion in EMOTION_PROFILES:
         motion = moved(speech, emotion)
@@ -93,7 +90,7 @@ def test_the_head_is_the_bodys(
     with torch.inference_mode():
         vertices = heads[1].vertices(pose_TP, still_TA)
         found = heads[1].landmarks(pose_TP, vertices)
-        betas = torch.tensor(person(1, seed=0).betas)
+        betas = torch.tensor(draw_person(1, seed=0).betas)
         wanted = body.points(pose_TP, betas=betas)[:, list(IBUG68)]
     torch.testing.assert_close(found, wanted, atol=2e-6, rtol=0)
 
@@ -110,9 +107,9 @@ def test_extra_actions_move_the_skin_on_both_sides_alike(heads: dict[int, Head])
     assert right[1] > 0.003 and right[1] == pytest.approx(left[1].item(), abs=5e-4)
 
 
-@pytest.mark.parametrize("who", [0, 1, 4])
-def test_surfaces_fit_their_points(heads: dict[int, Head], who: int) -> None:
-    outfit = heads[who].outfit
+@pytest.mark.parametrize("person", [0, 1, 4])
+def test_surfaces_fit_their_points(heads: dict[int, Head], person: int) -> None:
+    outfit = heads[person].outfit
     for surface in outfit.surfaces:
         assert surface.faces_F3.min() >= 0 and surface.faces_F3.max() < outfit.mix.shape[0]
         used = surface.faces_F3.max()
@@ -120,7 +117,7 @@ def test_surfaces_fit_their_points(heads: dict[int, Head], who: int) -> None:
 
 
 def test_the_camera_aligns(speech: SynthesisedSpeech, heads: dict[int, Head]) -> None:
-    points_TK3 = landmarks(heads[1], moved(speech, "sad", who=1))
+    points_TK3 = landmarks(heads[1], moved(speech, "sad", person=1))
     points_TK2 = aligned_camera(points_TK3, SIZE).project(points_TK3).numpy()
     right_2, left_2 = (np.median(eye, 0) for eye in eye_centres(points_TK2))
     np.testing.assert_allclose((right_2 + left_2) / 2, np.array(EYES_AT) * SIZE, atol=0.7)

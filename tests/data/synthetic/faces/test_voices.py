@@ -1,4 +1,4 @@
-"""Voices in a mood: what is said when stays known whatever is done to the sound."""
+"""Voices with an emotion: times of words and phones stay known whatever changes the audio."""
 
 import importlib.util
 
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.skipif(
     not importlib.util.find_spec("espeakng_loader"), reason="the extra `demo` is not installed"
 )
 PLAIN = Delivery()
-THROAT = VoiceProfile("en-us", 165, 50)
+PROFILE = VoiceProfile("en-us", 165, 50)
 QUIET = (0.2, 0.3)
 
 
 def said(
-    delivery: Delivery = PLAIN, voice_profile: VoiceProfile = THROAT, seconds: float = 5.0
+    delivery: Delivery = PLAIN, voice_profile: VoiceProfile = PROFILE, seconds: float = 5.0
 ) -> SynthesisedSpeech:
     random = np.random.default_rng(0)
     return synthesise_sentence(
@@ -37,7 +37,7 @@ def level(speech: SynthesisedSpeech, start: float, end: float) -> float:
 
 
 @pytest.mark.parametrize("emotion", EMOTION_PROFILES)
-def test_phones_are_where_the_sound_is(emotion: str) -> None:
+def test_phones_are_where_the_audio_is(emotion: str) -> None:
     speech = said(EMOTION_PROFILES[emotion].delivery)
     start, end = speech.phones[0].start, speech.phones[-1].end
     assert start >= QUIET[0] and end <= len(speech.audio_S) / SAMPLE_RATE - QUIET[1] + 1e-3
@@ -47,18 +47,18 @@ def test_phones_are_where_the_sound_is(emotion: str) -> None:
     assert np.abs(speech.audio_S).max() <= 1
 
 
-def test_the_same_is_said_the_same_way() -> None:
+def test_speech_is_deterministic() -> None:
     np.testing.assert_array_equal(said().audio_S, said().audio_S)
 
 
-def test_a_voice_colours_sound_but_not_time() -> None:
+def test_a_voice_changes_timbre_but_not_time() -> None:
     other = VoiceProfile("en-us", 165, 50, 1.15, 1.2, 4.0, -10.0, (400.0, 1600.0), 0.4)
     plain, coloured = said(), said(voice_profile=other)
     assert plain.phones == coloured.phones and len(plain.audio_S) == len(coloured.audio_S)
     assert not np.allclose(plain.audio_S, coloured.audio_S)
 
 
-def test_higher_is_played_faster_and_phones_know() -> None:
+def test_higher_is_played_faster_and_phones_follow() -> None:
     plain, high = said(Delivery(accents=0)), said(Delivery(accents=0, pitch=1.25))
     spans = [speech.phones[-1].end - speech.phones[0].start for speech in (plain, high)]
     assert spans[0] == pytest.approx(1.25 * spans[1], rel=1e-3)

@@ -16,11 +16,11 @@ def fake_speech(
     """
     time = silence
     spoken, phones = [], []
-    for index, (text, sounds) in enumerate(words):
+    for index, (text, symbols) in enumerate(words):
         start = time
-        for audio in sounds.split():
-            stress = int(audio.startswith("ˈ"))
-            phones.append(Phone(audio.lstrip("ˈ"), time, time + phone, index, stress))
+        for symbol in symbols.split():
+            stress = int(symbol.startswith("ˈ"))
+            phones.append(Phone(symbol.lstrip("ˈ"), time, time + phone, index, stress))
             time += phone
         spoken.append(Word(text, start, time))
         time += pause

@@ -44,7 +44,7 @@ TORSO = ("pelvis", "spine1", "spine2", "spine3", "neck", "head", "jaw")
 
 
 def key_hands() -> list[tuple[str, tuple[HandPose, HandPose]]]:
-    """Return every pose that the table knows, as (name, (left, right)); a free hand rests."""
+    """Return every pose of the table, as (name, (left, right)); a free hand rests."""
     pairs = {names: tuple(TALKING[name] for name in names) for names in POSTURES}
     poses = [(f"talking {names}", hands) for names, hands in pairs.items()]
     poses += [(f"talking {names[::-1]}", hands[::-1]) for names, hands in pairs.items()]
@@ -246,11 +246,11 @@ def test_a_beat_is_lowest_at_its_apex_in_its_own_hand(body: Body):
     times_T = (np.arange(4 * FPS) + 0.5) / FPS
     arms = Arms(body)
     for seed in range(5):
-        still, beating = (
+        idle, beating = (
             arm_curves(arms, times_T, [], beats, [], np.random.default_rng(seed))
             for beats in ([], [Beat(2.0, (1.0, 0.0))])
         )
-        height_T = beating[0][:, 1] - np.median(still[0][:, 1])
+        height_T = beating[0][:, 1] - np.median(idle[0][:, 1])
         arrived = times_T[height_T < height_T.min() + 0.008][0]
         assert abs(arrived - 2.0) <= 2.5 / FPS
         assert height_T.min() < -0.01 < 0.02 < height_T.max()

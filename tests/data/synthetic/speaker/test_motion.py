@@ -6,7 +6,7 @@ import torch
 
 from speech2video.data.synthetic.speaker import motion
 from speech2video.data.synthetic.speaker.motion import (
-    BLINKS_A_MINUTE,
+    BLINKS_PER_MINUTE,
     EXPRESSION_NAMES,
     SpeakerMotion,
     animate_speaker,
@@ -135,7 +135,7 @@ def test_hands_rest_low_in_silence_and_rise_to_talk(body: Body):
 def test_eyes_blink_at_their_rate():
     random = np.random.default_rng(0)
     times = blink_times(3600.0, random)
-    assert len(times) / 60 == pytest.approx(BLINKS_A_MINUTE, abs=1.5)
+    assert len(times) / 60 == pytest.approx(BLINKS_PER_MINUTE, abs=1.5)
     assert np.diff(times).min() >= 1.0
 
 

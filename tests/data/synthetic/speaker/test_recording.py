@@ -37,7 +37,7 @@ def pose_TP() -> Tensor:
 def render(
     pose_TP: Tensor, body: Body, *, size: int = SIZE, appearance: Appearance | None = None
 ) -> np.ndarray:
-    """Return all pictures (T, H, W, 3) as int."""
+    """Return all images (T, H, W, 3) as int."""
     frames = list(render_speaker(pose_TP, CAMERA, size=size, body=body, appearance=appearance))
     return np.stack(frames).transpose(0, 2, 3, 1).astype(int)
 
@@ -49,18 +49,18 @@ def frames(pose_TP: Tensor, body: Body) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def silhouettes(frames: np.ndarray) -> np.ndarray:
-    """Where (T, H, W) the pictures differ from the empty studio."""
+    """Where (T, H, W) the images differ from the empty studio."""
     empty = studio_background(SIZE, SIZE, Appearance())
     return np.abs(frames - empty).max(-1) > 3
 
 
-def test_pictures_have_their_shape_and_do_not_change_from_run_to_run(
+def test_images_have_their_shape_and_do_not_change_from_run_to_run(
     frames: np.ndarray, pose_TP: Tensor, body: Body
 ):
     assert frames.shape == (3, SIZE, SIZE, 3)
     assert (frames == render(pose_TP, body)).all()
     alone = render(pose_TP[2:], body)
-    assert (alone[0] == frames[2]).all(), "a picture does not hang on those before it"
+    assert (alone[0] == frames[2]).all(), "an image does not depend on those before it"
 
 
 def test_an_opening_jaw_changes_the_mouth_and_nothing_else(
@@ -99,15 +99,13 @@ def test_the_studio_is_empty_elsewhere(silhouettes: np.ndarray, pose_TP: Tensor,
         assert 0.1 < silhouette.mean() < 0.5
 
 
-def test_a_picture_of_half_the_size_is_the_same_picture(
-    frames: np.ndarray, pose_TP: Tensor, body: Body
-):
+def test_half_the_size_gives_the_same_image(frames: np.ndarray, pose_TP: Tensor, body: Body):
     small = render(pose_TP[:1], body, size=SIZE // 2)[0]
     shrunk = cv2.resize(frames[0].astype(np.float32), small.shape[:2], interpolation=cv2.INTER_AREA)
     assert np.abs(small - shrunk).mean() < 1.5
 
 
-def test_the_look_is_what_is_seen(frames: np.ndarray, pose_TP: Tensor, body: Body):
+def test_the_appearance_is_rendered(frames: np.ndarray, pose_TP: Tensor, body: Body):
     red = render(pose_TP[:1], body, appearance=replace(Appearance(), top=(0.7, 0.1, 0.1)))[0]
     chest = CAMERA.project(body.joints(pose_TP[:1]))[0, JOINTS.index("spine2")].round().int()
     x, y = chest.tolist()

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from speech2video.data.synthetic.speaker.gestures import GESTURE_WORDS
-from speech2video.data.synthetic.speaker.sentences import SENTENCES, script, spoken_seconds
+from speech2video.data.synthetic.speaker.recording import SENTENCES, draw_sentences, spoken_seconds
 from speech2video.util.text.spoken_text import normalise_text, split_words
 from speech2video.util.text.synthesis import synthesise
 
@@ -39,17 +39,17 @@ def test_every_phoneme_is_said() -> None:
 
 
 def test_script_is_drawn_by_its_seed_without_repetition() -> None:
-    assert script(60, seed=1) == script(60, seed=1) != script(60, seed=2)
-    everything = script(10_000, seed=0)
+    assert draw_sentences(60, seed=1) == draw_sentences(60, seed=1) != draw_sentences(60, seed=2)
+    everything = draw_sentences(10_000, seed=0)
     first, second = everything[: len(SENTENCES)], everything[len(SENTENCES) :][: len(SENTENCES)]
     assert set(first) == set(second) == set(SENTENCES)
     assert first != second
-    assert len(script(0, seed=0)) == 1
+    assert len(draw_sentences(0, seed=0)) == 1
 
 
 def test_script_lasts_about_as_long_as_asked() -> None:
     pytest.importorskip("espeakng_loader")
-    sentences = script(40, seed=3)
+    sentences = draw_sentences(40, seed=3)
     assert sum(map(spoken_seconds, sentences[:-1])) < 40 <= sum(map(spoken_seconds, sentences))
     spoken = sum(len(synthesise(sentence).audio_S) for sentence in sentences) / 16_000
     assert 0.85 * 40 < spoken < 1.25 * 40

@@ -19,7 +19,7 @@ from speech2video.util.text.synthesis import SynthesisedSpeech
 from speech2video.util.timing import FPS, frame_count, frame_times
 from tests.data.synthetic.speaker.fake_speech import SENTENCE, fake_speech
 
-CLOSED = 0.8  # millimetres of lip gap over the gap at rest that nobody sees
+CLOSED = 0.8  # millimetres of lip gap over the gap at rest that is invisible
 PHONES = (0.05, 0.09, 0.13)  # seconds: hurried, usual, slow
 
 
