@@ -1,4 +1,4 @@
-"""Speech to pose on held-out clips, from free rollout, beside baselines and the truth itself."""
+"""Evaluation of audio2pose on held-out clips in free rollout, compared with baselines."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,10 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluation import motion_baselines
-from evaluation.motion_gestures import gesture_metrics, points_of
-from evaluation.tables import Metrics
-from speech2video.data.audio2pose.dataset import MotionClip, load_motion_clips
+from evaluation.motion_gestures import body_points, gesture_metrics
+from evaluation.tables import BLOCK, Metrics
+from speech2video.data.audio2pose.dataset import (
+    MotionClip,
+    load_motion_clips,
+    normalised_features,
+    pose_statistics,
+)
 from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.data.motion_io import read_motion
 from speech2video.data.splits import split_clips
@@ -23,14 +27,22 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import vector_to_smplx
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
-from speech2video.util.metrics import motion as metrics
-from speech2video.util.metrics.motion import beat_constancy, joint_speeds, speech_onsets
-from speech2video.util.metrics.points import (
-    LIPS,
-    align_heads,
-    lip_opening,
-    lip_vertex_error,
+from speech2video.util.metrics.motion import (
+    ACCELERATION,
+    JERK,
+    beat_constancy,
+    derivative_ratio,
+    hand_energy_ratio,
+    joint_position_error,
+    joint_speeds,
+    l1_diversity,
+    limit_violations,
+    lvd_emage,
+    lvd_talkshow,
+    speech_onsets,
+    srgr,
 )
+from speech2video.util.metrics.points import LIPS, align_heads, lip_opening, lip_vertex_error
 from speech2video.util.metrics.statistics import (
     best_lag,
     bootstrap_interval,
@@ -39,227 +51,268 @@ from speech2video.util.metrics.statistics import (
 )
 from speech2video.util.timing import FPS
 
-LONGEST_LAG = 5  # frames
-BLOCK = 25  # frames that the bootstrap draws together
+MAX_LAG = 5  # frames
+BEAT_SECTION = 4 * FPS  # frames over which beat constancy is measured for its interval
+CONTEXT = 6  # frames of features on either side for the ridge regression
+PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5)  # selected on the last fifth of the training frames
 
-Motions = dict[str, list[Tensor]]  # poses of each held-out clip, by who made them
+GROUND_TRUTH, MODEL, WITHOUT_GESTURES = "ground_truth", "model", "model_without_gestures"
+
+Clips = Sequence[MotionClip]
+Motions = dict[str, list[Tensor]]  # pose vectors of each held-out clip, by system
 
 
 def evaluate(options: EvaluateMotionOptions) -> Metrics:
-    """Return one table of all systems, what is beaten for sure, and how the dictionary did.
+    """Return the metrics of all systems, improvements over baselines, and gesture metrics.
 
     Raises:
-        DataError: no such run or data set, or nothing held out.
+        DataError: no such run or dataset, or nothing held out.
     """
     folder = options.checkpoints / options.name / TrainAudio2PoseOptions.KIND
     predictor = PosePredictor.load(
         folder, body=options.body, face_motion_scale=options.face_motion_scale
     )
-    train, test = _recordings(options, predictor.body)
-    motions: Motions = {"truth": [recording.pose_TP for recording in test]}
-    plain = [
-        predictor.predict_from_audio(recording.audio_S, seed=options.seed, smooth=options.smooth)[
-            : len(recording)
-        ]
-        for recording in test
+    body = predictor.body
+    train, test = _load_clips(options, body)
+    motions: Motions = {GROUND_TRUTH: [clip.pose_TP for clip in test]}
+    predicted = [
+        predictor.predict_from_audio(clip.audio_S, seed=options.seed, smooth=options.smooth)
+        for clip in test
     ]
-    figures: Metrics = {}
-    if options.gestures is None:
-        motions["ours"] = plain
-    else:
-        inserter = GestureInserter.load(options.gestures, predictor.body)
-        timelines = [inserter.plan(r.words, frames=len(r), seed=options.seed) for r in test]
-        motions["ours"] = [
-            inserter.apply(pose_TP, timeline)
-            for pose_TP, timeline in zip(plain, timelines, strict=True)
+    predicted = [pose_TP[: len(clip)] for pose_TP, clip in zip(predicted, test, strict=True)]
+    motions[MODEL] = predicted
+    metrics: Metrics = {}
+    if options.gestures is not None:
+        inserter = GestureInserter.load(options.gestures, body)
+        motions[MODEL] = [
+            inserter.apply(pose_TP, inserter.plan(clip.words, frames=len(clip), seed=options.seed))
+            for pose_TP, clip in zip(predicted, test, strict=True)
         ]
-        motions["ours_without_gestures"] = plain
-        figures["gestures"] = gesture_metrics(inserter, test, plain, predictor.body)
-    motions |= _baselines(train, test, predictor)
-    table = {name: judge(poses, test, predictor.body) for name, poses in motions.items()}
-    distances = gesture_distances(motions, test, predictor.body)
-    for name, distance in distances.items():
-        table[name] |= distance
+        motions[WITHOUT_GESTURES] = predicted
+        metrics["gestures"] = gesture_metrics(inserter, test, predicted, body)
+    baselines = {
+        "mean_pose": mean_pose(train, test),
+        "ridge": ridge_regression(train, test, predictor),
+        "shuffled": shuffled(train, test),
+    }
+    motions |= baselines
+    systems = {name: system_metrics(poses, test, body) for name, poses in motions.items()}
+    for name, distance in gesture_distances(motions, body).items():
+        systems[name] |= distance
     return {
-        "held_out": {r.name: {"seconds": len(r) / FPS, "words": len(r.words)} for r in test},
-        "systems": table,
-        "ours_less_baseline": compare(motions, test, predictor.body, options),
-        **figures,
+        "held_out": {c.name: {"seconds": len(c) / FPS, "words": len(c.words)} for c in test},
+        "systems": systems,
+        "improvement_over_baselines": improvements(motions, tuple(baselines), test, body, options),
+        **metrics,
     }
 
 
-def judge(poses: Sequence[Tensor], test: Sequence[MotionClip], body: Body) -> Metrics:
-    """Return the means over clips, weighted by their lengths, of all that is measured on each."""
-    rows = [_judge_one(pose, recording, body) for pose, recording in zip(poses, test, strict=True)]
-    weights = np.array([len(recording) for recording in test], float)
-    return {name: _weighted([row[name] for row in rows], weights) for name in rows[0]}
+def system_metrics(poses: Sequence[Tensor], test: Clips, body: Body) -> Metrics:
+    """Return a system's metrics, averaged over clips weighted by length."""
+    rows = [_clip_metrics(pose, clip, body) for pose, clip in zip(poses, test, strict=True)]
+    weights = np.array([len(clip) for clip in test], float)
+    return {name: _weighted_mean([row[name] for row in rows], weights) for name in rows[0]}
 
 
-def _judge_one(pose_TP: Tensor, recording: MotionClip, body: Body) -> dict[str, float]:
-    points, truth = (points_of(pose, body) for pose in (pose_TP, recording.pose_TP))
-    gap_T, true_gap_T = lip_opening(points), lip_opening(truth)
-    lag, best = best_lag(lag_correlations(true_gap_T, gap_T, LONGEST_LAG))
-    rotations, true_rotations = (
-        vector_to_smplx(pose, body.hands).rotations.double().numpy()
-        for pose in (pose_TP, recording.pose_TP)
-    )
-    error = metrics.joint_position_error(points, truth)
-    faces = [align_heads(points, truth)[:, LIPS], truth[:, LIPS]]
+def _clip_metrics(pose_TP: Tensor, clip: MotionClip, body: Body) -> dict[str, float]:
+    points, true_points = (body_points(pose, body) for pose in (pose_TP, clip.pose_TP))
+    opening_T, true_opening_T = lip_opening(points), lip_opening(true_points)
+    lag, best = best_lag(lag_correlations(true_opening_T, opening_T, MAX_LAG))
+    true_range = true_opening_T.std()
+    rotations, true_rotations = _rotations(pose_TP, body), _rotations(clip.pose_TP, body)
+    error = joint_position_error(points, true_points)
+    lips, true_lips = align_heads(points, true_points)[:, LIPS], true_points[:, LIPS]
     return {
-        "lip_correlation": correlation(true_gap_T, gap_T),
-        "lip_best_correlation": best,
+        "lip_correlation": correlation(true_opening_T, opening_T),
+        "best_lip_correlation": best,
         "lip_lag_frames": np.nan if lag is None else float(lag),
-        "lip_range": float(gap_T.std() / true_gap_T.std()) if true_gap_T.std() else np.nan,
-        "lip_gap_error_mm": 1000 * float(np.abs(gap_T - true_gap_T).mean()),
-        "lip_vertex_error_mm": 1000 * lip_vertex_error(*faces),
+        "lip_range": float(opening_T.std() / true_range) if true_range else np.nan,
+        "lip_opening_error_mm": 1000 * float(np.abs(opening_T - true_opening_T).mean()),
+        "lip_vertex_error_mm": 1000 * lip_vertex_error(lips, true_lips),
         **{f"{part}_mm": 1000 * value for part, value in error.items()},
-        "lvd_talkshow_mm": 1000 * metrics.lvd_talkshow(*faces),
-        "lvd_emage": metrics.lvd_emage(*(face.reshape(len(face), -1) for face in faces)),
-        "beat_constancy": _beats(rotations, true_rotations, recording),
-        "l1_diversity": metrics.l1_diversity(rotations.reshape(len(rotations), -1)),
-        "srgr": metrics.srgr(rotations, true_rotations),
-        "hand_energy": metrics.hand_energy_ratio(points, truth),
-        "acceleration": metrics.derivative_ratio(points, truth, order=2),
-        "jerk": metrics.derivative_ratio(points, truth, order=3),
-        "frames_over_limits": metrics.limit_violations(rotations),
+        "lvd_talkshow_mm": 1000 * lvd_talkshow(lips, true_lips),
+        "lvd_emage": lvd_emage(*(face.reshape(len(face), -1) for face in (lips, true_lips))),
+        "beat_constancy": _beat_constancy(rotations, true_rotations, clip),
+        "l1_diversity": l1_diversity(rotations.reshape(len(rotations), -1)),
+        "srgr": srgr(rotations, true_rotations),
+        "hand_energy": hand_energy_ratio(points, true_points),
+        "acceleration": derivative_ratio(points, true_points, order=ACCELERATION),
+        "jerk": derivative_ratio(points, true_points, order=JERK),
+        "frames_over_limits": limit_violations(rotations),
     }
 
 
-def gesture_distances(
-    motions: Motions, test: Sequence[MotionClip], body: Body
-) -> dict[str, Metrics]:
-    """Return each system's Fréchet gesture distance, with its floor and ceiling beside it."""
+def gesture_distances(motions: Motions, body: Body) -> dict[str, Metrics]:
+    """Return each system's Fréchet gesture distance with those of real motion and noise."""
     distance = GestureDistance.load(body.hands)
     try:
-        truth = motions["truth"]
-        found = {name: distance.compare(poses, truth) for name, poses in motions.items()}
-    except DataError:  # clips shorter than its windows
+        true = motions[GROUND_TRUTH]
+        found = {name: distance.compare(poses, true) for name, poses in motions.items()}
+    except DataError:  # clips shorter than a window
         return {}
     return {
-        name: {"fgd": one.distance, "fgd_floor": one.floor, "fgd_ceiling": one.ceiling}
-        for name, one in found.items()
+        name: {"fgd": d.distance, "fgd_real": d.real_distance, "fgd_noise": d.noise_distance}
+        for name, d in found.items()
     }
 
 
-def compare(
-    motions: Motions, test: Sequence[MotionClip], body: Body, options: EvaluateMotionOptions
+def improvements(
+    motions: Motions,
+    baselines: Sequence[str],
+    test: Clips,
+    body: Body,
+    options: EvaluateMotionOptions,
 ) -> Metrics:
-    """Return by how much ours is better than each baseline, with 95 % bootstrap intervals.
+    """Return the model's improvements over each baseline, with 95 % bootstrap intervals.
 
-    Frames are drawn in blocks of a second, the same for both. Of beats it is how near they come to
-    the truth's own constancy, over pieces of four seconds.
+    Frames are drawn in paired blocks of a second. Beat constancy is compared by its distance to
+    that of ground truth, over sections of four seconds.
     """
-    truth = np.concatenate([lip_opening(points_of(r.pose_TP, body)) for r in test])
-    gaps = {
-        name: np.concatenate([lip_opening(points_of(pose, body)) for pose in poses])
-        for name, poses in motions.items()
-    }
-    beats = {name: _beat_pieces(poses, test, body) for name, poses in motions.items()}
-    measures: dict[str, tuple[Callable[..., float], dict[str, np.ndarray], int]] = {
-        "lip_correlation": (_correlation_gain, gaps, BLOCK),
-        "lip_error_mm": (_error_gain, gaps, BLOCK),
+    openings, beats = {}, {}
+    for name, poses in motions.items():
+        openings[name] = np.concatenate([lip_opening(body_points(pose, body)) for pose in poses])
+        sections = [_beat_sections(p, clip, body) for p, clip in zip(poses, test, strict=True)]
+        beats[name] = np.concatenate(sections)
+    comparisons: dict[str, tuple[Callable[..., float], dict[str, np.ndarray], int]] = {
+        "lip_correlation": (_correlation_gain, openings, BLOCK),
+        "lip_error_mm": (_error_gain, openings, BLOCK),
         "beat_constancy": (_beat_gain, beats, 1),
     }
-    rows: Metrics = {}
-    for baseline in ("mean_pose", "ridge", "shuffled"):
-        rows[baseline] = {}
-        for name, (gain, values, block) in measures.items():
-            true = truth if values is gaps else beats["truth"]
-            samples = (true, values["ours"], values[baseline])
+    rows: Metrics = {baseline: {} for baseline in baselines}
+    for baseline, row in rows.items():
+        for name, (gain, values, block) in comparisons.items():
+            samples = (values[GROUND_TRUTH], values[MODEL], values[baseline])
             found = bootstrap_interval(
-                gain, *samples, block=min(block, len(true)), draws=options.draws
+                gain,
+                *samples,
+                block=min(block, len(samples[0])),
+                draws=options.bootstrap_samples,
             )
-            rows[baseline] |= {
-                f"{name}_better_by": found.value,
+            row |= {
+                f"{name}_improvement": found.value,
                 f"{name}_low": found.low,
                 f"{name}_high": found.high,
             }
-    return _finite(rows)
+    return rows
 
 
-def _recordings(
+def mean_pose(train: Clips, test: Clips) -> list[Tensor]:
+    """Return the static mean pose of the training data."""
+    mean_P, _ = pose_statistics(train)
+    return [mean_P.expand(len(clip), -1) for clip in test]
+
+
+def shuffled(train: Clips, test: Clips) -> list[Tensor]:
+    """Return true motion of other speech: the training data's, from its start."""
+    pose_NP = torch.cat([clip.pose_TP for clip in train])
+    motions, begin = [], 0
+    for clip in test:
+        rows = (begin + torch.arange(len(clip))) % len(pose_NP)
+        motions.append(pose_NP[rows])
+        begin += len(clip)
+    return motions
+
+
+def ridge_regression(train: Clips, test: Clips, predictor: PosePredictor) -> list[Tensor]:
+    """Return the poses of a ridge regression on the model's features with `CONTEXT` frames."""
+    x_ND = np.concatenate([_context_features(clip, predictor) for clip in train])
+    y_NP = np.concatenate([clip.pose_TP.numpy() for clip in train]).astype(np.float64)
+    mean_D, std_D = x_ND.mean(0), x_ND.std(0).clip(min=1e-3)
+    mean_P = y_NP.mean(0)
+    x_ND, y_NP = (x_ND - mean_D) / std_D, y_NP - mean_P
+    kept = len(x_ND) * 4 // 5
+    scale_P = y_NP.std(0).clip(min=1e-2)
+
+    def error(penalty: float) -> float:
+        weights = _solve_ridge(x_ND[:kept], y_NP[:kept], penalty)
+        return float(np.square((x_ND[kept:] @ weights - y_NP[kept:]) / scale_P).mean())
+
+    weights_DP = _solve_ridge(x_ND, y_NP, min(PENALTIES, key=error))
+    poses = [
+        mean_P + (_context_features(clip, predictor) - mean_D) / std_D @ weights_DP for clip in test
+    ]
+    return [torch.from_numpy(pose_TP).float() for pose_TP in poses]
+
+
+def _context_features(clip: MotionClip, predictor: PosePredictor) -> np.ndarray:
+    """Return features (T, 13 F) of each frame and its neighbours."""
+    prior_F = predictor.network.voice_mean.numpy()
+    features_TF = normalised_features(clip.audio_S, predictor.features, prior_F)
+    padded = np.pad(features_TF[: len(clip)], ((CONTEXT, CONTEXT), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * CONTEXT + 1, axis=0)
+    return windows.reshape(len(windows), -1).astype(np.float64)
+
+
+def _solve_ridge(x_ND: np.ndarray, y_NP: np.ndarray, penalty: float) -> np.ndarray:
+    gram = x_ND.T @ x_ND
+    gram[np.diag_indices(len(gram))] += penalty
+    return np.linalg.solve(gram, x_ND.T @ y_NP)
+
+
+def _load_clips(
     options: EvaluateMotionOptions, body: Body
 ) -> tuple[list[MotionClip], list[MotionClip]]:
-    """Return what the run trained on and what it held out; the latter with its truth if given."""
+    """Return the run's training and held-out clips, the latter with ground truth if given."""
     folder = options.checkpoints / options.name / TrainAudio2PoseOptions.KIND
     trained = TrainAudio2PoseOptions.load(resolve_checkpoint(folder) / OPTIONS_FILE)
-    recordings = load_motion_clips(options.dataset or trained.dataset, body)
-    how = {
-        "held_out": options.held_out or trained.held_out,
-        "seconds": trained.held_out_seconds,
-    }
-    train, test = split_clips(recordings, **how)
-    if options.truth is not None:
-        true = [
-            replace(r, pose_TP=_truth(options.truth / r.name, len(r), body)) for r in recordings
+    clips = load_motion_clips(options.dataset or trained.dataset, body)
+    held_out, seconds = options.held_out or trained.held_out, trained.held_out_seconds
+    train, test = split_clips(clips, held_out=held_out, seconds=seconds)
+    if options.ground_truth is not None:
+        true_clips = [
+            replace(clip, pose_TP=_read_pose(options.ground_truth / clip.name, len(clip), body))
+            for clip in clips
         ]
-        _, test = split_clips(true, **how)
+        _, test = split_clips(true_clips, held_out=held_out, seconds=seconds)
     return train, test
 
 
-def _truth(folder: Path, frames: int, body: Body) -> Tensor:
-    pose_TP = read_motion(folder / "pose.npz").resample().pose_vector(body)
+def _read_pose(folder: Path, frames: int, body: Body) -> Tensor:
+    pose_TP = read_motion(folder / "pose.npz").resampled().pose_vector(body)
     if abs(len(pose_TP) - frames) > 1:
-        raise DataError(f"{folder}: {len(pose_TP)} frames of truth; the clip has {frames}")
+        raise DataError(f"{folder}: {len(pose_TP)} frames of ground truth; the clip has {frames}")
     return torch.cat((pose_TP, pose_TP[-1:]))[:frames]
 
 
-def _baselines(
-    train: Sequence[MotionClip], test: Sequence[MotionClip], predictor: PosePredictor
-) -> Motions:
-    return {
-        "mean_pose": motion_baselines.mean_pose(train, test),
-        "ridge": motion_baselines.ridge(train, test, predictor),
-        "shuffled": motion_baselines.shuffled(train, test),
-    }
+def _rotations(pose_TP: Tensor, body: Body) -> np.ndarray:
+    return vector_to_smplx(pose_TP, body.hands).rotations.double().numpy()
 
 
-def _beats(rotations: np.ndarray, truth: np.ndarray, recording: MotionClip) -> float:
-    onsets = speech_onsets(recording.audio_S)
+def _beat_constancy(rotations: np.ndarray, true: np.ndarray, clip: MotionClip) -> float:
+    onsets = speech_onsets(clip.audio_S)
     if not len(onsets):
         return float("nan")
-    usual_J = joint_speeds(truth, fps=FPS).mean(0)
-    return beat_constancy(rotations, onsets, fps=FPS, mean_speed_J=usual_J)
+    mean_speed_J = joint_speeds(true, fps=FPS).mean(0)
+    return beat_constancy(rotations, onsets, fps=FPS, mean_speed_J=mean_speed_J)
 
 
-def _beat_pieces(poses: Sequence[Tensor], test: Sequence[MotionClip], body: Body) -> np.ndarray:
-    """Return the beat constancy of each four seconds."""
-    pieces, long = [], 4 * FPS
-    for pose_TP, recording in zip(poses, test, strict=True):
-        for begin in range(0, max(len(recording) - long // 2, 1), long):
-            end = min(begin + long, len(recording))
-            part = recording.part(begin, end)
-            rotations = [
-                vector_to_smplx(p, body.hands).rotations.double().numpy()
-                for p in (pose_TP[begin:end], part.pose_TP)
-            ]
-            pieces.append(_beats(*rotations, part))
-    return np.array(pieces)
+def _beat_sections(pose_TP: Tensor, clip: MotionClip, body: Body) -> np.ndarray:
+    """Return the beat constancy of each `BEAT_SECTION` of a clip."""
+    found = []
+    for begin in range(0, max(len(clip) - BEAT_SECTION // 2, 1), BEAT_SECTION):
+        part = clip.part(begin, min(begin + BEAT_SECTION, len(clip)))
+        own, true = (_rotations(p, body) for p in (pose_TP[begin:][: len(part)], part.pose_TP))
+        found.append(_beat_constancy(own, true, part))
+    return np.array(found)
 
 
-def _correlation_gain(truth: np.ndarray, ours: np.ndarray, other: np.ndarray) -> float:
-    own, others = correlation(truth, ours), correlation(truth, other)
-    return own - (others if np.isfinite(others) else 0.0)  # what does not move correlates with 0
+def _correlation_gain(true: np.ndarray, own: np.ndarray, other: np.ndarray) -> float:
+    baseline = correlation(true, other)
+    # A static opening counts as correlation 0.
+    return correlation(true, own) - (baseline if np.isfinite(baseline) else 0.0)
 
 
-def _error_gain(truth: np.ndarray, ours: np.ndarray, other: np.ndarray) -> float:
-    return 1000 * float(np.abs(truth - other).mean() - np.abs(truth - ours).mean())
+def _error_gain(true: np.ndarray, own: np.ndarray, other: np.ndarray) -> float:
+    return 1000 * float(np.abs(true - other).mean() - np.abs(true - own).mean())
 
 
-def _beat_gain(truth: np.ndarray, ours: np.ndarray, other: np.ndarray) -> float:
-    own, others = (abs(np.nanmean(values) - np.nanmean(truth)) for values in (ours, other))
-    return float(others - own)
+def _beat_gain(true: np.ndarray, own: np.ndarray, other: np.ndarray) -> float:
+    own_error, error = (abs(np.nanmean(values) - np.nanmean(true)) for values in (own, other))
+    return float(error - own_error)
 
 
-def _weighted(values: list[float], weights: np.ndarray) -> float | None:
+def _weighted_mean(values: list[float], weights: np.ndarray) -> float:
     known = np.isfinite(values)
     if not known.any():
-        return None
+        return float("nan")
     return float(np.average(np.array(values)[known], weights=weights[known]))
-
-
-def _finite(rows: Metrics) -> Metrics:
-    return {
-        row: {name: value if np.isfinite(value) else None for name, value in values.items()}
-        for row, values in rows.items()
-    }

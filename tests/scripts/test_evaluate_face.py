@@ -68,9 +68,9 @@ def judged(
     monkeypatch.setattr(face, "load_runs", lambda _: (speaker, others or {}))
     monkeypatch.setattr(face, "load_split", lambda *_: split_faces(clips, held_out_speakers=held))
     monkeypatch.setattr(face_bench, "LipReader", ToyMesh)
-    arguments = ["--name", "toy", "--output", output, "--judges", judges, "--judge_steps", 60]
-    arguments += ["--clips", CLIPS, "--draws", 20, "--seeds", 2, "--named", 3, "--swaps", 3]
-    arguments += ["--shown", 1, "--study", 2]
+    arguments = ["--name", "toy", "--output", output, "--classifiers", judges, "--classifier_steps", 60]
+    arguments += ["--clips", CLIPS, "--bootstrap_samples", 20, "--seeds", 2, "--emotion_clips", 3, "--emotion_pairs", 3]
+    arguments += ["--video_clips", 1, "--study_clips", 2]
     assert run_here(monkeypatch, evaluate.main, "face", *arguments, *more) == 0
     return json.loads((output / "metrics.json").read_text())
 
@@ -143,7 +143,7 @@ def test_people_who_were_not_trained_on_have_tables_of_their_own(
     clips: list[FaceRecording], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = (tmp_path, tmp_path / "judges")
-    more = ("--clips", 2, "--judge_steps", 2, "--named", 0, "--swaps", 0, "--study", 0)
+    more = ("--clips", 2, "--classifier_steps", 2, "--emotion_clips", 0, "--emotion_pairs", 0, "--study_clips", 0)
     held = {"held": (SPEAKERS[0],)}
     figures = judged(OracleFace(), clips, folders, monkeypatch, *more, "--no-landmarks", **held)
     unseen = figures["unseen_people"]
@@ -157,7 +157,7 @@ def test_people_who_were_not_trained_on_have_tables_of_their_own(
 def test_raters_cannot_read_the_key(
     clips: list[FaceRecording], judges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    more = ("--clips", 2, "--named", 0, "--swaps", 0, "--no-landmarks", "--study", 2)
+    more = ("--clips", 2, "--emotion_clips", 0, "--emotion_pairs", 0, "--no-landmarks", "--study_clips", 2)
     others = {"speech_and_still": ConstantFace()}
     figures = judged(OracleFace(), clips, (tmp_path, judges), monkeypatch, *more, others=others)
     assert figures["user_study"]["result"] == "not done" and figures["user_study"]["pairs"] == 4

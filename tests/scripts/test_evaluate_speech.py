@@ -147,7 +147,7 @@ def test_a_recording_that_is_given_back_is_in_step(
     seen = iter([(points_TK2, delay) for points_TK2 in points for delay in (late, 0)])
     monkeypatch.setattr(BodySpeaker, "make_video", give_back)
     monkeypatch.setattr(speech, "found_points", find)  # in what was made, in the recording
-    more = ("--dataset", dataset, "--truth", dataset)
+    more = ("--dataset", dataset, "--ground_truth", dataset)
     figures = judged(checkpoints, tmp_path, monkeypatch, *more)
     for reference in ("real", "truth"):
         for system in ("generated", "pose"):
@@ -252,7 +252,7 @@ def test_hands_that_are_found_have_a_speed_and_others_none():
     ("arguments", "words"),
     [
         (("--held_out", "three"), "no such clip; there are one, two"),
-        (("--truth", "nowhere"), "nowhere/one"),
+        (("--ground_truth", "nowhere"), "nowhere/one"),
         (("--audio", "none.wav"), "none.wav"),
         (("--audio", "one.wav"), "one: the name of two"),
         (("--name", "nobody"), "nobody"),

@@ -88,7 +88,7 @@ def write_own_run(here: Path) -> None:
 
 def judged(here: Path, output: Path, monkeypatch: pytest.MonkeyPatch, *more: object) -> Any:
     arguments = ["video", "--name", "small", "--checkpoints", here / "runs", "--output", output]
-    arguments += ["--dataset", here / "data", "--size", SIZE, SIZE, "--draws", 20, "--no-landmarks"]
+    arguments += ["--dataset", here / "data", "--size", SIZE, SIZE, "--bootstrap_samples", 20, "--no-landmarks"]
     assert run_here(monkeypatch, evaluate.main, *arguments, *more) == 0
     return json.loads((output / "metrics.json").read_text())
 
@@ -135,7 +135,7 @@ def test_a_run_says_itself_what_it_held_out(
 ) -> None:
     write_own_run(here)
     files = ["--name", "own", "--checkpoints", here / "runs", "--output", tmp_path]
-    more = ["--no-landmarks", "--frames", 3, "--draws", 10]
+    more = ["--no-landmarks", "--frames", 3, "--bootstrap_samples", 10]
     assert run_here(monkeypatch, evaluate.main, "video", *files, *more) == 0
     about = json.loads((tmp_path / "metrics.json").read_text())["about"]
     assert about["clips"] == "001[0:3]" and about["generator"] == "FastGenerator"
