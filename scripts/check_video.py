@@ -1,54 +1,54 @@
-"""Check a video that test.py made: its length, its sound, and a face that moves its mouth.
+"""Check a generated video: its length, its audio, and a face with a moving mouth.
 
-python scripts/check_video.py VIDEO SOUND
+python scripts/check_video.py VIDEO AUDIO
 """
 
 import _checkout  # noqa: F401
 import numpy as np
-from evaluation.video_landmarks import found_points
+from evaluation.video_metrics import detect_points
 
 from speech2video.options.tools import CheckVideoOptions
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.errors import DataError, run_command
 from speech2video.util.metrics.points import lip_opening
-from speech2video.util.timing import SAMPLES_PER_FRAME
+from speech2video.util.timing import SAMPLES_PER_FRAME, frame_count
 from speech2video.util.video.reader import read_frames
 
-FACE_FOUND = 0.9  # share of the frames
-MOUTH_MOVES = 0.02  # of the eye distance: its opening's 90th percentile less its 10th
-SOUND_ALIKE = 0.9  # correlation of loudness, frame by frame
+MIN_FACES = 0.9  # share of frames with a face
+MIN_MOUTH_RANGE = 0.02  # eye distances between 10th and 90th percentile of the lip opening
+MIN_CORRELATION = 0.9  # of loudness per frame
 
 
 def main() -> None:
     options = CheckVideoOptions.parse()
-    if reason := reason_against(options):
-        raise DataError(f"{options.video}: {reason}")
-    print(f"{options.video}: length, sound, face and mouth are as they should be")
+    if fault := find_fault(options):
+        raise DataError(f"{options.video}: {fault}")
+    print(f"{options.video}: length, audio, face and mouth are correct")
 
 
-def reason_against(options: CheckVideoOptions) -> str:
-    """Return what is wrong with a video, "" where nothing is."""
-    audio_S, heard_S = load_audio(options.audio), load_audio(options.video)
+def find_fault(options: CheckVideoOptions) -> str:
+    """Return a description of the video's first fault, or "" without one."""
+    audio_S, video_audio_S = load_audio(options.audio), load_audio(options.video)
     frames = np.stack(list(read_frames(options.video)))
-    expected = -(-len(audio_S) // SAMPLES_PER_FRAME)
+    expected = frame_count(len(audio_S))
     if len(frames) != expected:
         return f"{len(frames)} frames; {expected} are needed"
-    alike = np.corrcoef(*(loudness(one)[: expected - 1] for one in (audio_S, heard_S)))[0, 1]
-    if not alike > SOUND_ALIKE:
-        return f"its sound is another one: correlation {alike:.2f}"
-    points_TK2 = found_points(frames)
-    opening_T = lip_opening(points_TK2)  # in eye distances, as points in pixels have them
+    own, video_own = (frame_rms(one)[: expected - 1] for one in (audio_S, video_audio_S))
+    similarity = np.corrcoef(own, video_own)[0, 1]
+    if not similarity > MIN_CORRELATION:
+        return f"its audio differs: correlation {similarity:.2f}"
+    opening_T = lip_opening(detect_points(frames))  # in eye distances
     found = np.isfinite(opening_T).mean()
-    if found < FACE_FOUND:
+    if found < MIN_FACES:
         return f"a face in {found:.0%} of the frames"
     low, high = np.nanpercentile(opening_T, (10, 90))
-    if high - low < MOUTH_MOVES:
-        return f"the mouth moves by {high - low:.4f} of the eye distance only"
+    if high - low < MIN_MOUTH_RANGE:
+        return f"the mouth moves by only {high - low:.4f} of the eye distance"
     return ""
 
 
-def loudness(audio_S: np.ndarray) -> np.ndarray:
-    """Return the RMS of each frame's samples (T,)."""
+def frame_rms(audio_S: np.ndarray) -> np.ndarray:
+    """Return the RMS (T,) of each frame's samples."""
     count = len(audio_S) // SAMPLES_PER_FRAME
     blocks = audio_S[: count * SAMPLES_PER_FRAME].reshape(count, SAMPLES_PER_FRAME)
     return np.sqrt(np.square(blocks).mean(1))

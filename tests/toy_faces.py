@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from evaluation.face_systems import Codes
+from evaluation.face_systems import SpeechCodes
 
 from speech2video.data.speech2face.clip import EMOTIONS, FaceRecording
 from speech2video.util.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
@@ -103,37 +103,39 @@ class OracleFace:
 
     size, emotions = SIZE, TOY_EMOTIONS
 
-    def codes(self, audio_S: np.ndarray) -> Codes:
+    def encode(self, audio_S: np.ndarray) -> SpeechCodes:
         """Return one-hot codes of the speaker and of the emotion."""
         speaker, shown, _ = decode_voice(audio_S)
         logits_C = np.zeros(len(EMOTIONS))
         logits_C[EMOTIONS.index(TOY_EMOTIONS[shown])] = 5
-        return Codes(np.eye(len(SKINS))[speaker], np.eye(len(TOY_EMOTIONS))[shown], logits_C)
+        return SpeechCodes(np.eye(len(SKINS))[speaker], np.eye(len(TOY_EMOTIONS))[shown], logits_C)
 
-    def render(
+    def generate(
         self,
         audio_S: np.ndarray,
         *,
         emotion: str | None = None,
-        feeling_S: np.ndarray | None = None,
-        still_3HW: np.ndarray | None = None,
+        emotion_audio_S: np.ndarray | None = None,
+        reference_image: np.ndarray | None = None,
         seed: int = 0,
     ) -> np.ndarray:
         """Return the recording's own frames."""
         speaker, shown, open_T = decode_voice(audio_S)
-        if feeling_S is not None:
-            shown = decode_voice(feeling_S)[1]
+        if emotion_audio_S is not None:
+            shown = decode_voice(emotion_audio_S)[1]
         return draw(speaker, shown if emotion is None else TOY_EMOTIONS.index(emotion), open_T)
 
 
 class ConstantFace(OracleFace):
     """A face generator that always shows the first speaker, neutral and static."""
 
-    def codes(self, audio_S: np.ndarray) -> Codes:
+    def encode(self, audio_S: np.ndarray) -> SpeechCodes:
         """Return noise that depends on nothing but the audio's sum."""
         rng = np.random.default_rng(int(1e6 * np.abs(audio_S).sum()) % (1 << 32))
-        return Codes(*(rng.normal(size=n) for n in (len(SKINS), len(TOY_EMOTIONS), len(EMOTIONS))))
+        return SpeechCodes(
+            *(rng.normal(size=n) for n in (len(SKINS), len(TOY_EMOTIONS), len(EMOTIONS)))
+        )
 
-    def render(self, audio_S: np.ndarray, **given: object) -> np.ndarray:
+    def generate(self, audio_S: np.ndarray, **given: object) -> np.ndarray:
         """Return a static face."""
         return draw(0, 0, np.full(len(audio_S) // SAMPLES_PER_FRAME, 0.2))

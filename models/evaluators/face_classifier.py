@@ -41,8 +41,11 @@ SHIFT, SCALE, LIGHT, BLUR, NOISE = 0.02, 0.03, 0.10, 1.2, 0.02
 class LabelledVideo(Protocol):
     """A face clip with name and frames (T, 3, H, W) uint8."""
 
-    name: str
-    frames_T3HW: np.ndarray
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def frames_T3HW(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)

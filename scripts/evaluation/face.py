@@ -1,15 +1,14 @@
-"""Speech to face on held-out sentences, beside what it must beat, by judges of its own.
+"""Evaluation of speech2face on held-out clips against baselines and controls.
 
-Whoever is seen and whatever is felt is judged by networks trained here on real clips alone, which
-are not the teachers; `real` says how far they can be believed. Lips are found again in the pictures
-by MediaPipe, `real` says how well that is done.
+Identity and emotion are classified by networks trained on real clips only, not by the teachers;
+lips are detected by MediaPipe. The row `real` gives the accuracy of both on recordings.
 
-  model             speech alone
-  speech_and_still  the baseline that is given a picture of the person, too
-  still             that picture, which does not move
-  mean_face         the mean picture of the person whose voice it is taken for
-  other_speech      the model says what another person says in another mood: a control
-  late_speech       the model hears everything 10 frames late: a control
+  model                 speech only
+  speech_and_reference  baseline with a reference image of the speaker
+  reference_image       that image, static
+  mean_face             mean image of the recognised training speaker
+  other_speech          control: speech of another speaker with another emotion
+  late_speech           control: speech delayed by 10 frames
 """
 
 import tempfile
@@ -21,26 +20,24 @@ import torch
 from tqdm import tqdm
 
 from evaluation.face_disentanglement import (
-    emotion_swap_metrics,
-    named_emotion_metrics,
-    pairs_of,
+    EmotionControl,
+    contrasting_pairs,
     probe_metrics,
     voice_metrics,
 )
 from evaluation.face_metrics import FRECHET, FaceClassifiers, FaceMetrics
-from evaluation.face_study import Pair, Study
 from evaluation.face_systems import (
     LATE,
     SPEECH_AND_REFERENCE,
-    FaceSpeaker,
+    FaceSystem,
     Systems,
+    balanced_subset,
     contrasting_clip,
     load_runs,
     load_split,
-    spread,
 )
-from evaluation.speech_trials import file_name
-from evaluation.tables import MODEL, REAL, Metrics
+from evaluation.tables import MODEL, REAL, Metrics, file_name
+from evaluation.user_study import Pair, UserStudy
 from speech2video.data.speech2face.clip import FaceRecording, FaceSplit
 from speech2video.models.evaluators.image_metrics import ImageNetworks
 from speech2video.options.evaluation import EvaluateFaceOptions
@@ -48,201 +45,184 @@ from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.timing import FPS
 from speech2video.util.video.writer import write_video
 
-SHOWN = (REAL, MODEL, SPEECH_AND_REFERENCE)  # beside each other in the videos
-PAIRS = ((REAL, MODEL), (MODEL, SPEECH_AND_REFERENCE))  # that raters choose between
-WITH_NETWORKS = ("lpips", "fid")  # scores that may be absent
-OBSERVED, UNSEEN = "observed_people", "unseen_people"
+COLUMNS = (REAL, MODEL, SPEECH_AND_REFERENCE)  # of the written videos
+STUDY_PAIRS = ((REAL, MODEL), (MODEL, SPEECH_AND_REFERENCE))
+NETWORK_METRICS = ("lpips", "fid")
+OBSERVED, UNSEEN = "observed_speakers", "unseen_speakers"
 
 
 def evaluate(options: EvaluateFaceOptions) -> Metrics:
-    """Return tables of the model and what it must beat; write videos and the study's page.
+    """Return metrics of all systems; write videos and the page of the user study.
 
     Raises:
-        DataError: no such run or data set, runs that do not fit, or a network's file that is none.
+        DataError: no such run or dataset, incompatible runs, or an invalid network file.
         UserError: MediaPipe or torchmetrics is not installed.
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    run, others = load_runs(options)
-    split = _cut(load_split(options, run.size), options.frames)
+    model, others = load_runs(options)
+    split = _cut(load_split(options, model.size), options.frames)
     seeds = range(options.seed, options.seed + options.seeds)
-    judges = FaceClassifiers(split.training, options)
-    cast = Systems(split.training, run, others, seeds)
+    classifiers = FaceClassifiers(split.training, options)
+    systems = Systems(split.training, model, {**others}, seeds)
     networks = ImageNetworks(options.networks, device=options.device)
-    stage = _Stage(options, judges, networks, cast)
-    figures: Metrics = {"about": _about(options, run, split)}
+    evaluator = _FaceEvaluator(options, classifiers, networks, systems)
+    metrics: Metrics = {"about": _about(options, model, split)}
     if split.observed:
-        figures[OBSERVED] = stage.play(split.observed, people=split.training, show=True)
-        figures |= _voices(cast, split)
-        bench = stage.bench
-        figures |= _wishes(options, run, judges, bench, split.observed)
+        table, face_metrics = evaluator.run(split.observed, people=split.training, write=True)
+        metrics[OBSERVED] = table
+        codes = [systems.encode(clip) for clip in split.observed]
+        metrics["voices"] = voice_metrics(systems, split.observed, codes)
+        trained = split.training, systems.codes
+        metrics["probes"] = probe_metrics(trained, (split.observed, codes))
+        if classifiers.identity is not None and classifiers.emotion is not None:
+            control = EmotionControl(model, classifiers, face_metrics, options.seed)
+            metrics |= _emotion_metrics(options, control, split.observed)
     if split.unseen:
-        first = not split.observed
-        figures[UNSEEN] = stage.play(split.unseen, people=split.unseen, show=first)
-    absent = judges.absent | {n: why for n, why in networks.absent.items() if n in WITH_NETWORKS}
-    if "fid" in absent:
-        absent["fid"] += f"; see {FRECHET}, which compares with nothing but itself"
-    return {"summary": _summary(figures)} | figures | stage.shown() | {"absent": absent}
+        write = not split.observed
+        metrics[UNSEEN], _ = evaluator.run(split.unseen, people=split.unseen, write=write)
+    unavailable = classifiers.unavailable | {
+        name: reason for name, reason in networks.unavailable.items() if name in NETWORK_METRICS
+    }
+    if "fid" in unavailable:
+        unavailable["fid"] += f"; see {FRECHET}, which is comparable within this report only"
+    summary = {"summary": _summary(metrics)}
+    return summary | metrics | evaluator.files() | {"unavailable": unavailable}
 
 
-class _Stage:
-    """Plays clips to a bench, keeps some of what was played.
-
-    Attributes:
-        bench: of what was played last.
-    """
-
-    bench: FaceMetrics
+class _FaceEvaluator:
+    """Generates and measures the videos of clips, and writes some of them."""
 
     def __init__(
         self,
         options: EvaluateFaceOptions,
-        judges: FaceClassifiers,
+        classifiers: FaceClassifiers,
         networks: ImageNetworks,
-        cast: Systems,
+        systems: Systems,
     ) -> None:
-        self._options, self._judges, self._networks = options, judges, networks
-        self._cast = cast
+        self._options, self._classifiers, self._networks = options, classifiers, networks
+        self._systems = systems
         self._videos: dict[str, str] = {}
-        self._study = Study(options.output, seed=options.seed) if options.study else None
+        self._study = UserStudy(options.output, seed=options.seed) if options.study_clips else None
 
-    def play(
-        self, clips: Sequence[FaceRecording], *, people: Sequence[FaceRecording], show: bool
-    ) -> Metrics:
-        """Return the tables of some clips.
+    def run(
+        self, clips: Sequence[FaceRecording], *, people: Sequence[FaceRecording], write: bool
+    ) -> tuple[Metrics, FaceMetrics]:
+        """Return the tables of held-out clips, and their collected metrics.
 
         Args:
             clips: held out.
-            people: real recordings of the people that faces are compared with.
-            show: write videos and the study of these clips.
+            people: real clips of the speakers among whom identity is recognised.
+            write: whether to write videos and pairs of the user study.
         """
         options = self._options
-        self.bench = FaceMetrics(self._judges, self._networks, options, people)
-        judged = spread(clips, options.clips)
-        shown = {id(clip) for clip in spread(judged, options.shown)} if show else set()
-        asked = {id(clip) for clip in spread(judged, options.study)} if show else set()
-        everybody = list(clips) if len(clips) > 1 else list(people)
-        for clip in tqdm(judged, desc="clips", disable=None):
-            place = next((i for i, one in enumerate(everybody) if one is clip), 0)
+        face_metrics = FaceMetrics(self._classifiers, self._networks, options, people)
+        chosen = balanced_subset(clips, options.clips)
+        shown = {id(clip) for clip in balanced_subset(chosen, options.video_clips)}
+        studied = {id(clip) for clip in balanced_subset(chosen, options.study_clips)}
+        candidates = list(clips) if len(clips) > 1 else list(people)
+        for clip in tqdm(chosen, desc="clips", disable=None):
+            place = next((i for i, one in enumerate(candidates) if one is clip), 0)
             kept: dict[str, np.ndarray] = {}
-            for takes in self._cast.perform(clip, contrasting_clip(everybody, place)):
-                self.bench.see(clip, takes)
-                if takes.system in SHOWN:
-                    kept[takes.system] = takes.videos[0]
-            self._keep(clip, kept, show=id(clip) in shown, ask=id(clip) in asked)
-        figures = self.bench.figures()
-        table = self.bench.table
-        return (
-            {"clips": len(judged), "frames": sum(map(len, judged))}
-            | figures
-            | {
-                "model_by_person": table.by_person(),
-                "model_for_sure": table.intervals(draws=options.draws, seed=options.seed),
-                "model_by_seed": table.seeds(options.seed),
-            }
-        )
+            for generated in self._systems.generate(clip, contrasting_clip(candidates, place)):
+                face_metrics.add(clip, generated)
+                if generated.system in COLUMNS:
+                    kept[generated.system] = generated.videos[0]
+            if write:
+                self._write(clip, kept, show=id(clip) in shown, study=id(clip) in studied)
+        metrics, table = face_metrics.metrics(), face_metrics.table
+        intervals = table.intervals(draws=options.bootstrap_samples, seed=options.seed)
+        return {
+            "clips": len(chosen),
+            "frames": sum(map(len, chosen)),
+            **metrics,
+            "model_by_speaker": table.by_speaker(),
+            "model_intervals": intervals,
+            "model_by_seed": table.by_seed(options.seed),
+        }, face_metrics
 
-    def shown(self) -> Metrics:
-        """Return what there is to be seen, and write the study's page."""
-        figures: Metrics = {"real_model_and_baseline": self._videos} if self._videos else {}
+    def files(self) -> Metrics:
+        """Return the written videos, and write the page of the user study."""
+        metrics: Metrics = {"real_model_and_baseline": self._videos} if self._videos else {}
         if self._study is not None and (self._options.output / "study").is_dir():
-            figures["user_study"] = self._study.finish()
-        return figures
+            metrics["user_study"] = self._study.finish()
+        return metrics
 
-    def _keep(
-        self, clip: FaceRecording, kept: dict[str, np.ndarray], *, show: bool, ask: bool
+    def _write(
+        self, clip: FaceRecording, videos: dict[str, np.ndarray], *, show: bool, study: bool
     ) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            audio = Path(folder) / "sound.wav"
+            audio = Path(folder) / "audio.wav"
             write_audio(audio, clip.audio_S)
             if show:
                 name = f"{file_name(clip.name)}.mp4"
-                beside = np.concatenate([kept[s] for s in SHOWN if s in kept], axis=3)
-                write_video(self._options.output / name, beside, fps=FPS, audio=audio)
+                columns = np.concatenate([videos[s] for s in COLUMNS if s in videos], axis=3)
+                write_video(self._options.output / name, columns, fps=FPS, audio=audio)
                 self._videos[clip.name] = name
-            for names in PAIRS if ask and self._study is not None else ():
-                if set(names) <= set(kept):
-                    videos = tuple(kept[name] for name in names)
-                    self._study.add(Pair(clip.name, names, videos, audio))
+            for first, second in STUDY_PAIRS if study else ():
+                if self._study is not None and {first, second} <= set(videos):
+                    pair = (first, second), (videos[first], videos[second])
+                    self._study.add(Pair(clip.name, *pair, audio))
 
 
-def _voices(cast: Systems, split: FaceSplit) -> Metrics:
-    """Return what codes tell of held-out sentences, and what they should not."""
-    codes = [cast.codes_of(clip) for clip in split.observed]
-    trained = split.training, cast.codes
-    return {
-        "voices": voice_metrics(cast, split.observed, codes),
-        "probes": probe_metrics(trained, (split.observed, codes)),
-    }
-
-
-def _wishes(
-    options: EvaluateFaceOptions,
-    run: FaceSpeaker,
-    judges: FaceClassifiers,
-    bench: FaceMetrics,
-    clips: Sequence[FaceRecording],
+def _emotion_metrics(
+    options: EvaluateFaceOptions, control: EmotionControl, clips: Sequence[FaceRecording]
 ) -> Metrics:
-    """Return how emotions asked for by name, or taken from another voice, are shown."""
-    if judges.face is None or judges.emotion is None:
-        return {}
-    figures: Metrics = {}
-    if options.named:
-        chosen = spread(clips, options.named)
-        how = {"real": clips, "emotions": run.emotions, "seed": options.seed}
-        figures["named_emotions"] = named_emotion_metrics(run, judges, bench, chosen, **how)
-    pairs = pairs_of(clips, spread(clips, options.swaps)) if options.swaps else []
-    if pairs:
-        figures["emotion_of_another"] = emotion_swap_metrics(
-            run, judges, bench, pairs, seed=options.seed
-        )
-    return figures
+    metrics: Metrics = {}
+    if options.emotion_clips:
+        chosen = balanced_subset(clips, options.emotion_clips)
+        metrics["named_emotions"] = control.named_emotions(chosen, clips)
+    if options.emotion_pairs:
+        pairs = contrasting_pairs(clips, balanced_subset(clips, options.emotion_pairs))
+        if pairs:
+            metrics["emotion_transfer"] = control.transferred_emotions(pairs)
+    return metrics
 
 
 def _cut(split: FaceSplit, frames: int | None) -> FaceSplit:
-    """Return a split with no more frames of each held-out clip."""
+    """Return a split with at most `frames` frames of each held-out clip."""
     if frames is None:
         return split
-    held_out = ([r.part(0, frames) for r in part] for part in (split.observed, split.unseen))
+    held_out = ([clip.part(0, frames) for clip in part] for part in (split.observed, split.unseen))
     return FaceSplit(split.training, *held_out)
 
 
-def _summary(figures: Metrics) -> Metrics:
-    """Return the few figures that matter most, of people who were trained on."""
+def _summary(metrics: Metrics) -> Metrics:
+    """Return the main metrics of observed speakers."""
     places = {
         "voice_to_face_top_1": (OBSERVED, "identity", "top_1", MODEL),
-        "emotion_accuracy_of_real": (OBSERVED, "emotion", "accuracy_of_real", MODEL),
-        "opening_correlation": (OBSERVED, "lips", "opening_correlation", MODEL),
-        "opening_correlation_with_still": (
-            OBSERVED, "lips", "opening_correlation", SPEECH_AND_REFERENCE,
+        "emotion_accuracy_relative_to_real": (
+            OBSERVED, "emotion", "accuracy_relative_to_real", MODEL,
+        ),
+        "lip_correlation": (OBSERVED, "lips", "lip_correlation", MODEL),
+        "lip_correlation_with_reference_image": (
+            OBSERVED, "lips", "lip_correlation", SPEECH_AND_REFERENCE,
         ),
         "speaker_in_emotion_code_times_chance": (
             "probes", "speaker_in_emotion_code", "times_chance",
         ),
         "named_emotion_recognised": ("named_emotions", "all", "recognised"),
-        "identity_falls_with_named_emotion_by": ("named_emotions", "all", "identity_falls_by"),
+        "identity_drop_with_named_emotion": ("named_emotions", "all", "identity_drop"),
     }  # fmt: skip
-    found = {name: _cell(figures, *place) for name, place in places.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    found = {}
+    for name, place in places.items():
+        value = metrics
+        for key in place:
+            value = value.get(key, {})
+        if isinstance(value, float) and np.isfinite(value):
+            found[name] = value
+    return found
 
 
-def _cell(figures: Metrics, *names: str) -> float | None:
-    for name in names:
-        if name not in figures:
-            return None
-        figures = figures[name]
-    return figures
-
-
-def _about(options: EvaluateFaceOptions, run: FaceSpeaker, split: FaceSplit) -> Metrics:
+def _about(options: EvaluateFaceOptions, model: FaceSystem, split: FaceSplit) -> Metrics:
     return {
         "run": options.name,
-        "size": f"{run.size}x{run.size}",
+        "size": f"{model.size}x{model.size}",
         "fps": FPS,
-        "people_trained_on": len({r.speaker for r in split.training}),
+        "training_speakers": len({clip.speaker for clip in split.training}),
         "training_clips": len(split.training),
-        "held_out_clips_of_observed_people": len(split.observed),
-        "clips_of_unseen_people": len(split.unseen),
+        "held_out_clips_of_observed_speakers": len(split.observed),
+        "clips_of_unseen_speakers": len(split.unseen),
         "seeds": " ".join(str(options.seed + i) for i in range(options.seeds)),
         "late_speech": f"{LATE} frames",
         "lags": "frames by which the lips are late",

@@ -1,11 +1,11 @@
-"""What is heard of voices: whether it tells who and how, and whether it mixes up the two."""
+"""Disentanglement of identity and emotion: voice recognition, linear probes, emotion control."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from evaluation.face_metrics import FaceClassifiers, FaceMetrics
-from evaluation.face_systems import Codes, FaceSpeaker, Systems, contrasting_clip
+from evaluation.face_systems import FaceSystem, SpeechCodes, Systems, contrasting_clip
 from evaluation.tables import Metrics
 from speech2video.data.speech2face.clip import EMOTIONS, FaceRecording
 from speech2video.util.errors import DataError
@@ -18,55 +18,55 @@ from speech2video.util.metrics.recognition import (
     top_1,
 )
 
-PROBES = {  # what is looked for, and the code it is looked for in
+PROBES = {  # label predicted, and the code it is predicted from
     "speaker_in_emotion_code": ("speaker", "emotion_E"),
     "emotion_in_identity_code": ("emotion", "identity_D"),
     "speaker_in_identity_code": ("speaker", "identity_D"),
     "emotion_in_emotion_code": ("emotion", "emotion_E"),
 }
 
+Clips = Sequence[FaceRecording]
+Codes = Sequence[SpeechCodes]
 
-def voice_metrics(cast: Systems, clips: Sequence[FaceRecording], codes: Sequence[Codes]) -> Metrics:
-    """Return how well voices alone tell people who were trained on, and emotions.
 
-    A voice is whose training voices' middle it is nearest to; its emotion is the highest logit.
+def voice_metrics(systems: Systems, clips: Clips, codes: Codes) -> Metrics:
+    """Return how well the codes of voices identify training speakers and emotions.
+
+    A voice is assigned to the nearest training voice and to the emotion of the highest logit.
     """
-    scores_NC = cast.voice_scores(codes)
-    numbers_N = np.array([cast.speakers.index(r.speaker) for r in clips])
-    figures: Metrics = {
-        "people": len(cast.speakers),
+    scores_NC = systems.voice_scores(codes)
+    numbers_N = np.array([systems.speakers.index(clip.speaker) for clip in clips])
+    metrics: Metrics = {
+        "speakers": len(systems.speakers),
         "voice_top_1": float(top_1(scores_NC, numbers_N).mean()),
         "voice_one_of_two": float(one_of_two(scores_NC, numbers_N).mean()),
     }
-    felt = [(r.emotion, one) for r, one in zip(clips, codes, strict=True) if r.emotion]
-    if felt:
-        said_N = np.array([EMOTIONS[int(one.logits_C.argmax())] for _, one in felt])
-        true_N = np.array([emotion for emotion, _ in felt])
-        figures["emotion_accuracy"] = accuracy(said_N, true_N)
-        figures["emotion_macro_f1"] = macro_f1(said_N, true_N)
-    return figures
+    labelled = [(clip.emotion, one) for clip, one in zip(clips, codes, strict=True) if clip.emotion]
+    if labelled:
+        predicted_N = np.array([EMOTIONS[int(one.logits_C.argmax())] for _, one in labelled])
+        true_N = np.array([emotion for emotion, _ in labelled])
+        metrics["emotion_accuracy"] = accuracy(predicted_N, true_N)
+        metrics["emotion_macro_f1"] = macro_f1(predicted_N, true_N)
+    return metrics
 
 
-def probe_metrics(
-    training: tuple[Sequence[FaceRecording], Sequence[Codes]],
-    held_out: tuple[Sequence[FaceRecording], Sequence[Codes]],
-) -> Metrics:
-    """Return what linear probes find in the codes of held-out sentences.
+def probe_metrics(training: tuple[Clips, Codes], held_out: tuple[Clips, Codes]) -> Metrics:
+    """Return the accuracy of linear probes on the codes of held-out sentences.
 
-    accuracy  of probes fitted to the codes of the training sentences
-    within_held_out  of probes fitted to the other held-out codes: what a code gives away although
-        the student, which knows its training sentences, hides it there
-    chance  the share of the class that is most frequent
-    times_chance  the larger of both, by that
+    accuracy         of probes trained on the codes of the training sentences
+    within_held_out  of probes trained on other held-out codes, which finds what the encoder hides
+                     on its training sentences only
+    chance           share of the most frequent class
+    times_chance     the larger accuracy divided by chance
     """
     rows: Metrics = {}
     for name, (label, code) in PROBES.items():
-        sides = [_side(*side, label, code) for side in (training, held_out)]
-        (x_ND, y_N), (held_MD, true_M) = sides
+        x_ND, y_N = _vectors_and_labels(*training, label, code)
+        held_MD, true_M = _vectors_and_labels(*held_out, label, code)
         if min(len(set(y_N)), len(set(true_M))) < 2:
             continue
         found = {"accuracy": accuracy(LinearProbe(x_ND, y_N).predict(held_MD), true_M)}
-        within = _within(held_MD, true_M)
+        within = _cross_validated_accuracy(held_MD, true_M)
         if within is not None:
             found["within_held_out"] = within
         chance = float(np.unique(true_M, return_counts=True)[1].max() / len(true_M))
@@ -74,17 +74,108 @@ def probe_metrics(
     return rows
 
 
-def _side(
-    clips: Sequence[FaceRecording], codes: Sequence[Codes], label: str, code: str
+class EmotionControl:
+    """Measures emotions requested by name or transferred from other speech.
+
+    Args:
+        model: the evaluated run.
+        classifiers: both are needed.
+        face_metrics: with the speakers' faces.
+        seed: of all videos.
+    """
+
+    def __init__(
+        self,
+        model: FaceSystem,
+        classifiers: FaceClassifiers,
+        face_metrics: FaceMetrics,
+        seed: int,
+    ) -> None:
+        assert classifiers.identity is not None and classifiers.emotion is not None
+        self._model, self._seed, self._face_metrics = model, seed, face_metrics
+        self._identity, self._emotion = classifiers.identity, classifiers.emotion
+
+    def named_emotions(self, clips: Clips, real: Clips) -> Metrics:
+        """Return for each emotion how often it is recognised when requested by name.
+
+        Also how often it is recognised in real clips, and how much the similarity to the speaker
+        drops compared with the emotion of the speech.
+
+        Args:
+            clips: speech to generate from.
+            real: held-out recordings, for the classifier's own accuracy.
+        """
+        known = [name for name in self._emotion.classes if name in self._model.emotions]
+        rows: dict[str, list[dict[str, float]]] = {name: [] for name in known}
+        for clip in clips:
+            video = self._model.generate(clip.audio_S, seed=self._seed)
+            own = self._identity_metrics(clip, video)["cosine_to_speaker"]
+            for name, row in rows.items():
+                video = self._model.generate(clip.audio_S, emotion=name, seed=self._seed)
+                identity = self._identity_metrics(clip, video)
+                metrics = {
+                    "recognised": float(self._label(video) == name),
+                    "cosine_to_speaker": identity["cosine_to_speaker"],
+                    "identity_drop": own - identity["cosine_to_speaker"],
+                }
+                row.append(metrics | {k: v for k, v in identity.items() if k == "top_1"})
+        means: Metrics = {name: _means(row) for name, row in rows.items()}
+        for name in rows:
+            hits = [self._label(r.frames_T3HW) == name for r in real if r.emotion == name]
+            means[name]["recognised_in_real"] = float(np.mean(hits)) if hits else float("nan")
+        means["all"] = _means([metrics for row in rows.values() for metrics in row])
+        return means
+
+    def transferred_emotions(self, pairs: Sequence[tuple[FaceRecording, FaceRecording]]) -> Metrics:
+        """Return identity and emotion with the emotion of other speech, and without.
+
+        Args:
+            pairs: clips A for content and identity, B for emotion.
+        """
+        transferred, original = [], []
+        for a, b in pairs:
+            video = self._model.generate(a.audio_S, emotion_audio_S=b.audio_S, seed=self._seed)
+            transferred.append(self._compare(a, b, video))
+            video = self._model.generate(a.audio_S, seed=self._seed)
+            original.append(self._compare(a, b, video))
+        return {"transferred": _means(transferred), "original": _means(original)}
+
+    def _compare(self, a: FaceRecording, b: FaceRecording, video: np.ndarray) -> dict[str, float]:
+        prediction, emotion = self._identity.predict(video), self._label(video)
+        identity = self._face_metrics.identity_metrics(a, prediction)
+        return {
+            "identity_of_a": float(prediction.label == a.speaker),
+            "identity_of_b": float(prediction.label == b.speaker),
+            "emotion_of_a": float(emotion == a.emotion),
+            "emotion_of_b": float(emotion == b.emotion),
+            "cosine_to_a": identity["cosine_to_speaker"],
+        }
+
+    def _identity_metrics(self, clip: FaceRecording, video: np.ndarray) -> dict[str, float]:
+        return self._face_metrics.identity_metrics(clip, self._identity.predict(video))
+
+    def _label(self, video: np.ndarray) -> str:
+        return self._emotion.predict(video).label
+
+
+def contrasting_pairs(clips: Clips, chosen: Clips) -> list[tuple[FaceRecording, FaceRecording]]:
+    """Return each chosen clip with one of another speaker and emotion, where there is one."""
+    places = {id(clip): index for index, clip in enumerate(clips)}
+    pairs = [(clip, contrasting_clip(clips, places[id(clip)])) for clip in chosen]
+    return [(a, b) for a, b in pairs if a.speaker != b.speaker and a.emotion != b.emotion]
+
+
+def _vectors_and_labels(
+    clips: Clips, codes: Codes, label: str, code: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    known = [(getattr(one, code), getattr(r, label)) for r, one in zip(clips, codes, strict=True)]
-    known = [(vector, name) for vector, name in known if name]
+    pairs = [(getattr(one, code), getattr(c, label)) for c, one in zip(clips, codes, strict=True)]
+    known = [(vector, name) for vector, name in pairs if name]
     vectors = np.stack([vector for vector, _ in known]) if known else np.zeros((0, 1))
     return vectors, np.array([name for _, name in known])
 
 
-def _within(vectors_ND: np.ndarray, labels_N: np.ndarray) -> float | None:
-    """Return the accuracy across folds that hold each class evenly; None with too few of one."""
+def _cross_validated_accuracy(vectors_ND: np.ndarray, labels_N: np.ndarray) -> float | None:
+    """Return the accuracy over folds balanced by class; None if a class is too small."""
     rank_N = np.array([int((labels_N[:i] == label).sum()) for i, label in enumerate(labels_N)])
     if rank_N.max() < 1:
         return None
@@ -94,116 +185,5 @@ def _within(vectors_ND: np.ndarray, labels_N: np.ndarray) -> float | None:
         return None
 
 
-# Emotions by name, and emotions of another voice: are they shown, and is it still the person?
-
-Scores = dict[str, float]
-
-
-def named_emotion_metrics(
-    speaker: FaceSpeaker,
-    judges: FaceClassifiers,
-    bench: FaceMetrics,
-    clips: Sequence[FaceRecording],
-    real: Sequence[FaceRecording],
-    *,
-    emotions: Sequence[str],
-    seed: int,
-) -> Metrics:
-    """Return for each emotion how often it is recognised where it is asked for by name.
-
-    Beside it how often the judge recognises it in real clips, and by how much the likeness to the
-    person falls from where nothing is asked for.
-
-    Args:
-        speaker: who is asked.
-        judges: of both kinds.
-        bench: knows the people.
-        clips: speech to ask it for.
-        real: held-out recordings, for the judge's own score.
-        emotions: that the speaker knows; those that the judge knows, too, are asked for.
-        seed: of all videos.
-    """
-    rows: dict[str, list[Scores]] = {e: [] for e in judges.emotion.classes if e in emotions}
-    for clip in clips:
-        usual = _who(judges, bench, clip, speaker.render(clip.audio_S, seed=seed))
-        for name, row in rows.items():
-            video = speaker.render(clip.audio_S, emotion=name, seed=seed)
-            who = _who(judges, bench, clip, video)
-            row.append(
-                {"recognised": float(_feels(judges, video) == name)}
-                | {"identity": who["cosine_to_person"]}
-                | {"identity_falls_by": usual["cosine_to_person"] - who["cosine_to_person"]}
-                | {key: value for key, value in who.items() if key == "top_1"}
-            )
-    figures: Metrics = {name: _means(row) for name, row in rows.items()}
-    for name in rows:
-        own = [float(_feels(judges, r.frames_T3HW) == name) for r in real if r.emotion == name]
-        figures[name]["recognised_in_real"] = float(np.mean(own)) if own else None
-    figures["all"] = _means([one for row in rows.values() for one in row])
-    return figures
-
-
-def emotion_swap_metrics(
-    speaker: FaceSpeaker,
-    judges: FaceClassifiers,
-    bench: FaceMetrics,
-    pairs: Sequence[tuple[FaceRecording, FaceRecording]],
-    *,
-    seed: int,
-) -> Metrics:
-    """Return who is seen and which emotion where one voice says who, and another how it feels.
-
-    Args:
-        speaker: who is asked.
-        judges: of both kinds.
-        bench: knows the people.
-        pairs: recordings A, whose words and identity are taken, and B, whose emotion.
-        seed: of all videos.
-    """
-    swapped, usual = [], []
-    for a, b in pairs:
-        video = speaker.render(a.audio_S, feeling_S=b.audio_S, seed=seed)
-        swapped.append(_seen(judges, bench, a, b, video))
-        usual.append(_seen(judges, bench, a, b, speaker.render(a.audio_S, seed=seed)))
-    return {"swapped": _means(swapped), "as_heard": _means(usual)}
-
-
-def pairs_of(
-    clips: Sequence[FaceRecording], chosen: Sequence[FaceRecording]
-) -> list[tuple[FaceRecording, FaceRecording]]:
-    """Return each chosen clip with one of another person in another mood, where there is one."""
-    places = {id(clip): index for index, clip in enumerate(clips)}
-    pairs = [(clip, contrasting_clip(clips, places[id(clip)])) for clip in chosen]
-    return [(a, b) for a, b in pairs if a.speaker != b.speaker and a.emotion != b.emotion]
-
-
-def _seen(
-    judges: FaceClassifiers,
-    bench: FaceMetrics,
-    a: FaceRecording,
-    b: FaceRecording,
-    video: np.ndarray,
-) -> Scores:
-    opinion, felt = judges.face.look(video), _feels(judges, video)
-    who = judges.face.says(opinion)
-    return {
-        "seen_as_a": float(who == a.speaker),
-        "seen_as_b": float(who == b.speaker),
-        "feels_as_a": float(felt == a.emotion),
-        "feels_as_b": float(felt == b.emotion),
-        "cosine_to_a": bench.identity(a, opinion)["cosine_to_person"],
-    }
-
-
-def _who(
-    judges: FaceClassifiers, bench: FaceMetrics, clip: FaceRecording, video: np.ndarray
-) -> Scores:
-    return bench.identity(clip, judges.face.look(video))
-
-
-def _feels(judges: FaceClassifiers, video: np.ndarray) -> str:
-    return judges.emotion.says(judges.emotion.look(video))
-
-
-def _means(rows: Sequence[Scores]) -> Metrics:
+def _means(rows: Sequence[dict[str, float]]) -> Metrics:
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} if rows else {}

@@ -1,8 +1,7 @@
-"""What is measured of a clip's videos: lips, who it is, what they feel, the picture."""
+"""Metrics of generated face videos: lips, identity, emotion and image quality."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,8 +14,8 @@ from evaluation.lip_sync import (
     silences,
     sync_metrics,
 )
-from evaluation.tables import REAL, ClipTable, Metrics, mean
-from evaluation.video_landmarks import landmark_scores
+from evaluation.tables import REAL, ClipTable, Metrics
+from evaluation.video_metrics import landmark_metrics
 from speech2video.data.preprocessing.detection.mediapipe_networks import FACEMESH_IBUG68
 from speech2video.data.preprocessing.faces import FaceMesh
 from speech2video.data.speech2face.clip import FaceRecording
@@ -28,23 +27,58 @@ from speech2video.models.evaluators.face_classifier import (
 from speech2video.models.evaluators.image_metrics import (
     FaceRecognitionNetwork,
     ImageNetworks,
-    inception_scores,
+    inception_metrics,
 )
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.util.body.skeleton import IBUG68, POINTS
-from speech2video.util.metrics import image as metrics
+from speech2video.util.metrics.image import flicker, psnr, sharpness, ssim
 from speech2video.util.metrics.points import lip_opening
 from speech2video.util.metrics.recognition import centroids, cosines, macro_f1, one_of_two
-from speech2video.util.metrics.statistics import MIN_OVERLAP, frechet_distance
+from speech2video.util.metrics.statistics import MIN_OVERLAP, finite_mean, frechet_distance
 
-# The landmarks that MediaPipe finds in aligned faces, beside those that a clip brings along.
+MESH_WINDOWS = (1.0, 1.5)  # sizes of the face mesh's input relative to the image, tried in turn
+LANDMARKS = len(FACEMESH_IBUG68)
+IDENTITY_SEED, EMOTION_SEED = 7001, 7002  # of the classifiers; no teacher is trained with them
+IMAGE_STEP = 5  # every fifth frame is compared by pixels
+FEATURE_STEP = 2  # every second classified frame counts for the Fréchet distance
+INCEPTION_STEP = 10  # every tenth frame, because Inception is slow
+FRECHET = "frechet_classifier_distance"  # FID with the features of the identity classifier
 
-WINDOWS = (1.0, 1.5)  # sides of the picture that the mesh looks into: all of it, then more around
-FACE = len(FACEMESH_IBUG68)
+Video = tuple[str, int]  # system, and number of its seed
 
 
-class LipReader:
-    """MediaPipe's face mesh on aligned faces, each picture by itself.
+class FaceClassifiers:
+    """Identity and emotion classifiers, trained on the training split's real clips.
+
+    Attributes:
+        identity, emotion: None with fewer than two speakers or emotions in the training split.
+        unavailable: reason by table name.
+    """
+
+    def __init__(self, training: Sequence[FaceRecording], options: EvaluateFaceOptions) -> None:
+        self.unavailable: dict[str, str] = {}
+        self._options = options
+        self.identity = self._train("identity", "speaker", training, IDENTITY_SEED)
+        labelled = [clip for clip in training if clip.emotion]
+        self.emotion = self._train("emotion", "emotion", labelled, EMOTION_SEED)
+
+    def _train(
+        self, name: str, attribute: str, clips: Sequence[FaceRecording], seed: int
+    ) -> FaceClassifier | None:
+        labels = [getattr(clip, attribute) for clip in clips]
+        classes = len(set(labels))
+        if classes < 2:
+            self.unavailable[name] = f"{classes} {attribute}s in the training split; two needed"
+            return None
+        options = self._options
+        folder = (options.classifiers or options.output / "classifiers") / attribute
+        return load_or_train_classifier(
+            folder, clips, labels, seed=seed, steps=options.classifier_steps, device=options.device
+        )
+
+
+class FaceDetector:
+    """MediaPipe's face mesh on aligned faces, applied to each frame.
 
     Raises:
         UserError: MediaPipe is not installed.
@@ -54,299 +88,233 @@ class LipReader:
         self._mesh = FaceMesh()
 
     def points(self, frames_T3HW: np.ndarray) -> np.ndarray:
-        """Return iBUG landmarks (T, 68, 2) in pixels of square frames, NaN where no face is found.
-
-        A picture equal to the one before it is not looked at again.
-        """
-        found = np.full((len(frames_T3HW), FACE, 2), np.nan)
+        """Return iBUG landmarks (T, 68, 2) in pixels of square frames, NaN without a face."""
+        found = np.full((len(frames_T3HW), LANDMARKS, 2), np.nan)
         for t, frame_3HW in enumerate(frames_T3HW):
             if t and np.array_equal(frame_3HW, frames_T3HW[t - 1]):
                 found[t] = found[t - 1]
             else:
-                found[t] = self._find(np.ascontiguousarray(frame_3HW.transpose(1, 2, 0)))
+                found[t] = self._detect(np.ascontiguousarray(frame_3HW.transpose(1, 2, 0)))
         return found
 
-    def _find(self, picture_HW3: np.ndarray) -> np.ndarray | float:
-        side = picture_HW3.shape[0]
-        for window in WINDOWS:
-            points_K2 = self._mesh(picture_HW3, np.full(2, side / 2), window * side)
+    def _detect(self, image_HW3: np.ndarray) -> np.ndarray | float:
+        side = image_HW3.shape[0]
+        for window in MESH_WINDOWS:
+            points_K2 = self._mesh(image_HW3, np.full(2, side / 2), window * side)
             if points_K2 is not None:
-                return points_K2 - 0.5  # whole numbers are pixels' middles
+                return points_K2 - 0.5  # whole numbers are centres of pixels
         return np.nan
 
 
-def opening(points_TK2: np.ndarray) -> np.ndarray:
-    """Return how far the inner lips are apart (T,), as a share of the eyes' outer distance."""
-    return lip_opening(among_all(points_TK2))
-
-
-def among_all(points_TK2: np.ndarray) -> np.ndarray:
-    """Return iBUG landmarks (T, 68, 2) as the points (T, 144, 2) of a whole body, the rest NaN."""
-    whole = np.full((len(points_TK2), len(POINTS), 2), np.nan)
-    whole[:, list(IBUG68)] = points_TK2
-    return whole
-
-
-def lip_metrics(
-    found_TK2: np.ndarray, real_TK2: np.ndarray, loudness_T: np.ndarray
-) -> dict[str, float]:
-    """Return what one clip's lips say beside those of the recording, NaN where nothing is known.
-
-    found  share of frames in which a face is found
-    mouth_distance  of the lips' 20 points, centred, in shares of the eyes' outer distance
-    opening_correlation, _within_1  with the recording's opening, at lag 0, and at best 1 off
-    opening_range  5th to 95th percentile, as a share of the recording's
-    open_in_silence  mean opening in silence, 0 the clip's own most closed, 1 its most open
-    steps_in_silence  mean step from frame to frame in silence, as a share of that in speech
-
-    A mouth that does not move, or is not found, correlates with nothing: 0.
-    """
-    own_T, real_T = opening(found_TK2), opening(real_TK2)
-    curve_L = lip_curve(found_TK2, real_TK2)
-    if mouth_range(real_T) is not None and np.isfinite(real_T).sum() >= MIN_OVERLAP:
-        curve_L = np.nan_to_num(curve_L)
-    middle = len(curve_L) // 2
-    silent_T = silences(loudness_T)
-    limits, real_limits = mouth_range(own_T), mouth_range(real_T)
-    silence = mouth_metrics(own_T, silent_T)["in_silence"]
-    wide = np.nan
-    if real_limits is not None:
-        wide = (limits[1] - limits[0] if limits else 0.0) / (real_limits[1] - real_limits[0])
-    return {
-        "found": float(np.isfinite(own_T).mean()),
-        "mouth_distance": _known_mean(
-            landmark_scores(*map(among_all, (found_TK2, real_TK2, real_TK2)))["mouth_error"]
-        ),
-        "opening_correlation": float(curve_L[middle]),
-        "opening_within_1": float(curve_L[middle - 1 : middle + 2].max()),
-        "opening_range": wide,
-        "open_in_silence": np.nan if silence is None else silence,
-        "steps_in_silence": _steps_in_silence(own_T, silent_T),
-    }
-
-
-def lip_curve(found_TK2: np.ndarray, real_TK2: np.ndarray) -> np.ndarray:
-    """Return the correlation of the openings at each lag of the found lips, −12 to 12 frames.
-
-    NaN where it cannot be known, or where lips do not move.
-    """
-    return lag_curve(opening(real_TK2), opening(found_TK2))
-
-
-def _steps_in_silence(own_T: np.ndarray, silent_T: np.ndarray) -> float:
-    step_T = np.abs(np.diff(own_T))
-    both_T = silent_T[1:] & silent_T[:-1]
-    speaking = _known_mean(step_T[~silent_T[1:]])
-    return _known_mean(step_T[both_T]) / speaking if speaking else np.nan
-
-
-def _known_mean(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-FACE_SEED, EMOTION_SEED = 7001, 7002  # of the judges: no training of a teacher has them
-PICTURE_STEP = 5  # frames from one to the next whose pixels are compared: few hold much news
-FEATURE_STEP = 2  # looks of a judge, likewise, that count in a distance of distributions
-FID_STEP = 10  # likewise for Inception, which takes its time
-FRECHET = "frechet_distance_of_judge"  # what stands in for FID, by its own name
-
-
-class SystemVideo(NamedTuple):
-    """A system, and which of its videos of each clip: those of a seed are judged together."""
-
-    system: str
-    number: int = 0
-
-
-class FaceClassifiers:
-    """The judges that were trained on the training split's real clips, and what they know.
-
-    Attributes:
-        face, emotion: None where the training split has fewer than two people, or two emotions.
-        absent: why a table cannot be had, by its name.
-    """
-
-    def __init__(self, training: Sequence[FaceRecording], options: EvaluateFaceOptions) -> None:
-        self.absent: dict[str, str] = {}
-        self._folder = options.judges or options.output / "judges"
-        self._how = {"steps": options.judge_steps, "device": options.device}
-        self.face = self._judge(training, "speaker", FACE_SEED)
-        felt = [r for r in training if r.emotion]
-        self.emotion = self._judge(felt, "emotion", EMOTION_SEED)
-
-    def _judge(
-        self, training: Sequence[FaceRecording], of: str, seed: int
-    ) -> FaceClassifier | None:
-        labels = [getattr(recording, of) for recording in training]
-        if len(set(labels)) < 2:
-            table = "identity" if of == "speaker" else of
-            self.absent[table] = f"{len(set(labels))} {of}s in the training split; two are needed"
-            return None
-        return load_or_train_classifier(self._folder / of, training, labels, seed=seed, **self._how)
-
-
 class FaceMetrics:
-    """Measures videos of clips, one clip after the other.
+    """Collects the metrics of all systems' videos, clip by clip.
 
     Args:
-        judges: of identity and emotion.
-        networks: for LPIPS and FID.
-        options: what to measure.
-        people: real recordings of the people in question, by whom "who is it" is asked.
+        classifiers: of identity and emotion.
+        networks: of LPIPS and FID.
+        options: of the evaluation.
+        people: real clips of the speakers among whom identity is recognised.
     """
 
     def __init__(
         self,
-        judges: FaceClassifiers,
+        classifiers: FaceClassifiers,
         networks: ImageNetworks,
         options: EvaluateFaceOptions,
         people: Sequence[FaceRecording],
     ) -> None:
-        self._judges, self._networks, self._options = judges, networks, options
+        self._classifiers, self._networks, self._options = classifiers, networks, options
         self.table = ClipTable()
-        self._mesh = LipReader() if options.landmarks else None
+        self._detector = FaceDetector() if options.landmarks else None
         self._face_network = None
         if options.face_network is not None:
             self._face_network = FaceRecognitionNetwork(
                 options.face_network, size=options.face_size, device=options.device
             )
-        self._names = sorted({r.speaker for r in people})
-        self._gallery_CD = None
-        if judges.face is not None:
-            faces_ND = np.stack([judges.face.look(r.frames_T3HW).embedding_D for r in people])
-            numbers_N = np.array([self._names.index(r.speaker) for r in people])
-            self._gallery_CD = centroids(faces_ND, numbers_N, len(self._names))
+        self._speakers = sorted({clip.speaker for clip in people})
+        self._faces_CD = np.zeros((len(self._speakers), 1))
+        if classifiers.identity is not None:
+            classifier = classifiers.identity
+            faces_ND = np.stack([classifier.predict(c.frames_T3HW).embedding_D for c in people])
+            numbers_N = np.array([self._speakers.index(clip.speaker) for clip in people])
+            self._faces_CD = centroids(faces_ND, numbers_N, len(self._speakers))
         self._curves: dict[str, list[np.ndarray]] = defaultdict(list)
-        self._felt: dict[str, list[list[str]]] = defaultdict(list)  # by system, clip, seed
-        self._true: list[str] = []
-        self._features: dict[SystemVideo, list[np.ndarray]] = defaultdict(list)
-        self._inception: dict[SystemVideo, list] = defaultdict(list)
+        self._emotions: dict[str, list[list[str]]] = defaultdict(list)  # by system, clip, seed
+        self._true_emotions: list[str] = []
+        self._features: dict[Video, list[np.ndarray]] = defaultdict(list)
+        self._inception: dict[Video, list] = defaultdict(list)
 
-    def see(self, clip: FaceRecording, takes: SystemVideos) -> None:
-        """Measure a system's videos of a clip; the recording itself comes first."""
+    def add(self, clip: FaceRecording, generated: SystemVideos) -> None:
+        """Measure a system's videos of a clip; the recording comes first."""
+        system = generated.system
         measured = [
-            self._measure(clip, SystemVideo(takes.system, number), video)
-            for number, video in enumerate(takes.videos)
+            self._measure(clip, (system, number), video)
+            for number, video in enumerate(generated.videos)
         ]
         for part in measured[0]:
-            self.table.add(part, takes.system, clip.speaker, [one[part] for one in measured])
-        if self._judges.emotion is not None and clip.emotion in self._judges.emotion.classes:
-            self._ask_for_emotion(clip, takes)
+            self.table.add(part, system, clip.speaker, [one[part] for one in measured])
+        classifier = self._classifiers.emotion
+        if classifier is not None and clip.emotion in classifier.classes:
+            labels = [classifier.predict(video).label for video in generated.videos]
+            hits = [{"accuracy": float(label == clip.emotion)} for label in labels]
+            self.table.add("emotion", system, clip.speaker, hits)
+            self._emotions[system].append(labels)
+            if system == REAL:
+                self._true_emotions.append(clip.emotion)
 
-    def figures(self) -> Metrics:
-        """Return the tables over all clips, by part, measure and system."""
-        figures = self.table.means()
+    def metrics(self) -> Metrics:
+        """Return the tables over all clips, by part, metric and system."""
+        metrics = self.table.means()
         for system, curves in self._curves.items():
-            for measure in ("lag_frames", "best_correlation"):
-                row = figures["lips"].setdefault(measure, {})
-                row[system] = sync_metrics(curves)[measure]
-        if self._felt:
-            figures["emotion"] |= self._emotions(figures["emotion"]["accuracy"])
-        figures.setdefault("picture", {}).update(self._distributions())
-        return figures
+            sync = sync_metrics(curves)
+            for metric in ("lag_frames", "best_correlation"):
+                metrics["lips"].setdefault(metric, {})[system] = sync[metric]
+        if self._emotions:
+            metrics["emotion"] |= self._emotion_metrics(metrics["emotion"]["accuracy"])
+        metrics.setdefault("image", {}).update(self._distribution_metrics())
+        return metrics
 
-    def identity(self, clip: FaceRecording, opinion: Prediction) -> dict[str, float]:
-        """Return how surely a face is that of a clip's person, by the judge."""
-        number = self._names.index(clip.speaker)
-        scores_1C = cosines(opinion.embedding_D[None], self._gallery_CD)
-        figures = {}
-        if clip.speaker in self._judges.face.classes:
-            figures["top_1"] = float(self._judges.face.says(opinion) == clip.speaker)
-        return figures | {
+    def identity_metrics(self, clip: FaceRecording, prediction: Prediction) -> dict[str, float]:
+        """Return how well a classified face matches a clip's speaker."""
+        number = self._speakers.index(clip.speaker)
+        scores_1C = cosines(prediction.embedding_D[None], self._faces_CD)
+        metrics = {}
+        classifier = self._classifiers.identity
+        if classifier is not None and clip.speaker in classifier.classes:
+            metrics["top_1"] = float(prediction.label == clip.speaker)
+        return metrics | {
             "one_of_two": float(one_of_two(scores_1C, np.array([number]))[0]),
-            "cosine_to_person": float(scores_1C[0, number]),
+            "cosine_to_speaker": float(scores_1C[0, number]),
         }
 
     def _measure(
-        self, clip: FaceRecording, take: SystemVideo, video: np.ndarray
+        self, clip: FaceRecording, key: Video, video: np.ndarray
     ) -> dict[str, dict[str, float]]:
-        system = take.system
-        parts = {"picture": self._picture(clip, take, video)}
-        if self._mesh is not None:
-            points_TK2 = self._mesh.points(video)
-            sound_T = loudness(clip.audio_S, len(clip))
-            parts["lips"] = lip_metrics(points_TK2, clip.points_TK2, sound_T)
+        system = key[0]
+        parts = {"image": self._image_metrics(clip, key, video)}
+        if self._detector is not None:
+            points_TK2 = self._detector.points(video)
+            loudness_T = loudness(clip.audio_S, len(clip))
+            parts["lips"] = lip_metrics(points_TK2, clip.points_TK2, loudness_T)
             self._curves[system].append(lip_curve(points_TK2, clip.points_TK2))
-        if self._judges.face is not None:
-            opinion = self._judges.face.look(video)
-            self._features[take].append(opinion.features_TD[::FEATURE_STEP])
-            parts["identity"] = self.identity(clip, opinion) | self._likeness(clip, system, video)
+        if self._classifiers.identity is not None:
+            prediction = self._classifiers.identity.predict(video)
+            self._features[key].append(prediction.features_TD[::FEATURE_STEP])
+            parts["identity"] = self.identity_metrics(clip, prediction)
+            if self._face_network is not None and system != REAL:
+                own_T3HW = np.ascontiguousarray(video)
+                similarity_T = self._face_network.similarity(own_T3HW, clip.frames_T3HW)
+                parts["identity"]["face_network_cosine"] = float(similarity_T.mean())
         return parts
 
-    def _ask_for_emotion(self, clip: FaceRecording, takes: SystemVideos) -> None:
-        judge = self._judges.emotion
-        said = [judge.says(judge.look(video)) for video in takes.videos]
-        hits = [{"accuracy": float(one == clip.emotion)} for one in said]
-        self.table.add("emotion", takes.system, clip.speaker, hits)
-        self._felt[takes.system].append(said)
-        if takes.system == REAL:
-            self._true.append(clip.emotion)
+    def _image_metrics(
+        self, clip: FaceRecording, key: Video, video: np.ndarray
+    ) -> dict[str, float]:
+        pair = video[::IMAGE_STEP], clip.frames_T3HW[::IMAGE_STEP]
+        values = {"flicker": flicker(video, clip.frames_T3HW), "sharpness": sharpness(pair[0])}
+        if key[0] != REAL:
+            values |= {"psnr": psnr(*pair), "ssim": ssim(*pair)}
+            lpips_T = self._networks.lpips(*pair)
+            if lpips_T is not None:
+                values["lpips"] = lpips_T
+        features = self._networks.inception(video[::INCEPTION_STEP])
+        if features is not None:
+            self._inception[key].append(features)
+        return {name: finite_mean(values_T) for name, values_T in values.items()}
 
-    def _emotions(self, accuracy: Metrics) -> Metrics:
-        """Return the rest of the table: F1, and shares of what the judge says of real clips."""
-        scores = {
-            system: [
-                macro_f1(np.array(one), np.array(self._true)) for one in zip(*said, strict=True)
-            ]
-            for system, said in self._felt.items()
+    def _emotion_metrics(self, accuracy: Metrics) -> Metrics:
+        """Return accuracy and F1, and both relative to those of real clips."""
+        true = np.array(self._true_emotions)
+        f1 = {
+            system: float(np.mean([macro_f1(np.array(s), true) for s in zip(*clips, strict=True)]))
+            for system, clips in self._emotions.items()
         }
-        rows: Metrics = {
-            "accuracy": accuracy,
-            "macro_f1": {system: float(np.mean(values)) for system, values in scores.items()},
-        }
-        for measure, row in list(rows.items()):
-            rows[f"{measure}_of_real"] = {
-                system: value / row[REAL] if row[REAL] else None for system, value in row.items()
+        rows: Metrics = {"accuracy": accuracy, "macro_f1": f1}
+        for metric, row in list(rows.items()):
+            rows[f"{metric}_relative_to_real"] = {
+                system: value / row[REAL] if row[REAL] else float("nan")
+                for system, value in row.items()
             }
         return rows
 
-    def _likeness(self, clip: FaceRecording, system: str, video: np.ndarray) -> dict[str, float]:
-        """Return the user's own network's similarity to the recording, where there is one."""
-        if self._face_network is None or system == REAL:
-            return {}
-        cosines_T = self._face_network.similarity(np.ascontiguousarray(video), clip.frames_T3HW)
-        return {"cosine_of_face_network": float(cosines_T.mean())}
-
-    def _picture(
-        self, clip: FaceRecording, take: SystemVideo, video: np.ndarray
-    ) -> dict[str, float]:
-        figures = {"flicker": _mean(metrics.flicker(video, clip.frames_T3HW))}
-        pair = video[::PICTURE_STEP], clip.frames_T3HW[::PICTURE_STEP]
-        figures["sharpness"] = _mean(metrics.sharpness(pair[0]))
-        if take.system != REAL:
-            figures["psnr_db"] = _mean(metrics.psnr(*pair))
-            figures["ssim"] = _mean(metrics.ssim(*pair))
-            distances_T = self._networks.lpips(*pair)
-            if distances_T is not None:
-                figures["lpips"] = _mean(distances_T)
-        seen = self._networks.inception(video[::FID_STEP])
-        if seen is not None:
-            self._inception[take].append(seen)
-        return figures
-
-    def _distributions(self) -> Metrics:
-        """Return distances of all frames from all real ones, means over seeds."""
+    def _distribution_metrics(self) -> Metrics:
+        """Return distances of all frames to all real ones, averaged over seeds."""
         found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        clouds = {take: np.concatenate(parts) for take, parts in self._features.items()}
-        real_ND = clouds.get(SystemVideo(REAL), ())
-        for take, cloud_ND in clouds.items() if len(real_ND) > 1 else ():
-            found[FRECHET][take.system].append(frechet_distance(cloud_ND, real_ND))
-        looks = {
-            take: tuple(map(np.concatenate, zip(*parts, strict=True)))
-            for take, parts in self._inception.items()
+        features = {key: np.concatenate(parts) for key, parts in self._features.items()}
+        real_ND = features.get((REAL, 0), np.zeros((0, 1)))
+        for (system, _), own_ND in features.items() if len(real_ND) > 1 else ():
+            found[FRECHET][system].append(frechet_distance(own_ND, real_ND))
+        outputs = {
+            key: (np.concatenate([f for f, _ in parts]), np.concatenate([p for _, p in parts]))
+            for key, parts in self._inception.items()
         }
-        real = looks.get(SystemVideo(REAL), ((),))
-        for take, look in looks.items() if len(real[0]) > 1 else ():
-            scores = inception_scores(look, real, seed=self._options.seed)
-            for measure, value in scores.items():
-                found[measure][take.system].append(value)
+        real = outputs.get((REAL, 0))
+        if real is not None and len(real[0]) > 1:
+            for (system, _), own in outputs.items():
+                for metric, value in inception_metrics(own, real, seed=self._options.seed).items():
+                    found[metric][system].append(value)
         return {
-            measure: {system: float(np.mean(values)) for system, values in row.items()}
-            for measure, row in found.items()
+            metric: {system: float(np.mean(values)) for system, values in row.items()}
+            for metric, row in found.items()
         }
 
 
-def _mean(values: np.ndarray) -> float:
-    found = mean(values)
-    return np.nan if found is None else found
+def lip_metrics(
+    points_TK2: np.ndarray, real_TK2: np.ndarray, loudness_T: np.ndarray
+) -> dict[str, float]:
+    """Return a clip's lip metrics compared with the recording's, NaN where unknown.
+
+    detected  share of frames with a face
+    mouth_error  of the 20 centred lip points, in distances of the outer eye corners
+    lip_correlation, _within_1  with the recording's opening at lag 0, and the best at lags -1 to 1
+    lip_range  5th to 95th percentile of the opening, relative to the recording's
+    opening_in_silence  mean, from 0 the most closed to 1 the most open
+    motion_in_silence  mean change between frames in silence, relative to speech
+
+    A static or undetected mouth has correlation 0.
+    """
+    own_T, real_T = face_lip_opening(points_TK2), face_lip_opening(real_TK2)
+    curve_L = lip_curve(points_TK2, real_TK2)
+    limits, real_limits = mouth_range(own_T), mouth_range(real_T)
+    relative_range = np.nan
+    if real_limits is not None:
+        if np.isfinite(real_T).sum() >= MIN_OVERLAP:
+            curve_L = np.nan_to_num(curve_L)
+        own_range = limits[1] - limits[0] if limits else 0.0
+        relative_range = own_range / (real_limits[1] - real_limits[0])
+    middle = len(curve_L) // 2
+    silent_T = silences(loudness_T)
+    whole = (to_body_points(points) for points in (points_TK2, real_TK2, real_TK2))
+    return {
+        "detected": float(np.isfinite(own_T).mean()),
+        "mouth_error": finite_mean(landmark_metrics(*whole)["mouth_error"]),
+        "lip_correlation": float(curve_L[middle]),
+        "lip_correlation_within_1": float(curve_L[middle - 1 : middle + 2].max()),
+        "lip_range": relative_range,
+        "opening_in_silence": mouth_metrics(own_T, silent_T)["in_silence"],
+        "motion_in_silence": _motion_in_silence(own_T, silent_T),
+    }
+
+
+def lip_curve(points_TK2: np.ndarray, real_TK2: np.ndarray) -> np.ndarray:
+    """Return the correlations with the real lip opening at lags of −12 to 12 frames."""
+    return lag_curve(face_lip_opening(real_TK2), face_lip_opening(points_TK2))
+
+
+def face_lip_opening(points_TK2: np.ndarray) -> np.ndarray:
+    """Return the lip opening (T,) of iBUG landmarks in distances of the outer eye corners."""
+    return lip_opening(to_body_points(points_TK2))
+
+
+def to_body_points(points_TK2: np.ndarray) -> np.ndarray:
+    """Return iBUG landmarks (T, 68, 2) as body points (T, 144, 2), the others NaN."""
+    whole = np.full((len(points_TK2), len(POINTS), 2), np.nan)
+    whole[:, list(IBUG68)] = points_TK2
+    return whole
+
+
+def _motion_in_silence(opening_T: np.ndarray, silent_T: np.ndarray) -> float:
+    change_T = np.abs(np.diff(opening_T))
+    both_T = silent_T[1:] & silent_T[:-1]
+    in_speech = finite_mean(change_T[~silent_T[1:]])
+    return finite_mean(change_T[both_T]) / in_speech if in_speech else np.nan

@@ -1,4 +1,4 @@
-"""Talking faces that are judged, as the measuring sees them, and what they must beat."""
+"""Systems evaluated by `face`: the model, further runs, baselines and controls, and their clips."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,170 +27,251 @@ from speech2video.util.errors import DataError
 from speech2video.util.metrics.recognition import centroids, cosines
 from speech2video.util.timing import SAMPLES_PER_FRAME
 
-SPEECH_AND_REFERENCE, REFERENCE_IMAGE, MEAN_FACE = "speech_and_still", "still", "mean_face"
-OTHER_SPEECH, LATE_SPEECH = "other_speech", "late_speech"
-BASELINES = (SPEECH_AND_REFERENCE, REFERENCE_IMAGE, MEAN_FACE)
-CONTROLS = (OTHER_SPEECH, LATE_SPEECH)
-LATE = 10  # frames by which speech comes too late, as a control
-SLACK = 2  # frames that a video may be shorter or longer than its speech
-AVERAGED = 20  # frames of each clip that a mean face is made of
+SPEECH_AND_REFERENCE = "speech_and_reference"  # the baseline with a reference image
+REFERENCE_IMAGE, MEAN_FACE = "reference_image", "mean_face"  # static baselines
+OTHER_SPEECH, LATE_SPEECH = "other_speech", "late_speech"  # controls
+LATE = 10  # frames by which speech is delayed in `LATE_SPEECH`
+MAX_LENGTH_ERROR = 2  # frames between a video and its speech
+AVERAGED_FRAMES = 20  # of each clip, for a mean face
 
 
-class Codes(NamedTuple):
-    """What is heard of a voice: who (D,), how they feel (E,), and emotions' logits (C,)."""
+class SpeechCodes(NamedTuple):
+    """Encoded speech: identity (D,), emotion code (E,), emotion logits (C,)."""
 
     identity_D: np.ndarray
     emotion_E: np.ndarray
     logits_C: np.ndarray
 
 
-class FaceSpeaker(Protocol):
-    """Makes a face of speech.
+class FaceSystem(Protocol):
+    """A model that generates faces from speech.
 
     Attributes:
-        size: pixels a side of its pictures.
-        emotions: that it can be asked for.
+        size: pixels of its frames.
+        emotions: names of the emotions it can generate.
     """
 
-    size: int
-    emotions: tuple[str, ...]
+    @property
+    def size(self) -> int: ...
 
-    def codes(self, audio_S: np.ndarray) -> Codes:
-        """Return what is heard of 16 kHz speech."""
+    @property
+    def emotions(self) -> tuple[str, ...]: ...
+
+    def encode(self, audio_S: np.ndarray) -> SpeechCodes:
+        """Encode 16 kHz speech."""
         ...
 
-    def render(
+    def generate(
         self,
         audio_S: np.ndarray,
         *,
         emotion: str | None = None,
-        feeling_S: np.ndarray | None = None,
-        still_3HW: np.ndarray | None = None,
+        emotion_audio_S: np.ndarray | None = None,
+        reference_image: np.ndarray | None = None,
         seed: int = 0,
     ) -> np.ndarray:
-        """Return frames (T, 3, H, W) uint8, one for each 640 samples.
+        """Generate frames (T, 3, H, W) uint8, one for each 640 samples.
 
         Args:
-            audio_S: what is said, and by whom.
-            emotion: a name, in place of the emotion heard.
-            feeling_S: other speech whose emotion is taken.
-            still_3HW: a picture of the person, for the baseline that takes one.
-            seed: draws what speech does not say: blinks, the head's motion.
+            audio_S: speech: content and identity.
+            emotion: a name, instead of the emotion of the speech.
+            emotion_audio_S: other speech for the emotion.
+            reference_image: (3, H, W) uint8 of the speaker, for the baseline that needs one.
+            seed: of blinks and head motion.
         """
         ...
 
 
+class Run:
+    """A trained model as a `FaceSystem`."""
+
+    def __init__(self, face: Speech2FacePredictor) -> None:
+        self._face, self.size, self.emotions = face, face.size, face.emotions
+        self.uses_reference_image = face.uses_reference_image
+
+    def encode(self, audio_S: np.ndarray) -> SpeechCodes:
+        """Encode speech as a whole."""
+        embedding = self._embed(audio_S)
+        parts = (embedding.identity_D, embedding.emotion_code_E, embedding.emotion_8)
+        return SpeechCodes(*(part.cpu().double().numpy() for part in parts))
+
+    def generate(
+        self,
+        audio_S: np.ndarray,
+        *,
+        emotion: str | None = None,
+        emotion_audio_S: np.ndarray | None = None,
+        reference_image: np.ndarray | None = None,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Generate frames like test.py, with the speech encoded as a whole."""
+        embedding = self._embed(audio_S)
+        if emotion_audio_S is not None:
+            other = self._embed(emotion_audio_S)
+            embedding = replace(
+                embedding, emotion_8=other.emotion_8, emotion_code_E=other.emotion_code_E
+            )
+        return self._face.generate_frames(
+            audio_S,
+            embedding=embedding,
+            emotion=emotion,
+            seed=seed,
+            reference_image=reference_image,
+        )
+
+    def _embed(self, audio_S: np.ndarray) -> SpeechEmbedding:
+        return self._face.embed_speech([log_mels(audio_S)])
+
+
 class SystemVideos(NamedTuple):
-    """The videos of one clip by one system: one each seed, where there are several."""
+    """The videos (T, 3, H, W) uint8 of one clip by one system, one for each seed."""
 
     system: str
     videos: list[np.ndarray]
 
 
 class Systems:
-    """The people of the training split, and every system that is judged beside the model.
+    """All systems evaluated, and the speakers of the training split.
 
     Args:
-        training: recordings that were trained on.
-        speaker: the model.
-        others: further runs, by the name of their row.
-        seeds: of the model's videos; the first one is all others'.
+        training: clips of the training split.
+        model: the evaluated run.
+        others: further runs by name.
+        seeds: of the model's videos; other systems use the first.
     """
 
     def __init__(
         self,
         training: Sequence[FaceRecording],
-        speaker: FaceSpeaker,
-        others: dict[str, FaceSpeaker],
+        model: FaceSystem,
+        others: dict[str, FaceSystem],
         seeds: Sequence[int],
     ) -> None:
-        self._speaker, self._others, self._seeds = speaker, others, tuple(seeds)
-        self.speakers = sorted({r.speaker for r in training})
-        self.numbers_N = np.array([self.speakers.index(r.speaker) for r in training])
-        self.codes = [speaker.codes(r.audio_S) for r in training]
+        self._model, self._others, self._seeds = model, others, tuple(seeds)
+        self.speakers = sorted({clip.speaker for clip in training})
+        numbers_N = np.array([self.speakers.index(clip.speaker) for clip in training])
+        self.codes = [model.encode(clip.audio_S) for clip in training]
         identities_ND = np.stack([codes.identity_D for codes in self.codes])
-        self._voices_CD = centroids(identities_ND, self.numbers_N, len(self.speakers))
-        self._faces = {name: mean_face(training, name) for name in self.speakers}
-        self._stills = {name: reference_image_of(training, name) for name in self.speakers}
+        self._voices_CD = centroids(identities_ND, numbers_N, len(self.speakers))
+        self._mean_faces = {name: mean_face(training, name) for name in self.speakers}
+        self._references = {name: reference_image_of(training, name) for name in self.speakers}
 
-    def codes_of(self, clip: FaceRecording) -> Codes:
-        """Return what the model hears of a clip."""
-        return self._speaker.codes(clip.audio_S)
+    def encode(self, clip: FaceRecording) -> SpeechCodes:
+        """Return the model's codes of a clip."""
+        return self._model.encode(clip.audio_S)
 
-    def voice_scores(self, codes: Sequence[Codes]) -> np.ndarray:
-        """Return how much each voice (N, C) is like that of each person trained on."""
+    def voice_scores(self, codes: Sequence[SpeechCodes]) -> np.ndarray:
+        """Return the similarities (N, C) of voices with those of the training speakers."""
         return cosines(np.stack([one.identity_D for one in codes]), self._voices_CD)
 
-    def perform(self, clip: FaceRecording, other: FaceRecording) -> Iterator[SystemVideos]:
+    def generate(self, clip: FaceRecording, other: FaceRecording) -> Iterator[SystemVideos]:
         """Yield every system's videos of a clip's speech, the recording first.
 
         Args:
-            clip: what is to be said.
-            other: whose speech takes its place in the control `OTHER_SPEECH`.
+            clip: the speech and recording.
+            other: the speech of the control `OTHER_SPEECH`.
         """
-        count, audio_S, first = len(clip), clip.audio_S, self._seeds[0]
+        count, audio_S, seed = len(clip), clip.audio_S, self._seeds[0]
         yield SystemVideos(REAL, [clip.frames_T3HW])
-        videos = [fitted(self._speaker.render(audio_S, seed=seed), count) for seed in self._seeds]
-        yield SystemVideos(MODEL, videos)
-        still_3HW = self._still(clip)
-        for name, speaker in self._others.items():
-            given = still_3HW if name == SPEECH_AND_REFERENCE else None
-            yield SystemVideos(
-                name, [fitted(speaker.render(audio_S, still_3HW=given, seed=first), count)]
-            )
-        heard = self.speakers[int(self.voice_scores([self._speaker.codes(audio_S)]).argmax())]
-        for name, picture in ((REFERENCE_IMAGE, still_3HW), (MEAN_FACE, self._faces[heard])):
-            yield SystemVideos(name, [np.broadcast_to(picture, (count, *picture.shape))])
-        waves = {
+        videos = [self._model.generate(audio_S, seed=seed) for seed in self._seeds]
+        yield SystemVideos(MODEL, [fit_length(video, count) for video in videos])
+        reference: np.ndarray = self._references.get(clip.speaker, clip.frames_T3HW[0])
+        for name, system in self._others.items():
+            given = reference if name == SPEECH_AND_REFERENCE else None
+            video = system.generate(audio_S, reference_image=given, seed=seed)
+            yield SystemVideos(name, [fit_length(video, count)])
+        speaker = self.speakers[int(self.voice_scores([self.encode(clip)]).argmax())]
+        static = {REFERENCE_IMAGE: reference, MEAN_FACE: self._mean_faces[speaker]}
+        for name, image in static.items():
+            yield SystemVideos(name, [np.broadcast_to(image, (count, *image.shape))])
+        controls = {
             OTHER_SPEECH: np.resize(other.audio_S, audio_S.shape),
             LATE_SPEECH: np.roll(audio_S, LATE * SAMPLES_PER_FRAME),
         }
-        for name, control_S in waves.items():
-            yield SystemVideos(name, [fitted(self._speaker.render(control_S, seed=first), count)])
-
-    def _still(self, clip: FaceRecording) -> np.ndarray:
-        """Return a picture of a clip's person: of another clip, for those who were trained on."""
-        known = self._stills.get(clip.speaker)
-        return clip.frames_T3HW[0] if known is None else known
+        for name, control_S in controls.items():
+            video = self._model.generate(control_S, seed=seed)
+            yield SystemVideos(name, [fit_length(video, count)])
 
 
-def fitted(frames_T3HW: np.ndarray, count: int) -> np.ndarray:
-    """Return frames cut to a number, the last one repeated where a few are missing.
+def load_runs(options: EvaluateFaceOptions) -> tuple[Run, dict[str, Run]]:
+    """Load the evaluated run, and further runs by name.
 
     Raises:
-        DataError: they differ from it by more than `SLACK`.
+        DataError: no such run, another image size, or a reference image where none is used.
     """
-    if abs(len(frames_T3HW) - count) > SLACK or not len(frames_T3HW):
-        raise DataError(f"{len(frames_T3HW)} frames made of speech for {count}")
+    run = _load_run(options, options.name)
+    if run.uses_reference_image:
+        raise DataError(f"--name {options.name}: uses a reference image; that is for --baseline")
+    names = {
+        SPEECH_AND_REFERENCE: options.baseline,
+        "without_distillation": options.without_distillation,
+        "without_disentangling": options.without_disentangling,
+    }
+    others = {row: _load_run(options, name) for row, name in names.items() if name is not None}
+    for row, other in others.items():
+        if other.size != run.size:
+            raise DataError(f"{names[row]}: {other.size} pixels; {run.size} are needed")
+        if other.uses_reference_image != (row == SPEECH_AND_REFERENCE):
+            what = "no" if row == SPEECH_AND_REFERENCE else "a"
+            raise DataError(f"{names[row]}: uses {what} reference image; another run is needed")
+    return run, others
+
+
+def load_split(options: EvaluateFaceOptions, size: int) -> FaceSplit:
+    """Load the run's training and held-out clips, with frames of a size.
+
+    Raises:
+        DataError: no such dataset, or nothing held out.
+    """
+    folder = options.checkpoints / options.name / TrainSpeech2FaceOptions.KIND
+    trained = TrainSpeech2FaceOptions.load(resolve_checkpoint(folder) / OPTIONS_FILE)
+    clips = load_face_recordings(options.dataset or trained.dataset, size=size)
+    given = options.held_out_sentences or options.held_out_speakers
+    held = options if given else trained
+    return split_faces(
+        clips,
+        held_out_sentences=held.held_out_sentences,
+        held_out_speakers=held.held_out_speakers,
+    )
+
+
+def fit_length(frames_T3HW: np.ndarray, count: int) -> np.ndarray:
+    """Return frames cut to a number, or with the last one repeated.
+
+    Raises:
+        DataError: the lengths differ by more than `MAX_LENGTH_ERROR`.
+    """
+    if abs(len(frames_T3HW) - count) > MAX_LENGTH_ERROR or not len(frames_T3HW):
+        raise DataError(f"{len(frames_T3HW)} frames generated from speech for {count}")
     return frames_T3HW[np.minimum(np.arange(count), len(frames_T3HW) - 1)]
 
 
 def mean_face(training: Sequence[FaceRecording], speaker: str) -> np.ndarray:
-    """Return the mean picture (3, H, W) uint8 of a person's recordings."""
-    clips = [r.frames_T3HW for r in training if r.speaker == speaker]
-    chosen = [frames[:: max(1, len(frames) // AVERAGED)] for frames in clips]
+    """Return the mean image (3, H, W) uint8 of a speaker's clips."""
+    clips = [clip.frames_T3HW for clip in training if clip.speaker == speaker]
+    chosen = [frames[:: max(1, len(frames) // AVERAGED_FRAMES)] for frames in clips]
     total = sum(frames.sum(0, dtype=np.int64) for frames in chosen)
     return np.round(total / sum(map(len, chosen))).astype(np.uint8)
 
 
 def reference_image_of(training: Sequence[FaceRecording], speaker: str) -> np.ndarray:
-    """Return a picture (3, H, W) of a person, the middle of a neutral clip if there is one."""
-    clips = [r for r in training if r.speaker == speaker]
-    clip = next((r for r in clips if r.emotion == "neutral"), clips[0])
+    """Return the middle frame (3, H, W) of a speaker's clip, of a neutral one if possible."""
+    clips = [clip for clip in training if clip.speaker == speaker]
+    clip = next((clip for clip in clips if clip.emotion == "neutral"), clips[0])
     return clip.frames_T3HW[len(clip) // 2]
 
 
 def contrasting_clip(clips: Sequence[FaceRecording], index: int) -> FaceRecording:
-    """Return the next clip of another person in another mood, or what comes nearest to that."""
+    """Return the next clip with another speaker and emotion, or the best match."""
     own = clips[index]
     following = [clips[(index + step) % len(clips)] for step in range(1, len(clips))] or [own]
-    return max(  # of equals the first
+    return max(  # the first of equals
         following, key=lambda r: 2 * (r.speaker != own.speaker) + (r.emotion != own.emotion)
     )
 
 
-def spread(clips: Sequence[FaceRecording], count: int | None) -> list[FaceRecording]:
-    """Return so many clips, everybody's first before anybody's second; which ones is drawn."""
+def balanced_subset(clips: Sequence[FaceRecording], count: int | None) -> list[FaceRecording]:
+    """Return a random subset of clips with equally many of each speaker, in their order."""
     if count is None or count >= len(clips):
         return list(clips)
     taken: Counter[str] = Counter()
@@ -202,85 +283,6 @@ def spread(clips: Sequence[FaceRecording], count: int | None) -> list[FaceRecord
     return [clips[index] for index in sorted(chosen)]
 
 
-# Trained runs as the measuring sees them, and the clips that they held out.
-
-
-class Run:
-    """A trained model as a `face_speakers.FaceSpeaker`."""
-
-    def __init__(self, face: Speech2FacePredictor) -> None:
-        self._face, self.size, self.emotions = face, face.size, face.emotions
-        self.uses_reference_image = face.uses_reference_image
-
-    def codes(self, audio_S: np.ndarray) -> Codes:
-        """Return what is heard of speech as a whole."""
-        heard = self._hear(audio_S)
-        parts = (heard.identity_D, heard.emotion_code_E, heard.emotion_8)
-        return Codes(*(part.cpu().double().numpy() for part in parts))
-
-    def render(
-        self,
-        audio_S: np.ndarray,
-        *,
-        emotion: str | None = None,
-        feeling_S: np.ndarray | None = None,
-        still_3HW: np.ndarray | None = None,
-        seed: int = 0,
-    ) -> np.ndarray:
-        """Return frames (T, 3, H, W) uint8, heard as a whole as test.py does with files."""
-        heard = self._hear(audio_S)
-        if feeling_S is not None:
-            other = self._hear(feeling_S)
-            heard = replace(heard, emotion_8=other.emotion_8, emotion_code_E=other.emotion_code_E)
-        how = {"embedding": heard, "emotion": emotion, "seed": seed, "reference_image": still_3HW}
-        return self._face.generate_frames(audio_S, **how)
-
-    def _hear(self, audio_S: np.ndarray) -> SpeechEmbedding:
-        return self._face.embed_speech([log_mels(audio_S)])
-
-
-def load_runs(options: EvaluateFaceOptions) -> tuple[Run, dict[str, Run]]:
-    """Return the run to judge, and the others by the name of their row.
-
-    Raises:
-        DataError: no such run, one of another size, or a still where none is taken, or none.
-    """
-    run = _load(options, options.name)
-    if run.uses_reference_image:
-        raise DataError(f"--name {options.name}: takes a still picture; that is for --baseline")
-    names = {
-        SPEECH_AND_REFERENCE: options.baseline,
-        "without_distillation": options.without_distillation,
-        "without_disentangling": options.without_disentangling,
-    }
-    others = {row: _load(options, name) for row, name in names.items() if name is not None}
-    for row, other in others.items():
-        if other.size != run.size:
-            raise DataError(f"{names[row]}: {other.size} pixels; {run.size} are needed")
-        if other.uses_reference_image != (row == SPEECH_AND_REFERENCE):
-            what = "takes no" if row == SPEECH_AND_REFERENCE else "takes a"
-            raise DataError(f"{names[row]}: {what} still picture; another run is needed")
-    return run, others
-
-
-def load_split(options: EvaluateFaceOptions, size: int) -> FaceSplit:
-    """Return what the run was trained on and what it held out, pictures of a size.
-
-    Raises:
-        DataError: no such data set, or nothing held out.
-    """
-    folder = options.checkpoints / options.name / TrainSpeech2FaceOptions.KIND
-    trained = TrainSpeech2FaceOptions.load(resolve_checkpoint(folder) / OPTIONS_FILE)
-    recordings = load_face_recordings(options.dataset or trained.dataset, size=size)
-    given = options.held_out_sentences or options.held_out_speakers
-    held = options if given else trained
-    return split_faces(
-        recordings,
-        held_out_sentences=held.held_out_sentences,
-        held_out_speakers=held.held_out_speakers,
-    )
-
-
-def _load(options: EvaluateFaceOptions, name: str) -> Run:
+def _load_run(options: EvaluateFaceOptions, name: str) -> Run:
     folder = options.checkpoints / name / TrainSpeech2FaceOptions.KIND
     return Run(load_speech2face(folder, device=options.device))

@@ -1,150 +1,274 @@
-"""A speaker as a whole: from the sound of held-out clips to videos, beside the recordings.
+"""Evaluation of a speaker end to end: videos generated from speech, compared with recordings.
 
-Videos are judged as anybody sees them, from the finished file. Lip openings are those of
-  generated  lips found in the made video
-  pose       the pose that was painted in it: what speech to pose does without the painter
-  real       lips found in the recording (those of the fitted pose, without landmarks)
-and go, or do not, with the recording's, the truth and the loudness of the speech. Correlations mind
-no scale, so the recording may be of anybody who says the same.
+Lip openings are of these systems:
+  generated  detected in the generated video
+  pose       of the predicted pose: audio2pose without the renderer
+  real       detected in the recording (without landmarks, of the fitted pose)
+
+They are correlated with the recording's, with ground truth and with the loudness of the speech.
+Correlations are independent of scale, so the recording may be of another person.
 """
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from evaluation.lip_sync import sync_metrics, write_plot
-from evaluation.speech_metrics import (
-    GENERATED,
-    Measured,
-    in_a_row,
-    kept_on_disk,
-    mean,
-    measure,
+from evaluation.lip_sync import (
+    lag_curve,
+    loudness,
+    mouth_metrics,
+    silences,
+    sync_metrics,
+    write_plot,
+)
+from evaluation.speech_trials import (
+    GeneratedVideo,
+    Trial,
+    find_dataset,
+    generate,
+    load_trials,
+    memory_map,
     recorded_frames,
 )
-from evaluation.speech_trials import Made, Trial, dataset_of, file_name, make, trials
-from evaluation.tables import REAL, Metrics
-from evaluation.video_landmarks import found_points
+from evaluation.tables import REAL, Metrics, file_name
+from evaluation.video_metrics import (
+    detect_points,
+    detected_hand_speed,
+    detection_rates,
+    image_metrics,
+)
 from speech2video.models.pipelines.body_video import POSE2VIDEO, BodySpeaker
 from speech2video.models.pose2video.renderer import read_renderer_options
 from speech2video.options.evaluation import EvaluateSpeechOptions
 from speech2video.options.inference import BodyVideoOptions
 from speech2video.util.audio.audio_io import load_audio
+from speech2video.util.body.skeleton import indices
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
+from speech2video.util.metrics.motion import hand_energy_ratio, mean_derivative
+from speech2video.util.metrics.points import lip_opening
+from speech2video.util.metrics.statistics import finite_mean
 from speech2video.util.timing import FPS
 from speech2video.util.video.reader import read_frames
 from speech2video.util.video.writer import write_video
 
-Lists = dict[str, dict[str, list]]
+GENERATED, POSE, GROUND_TRUTH = "generated", "pose", "ground_truth"
+WRISTS = indices(("left_wrist", "right_wrist"))
+MIN_HANDS = 0.3  # share of a recording's frames with a hand from which hand motion is compared
+
+Systems = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class TrialMetrics:
+    """Measurements of one speech.
+
+    Attributes:
+        frames: number of frames, T.
+        openings: lip openings (T,) by system and, where known, of ground truth.
+        curves: lag curves by reference and system.
+        tables: metrics by table and system.
+    """
+
+    frames: int
+    openings: dict[str, np.ndarray]
+    curves: dict[str, dict[str, np.ndarray]]
+    tables: dict[str, dict[str, Metrics]]
 
 
 def evaluate(options: EvaluateSpeechOptions) -> Metrics:
-    """Return tables of lips, mouth, hands and picture; write plots and videos.
+    """Return metrics of lips, mouth, hands and image; write plots and videos.
 
     Raises:
-        DataError: no such speaker or data set, or a clip or sound that is not right.
+        DataError: no such speaker or dataset, or an invalid clip or audio file.
         UserError: MediaPipe is not installed.
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    painter = options.checkpoints / options.name / POSE2VIDEO
-    trained = read_renderer_options(resolve_checkpoint(painter) / OPTIONS_FILE)
-    dataset = dataset_of(options, trained)
-    how = _how(options, dataset)
-    loaded = BodySpeaker.load(how, torch.device(options.device))
-    judge = _Judge(options)
-    with tempfile.TemporaryDirectory() as folder:
-        for trial in trials(options, dataset, trained, loaded, Path(folder)):
-            judge.see(trial, make(loaded, trial, how, options.output, Path(folder)))
-    return _about(options, loaded, judge) | judge.figures()
+    renderer = options.checkpoints / options.name / POSE2VIDEO
+    trained = read_renderer_options(resolve_checkpoint(renderer) / OPTIONS_FILE)
+    dataset = find_dataset(options, trained)
+    inference = _inference_options(options, dataset)
+    loaded = BodySpeaker.load(inference, torch.device(options.device))
+    evaluator = _SpeechEvaluator(options)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for trial in load_trials(options, dataset, trained, loaded, folder):
+            evaluator.add(trial, generate(loaded, trial, inference, options.output, folder))
+    return _about(options, loaded, evaluator) | evaluator.metrics()
 
 
-class _Judge:
-    """What is said of all speeches together."""
+class _SpeechEvaluator:
+    """Collects the metrics of all trials."""
 
     def __init__(self, options: EvaluateSpeechOptions) -> None:
         self._options = options
-        self.measured: dict[str, Measured] = {}
+        self.trials: dict[str, TrialMetrics] = {}
         self._plots: dict[str, str] = {}
         self._videos: dict[str, str] = {}
 
-    def see(self, trial: Trial, made: Made) -> None:
-        """Measure one speech, draw its plot, and show it beside its recording."""
+    def add(self, trial: Trial, generated: GeneratedVideo) -> None:
+        """Measure one speech, and write its plot and its video next to the recording."""
         name, output = trial.speech.stem, self._options.output
         audio_S = load_audio(trial.speech.audio)
-        with tempfile.TemporaryFile() as one, tempfile.TemporaryFile() as other:
-            count = len(made.points_TK3)
+        with tempfile.TemporaryFile() as generated_file, tempfile.TemporaryFile() as real_file:
+            count = len(generated.points_TK3)
             if trial.video is not None:
                 count = min(count, len(trial.video))
-            frames = {GENERATED: kept_on_disk(one, read_frames(made.video, fps=FPS), most=count)}
+            made = read_frames(generated.video, fps=FPS)
+            frames = {GENERATED: memory_map(generated_file, made, most=count)}
             if trial.video is not None:
-                frames[REAL] = kept_on_disk(other, recorded_frames(trial.video), most=count)
-            found = {}
+                frames[REAL] = memory_map(real_file, recorded_frames(trial.video), most=count)
+            detected = {}
             if self._options.landmarks:
-                found = {system: found_points(video) for system, video in frames.items()}
-            self.measured[name] = measure(trial, made, frames, found, audio_S)
+                detected = {system: detect_points(video) for system, video in frames.items()}
+            self.trials[name] = measure(trial, generated, frames, detected, audio_S)
             self._videos[name] = f"{file_name(name)}.mp4"
             if trial.video is not None:
                 pairs = zip(frames[REAL], frames[GENERATED], strict=True)
-                beside = (np.concatenate(pair, axis=2) for pair in pairs)
+                columns = (np.concatenate(pair, axis=2) for pair in pairs)
                 path, audio = output / self._videos[name], trial.speech.audio
-                write_video(path, beside, fps=FPS, audio=audio)
+                write_video(path, columns, fps=FPS, audio=audio)
         self._plots[name] = f"{file_name(name)}.svg"
-        write_plot(output / self._plots[name], audio_S, self.measured[name].openings)
+        write_plot(output / self._plots[name], audio_S, self.trials[name].openings)
 
-    def figures(self) -> Metrics:
-        """Return tables over all speeches, one of each speech, and what there is to be seen."""
-        curves, tables = _by_system(self.measured.values())
+    def metrics(self) -> Metrics:
+        """Return tables over all speeches, a summary of each, and the plots and videos."""
+        curves = _by_system(one.curves for one in self.trials.values())
         lips = {
-            f"lips_with_{reference}": {
-                system: sync_metrics(found) for system, found in systems.items()
-            }
+            f"lips_with_{reference}": {name: sync_metrics(found) for name, found in systems.items()}
             for reference, systems in curves.items()
         }
-        others = {
-            table: {system: _means(rows) for system, rows in systems.items()}
+        tables = _by_system(one.tables for one in self.trials.values())
+        means = {
+            table: {name: _means(rows) for name, rows in systems.items()}
             for table, systems in tables.items()
         }
-        each = {
-            "speeches": {name: in_a_row(one) for name, one in self.measured.items()},
+        return {
+            **lips,
+            **means,
+            "speeches": {name: _summary(one) for name, one in self.trials.items()},
             "lip_openings": self._plots,
             "real_and_generated": self._videos,
         }
-        return lips | others | each
 
 
-def _by_system(measured: Iterable[Measured]) -> tuple[Lists, Lists]:
-    """Return all speeches' lag curves by reference and system, and figures by table and system."""
-    curves: Lists = defaultdict(lambda: defaultdict(list))
-    tables: Lists = defaultdict(lambda: defaultdict(list))
-    for one in measured:
-        for lists, found in ((curves, one.curves), (tables, one.figures)):
-            for name, systems in found.items():
-                for system, value in systems.items():
-                    lists[name][system].append(value)
-    return curves, tables
+def measure(
+    trial: Trial,
+    generated: GeneratedVideo,
+    frames: Systems,
+    detected: Systems,
+    audio_S: np.ndarray,
+) -> TrialMetrics:
+    """Measure one speech.
+
+    Args:
+        trial: the speech with recording and ground truth, where available.
+        generated: the speaker's video and pose.
+        frames: (T, 3, H, W) uint8 of the generated video and the recording.
+        detected: points (T, 144, 2) in them; empty without detection.
+        audio_S: 16 kHz.
+    """
+    count = len(frames[GENERATED])
+    points = {GENERATED: generated.points_TK2[:count]}
+    if trial.video is not None:
+        points[REAL] = trial.video.points_TK2[:count]
+    openings = {system: lip_opening(detected_TK2) for system, detected_TK2 in detected.items()}
+    openings[POSE] = lip_opening(points[GENERATED])
+    if REAL in points:
+        openings.setdefault(REAL, lip_opening(points[REAL]))
+    loudness_T = loudness(audio_S, count)
+    references = {"loudness": loudness_T}
+    if REAL in openings:
+        references[REAL] = openings[REAL]
+    plotted = {}
+    if trial.true_opening_T is not None:
+        plotted[GROUND_TRUTH] = references[GROUND_TRUTH] = trial.true_opening_T[:count]
+    curves = {
+        reference: {
+            system: lag_curve(reference_T, opening_T)
+            for system, opening_T in openings.items()
+            if system != reference
+        }
+        for reference, reference_T in references.items()
+    }
+    silent_T = silences(loudness_T)
+    tables = {
+        "mouth": {system: mouth_metrics(o_T, silent_T) for system, o_T in openings.items()},
+        "hands": _hand_metrics(trial, generated, detected, count),
+        "image": {system: image_metrics(video, points[system]) for system, video in frames.items()},
+    }
+    if detected:
+        tables["detected"] = {system: detection_rates(d_TK2) for system, d_TK2 in detected.items()}
+    return TrialMetrics(count, plotted | openings, curves, tables)
+
+
+def _hand_metrics(
+    trial: Trial, generated: GeneratedVideo, detected: Systems, count: int
+) -> dict[str, Metrics]:
+    """Return the speed of wrists in the poses (m/s) and of hands detected in the videos."""
+    poses = {GENERATED: generated.points_TK3[:count]}
+    if trial.recorded_TK3 is not None:
+        poses[REAL] = trial.recorded_TK3[:count]
+    rows: dict[str, Metrics] = {}
+    for system, points_TK3 in poses.items():
+        speed = mean_derivative(points_TK3[:, WRISTS], order=1, fps=FPS)
+        rows[system] = {"wrist_speed": speed}
+        if detected:
+            rows[system]["detected_hand_speed"] = detected_hand_speed(detected[system])
+    if REAL in poses and _has_hands(detected):
+        rows[GENERATED]["energy_ratio"] = hand_energy_ratio(poses[GENERATED], poses[REAL])
+    return rows
+
+
+def _has_hands(detected: Systems) -> bool:
+    """Return whether hands are visible in the recording; True without detection."""
+    if REAL not in detected:
+        return True
+    rates = detection_rates(detected[REAL])
+    return max(rates["left_hand"], rates["right_hand"]) >= MIN_HANDS
+
+
+def _summary(one: TrialMetrics) -> Metrics:
+    system = GENERATED if GENERATED in one.openings else POSE
+    row: Metrics = {"seconds": one.frames / FPS}
+    for reference, systems in one.curves.items():
+        sync = sync_metrics([systems[system]])
+        row[f"{reference}_lag"] = sync["lag_frames"]
+        row[f"{reference}_within_1"] = sync["within_1_frame"]
+    mouth = one.tables["mouth"][system]
+    return row | {name: mouth[name] for name in ("in_silence", "in_speech")}
+
+
+def _by_system(trials: Iterable[Mapping[str, Mapping]]) -> dict[str, dict[str, list]]:
+    """Collect the values of all trials by table and system."""
+    lists: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
+    for tables in trials:
+        for name, systems in tables.items():
+            for system, value in systems.items():
+                lists[name][system].append(value)
+    return lists
 
 
 def _means(rows: list[Metrics]) -> Metrics:
-    """Return the mean over speeches of each figure, of those that have it."""
     names = dict.fromkeys(name for row in rows for name in row)
-    values = {name: [row[name] for row in rows if row.get(name) is not None] for name in names}
-    return {name: mean(np.array(known, float)) for name, known in values.items()}
+    nan = float("nan")
+    return {name: finite_mean(np.array([row.get(name, nan) for row in rows])) for name in names}
 
 
-def _how(options: EvaluateSpeechOptions, dataset: Path | None) -> BodyVideoOptions:
-    """Return how `test.py` would be asked to say it."""
-    says = dataset is not None and any(dataset.glob("*/words.csv"))
+def _inference_options(options: EvaluateSpeechOptions, dataset: Path | None) -> BodyVideoOptions:
+    """Return the options of an equivalent `test.py` command."""
+    has_words = dataset is not None and any(dataset.glob("*/words.csv"))
     return BodyVideoOptions(
         name=options.name,
         checkpoints=options.checkpoints,
         body=options.body,
-        audio=options.output,  # in place of which each speech comes with a sound of its own
-        words=dataset if says else None,
+        audio=options.output,  # a placeholder: each trial has its own audio
+        words=dataset if has_words else None,
         gestures=options.gestures,
         seed=options.seed,
         smooth=options.smooth,
@@ -155,17 +279,19 @@ def _how(options: EvaluateSpeechOptions, dataset: Path | None) -> BodyVideoOptio
     )
 
 
-def _about(options: EvaluateSpeechOptions, loaded: BodySpeaker, judge: _Judge) -> Metrics:
-    frames = sum(one.frames for one in judge.measured.values())
+def _about(
+    options: EvaluateSpeechOptions, loaded: BodySpeaker, evaluator: _SpeechEvaluator
+) -> Metrics:
+    frames = sum(one.frames for one in evaluator.trials.values())
     return {
         "about": {
             "speaker": loaded.provenance,
-            "speeches": " ".join(judge.measured),
+            "speeches": " ".join(evaluator.trials),
             "seconds": frames / FPS,
             "size": f"{loaded.size[0]}x{loaded.size[1]}",
             "seed": options.seed,
             "lags": "frames by which the lips are late",
-            "mouth": "mean opening as a share of its own range",
+            "mouth": "mean opening relative to its own range",
             "landmarks": "MediaPipe" if options.landmarks else "--no-landmarks: lips of the poses",
         }
     }

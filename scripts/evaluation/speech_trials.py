@@ -1,12 +1,14 @@
-"""What a speaker is to say, with a recording beside it or without, and what comes of it."""
+"""Speech to evaluate: clips with a recording, audio files without, and the generated videos."""
 
-import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 
+from evaluation.tables import file_name
 from speech2video.data.clip import Clip, list_clips
 from speech2video.data.motion_io import read_motion
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_video
@@ -23,32 +25,34 @@ from speech2video.util.metrics.points import lip_opening
 from speech2video.util.text.speech_source import Speech
 from speech2video.util.text.transcript import Word, read_words
 from speech2video.util.timing import FPS
+from speech2video.util.video.reader import read_frames
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One speech.
+    """One speech to evaluate.
 
     Attributes:
-        speech: the sound, and the words where they are known; its stem is the trial's name.
-        video: the recording, framed as the speaker is; None where there is only a sound.
-        recorded_TK3: the recording's fitted points (T, 144, 3), metres.
-        truth_T: how far the lips truly opened, metres.
+        speech: audio and, where known, words; its stem names the trial.
+        video: the recording in the renderer's framing; None for audio without one.
+        recorded_TK3: fitted points (T, 144, 3) of the recording, metres.
+        true_opening_T: true lip opening, metres.
     """
 
     speech: Speech
     video: PoseVideo | None = None
     recorded_TK3: np.ndarray | None = None
-    truth_T: np.ndarray | None = None
+    true_opening_T: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
-    """What a speaker made of a speech.
+class GeneratedVideo:
+    """A generated video and the pose rendered in it.
 
     Attributes:
         video: the file.
-        points_TK3, points_TK2: the pose in it, in metres, and in pixels of the picture.
+        points_TK3: in metres.
+        points_TK2: in pixels of the video.
     """
 
     video: Path
@@ -56,36 +60,36 @@ class Made:
     points_TK2: np.ndarray
 
 
-def dataset_of(options: EvaluateSpeechOptions, trained: RendererOptions) -> Path | None:
-    """Return where the clips to say are: --dataset, or else, without --audio, the run's own.
+def find_dataset(options: EvaluateSpeechOptions, trained: RendererOptions) -> Path | None:
+    """Return --dataset or, without it and --audio, the dataset of the renderer's training.
 
     Raises:
-        DataError: nothing to say.
+        DataError: the training dataset is unknown.
     """
     if options.dataset is not None or options.audio:
         return options.dataset
     if isinstance(trained, TrainPose2VideoOptions):
         return trained.dataset
-    raise DataError(f"{options.name}: does not say what it was trained on; give --dataset")
+    raise DataError(f"{options.name}: the training dataset is unknown; give --dataset")
 
 
-def trials(
+def load_trials(
     options: EvaluateSpeechOptions,
     dataset: Path | None,
     trained: RendererOptions,
     speaker: BodySpeaker,
     folder: Path,
 ) -> list[Trial]:
-    """Return all that is to be said, cut to --frames; sounds that have to be cut go to `folder`.
+    """Return all trials, cut to --frames; cut audio is written into `folder`.
 
     Raises:
-        DataError: clips, sounds or truths that are missing or broken, or two of one name.
+        DataError: clips, audio or ground truth missing or broken, or two of one name.
     """
     found = []
     if dataset is not None:
-        videos = _videos(options, dataset, trained, speaker)
-        found += [_of_clip(video, options, speaker.body, folder) for video in videos]
-    found += [_of_sound(path, options.frames, folder) for path in options.audio]
+        videos = _load_videos(options, dataset, trained, speaker)
+        found += [_clip_trial(video, options, speaker.body, folder) for video in videos]
+    found += [_audio_trial(path, options.frames, folder) for path in options.audio]
     names = [file_name(trial.speech.stem) for trial in found]
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
@@ -93,25 +97,55 @@ def trials(
     return found
 
 
-def make(
-    loaded: BodySpeaker, trial: Trial, how: BodyVideoOptions, output: Path, folder: Path
-) -> Made:
-    """Make the video of a speech: into `folder` if it is to be shown beside its recording."""
+def generate(
+    speaker: BodySpeaker, trial: Trial, options: BodyVideoOptions, output: Path, folder: Path
+) -> GeneratedVideo:
+    """Generate a trial's video in `output`, or in `folder` if there is a recording to add."""
     name = file_name(trial.speech.stem)
     video = (output if trial.video is None else folder) / f"{name}.mp4"
     pose = folder / f"{name}.npz"
-    loaded.make_video(trial.speech, replace(how, output=video, save_pose=pose))
-    points_TK3 = points_of(pose, loaded.body)
-    points_TK2 = loaded.camera().project(torch.from_numpy(points_TK3)).numpy()
-    return Made(video, points_TK3, points_TK2)
+    speaker.make_video(trial.speech, replace(options, output=video, save_pose=pose))
+    points_TK3 = read_points(pose, speaker.body)
+    points_TK2 = speaker.camera().project(torch.from_numpy(points_TK3)).numpy()
+    return GeneratedVideo(video, points_TK3, points_TK2)
 
 
-def file_name(name: str) -> str:
-    """Return a speech's name as one for a file."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("_") or "_"
+def recorded_frames(video: PoseVideo) -> Iterator[np.ndarray]:
+    """Yield the frames (3, H, W) of a recording in the renderer's framing.
+
+    Raises:
+        DataError: the file ends before the clip.
+    """
+    count = 0
+    for number, frame in enumerate(read_frames(video.video, fps=FPS)):
+        if number >= video.begin + video.frames:
+            break
+        if number >= video.begin:
+            count += 1
+            yield video.framing.image(frame.transpose(1, 2, 0)).transpose(2, 0, 1)
+    if count < video.frames:
+        raise DataError(f"{video.video}: {count} frames where {video.frames} are needed")
 
 
-def _videos(
+def memory_map(file: BinaryIO, frames: Iterable[np.ndarray], *, most: int) -> np.ndarray:
+    """Write up to `most` frames (3, H, W) uint8 to an open file and return them (T, 3, H, W)."""
+    count, shape = 0, ()
+    for count, frame in enumerate(frames, 1):
+        shape = frame.shape
+        file.write(np.ascontiguousarray(frame).data)
+        if count == most:
+            break
+    file.flush()
+    return np.memmap(file, np.uint8, "r", shape=(count, *shape))
+
+
+@torch.inference_mode()
+def read_points(path: Path, body: Body) -> np.ndarray:
+    """Return a motion file's points (T, 144, 3) in metres, in the shape of one body."""
+    return body.points(read_motion(path).resampled().pose_vector(body)).numpy()
+
+
+def _load_videos(
     options: EvaluateSpeechOptions, dataset: Path, trained: RendererOptions, speaker: BodySpeaker
 ) -> list[PoseVideo]:
     names = options.held_out
@@ -134,54 +168,49 @@ def _videos(
     return videos
 
 
-def _of_clip(video: PoseVideo, options: EvaluateSpeechOptions, body: Body, folder: Path) -> Trial:
+def _clip_trial(
+    video: PoseVideo, options: EvaluateSpeechOptions, body: Body, folder: Path
+) -> Trial:
     clip = Clip(video.video.parent)
     begin, end = video.begin, video.begin + video.frames
     if not clip.audio.is_file():
-        raise DataError(f"{clip.folder}: no {clip.audio.name} in it; somebody who speaks is needed")
-    audio = _cut(clip.audio, folder / f"{video.name}.wav", begin=begin, frames=video.frames)
-    words = _words(clip, begin, end) if clip.words.is_file() else None
-    truth_T = None
-    if options.truth is not None:
-        truth_T = lip_opening(points_of(options.truth / clip.folder.name / "pose.npz", body))
-        if abs(len(truth_T) - clip.info().frames) > 1:
+        raise DataError(f"{clip.folder}: no {clip.audio.name} in it; speech is needed")
+    audio = _cut_audio(clip.audio, folder / f"{video.name}.wav", begin=begin, frames=video.frames)
+    words = _cut_words(clip, begin, end) if clip.words.is_file() else None
+    true_opening_T = None
+    if options.ground_truth is not None:
+        true_folder = options.ground_truth / clip.folder.name
+        opening_T = lip_opening(read_points(true_folder / "pose.npz", body))
+        if abs(len(opening_T) - clip.info().frames) > 1:
             raise DataError(
-                f"{options.truth / clip.folder.name}: {len(truth_T)} frames of truth; the clip "
-                f"has {clip.info().frames}"
+                f"{true_folder}: {len(opening_T)} frames of ground truth; the clip has "
+                f"{clip.info().frames}"
             )
-    return Trial(
-        Speech(video.name, audio, words),
-        video,
-        points_of(clip.pose, body)[begin:end],
-        None if truth_T is None else np.append(truth_T, truth_T[-1])[begin:end],
-    )
+        true_opening_T = np.append(opening_T, opening_T[-1])[begin:end]
+    speech = Speech(video.name, audio, words)
+    return Trial(speech, video, read_points(clip.pose, body)[begin:end], true_opening_T)
 
 
-def _of_sound(path: Path, frames: int | None, folder: Path) -> Trial:
-    if frames is None:
-        return Trial(Speech(path.stem, path))
-    return Trial(Speech(path.stem, _cut(path, folder / f"{path.stem}.wav", begin=0, frames=frames)))
+def _audio_trial(path: Path, frames: int | None, folder: Path) -> Trial:
+    if frames is not None:
+        cut = folder / f"{path.stem}.wav"
+        return Trial(Speech(path.stem, _cut_audio(path, cut, begin=0, frames=frames)))
+    return Trial(Speech(path.stem, path))
 
 
-def _cut(audio: Path, cut: Path, *, begin: int, frames: int) -> Path:
-    """Write what belongs to some frames of a sound, and return the file."""
+def _cut_audio(audio: Path, cut: Path, *, begin: int, frames: int) -> Path:
+    """Write the audio of some frames to a file, and return it."""
     chunks = list(read_audio(audio, start=begin / FPS, duration=frames / FPS))
     if not chunks:
-        raise DataError(f"{audio}: no sound from {begin / FPS:.1f} s on")
+        raise DataError(f"{audio}: no audio from {begin / FPS:.1f} s on")
     write_audio(cut, np.concatenate(chunks))
     return cut
 
 
-def _words(clip: Clip, begin: int, end: int) -> list[Word]:
+def _cut_words(clip: Clip, begin: int, end: int) -> list[Word]:
     first, last = begin / FPS, end / FPS
     return [
         Word(word.text, word.start - first, word.end - first)
         for word in read_words(clip.words)
         if first <= word.start and word.end <= last
     ]
-
-
-@torch.inference_mode()
-def points_of(path: Path, body: Body) -> np.ndarray:
-    """Return a motion's points (T, 144, 3) in metres, all in the shape of one body."""
-    return body.points(read_motion(path).resample().pose_vector(body)).numpy()

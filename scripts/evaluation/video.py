@@ -1,21 +1,30 @@
-"""Pose to video on held-out clips, from free rollout, beside two baselines.
+"""Evaluation of pose2video on held-out clips against two baselines.
 
-Every figure is of frames that the generator painted from no past, seeing only its own frames.
+Frames are generated in free rollout: without past frames at the start, then from generated ones.
 """
 
-import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 
-from evaluation import video_landmarks as landmarks
-from evaluation.tables import MODEL, REAL, FrameTable, Metrics, in_lines
-from evaluation.video_baselines import Baselines, drift
-from evaluation.video_pixels import WHOLE, Frames, boxes_of, measure_pixels, measure_with_networks
+from evaluation.tables import MODEL, REAL, FrameTable, Metrics, by_metric, file_name
+from evaluation.video_baselines import Baselines, measure_drift
+from evaluation.video_metrics import (
+    WHOLE,
+    Frames,
+    add_network_metrics,
+    add_pixel_metrics,
+    count_hands,
+    detect_points,
+    landmark_metrics,
+    lip_correlations,
+    part_boxes,
+)
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos
 from speech2video.data.pose2video.frame_cache import FrameCache
 from speech2video.data.splits import split_clips
@@ -25,7 +34,7 @@ from speech2video.models.evaluators.image_metrics import (
     ImageNetworks,
     crop_boxes,
     fvd,
-    inception_scores,
+    inception_metrics,
 )
 from speech2video.models.pose2video.renderer import (
     Pose2VideoRenderer,
@@ -45,48 +54,52 @@ NEAREST, MEAN = "nearest_pose", "mean_frame"
 BASELINES = (NEAREST, MEAN)
 CACHE = 1 << 29  # bytes of decoded frames
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-HEAD_SIDE = 128  # pixels a side of the heads that Inception sees
-ROLLOUT = "free: no past to begin with, then its own frames only"
+HEAD_SIZE = 128  # pixels of head crops for Inception
+ROLLOUT = "free: generated past frames only"
 
 
 def evaluate(options: EvaluateVideoOptions) -> Metrics:
-    """Return tables of the model and the baselines, and write a video of each held-out clip.
+    """Return metrics of the model and the baselines, and write a video of each held-out clip.
 
     Raises:
-        DataError: no such run or data set, nothing held out, or a network's file that is none.
+        DataError: no such run or dataset, nothing held out, or an invalid network file.
         UserError: MediaPipe or torchmetrics is not installed.
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     folder = options.checkpoints / options.name / TrainPose2VideoOptions.KIND
-    painter = load_renderer(folder, device=options.device, dtype=DTYPES[options.precision])
-    train, test = _videos(options, folder, painter)
-    judge = _Judge(options)
+    renderer = load_renderer(folder, device=options.device, dtype=DTYPES[options.precision])
+    train, test = _load_videos(options, folder, renderer)
+    evaluator = _VideoEvaluator(options)
     baselines = Baselines(train, FrameCache(train, limit_bytes=CACHE))
     mean_3HW = baselines.mean_frame()
     videos = {}
     for video in test:
         with tempfile.TemporaryFile() as file:
-            frames = _space(file, video)
-            for t, frame_HW3 in enumerate(_real(video)):
-                frames[REAL][t] = frame_HW3.transpose(2, 0, 1)
-            for t, frame_3HW in enumerate(_rollout(painter, video)):
+            frames = _allocate_frames(file, video)
+            cache = FrameCache([video], limit_bytes=CACHE)
+            for t in range(len(video)):
+                frames[REAL][t] = cache.frames(0, [t])[0].transpose(2, 0, 1)
+            for t, frame_3HW in enumerate(renderer.render(_draw_maps(renderer, video))):
                 frames[MODEL][t] = frame_3HW
-            baselines.fill_with_nearest(frames[NEAREST], video)
+            baselines.write_nearest(frames[NEAREST], video)
             frames[MEAN][:] = mean_3HW
-            judge.see(frames, video)
-            path = options.output / f"{_plain(video.name)}.mp4"
-            write_video(path, _side_by_side(painter, video, frames), fps=FPS)
+            evaluator.add(frames, video)
+            path = options.output / f"{file_name(video.name)}.mp4"
+            columns = zip(_draw_maps(renderer, video), frames[MODEL], frames[REAL], strict=True)
+            write_video(path, (np.concatenate(images, axis=2) for images in columns), fps=FPS)
             videos[video.name] = path.name
-    figures = _about(options, painter, train, test) | judge.figures()
+    metrics = _about(options, renderer, train, test) | evaluator.metrics()
     if options.minutes:
         longest = max(test, key=len)
-        figures["drift"] = drift(painter, longest, minutes=options.minutes, limit_bytes=CACHE)
-    return figures | {"map_model_and_real": videos}
+        metrics["drift"] = measure_drift(
+            renderer, longest, minutes=options.minutes, limit_bytes=CACHE
+        )
+    return metrics | {"map_model_and_real": videos}
 
 
-class _Judge:
-    """What is said of all clips together."""
+class _VideoEvaluator:
+    """Collects the metrics of all clips."""
 
     def __init__(self, options: EvaluateVideoOptions) -> None:
         self._options, self._table = options, FrameTable()
@@ -96,148 +109,140 @@ class _Judge:
             self._face = FaceRecognitionNetwork(
                 options.face_network, size=options.face_size, device=options.device
             )
-        self._hands, self._side = 0, 0
+        self._hands, self._image_size = 0, 0
         self._features: dict[tuple[str, str], list] = defaultdict(list)
 
-    def see(self, frames: Frames, video: PoseVideo) -> None:
+    def add(self, frames: Frames, video: PoseVideo) -> None:
         """Measure one clip."""
-        self._side = min(frames[REAL].shape[2:])
-        measure_pixels(self._table, frames, video)
-        size = self._options.face_size
-        measure_with_networks(self._table, frames, video, self._networks, self._face, size)
-        self._look(frames, video)
+        self._image_size = min(frames[REAL].shape[2:])
+        add_pixel_metrics(self._table, frames, video)
+        add_network_metrics(
+            self._table, frames, video, self._networks, self._face, self._options.face_size
+        )
+        self._add_features(frames, video)
         if self._options.landmarks:
-            self._find_landmarks(frames, video)
+            self._add_landmarks(frames, video)
 
-    def figures(self) -> Metrics:
-        """Return means over all frames of all clips, what is beaten for sure, what is absent."""
-        figures = self._table.means()
-        for part, scores in self._distributions().items():
-            figures[part] |= scores
+    def metrics(self) -> Metrics:
+        """Return means over all frames, improvements over baselines, and unavailable metrics."""
+        metrics = self._table.means()
+        for part, rows in self._distribution_metrics().items():
+            metrics[part] |= rows
         options = self._options
-        better = self._table.better_by(BASELINES, draws=options.draws, seed=options.seed)
+        improvements = self._table.improvements(
+            BASELINES, draws=options.bootstrap_samples, seed=options.seed
+        )
         if options.landmarks:
-            figures["landmarks"]["hands_seen_in_real"] = {REAL: self._hands}
-        return {**figures, "model_better_by": better, "absent": self._absent()}
+            metrics["landmarks"]["hands_detected_in_real"] = {REAL: self._hands}
+        return {
+            **metrics,
+            "model_improvement": improvements,
+            "unavailable": self._unavailable(),
+        }
 
-    def _look(self, frames: Frames, video: PoseVideo) -> None:
-        (boxes,) = boxes_of(video, "head")
+    def _add_features(self, frames: Frames, video: PoseVideo) -> None:
+        (boxes,) = part_boxes(video, "head")
+        assert boxes is not None
         for system, video_T3HW in frames.items():
-            heads = crop_boxes(video_T3HW, boxes, HEAD_SIDE)
-            for part, pictures in ((WHOLE, video_T3HW), ("head", heads)):
-                seen = self._networks.inception(pictures) if len(pictures) else None
-                if seen is not None:
-                    self._features[part, system].append(seen)
+            heads = crop_boxes(video_T3HW, boxes, HEAD_SIZE)
+            for part, images in ((WHOLE, video_T3HW), ("head", heads)):
+                features = self._networks.inception(images) if len(images) else None
+                if features is not None:
+                    self._features[part, system].append(features)
             clips = self._networks.i3d(video_T3HW)
             if clips is not None and len(clips):
                 self._features["video", system].append(clips)
 
-    def _find_landmarks(self, frames: Frames, video: PoseVideo) -> None:
-        found = {name: landmarks.found_points(video_T3HW) for name, video_T3HW in frames.items()}
-        self._hands += landmarks.hands_seen(found[REAL])
-        for system, points_TK2 in found.items():
-            three = points_TK2, found[REAL], video.points_TK2
-            weight = len(points_TK2)
-            scores = landmarks.landmark_scores(*three) | {
-                name: np.full(weight, value)
-                for name, value in landmarks.lip_correlations(*three).items()
+    def _add_landmarks(self, frames: Frames, video: PoseVideo) -> None:
+        points = {name: detect_points(video_T3HW) for name, video_T3HW in frames.items()}
+        self._hands += count_hands(points[REAL])
+        for system, points_TK2 in points.items():
+            compared = points_TK2, points[REAL], video.points_TK2
+            rows = landmark_metrics(*compared) | {
+                name: np.full(len(points_TK2), value)
+                for name, value in lip_correlations(*compared).items()
             }
-            for name, values_T in scores.items():
-                if system != REAL or name.endswith("to_asked"):
+            for name, values_T in rows.items():
+                if system != REAL or name.endswith("to_input"):
                     self._table.add("landmarks", name, system, values_T)
 
-    def _distributions(self) -> Metrics:
-        """Return FID, KID, IS and FVD, which are of all frames together."""
+    def _distribution_metrics(self) -> Metrics:
+        """Return FID, KID, IS and FVD over all frames."""
         parts: Metrics = {}
         for part in (WHOLE, "head"):
-            seen = {
-                system: tuple(map(np.concatenate, zip(*features, strict=True)))
+            outputs = {
+                system: (
+                    np.concatenate([values for values, _ in features]),
+                    np.concatenate([logits for _, logits in features]),
+                )
                 for (of, system), features in self._features.items()
                 if of == part
             }
-            if seen and len(seen[REAL][0]) > 1:
-                seed = self._options.seed
-                rows = {s: inception_scores(f, seen[REAL], seed=seed) for s, f in seen.items()}
-                parts[part] = in_lines(rows)
+            if outputs and len(outputs[REAL][0]) > 1:
+                seed, real = self._options.seed, outputs[REAL]
+                parts[part] = by_metric(
+                    {s: inception_metrics(own, real, seed=seed) for s, own in outputs.items()}
+                )
         clips = {s: np.concatenate(f) for (of, s), f in self._features.items() if of == "video"}
         if clips:
             rows = {s: {"fvd": fvd(f, clips[REAL])} for s, f in clips.items() if s != REAL}
-            parts.setdefault(WHOLE, {}).update(in_lines(rows))
+            parts.setdefault(WHOLE, {}).update(by_metric(rows))
         return parts
 
-    def _absent(self) -> dict[str, str]:
-        absent = dict(self._networks.absent)
-        if self._side < MS_SSIM_MIN_SIZE:
-            absent["ms_ssim"] = f"pictures of {self._side} pixels; {MS_SSIM_MIN_SIZE} are needed"
-        if "fvd" not in absent and ("video", REAL) not in self._features:
-            absent["fvd"] = f"no clip has {I3D_FRAMES} frames"
+    def _unavailable(self) -> dict[str, str]:
+        reasons = dict(self._networks.unavailable)
+        if self._image_size < MS_SSIM_MIN_SIZE:
+            reasons["ms_ssim"] = f"images of {self._image_size} pixels; {MS_SSIM_MIN_SIZE} needed"
+        if "fvd" not in reasons and ("video", REAL) not in self._features:
+            reasons["fvd"] = f"no clip has {I3D_FRAMES} frames"
         if self._face is None:
-            absent["identity_similarity"] = "no --face_network"
+            reasons["identity_similarity"] = "no --face_network"
         if not self._options.landmarks:
-            absent["landmarks"] = "--no-landmarks"
-        return absent
+            reasons["landmarks"] = "--no-landmarks"
+        return reasons
 
 
-def _videos(
-    options: EvaluateVideoOptions, folder: Path, painter: Pose2VideoRenderer
+def _load_videos(
+    options: EvaluateVideoOptions, folder: Path, renderer: Pose2VideoRenderer
 ) -> tuple[list[PoseVideo], list[PoseVideo]]:
-    """Return what the run trained on and what it held out, the latter no longer than asked for."""
-    trained = read_renderer_options(resolve_checkpoint(folder) / OPTIONS_FILE)
-    ours = isinstance(trained, TrainPose2VideoOptions)
-    dataset = options.dataset or (trained.dataset if ours else None)
+    """Return the run's training videos and its held-out ones, cut to --frames."""
+    options_file = read_renderer_options(resolve_checkpoint(folder) / OPTIONS_FILE)
+    trained = options_file if isinstance(options_file, TrainPose2VideoOptions) else None
+    dataset = options.dataset or (trained.dataset if trained else None)
     if dataset is None:
-        raise DataError(f"{folder}: does not say what it was trained on; give --dataset")
-    if not (ours or options.held_out):
-        raise DataError(f"{folder}: does not say what it held out; give --held_out")
-    body = Body.load(options.body or (trained.body if ours else None))
-    width, height = (painter.width, painter.height) if painter.width else options.size
-    names = {*trained.clips, *options.held_out} if ours and trained.clips else ()
+        raise DataError(f"{folder}: the training dataset is unknown; give --dataset")
+    if trained is None and not options.held_out:
+        raise DataError(f"{folder}: the held-out clips are unknown; give --held_out")
+    body = Body.load(options.body or (trained.body if trained else None))
+    width, height = (renderer.width, renderer.height) if renderer.width else options.size
+    names = {*trained.clips, *options.held_out} if trained and trained.clips else ()
     videos = load_pose_videos(dataset, body, width=width, height=height, names=names)
     train, test = split_clips(
         videos,
-        held_out=options.held_out or trained.held_out,
-        seconds=trained.held_out_seconds if ours else 0.0,
+        held_out=options.held_out or (trained.held_out if trained else ()),
+        seconds=trained.held_out_seconds if trained else 0.0,
     )
     if options.frames is not None:
         test = [video.part(0, min(options.frames, len(video))) for video in test]
     return train, test
 
 
-def _space(file, video: PoseVideo) -> dict[str, np.ndarray]:
-    """Return room on disk for a clip's frames (T, 3, H, W) of all systems."""
+def _allocate_frames(file: BinaryIO, video: PoseVideo) -> dict[str, np.ndarray]:
+    """Return arrays on disk for a clip's frames (T, 3, H, W) of all systems."""
     systems = (REAL, MODEL, *BASELINES)
     shape = (len(systems), len(video), 3, video.framing.height, video.framing.width)
-    room = np.memmap(file, np.uint8, "w+", shape=shape)
-    return dict(zip(systems, room, strict=True))
+    frames = np.memmap(file, np.uint8, "w+", shape=shape)
+    return dict(zip(systems, frames, strict=True))
 
 
-def _real(video: PoseVideo) -> Iterator[np.ndarray]:
-    store = FrameCache([video], limit_bytes=CACHE)
-    return (store.frames(0, [t])[0] for t in range(len(video)))
-
-
-def _rollout(painter: Pose2VideoRenderer, video: PoseVideo) -> Iterator[np.ndarray]:
+def _draw_maps(renderer: Pose2VideoRenderer, video: PoseVideo) -> Iterator[np.ndarray]:
     size = video.framing.width, video.framing.height
-    return painter.render(painter.draw_maps(video.points_TK2, size=size))
-
-
-def _side_by_side(
-    painter: Pose2VideoRenderer, video: PoseVideo, frames: Frames
-) -> Iterator[np.ndarray]:
-    """Yield map, painted and real frame beside each other."""
-    maps = painter.draw_maps(video.points_TK2, size=(video.framing.width, video.framing.height))
-    for three in zip(maps, frames[MODEL], frames[REAL], strict=True):
-        yield np.concatenate(three, axis=2)
-
-
-def _plain(name: str) -> str:
-    """Return a clip's name, that of a stretch too, as one for a file."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("_")
+    return renderer.draw_maps(video.points_TK2, size=size)
 
 
 def _about(
     options: EvaluateVideoOptions,
-    painter: Pose2VideoRenderer,
+    renderer: Pose2VideoRenderer,
     train: list[PoseVideo],
     test: list[PoseVideo],
 ) -> Metrics:
@@ -251,7 +256,7 @@ def _about(
             "fps": FPS,
             "seed": options.seed,
             "rollout": ROLLOUT,
-            "generator": type(painter.generator).__name__,
+            "generator": type(renderer.generator).__name__,
             "precision": options.precision,
         }
     }

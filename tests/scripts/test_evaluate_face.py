@@ -1,4 +1,4 @@
-"""`scripts/evaluate.py face`: a copy is perfect, chance is chance, what comes late is late."""
+"""`scripts/evaluate.py face` with toy systems: a perfect copy, a constant face, delays."""
 
 import json
 from pathlib import Path
@@ -7,22 +7,21 @@ from typing import Any
 import evaluate
 import numpy as np
 import pytest
-from evaluation import face
-from evaluation import face_metrics as face_bench
-from evaluation.face_metrics import lip_curve, lip_metrics, opening
-from evaluation.face_study import COMMENT
+from evaluation import face, face_metrics
+from evaluation.face_metrics import face_lip_opening, lip_curve, lip_metrics
 from evaluation.face_systems import (
     LATE,
-    FaceSpeaker,
+    FaceSystem,
     Systems,
+    balanced_subset,
     contrasting_clip,
-    fitted,
+    fit_length,
     load_runs,
     mean_face,
-    spread,
 )
-from evaluation.lip_sync import LONGEST_LAG, loudness
+from evaluation.lip_sync import MAX_LAG, loudness
 from evaluation.tables import ClipTable
+from evaluation.user_study import COMMENT
 
 from speech2video.data.speech2face.clip import FaceRecording, split_faces
 from speech2video.options.evaluation import EvaluateFaceOptions
@@ -43,9 +42,9 @@ CLIPS = 4
 
 
 @pytest.fixture(scope="module")
-def judges(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for judges, which are trained once."""
-    return tmp_path_factory.mktemp("judges")
+def classifiers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for classifiers, which are trained once."""
+    return tmp_path_factory.mktemp("classifiers")
 
 
 @pytest.fixture(scope="module")
@@ -54,196 +53,207 @@ def clips() -> list[FaceRecording]:
     return recordings()
 
 
-def judged(
-    speaker: FaceSpeaker,
+def run_evaluation(
+    system: FaceSystem,
     clips: list[FaceRecording],
     folders: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
     *more: object,
-    others: dict[str, FaceSpeaker] | None = None,
+    others: dict[str, FaceSystem] | None = None,
     held: tuple[str, ...] = (),
 ) -> Any:
-    """Return metrics.json of a speaker that needs no checkpoint."""
-    output, judges = folders
-    monkeypatch.setattr(face, "load_runs", lambda _: (speaker, others or {}))
+    """Return metrics.json of a system without checkpoint."""
+    output, classifiers = folders
+    monkeypatch.setattr(face, "load_runs", lambda _: (system, others or {}))
     monkeypatch.setattr(face, "load_split", lambda *_: split_faces(clips, held_out_speakers=held))
-    monkeypatch.setattr(face_bench, "LipReader", ToyMesh)
-    arguments = ["--name", "toy", "--output", output, "--classifiers", judges, "--classifier_steps", 60]
-    arguments += ["--clips", CLIPS, "--bootstrap_samples", 20, "--seeds", 2, "--emotion_clips", 3, "--emotion_pairs", 3]
+    monkeypatch.setattr(face_metrics, "FaceDetector", ToyMesh)
+    arguments = ["--name", "toy", "--output", output, "--classifiers", classifiers]
+    arguments += ["--classifier_steps", 60, "--clips", CLIPS, "--bootstrap_samples", 20]
+    arguments += ["--seeds", 2, "--emotion_clips", 3, "--emotion_pairs", 3]
     arguments += ["--video_clips", 1, "--study_clips", 2]
     assert run_here(monkeypatch, evaluate.main, "face", *arguments, *more) == 0
     return json.loads((output / "metrics.json").read_text())
 
 
-def test_a_perfect_copy_has_perfect_figures(
-    clips: list[FaceRecording], judges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_perfect_copy_has_perfect_metrics(
+    clips: list[FaceRecording], classifiers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    still = {"speech_and_still": ConstantFace()}
-    figures = judged(OracleFace(), clips, (tmp_path, judges), monkeypatch, others=still)
-    observed = figures["observed_people"]
-    lips, picture = observed["lips"], observed["picture"]
-    assert lips["opening_correlation"]["model"] == pytest.approx(1)
-    assert lips["lag_frames"]["model"] == 0 and lips["mouth_distance"]["model"] == 0
-    assert lips["opening_range"]["model"] == pytest.approx(1) and lips["found"]["model"] == 1
-    assert picture["psnr_db"]["model"] == IDENTICAL_DB
-    assert picture["ssim"]["model"] == pytest.approx(1, abs=1e-3)  # flat areas are rounded
-    assert picture["sharpness"]["model"] == picture["sharpness"]["real"]
-    distances = picture["frechet_distance_of_judge"]
+    others = {"speech_and_reference": ConstantFace()}
+    metrics = run_evaluation(
+        OracleFace(), clips, (tmp_path, classifiers), monkeypatch, others=others
+    )
+    observed = metrics["observed_speakers"]
+    lips, image = observed["lips"], observed["image"]
+    assert lips["lip_correlation"]["model"] == pytest.approx(1)
+    assert lips["lag_frames"]["model"] == 0 and lips["mouth_error"]["model"] == 0
+    assert lips["lip_range"]["model"] == pytest.approx(1) and lips["detected"]["model"] == 1
+    assert image["psnr"]["model"] == IDENTICAL_DB
+    assert image["ssim"]["model"] == pytest.approx(1, abs=1e-3)  # flat areas are rounded
+    assert image["sharpness"]["model"] == image["sharpness"]["real"]
+    distances = image["frechet_classifier_distance"]
     assert distances["model"] == distances["real"] < 0.01 * distances["mean_face"]
     for part in ("identity", "emotion"):
         for row in observed[part].values():
             assert row["model"] == pytest.approx(row["real"])
     assert observed["identity"]["top_1"]["real"] == observed["emotion"]["macro_f1"]["real"] == 1
-    assert observed["emotion"]["accuracy_of_real"]["model"] == 1
+    assert observed["emotion"]["accuracy_relative_to_real"]["model"] == 1
 
     assert lips["lag_frames"]["late_speech"] == LATE
-    assert abs(lips["opening_correlation"]["late_speech"]) < 0.6
-    assert abs(lips["opening_correlation"]["other_speech"]) < 0.6
+    assert abs(lips["lip_correlation"]["late_speech"]) < 0.6
+    assert abs(lips["lip_correlation"]["other_speech"]) < 0.6
     assert observed["identity"]["top_1"]["other_speech"] == 0
     assert observed["emotion"]["accuracy"]["other_speech"] == 0
     assert observed["identity"]["top_1"]["late_speech"] == 1
-    for system in ("still", "mean_face", "speech_and_still"):
-        assert lips["opening_correlation"][system] == 0 == picture["flicker"]["still"]
-    assert observed["identity"]["top_1"]["still"] == 1
+    for system in ("reference_image", "mean_face", "speech_and_reference"):
+        assert lips["lip_correlation"][system] == 0 == image["flicker"]["reference_image"]
+    assert observed["identity"]["top_1"]["reference_image"] == 1
 
-    assert figures["voices"]["voice_top_1"] == figures["voices"]["emotion_accuracy"] == 1
-    probes = figures["probes"]
+    assert metrics["voices"]["voice_top_1"] == metrics["voices"]["emotion_accuracy"] == 1
+    probes = metrics["probes"]
     assert probes["speaker_in_identity_code"]["accuracy"] == 1
     assert probes["emotion_in_emotion_code"]["accuracy"] == 1
     assert probes["speaker_in_emotion_code"]["times_chance"] <= 1.5
-    assert figures["named_emotions"]["all"]["recognised"] == 1
-    assert set(figures["named_emotions"]) == {*TOY_EMOTIONS, "all"}
-    assert figures["emotion_of_another"]["swapped"]["feels_as_b"] == 1
-    assert figures["emotion_of_another"]["swapped"]["seen_as_a"] == 1
-    assert figures["emotion_of_another"]["as_heard"]["feels_as_b"] == 0
-    sure = observed["model_for_sure"]
-    assert sure["lips opening_correlation"]["better_than_still_by"]["low"] > 0.9
+    assert metrics["named_emotions"]["all"]["recognised"] == 1
+    assert set(metrics["named_emotions"]) == {*TOY_EMOTIONS, "all"}
+    assert metrics["emotion_transfer"]["transferred"]["emotion_of_b"] == 1
+    assert metrics["emotion_transfer"]["transferred"]["identity_of_a"] == 1
+    assert metrics["emotion_transfer"]["original"]["emotion_of_b"] == 0
+    row = observed["model_intervals"]["lips lip_correlation"]
+    assert row["improvement_over_reference_image"]["low"] > 0.9
     assert all(row["deviation"] == 0 for row in observed["model_by_seed"].values())
-    assert set(observed["model_by_person"]) == set(SPEAKERS)
-    assert figures["summary"]["voice_to_face_top_1"] == 1
-    assert figures["summary"]["opening_correlation_with_still"] == 0
-    assert {"fid", "lpips"} <= set(figures["absent"]) | set(observed["picture"])
+    assert set(observed["model_by_speaker"]) == set(SPEAKERS)
+    assert metrics["summary"]["voice_to_face_top_1"] == 1
+    assert metrics["summary"]["lip_correlation_with_reference_image"] == 0
+    assert {"fid", "lpips"} <= set(metrics["unavailable"]) | set(observed["image"])
 
 
-def test_who_hears_nothing_is_at_chance(
-    clips: list[FaceRecording], judges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_constant_face_is_at_chance(
+    clips: list[FaceRecording], classifiers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figures = judged(ConstantFace(), clips, (tmp_path, judges), monkeypatch)
-    observed = figures["observed_people"]
-    assert observed["identity"]["top_1"]["model"] == 1 / len(SPEAKERS)  # of each one clip
-    assert observed["lips"]["opening_correlation"]["model"] == 0
+    metrics = run_evaluation(ConstantFace(), clips, (tmp_path, classifiers), monkeypatch)
+    observed = metrics["observed_speakers"]
+    assert observed["identity"]["top_1"]["model"] == 1 / len(SPEAKERS)  # one clip each
+    assert observed["lips"]["lip_correlation"]["model"] == 0
     assert observed["lips"]["lag_frames"]["model"] is None
-    assert figures["voices"]["voice_one_of_two"] == pytest.approx(0.5, abs=0.3)
-    assert figures["probes"]["speaker_in_identity_code"]["times_chance"] < 2.5
-    assert figures["named_emotions"]["all"]["recognised"] == pytest.approx(1 / len(TOY_EMOTIONS))
-    assert figures["named_emotions"]["all"]["identity_falls_by"] == pytest.approx(0)
+    assert metrics["voices"]["voice_one_of_two"] == pytest.approx(0.5, abs=0.3)
+    assert metrics["probes"]["speaker_in_identity_code"]["times_chance"] < 2.5
+    assert metrics["named_emotions"]["all"]["recognised"] == pytest.approx(1 / len(TOY_EMOTIONS))
+    assert metrics["named_emotions"]["all"]["identity_drop"] == pytest.approx(0)
 
 
-def test_people_who_were_not_trained_on_have_tables_of_their_own(
+def test_unseen_speakers_have_their_own_tables(
     clips: list[FaceRecording], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folders = (tmp_path, tmp_path / "judges")
-    more = ("--clips", 2, "--classifier_steps", 2, "--emotion_clips", 0, "--emotion_pairs", 0, "--study_clips", 0)
+    folders = (tmp_path, tmp_path / "classifiers")
+    more = ("--clips", 2, "--classifier_steps", 2, "--study_clips", 0)
+    more += ("--emotion_clips", 0, "--emotion_pairs", 0)
     held = {"held": (SPEAKERS[0],)}
-    figures = judged(OracleFace(), clips, folders, monkeypatch, *more, "--no-landmarks", **held)
-    unseen = figures["unseen_people"]
+    metrics = run_evaluation(
+        OracleFace(), clips, folders, monkeypatch, *more, "--no-landmarks", **held
+    )
+    unseen = metrics["unseen_speakers"]
     assert unseen["clips"] == 2 and "top_1" not in unseen["identity"]
-    assert "lips" not in unseen and "named_emotions" not in figures
-    assert "user_study" not in figures and not (tmp_path / "study").exists()
-    assert unseen["picture"]["psnr_db"]["model"] == IDENTICAL_DB
-    assert figures["about"]["people_trained_on"] == len(SPEAKERS) - 1
+    assert "lips" not in unseen and "named_emotions" not in metrics
+    assert "user_study" not in metrics and not (tmp_path / "study").exists()
+    assert unseen["image"]["psnr"]["model"] == IDENTICAL_DB
+    assert metrics["about"]["training_speakers"] == len(SPEAKERS) - 1
 
 
-def test_raters_cannot_read_the_key(
-    clips: list[FaceRecording], judges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_study_does_not_contain_its_key(
+    clips: list[FaceRecording], classifiers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    more = ("--clips", 2, "--emotion_clips", 0, "--emotion_pairs", 0, "--no-landmarks", "--study_clips", 2)
-    others = {"speech_and_still": ConstantFace()}
-    figures = judged(OracleFace(), clips, (tmp_path, judges), monkeypatch, *more, others=others)
-    assert figures["user_study"]["result"] == "not done" and figures["user_study"]["pairs"] == 4
+    more = ("--clips", 2, "--emotion_clips", 0, "--emotion_pairs", 0, "--no-landmarks")
+    others = {"speech_and_reference": ConstantFace()}
+    metrics = run_evaluation(
+        OracleFace(), clips, (tmp_path, classifiers), monkeypatch, *more, others=others
+    )
+    assert metrics["user_study"]["result"] == "not done" and metrics["user_study"]["pairs"] == 4
     key = json.loads((tmp_path / "study_key.json").read_text())
     page = (tmp_path / "study" / "index.html").read_text()
     assert len(key) == 4
     for code, row in key.items():
-        assert {row["left"], row["right"]} in ({"real", "model"}, {"model", "speech_and_still"})
+        assert {row["left"], row["right"]} in ({"real", "model"}, {"model", "speech_and_reference"})
         assert row["clip"] not in page
         for side in ("left", "right"):
             assert f"{code}_{side}.mp4" in page
             video = (tmp_path / "study" / f"{code}_{side}.mp4").read_bytes()
             assert COMMENT.encode() in video
-    assert "study_key" not in page and "speech_and_still" not in page
-    (name,) = figures["real_model_and_baseline"].values()
+    assert "study_key" not in page and "speech_and_reference" not in page
+    (name,) = metrics["real_model_and_baseline"].values()
     assert (tmp_path / name).is_file()
 
 
-def test_lips_that_are_late_are_late_by_so_much(clips: list[FaceRecording]) -> None:
+def test_late_lips_have_a_positive_lag(clips: list[FaceRecording]) -> None:
     real_TK2 = ToyMesh().points(clips[0].frames_T3HW)
     for lag in (-3, 0, 4):
         curve_L = lip_curve(np.roll(real_TK2, lag, axis=0), real_TK2)
-        assert curve_L.argmax() - LONGEST_LAG == lag
-    assert opening(2 * real_TK2 + 7) == pytest.approx(opening(real_TK2))
+        assert curve_L.argmax() - MAX_LAG == lag
+    expected = pytest.approx(face_lip_opening(real_TK2))
+    assert face_lip_opening(2 * real_TK2 + 7) == expected
 
 
-def test_lost_mouths_do_not_flatter(clips: list[FaceRecording]) -> None:
+def test_undetected_mouths_have_no_correlation(clips: list[FaceRecording]) -> None:
     real_TK2 = ToyMesh().points(clips[0].frames_T3HW)
-    sound_T = loudness(clips[0].audio_S, len(clips[0]))
-    lost = lip_metrics(np.full_like(real_TK2, np.nan), real_TK2, sound_T)
-    assert lost["found"] == lost["opening_correlation"] == 0 and np.isnan(lost["mouth_distance"])
-    same = lip_metrics(real_TK2, real_TK2, sound_T)
-    assert same["opening_correlation"] == pytest.approx(1) and same["mouth_distance"] == 0
-    nobody = lip_metrics(real_TK2, np.full_like(real_TK2, np.nan), sound_T)
-    assert np.isnan(nobody["opening_correlation"])
+    loudness_T = loudness(clips[0].audio_S, len(clips[0]))
+    missing = lip_metrics(np.full_like(real_TK2, np.nan), real_TK2, loudness_T)
+    assert missing["detected"] == missing["lip_correlation"] == 0 and np.isnan(
+        missing["mouth_error"]
+    )
+    same = lip_metrics(real_TK2, real_TK2, loudness_T)
+    assert same["lip_correlation"] == pytest.approx(1) and same["mouth_error"] == 0
+    unknown = lip_metrics(real_TK2, np.full_like(real_TK2, np.nan), loudness_T)
+    assert np.isnan(unknown["lip_correlation"])
 
 
-def test_frames_a_few_short_are_held(clips: list[FaceRecording]) -> None:
+def test_videos_a_few_frames_short_repeat_the_last(clips: list[FaceRecording]) -> None:
     frames = clips[0].frames_T3HW
-    held = fitted(frames[:-2], len(frames))
+    held = fit_length(frames[:-2], len(frames))
     assert len(held) == len(frames) and (held[-1] == frames[-3]).all()
-    assert (fitted(frames, 10) == frames[:10]).all() if len(frames) <= 12 else True
-    with pytest.raises(DataError, match="frames made"):
-        fitted(frames[:5], len(frames))
+    assert (fit_length(frames, 10) == frames[:10]).all() if len(frames) <= 12 else True
+    with pytest.raises(DataError, match="frames generated"):
+        fit_length(frames[:5], len(frames))
 
 
-def test_everybody_s_turn_comes_before_anybody_s_second(clips: list[FaceRecording]) -> None:
-    chosen = spread(clips, len(SPEAKERS))
+def test_subsets_are_balanced_over_speakers(clips: list[FaceRecording]) -> None:
+    chosen = balanced_subset(clips, len(SPEAKERS))
     assert {r.speaker for r in chosen} == set(SPEAKERS)
-    assert len({r.emotion for r in spread(clips, 12)}) > 1
-    assert spread(clips, None) == spread(clips, 1000) == clips
+    assert len({r.emotion for r in balanced_subset(clips, 12)}) > 1
+    assert balanced_subset(clips, None) == balanced_subset(clips, 1000) == clips
     for index, clip in enumerate(clips):
         other = contrasting_clip(clips, index)
         assert other.speaker != clip.speaker and other.emotion != clip.emotion
 
 
-def test_the_cast_plays_what_it_says(clips: list[FaceRecording]) -> None:
+def test_systems_generate_what_they_are_named_after(clips: list[FaceRecording]) -> None:
     training = [r for r in clips if r.sentence != "s2"]
-    cast = Systems(training, OracleFace(), {}, seeds=(0, 1, 2))
+    systems = Systems(training, OracleFace(), {}, seeds=(0, 1, 2))
     clip = next(r for r in clips if r.sentence == "s2")
-    takes = {t.system: t.videos for t in cast.perform(clip, clips[-1])}
-    assert [len(videos) for videos in takes.values()] == [1, 3, 1, 1, 1, 1]
-    assert (takes["mean_face"][0][0] == mean_face(training, clip.speaker)).all()
-    assert all(videos[0].shape == clip.frames_T3HW.shape for videos in takes.values())
-    assert (takes["late_speech"][0] == np.roll(clip.frames_T3HW, LATE, axis=0)).all()
+    videos = {s.system: s.videos for s in systems.generate(clip, clips[-1])}
+    assert [len(seeds) for seeds in videos.values()] == [1, 3, 1, 1, 1, 1]
+    assert (videos["mean_face"][0][0] == mean_face(training, clip.speaker)).all()
+    assert all(v[0].shape == clip.frames_T3HW.shape for v in videos.values())
+    assert (videos["late_speech"][0] == np.roll(clip.frames_T3HW, LATE, axis=0)).all()
 
 
-def test_a_table_s_means_seeds_and_intervals() -> None:
+def test_means_seeds_and_intervals_of_a_table() -> None:
     table = ClipTable()
     for clip in range(10):
-        takes = [{"top_1": 1.0}, {"top_1": float(clip % 2)}]
-        table.add("identity", "model", "ab"[clip % 2], takes)
-        table.add("identity", "still", "ab"[clip % 2], [{"top_1": 0.0}])
-    assert table.means()["identity"]["top_1"] == {"model": 0.75, "still": 0.0}
-    row = table.seeds(5)["identity top_1"]
+        seeds = [{"top_1": 1.0}, {"top_1": float(clip % 2)}]
+        table.add("identity", "model", "ab"[clip % 2], seeds)
+        table.add("identity", "reference_image", "ab"[clip % 2], [{"top_1": 0.0}])
+    assert table.means()["identity"]["top_1"] == {"model": 0.75, "reference_image": 0.0}
+    row = table.by_seed(5)["identity top_1"]
     assert (row["seed 5"], row["seed 6"]) == (1.0, 0.5)
-    assert {p: r["top_1"] for p, r in table.by_person().items()} == {"a": 0.5, "b": 1.0}
-    sure = table.intervals(draws=100, seed=0)["identity top_1"]
-    assert sure["model"]["low"] <= 0.75 <= sure["model"]["high"]
-    assert sure["better_than_still_by"]["low"] > 0
+    assert {p: r["top_1"] for p, r in table.by_speaker().items()} == {"a": 0.5, "b": 1.0}
+    row = table.intervals(draws=100, seed=0)["identity top_1"]
+    assert row["model"]["low"] <= 0.75 <= row["model"]["high"]
+    assert row["improvement_over_reference_image"]["low"] > 0
 
 
-def test_a_run_that_is_not_there_is_one_line(
+def test_a_missing_run_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("--name", "nobody", "--checkpoints", tmp_path, "--output", tmp_path / "out")
+    arguments = ("--name", "missing", "--checkpoints", tmp_path, "--output", tmp_path / "out")
     assert run_here(monkeypatch, evaluate.main, "face", *arguments) == 2
     error = capsys.readouterr().err
     assert "no checkpoint" in error and len(error.splitlines()) == 1
@@ -252,5 +262,5 @@ def test_a_run_that_is_not_there_is_one_line(
         load_runs(EvaluateFaceOptions(name="n", output=tmp_path, checkpoints=tmp_path))
 
 
-def test_toy_pictures_are_of_their_size(clips: list[FaceRecording]) -> None:
+def test_toy_frames_have_their_size(clips: list[FaceRecording]) -> None:
     assert clips[0].frames_T3HW.shape[2:] == (SIZE, SIZE)

@@ -1,4 +1,4 @@
-"""`scripts/evaluate.py speech`: what must be so whoever speaks."""
+"""`scripts/evaluate.py speech`: properties for any speaker."""
 
 import json
 from pathlib import Path
@@ -10,15 +10,19 @@ import pytest
 import torch
 from evaluation import speech
 from evaluation.lip_sync import (
-    LONGEST_LAG,
+    MAX_LAG,
     lag_curve,
     loudness,
     mouth_metrics,
     silences,
     sync_metrics,
 )
-from evaluation.speech_metrics import found_shares, image_metrics, seen_hand_speed
-from evaluation.video_landmarks import HANDS
+from evaluation.video_metrics import (
+    HANDS,
+    detected_hand_speed,
+    detection_rates,
+    image_metrics,
+)
 
 from speech2video.data.clip import Clip, ClipInfo
 from speech2video.data.motion import motion_from_pose
@@ -45,19 +49,19 @@ CAMERA = Camera(150.0, (48.0, 48.0), SOURCE, SOURCE, translation=(0.0, 0.15, 1.5
 ARM_COLUMNS = slice(51, 69)  # shoulders, elbows and wrists; the head stays where it is
 
 
-def random_walk(*, frames: int = FRAMES, seed: int = 0) -> np.ndarray:
-    """Return a series (T,) in 0..1 that goes up and down and does not repeat itself."""
+def random_series(*, frames: int = FRAMES, seed: int = 0) -> np.ndarray:
+    """Return a smooth random series (T,) in 0..1."""
     steps = np.random.default_rng(seed).standard_normal(frames + 8)
-    calm_T = np.convolve(steps, np.hanning(7), "same")[4:-4]
-    return (calm_T - calm_T.min()) / np.ptp(calm_T)
+    smooth_T = np.convolve(steps, np.hanning(7), "same")[4:-4]
+    return (smooth_T - smooth_T.min()) / np.ptp(smooth_T)
 
 
 def write_clip(folder: Path, body: Body, *, seed: int) -> None:
-    """Write a clip of somebody who talks and waves; the picture is a texture that moves."""
+    """Write a clip of a person talking and waving; the image is a moving texture."""
     clip = Clip(folder)
     folder.mkdir(parents=True)
     pose_TP = torch.zeros(FRAMES, POSE_SIZE)
-    opening_T = torch.from_numpy(random_walk(seed=seed)).float()
+    opening_T = torch.from_numpy(random_series(seed=seed)).float()
     pose_TP[:, POSE_SLICES["jaw"]][:, 0] = 0.3 * opening_T
     pose_TP[:, ARM_COLUMNS] = 0.1 * torch.sin(torch.linspace(0, 9, FRAMES))[:, None]
     write_motion(clip.pose, motion_from_pose(pose_TP, body, camera=CAMERA))
@@ -69,14 +73,14 @@ def write_clip(folder: Path, body: Body, *, seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
-    """A data set of the clips one and two."""
+    """A dataset of the clips one and two."""
     folder = tmp_path_factory.mktemp("clips")
     write_clip(folder / "one", body, seed=0)
     write_clip(folder / "two", body, seed=5)
     return folder
 
 
-def judged(
+def run_evaluation(
     checkpoints: Path, output: Path, monkeypatch: pytest.MonkeyPatch, *more: object
 ) -> dict[str, Any]:
     arguments = ["speech", "--name", NAME, "--checkpoints", checkpoints, "--output", output]
@@ -90,29 +94,29 @@ def test_speeches_with_and_without_a_recording(
 ):
     write_audio(tmp_path / "a voice.wav", voice(1.2))
     more = ("--dataset", dataset, "--held_out", "two", "--audio", tmp_path / "a voice.wav")
-    figures = judged(checkpoints, tmp_path / "out", monkeypatch, *more, "--no-landmarks")
-    assert list(figures["speeches"]) == ["two", "a voice"]
-    assert figures["speeches"]["two"]["seconds"] == 3 and "found" not in figures
-    assert figures["speeches"]["a voice"]["seconds"] == pytest.approx(1.2)
-    assert {"lips_with_loudness", "lips_with_real", "mouth", "hands", "picture"} <= set(figures)
-    assert set(figures["lips_with_loudness"]) == {"pose", "real"}
-    assert figures["hands"]["generated"]["wrist_speed"] > 0
-    assert figures["picture"]["real"]["flicker"] > 0
+    metrics = run_evaluation(checkpoints, tmp_path / "out", monkeypatch, *more, "--no-landmarks")
+    assert list(metrics["speeches"]) == ["two", "a voice"]
+    assert metrics["speeches"]["two"]["seconds"] == 3 and "detected" not in metrics
+    assert metrics["speeches"]["a voice"]["seconds"] == pytest.approx(1.2)
+    assert {"lips_with_loudness", "lips_with_real", "mouth", "hands", "image"} <= set(metrics)
+    assert set(metrics["lips_with_loudness"]) == {"pose", "real"}
+    assert metrics["hands"]["generated"]["wrist_speed"] > 0
+    assert metrics["image"]["real"]["flicker"] > 0
     page = (tmp_path / "out" / "report.html").read_text()
     for name, width in (("two", 2 * SIZE), ("a_voice", SIZE)):
         info = probe(tmp_path / "out" / f"{name}.mp4")
         assert info.width == width and info.has_audio
         assert f'src="{name}.mp4"' in page and f'src="{name}.svg"' in page
-        assert 'class="lips"' in (tmp_path / "out" / f"{name}.svg").read_text()
+        assert 'class="line"' in (tmp_path / "out" / f"{name}.svg").read_text()
     assert len(list((tmp_path / "out").iterdir())) == 6
 
 
-def test_the_same_seed_says_it_the_same_way_and_words_move_hands(
+def test_a_seed_repeats_the_video_and_words_move_hands(
     checkpoints: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     more = ("--dataset", dataset, "--no-landmarks", "--held_out", "one", "--frames", 32)
     runs = {
-        name: judged(checkpoints, tmp_path / name, monkeypatch, *more, *extra)
+        name: run_evaluation(checkpoints, tmp_path / name, monkeypatch, *more, *extra)
         for name, extra in (("1", ()), ("2", ()), ("off", ("--gestures", "off")))
     }
     assert runs["1"] == runs["2"] and list(runs["1"]["speeches"]) == ["one[0:32]"]
@@ -121,7 +125,7 @@ def test_the_same_seed_says_it_the_same_way_and_words_move_hands(
 
 
 @pytest.mark.parametrize("late", [0, LATE])
-def test_a_recording_that_is_given_back_is_in_step(
+def test_a_returned_recording_is_in_sync(
     checkpoints: Path,
     dataset: Path,
     tmp_path: Path,
@@ -129,123 +133,123 @@ def test_a_recording_that_is_given_back_is_in_step(
     body: Body,
     late: int,
 ):
-    def give_back(loaded: BodySpeaker, said: Speech, options: BodyVideoOptions) -> int:
-        clip = Clip(dataset / said.stem)
-        shown = [frame[:, 16:-16, 16:-16] for frame in read_frames(clip.video)]
-        shown = [shown[0]] * late + shown[: FRAMES - late]
+    def return_recording(loaded: BodySpeaker, speech: Speech, options: BodyVideoOptions) -> int:
+        clip = Clip(dataset / speech.stem)
+        frames = [frame[:, 16:-16, 16:-16] for frame in read_frames(clip.video)]
+        frames = [frames[0]] * late + frames[: FRAMES - late]
         pose_TP = read_motion(clip.pose).pose_vector(body)
         pose_TP = torch.cat((pose_TP[:1].expand(late, -1), pose_TP[: FRAMES - late]))
         write_motion(options.save_pose, motion_from_pose(pose_TP, body))
-        return write_video(options.output, shown, audio=said.audio)
+        return write_video(options.output, frames, audio=speech.audio)
 
-    def find(frames_T3HW: np.ndarray) -> np.ndarray:
-        points_TK2, delay = next(seen)
+    def detect(frames_T3HW: np.ndarray) -> np.ndarray:
+        points_TK2, delay = next(detected)
         return np.concatenate((points_TK2[:1].repeat(delay, 0), points_TK2))[: len(frames_T3HW)]
 
     motions = [read_motion(dataset / name / "pose.npz") for name in ("one", "two")]
     points = [CAMERA.project(body.points(motion.pose_vector(body))).numpy() for motion in motions]
-    seen = iter([(points_TK2, delay) for points_TK2 in points for delay in (late, 0)])
-    monkeypatch.setattr(BodySpeaker, "make_video", give_back)
-    monkeypatch.setattr(speech, "found_points", find)  # in what was made, in the recording
+    detected = iter([(points_TK2, delay) for points_TK2 in points for delay in (late, 0)])
+    monkeypatch.setattr(BodySpeaker, "make_video", return_recording)
+    monkeypatch.setattr(speech, "detect_points", detect)  # generated, then real
     more = ("--dataset", dataset, "--ground_truth", dataset)
-    figures = judged(checkpoints, tmp_path, monkeypatch, *more)
-    for reference in ("real", "truth"):
+    metrics = run_evaluation(checkpoints, tmp_path, monkeypatch, *more)
+    for reference in ("real", "ground_truth"):
         for system in ("generated", "pose"):
-            lips = figures[f"lips_with_{reference}"][system]
+            lips = metrics[f"lips_with_{reference}"][system]
             assert lips["lag_frames"] == late
             assert lips["best_correlation"] == pytest.approx(1, abs=0.02)
             assert (lips["within_1_frame"] > 0.98) == (late == 0)
             assert lips["correlation"] <= lips["within_1_frame"] <= 1
-    assert figures["lips_with_truth"]["real"]["correlation"] == pytest.approx(1, abs=0.02)
-    loud = figures["lips_with_loudness"]
+    assert metrics["lips_with_ground_truth"]["real"]["correlation"] == pytest.approx(1, abs=0.02)
+    loud = metrics["lips_with_loudness"]
     assert late or loud["generated"] == loud["real"]
-    assert figures["hands"]["generated"]["energy_over_real"] == pytest.approx(1, abs=0.1)
-    assert figures["found"]["generated"] == dict.fromkeys(("face", "left_hand", "right_hand"), 1)
-    assert figures["mouth"]["generated"]["range"] == pytest.approx(
-        figures["mouth"]["real"]["range"], rel=0.05
+    assert metrics["hands"]["generated"]["energy_ratio"] == pytest.approx(1, abs=0.1)
+    assert metrics["detected"]["generated"] == dict.fromkeys(("face", "left_hand", "right_hand"), 1)
+    assert metrics["mouth"]["generated"]["range"] == pytest.approx(
+        metrics["mouth"]["real"]["range"], rel=0.05
     )
 
 
-@pytest.mark.parametrize("late", [-5, -1, 0, 2, LONGEST_LAG])
-def test_lips_that_come_later_are_that_late(late: int):
-    long_T = random_walk(frames=200)
+@pytest.mark.parametrize("late", [-5, -1, 0, 2, MAX_LAG])
+def test_late_lips_have_a_positive_lag(late: int):
+    long_T = random_series(frames=200)
     reference_T, opening_T = long_T[20:150], long_T[20 - late : 150 - late]
-    figures = sync_metrics([lag_curve(reference_T, opening_T)])
-    assert figures["lag_frames"] == late and figures["best_correlation"] == pytest.approx(1)
-    assert (figures["within_1_frame"] == pytest.approx(1)) == (abs(late) <= 1)
+    metrics = sync_metrics([lag_curve(reference_T, opening_T)])
+    assert metrics["lag_frames"] == late and metrics["best_correlation"] == pytest.approx(1)
+    assert (metrics["within_1_frame"] == pytest.approx(1)) == (abs(late) <= 1)
     scaled = sync_metrics([lag_curve(7 * reference_T + 3, 0.1 * opening_T)])
-    assert scaled == pytest.approx(figures)
+    assert scaled == pytest.approx(metrics)
 
 
-def test_clips_together_have_the_lag_that_most_of_them_show():
-    truth_T = random_walk(frames=100)
-    noise_T = random_walk(frames=100, seed=9)
-    curves = [lag_curve(truth_T, np.roll(truth_T, 1)), lag_curve(truth_T, noise_T)]
-    figures = sync_metrics(curves)
-    assert figures["lag_frames"] == 1
-    assert figures["correlation"] == pytest.approx(np.mean([c[LONGEST_LAG] for c in curves]))
+def test_the_lag_is_that_of_the_mean_curve():
+    reference_T = random_series(frames=100)
+    noise_T = random_series(frames=100, seed=9)
+    curves = [lag_curve(reference_T, np.roll(reference_T, 1)), lag_curve(reference_T, noise_T)]
+    metrics = sync_metrics(curves)
+    assert metrics["lag_frames"] == 1
+    assert metrics["correlation"] == pytest.approx(np.mean([c[MAX_LAG] for c in curves]))
 
 
-def test_lips_that_nobody_saw_have_no_figures():
-    nothing_T = np.full(100, np.nan)
-    figures = sync_metrics([lag_curve(random_walk(frames=100), nothing_T)])
-    assert set(figures.values()) == {None}
-    mouth = mouth_metrics(nothing_T, np.zeros(100, bool))
-    assert set(mouth.values()) == {None}
-    still = mouth_metrics(np.ones(100), np.zeros(100, bool))
-    assert set(still.values()) == {None}
+def test_undetected_lips_have_no_metrics():
+    missing_T = np.full(100, np.nan)
+    metrics = sync_metrics([lag_curve(random_series(frames=100), missing_T)])
+    assert np.isnan(list(metrics.values())).all()
+    mouth = mouth_metrics(missing_T, np.zeros(100, bool))
+    assert np.isnan(list(mouth.values())).all()
+    static = mouth_metrics(np.ones(100), np.zeros(100, bool))
+    assert np.isnan(list(static.values())).all()
 
 
-def sound_of(levels: dict[int, float]) -> np.ndarray:
-    """Return noise of so many frames of each loudness."""
+def noise_of(levels: dict[int, float]) -> np.ndarray:
+    """Return noise with a number of frames at each level."""
     noise = np.random.default_rng(0).uniform(-1, 1, 1000 * SAMPLES_PER_FRAME)
     level_S = np.concatenate([np.full(n * SAMPLES_PER_FRAME, level) for n, level in levels.items()])
     return noise[: len(level_S)] * level_S
 
 
-def test_silence_is_what_is_quiet_for_a_while():
-    audio_S = sound_of({30: 0.5, 20: 0.001, 31: 0.4, 5: 0.001, 32: 0.5, 21: 0.0})
+def test_silences_are_long_and_quiet():
+    audio_S = noise_of({30: 0.5, 20: 0.001, 31: 0.4, 5: 0.001, 32: 0.5, 21: 0.0})
     silent_T = silences(loudness(audio_S, 139))
     assert list(np.flatnonzero(silent_T)) == [*range(32, 48), *range(120, 139)]
-    assert not silences(loudness(sound_of({100: 0.3}), 100)).any()  # nothing to tell apart
+    assert not silences(loudness(noise_of({100: 0.3}), 100)).any()
     assert not silences(loudness(np.zeros(100 * SAMPLES_PER_FRAME), 100)).any()
     louder_T, usual_T = loudness(0.1 * audio_S, 139), loudness(audio_S, 139)
     assert louder_T == pytest.approx(usual_T)
 
 
-def test_a_mouth_that_opens_in_speech_only_is_closed_in_silence():
+def test_a_mouth_open_in_speech_only_is_closed_in_silence():
     silent_T = np.arange(100) % 20 < 8
     opening_T = np.where(silent_T, 0.1, 0.3)
-    figures = mouth_metrics(opening_T, silent_T)
-    assert figures["in_silence"] == pytest.approx(0) and figures["in_speech"] == pytest.approx(1)
-    assert figures["range"] == pytest.approx(0.2)
+    metrics = mouth_metrics(opening_T, silent_T)
+    assert metrics["in_silence"] == pytest.approx(0) and metrics["in_speech"] == pytest.approx(1)
+    assert metrics["range"] == pytest.approx(0.2)
     other = mouth_metrics(-opening_T, silent_T)
     assert other["in_silence"] == pytest.approx(1) and other["in_speech"] == pytest.approx(0)
 
 
-def test_what_changes_steadily_does_not_flicker():
+def test_steady_change_is_no_flicker():
     brighter = np.arange(40, dtype=np.uint8)[:, None, None, None] * np.ones((3, 8, 8), np.uint8)
     points_TK2 = np.full((40, 144, 2), np.nan)
     assert image_metrics(brighter, points_TK2)["flicker"] == 0
     blinking = brighter // 40 + 6 * (np.arange(40) % 2)[:, None, None, None].astype(np.uint8)
-    figures = image_metrics(blinking, points_TK2)
-    assert figures["flicker"] == pytest.approx(6) and figures["head_sharpness"] is None
-    assert figures["sharpness"] == 0
+    metrics = image_metrics(blinking, points_TK2)
+    assert metrics["flicker"] == pytest.approx(6) and np.isnan(metrics["head_sharpness"])
+    assert metrics["sharpness"] == 0
 
 
-def test_hands_that_are_found_have_a_speed_and_others_none():
+def test_only_detected_hands_have_a_speed():
     points_TK2 = np.random.default_rng(0).uniform(0, 9, (1, 144, 2)).repeat(26, 0)
     points_TK2[:, POINT_INDEX["left_shoulder"]] = (10, 0)
     points_TK2[:, POINT_INDEX["right_shoulder"]] = (0, 0)
-    assert seen_hand_speed(points_TK2) == 0
+    assert detected_hand_speed(points_TK2) == 0
     moved = points_TK2.copy()
     for hand in HANDS:
         moved[:, hand] += np.arange(26)[:, None, None] * np.array((2.0, 0.0))
-    assert seen_hand_speed(moved) == pytest.approx(2 * 25 / 10)  # shoulder widths a second
-    assert seen_hand_speed(3 * moved) == pytest.approx(5)
+    assert detected_hand_speed(moved) == pytest.approx(2 * 25 / 10)  # shoulder widths per second
+    assert detected_hand_speed(3 * moved) == pytest.approx(5)
     moved[::2] = np.nan
-    assert seen_hand_speed(moved) is None
-    assert found_shares(moved) == dict.fromkeys(("face", "left_hand", "right_hand"), 0.5)
+    assert np.isnan(detected_hand_speed(moved))
+    assert detection_rates(moved) == dict.fromkeys(("face", "left_hand", "right_hand"), 0.5)
 
 
 @pytest.mark.parametrize(
@@ -255,11 +259,11 @@ def test_hands_that_are_found_have_a_speed_and_others_none():
         (("--ground_truth", "nowhere"), "nowhere/one"),
         (("--audio", "none.wav"), "none.wav"),
         (("--audio", "one.wav"), "one: the name of two"),
-        (("--name", "nobody"), "nobody"),
+        (("--name", "missing"), "missing"),
         (("--gestures", "nowhere"), "nowhere"),
     ],
 )
-def test_bad_input_is_one_line(
+def test_bad_input_is_reported(
     checkpoints: Path,
     dataset: Path,
     tmp_path: Path,
@@ -280,7 +284,7 @@ def test_bad_input_is_one_line(
     assert words in error and error.count("\n") == 1
 
 
-def test_an_imported_painter_does_not_know_what_to_say(
+def test_an_imported_renderer_needs_a_dataset(
     checkpoints: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     files = ("--checkpoints", checkpoints, "--output", "out")

@@ -1,4 +1,4 @@
-"""`scripts/evaluate.py video`: what must be so whatever was trained."""
+"""`scripts/evaluate.py video`: properties of any trained model."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -10,8 +10,9 @@ import evaluate
 import numpy as np
 import pytest
 import torch
-from evaluation import video, video_landmarks
+from evaluation import video
 from evaluation.video_baselines import Baselines, back_and_forth
+from evaluation.video_metrics import HANDS, count_hands, landmark_metrics
 from torch import nn
 
 from speech2video.data.clip import Clip, ClipInfo
@@ -40,16 +41,16 @@ SYSTEMS = ["model", "nearest_pose", "mean_frame"]
 
 
 def write_clip(folder: Path, body: Body, *, phase: float) -> None:
-    """Write a clip of somebody who leans and talks; the picture is a soft skeleton on a wall."""
+    """Write a clip of a person leaning and talking; the image is a soft skeleton on noise."""
     folder.mkdir(parents=True)
     clip, time_T = Clip(folder), torch.arange(FRAMES) / 4 + phase
     pose_TP = torch.zeros(FRAMES, POSE_SIZE)
     pose_TP[:, POSE_SLICES["translation"]][:, 0] = 0.1 * torch.sin(time_T)
     pose_TP[:, POSE_SLICES["jaw"]][:, 0] = 0.15 + 0.15 * torch.sin(3 * time_T)
     write_motion(clip.pose, motion_from_pose(pose_TP, body, camera=CAMERA))
-    wall = np.random.default_rng(0).integers(60, 120, (SIZE, SIZE, 3), np.uint8)
+    background = np.random.default_rng(0).integers(60, 120, (SIZE, SIZE, 3), np.uint8)
     frames = [
-        wall // 2
+        background // 2
         + cv2.GaussianBlur(draw_skeleton_map(points_K2, width=SIZE, height=SIZE), (0, 0), 1) // 2
         for points_K2 in CAMERA.project(body.points(pose_TP)).numpy()
     ]
@@ -75,7 +76,7 @@ def here(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
 
 
 def write_own_run(here: Path) -> None:
-    """Write a run that says what it was trained on and what it held out."""
+    """Write a run with training dataset and held-out clips in its options."""
     options = TrainPose2VideoOptions(
         name="own", dataset=here / "data", width=SIZE, height=SIZE, held_out=("001",)
     )
@@ -86,9 +87,10 @@ def write_own_run(here: Path) -> None:
     save_weights(run / WEIGHTS_FILE, nn.ModuleDict({NETWORK: build_generator(options)}))
 
 
-def judged(here: Path, output: Path, monkeypatch: pytest.MonkeyPatch, *more: object) -> Any:
+def run_evaluation(here: Path, output: Path, monkeypatch: pytest.MonkeyPatch, *more: object) -> Any:
     arguments = ["video", "--name", "small", "--checkpoints", here / "runs", "--output", output]
-    arguments += ["--dataset", here / "data", "--size", SIZE, SIZE, "--bootstrap_samples", 20, "--no-landmarks"]
+    arguments += ["--dataset", here / "data", "--size", SIZE, SIZE, "--no-landmarks"]
+    arguments += ["--bootstrap_samples", 20]
     assert run_here(monkeypatch, evaluate.main, *arguments, *more) == 0
     return json.loads((output / "metrics.json").read_text())
 
@@ -97,40 +99,41 @@ def videos(here: Path, body: Body) -> list[PoseVideo]:
     return load_pose_videos(here / "data", body, width=SIZE, height=SIZE)
 
 
-def test_the_table_says_what_it_is_of(
+def test_the_report_describes_itself(
     here: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    figures = judged(here, tmp_path, monkeypatch, "--held_out", "001", "--frames", 8)
-    about = figures["about"]
+    metrics = run_evaluation(here, tmp_path, monkeypatch, "--held_out", "001", "--frames", 8)
+    about = metrics["about"]
     assert about["frames"] == 8 and about["size"] == f"{SIZE}x{SIZE}" and about["fps"] == 25
     assert about["seed"] == 0 and about["training_frames"] == 2 * FRAMES
     for part in ("whole_frame", "head", "mouth"):
-        assert list(figures[part]["psnr_db"]) == list(figures[part]["ssim"]) == SYSTEMS
-    assert {"lpips", "fid", "fvd", "identity_similarity", "landmarks"} <= set(figures["absent"])
-    assert "lpips" not in figures["whole_frame"] and "drift" not in figures
-    (name,) = figures["map_model_and_real"].values()
+        assert list(metrics[part]["psnr"]) == list(metrics[part]["ssim"]) == SYSTEMS
+    missing = {"lpips", "fid", "fvd", "identity_similarity", "landmarks"}
+    assert missing <= set(metrics["unavailable"])
+    assert "lpips" not in metrics["whole_frame"] and "drift" not in metrics
+    (name,) = metrics["map_model_and_real"].values()
     assert (tmp_path / name).stat().st_size > 1000
     assert f'src="{name}"' in (tmp_path / "report.html").read_text()
     printed = capsys.readouterr().out
     assert "nearest_pose" in printed and "alexnet" in printed
 
 
-def test_what_was_trained_on_is_found_again(
+def test_training_frames_are_found(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figures = judged(here, tmp_path, monkeypatch, "--held_out", "002")  # 001 is the same
-    whole = figures["whole_frame"]
-    assert whole["psnr_db"]["nearest_pose"] == IDENTICAL_DB
+    metrics = run_evaluation(here, tmp_path, monkeypatch, "--held_out", "002")  # 001 is the same
+    whole = metrics["whole_frame"]
+    assert whole["psnr"]["nearest_pose"] == IDENTICAL_DB
     assert whole["ssim"]["nearest_pose"] == pytest.approx(1)
     assert whole["flicker"]["mean_frame"] == 0
-    assert whole["psnr_db"]["mean_frame"] > whole["psnr_db"]["model"]
-    assert figures["model_better_by"]["whole_frame psnr_db"]["nearest_pose_high"] < 0
+    assert whole["psnr"]["mean_frame"] > whole["psnr"]["model"]
+    assert metrics["model_improvement"]["whole_frame psnr"]["nearest_pose_high"] < 0
 
 
-def test_a_run_says_itself_what_it_held_out(
+def test_held_out_clips_come_from_the_run(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_own_run(here)
@@ -141,102 +144,106 @@ def test_a_run_says_itself_what_it_held_out(
     assert about["clips"] == "001[0:3]" and about["generator"] == "FastGenerator"
 
 
-class Perfect:
-    """A painter of the real frames, back and forth."""
+class PerfectRenderer:
+    """Renders the real frames, back and forth."""
 
     width = height = SIZE
     generator = None
-    shown: list[np.ndarray]
+    frames: list[np.ndarray]
 
     def draw_maps(self, points_TK2: Iterable[np.ndarray], *, size: tuple[int, int]) -> Iterator:
         return (np.zeros((3, *size), np.uint8) for _ in points_TK2)
 
     def render(self, maps: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        period = 2 * (len(self.shown) - 1)
+        period = 2 * (len(self.frames) - 1)
         for t, _ in enumerate(maps):
-            yield self.shown[min(t % period, period - t % period)]
+            yield self.frames[min(t % period, period - t % period)]
 
 
-def test_who_paints_the_truth_is_perfect_for_minutes(
+def test_a_perfect_renderer_has_perfect_metrics(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: Body
 ) -> None:
-    painter = Perfect()
-    store = FrameCache(videos(here, body), limit_bytes=1 << 24)
-    painter.shown = [frame.transpose(2, 0, 1) for frame in store.frames(1, range(FRAMES))]
-    monkeypatch.setattr(video.pose2video, "load", lambda *_, **__: painter)
+    renderer = PerfectRenderer()
+    cache = FrameCache(videos(here, body), limit_bytes=1 << 24)
+    renderer.frames = [frame.transpose(2, 0, 1) for frame in cache.frames(1, range(FRAMES))]
+    monkeypatch.setattr(video, "load_renderer", lambda *_, **__: renderer)
     networks = write_networks(tmp_path)
     more = ["--networks", networks, "--face_network", networks / FACE, "--face_size", 32]
     more += ["--held_out", "001", "--minutes", 0.04]
-    figures = judged(here, tmp_path / "out", monkeypatch, *more)
+    metrics = run_evaluation(here, tmp_path / "out", monkeypatch, *more)
     for part in ("whole_frame", "head", "mouth"):
-        assert figures[part]["psnr_db"]["model"] == IDENTICAL_DB
-        assert figures[part]["ssim"]["model"] == pytest.approx(1)
-        for measure in ("sharpness", "flicker", "warping_error_x1000"):
-            assert figures[part][measure]["model"] == figures[part][measure]["real"]
-        assert figures[part]["lpips"]["model"] == 0 < figures[part]["lpips"]["mean_frame"]
+        assert metrics[part]["psnr"]["model"] == IDENTICAL_DB
+        assert metrics[part]["ssim"]["model"] == pytest.approx(1)
+        for metric in ("sharpness", "flicker", "warping_error_x1000"):
+            assert metrics[part][metric]["model"] == metrics[part][metric]["real"]
+        assert metrics[part]["lpips"]["model"] == 0 < metrics[part]["lpips"]["mean_frame"]
     for part in ("whole_frame", "head"):
-        fid = figures[part]["fid"]
+        fid = metrics[part]["fid"]
         assert fid["model"] == fid["real"] == pytest.approx(0, abs=1e-3) and fid["mean_frame"] > 0
-        assert {"kid", "inception_score"} <= set(figures[part])
-    assert figures["head"]["identity_similarity"]["model"] == pytest.approx(1)
-    assert set(figures["absent"]) == {"ms_ssim", "fvd", "landmarks"}  # small, short, not asked for
-    assert figures["model_better_by"]["head ssim"]["mean_frame_low"] > 0
-    rows = figures["drift"]["by_time"]
+        assert {"kid", "inception_score"} <= set(metrics[part])
+    assert metrics["head"]["identity_similarity"]["model"] == pytest.approx(1)
+    assert set(metrics["unavailable"]) == {
+        "ms_ssim",
+        "fvd",
+        "landmarks",
+    }
+    assert metrics["model_improvement"]["head ssim"]["mean_frame_low"] > 0
+    rows = metrics["drift"]["by_time"]
     assert len(rows) == 3 and rows["from 0 s"]["sharpness"] == pytest.approx(1)
-    for name in ("psnr_db", "ssim", "sharpness"):
+    for name in ("psnr", "ssim", "sharpness"):
         assert rows["last over first"][name] == pytest.approx(1)
 
 
-def test_a_loop_has_no_jump() -> None:
+def test_a_loop_has_no_jumps() -> None:
     numbers = list(back_and_forth(50, 7))
     assert set(numbers) == set(range(7)) and numbers[:8] == [*range(7), 5]
     assert (np.abs(np.diff(numbers)) == 1).all()
     assert list(back_and_forth(3, 1)) == [0, 0, 0]
 
 
-def test_nearest_pose_does_not_mind_what_is_out_of_the_picture(here: Path, body: Body) -> None:
+def test_nearest_pose_ignores_points_outside_the_image(here: Path, body: Body) -> None:
     train = videos(here, body)[:2]
-    found = Baselines(train, FrameCache(train, limit_bytes=1 << 24))
-    assert (found.nearest(train[1]) == FRAMES + np.arange(FRAMES)).all()
+    baselines = Baselines(train, FrameCache(train, limit_bytes=1 << 24))
+    assert (baselines.nearest(train[1]) == FRAMES + np.arange(FRAMES)).all()
     points_TK2 = train[1].points_TK2
     outside = points_TK2[..., 0] > SIZE
     assert outside[:, POINT_INDEX["left_wrist"]].all()
     points_TK2[outside] += (500, 0)
-    assert (found.nearest(train[1]) == FRAMES + np.arange(FRAMES)).all()
+    assert (baselines.nearest(train[1]) == FRAMES + np.arange(FRAMES)).all()
 
 
-def test_landmarks_found_where_they_were_are_without_error() -> None:
+def test_identical_landmarks_have_no_error() -> None:
     real = np.random.default_rng(0).uniform(0, SIZE, (FRAMES, 144, 2))
-    same = video_landmarks.landmark_scores(real, real, real)
+    same = landmark_metrics(real, real, real)
     assert all((same[name] == 0).all() for name in same if "error" in name)
-    assert all((same[name] == 1).all() for name in same if "again" in name)
-    moved = video_landmarks.landmark_scores(real + 3, real, real)
+    assert all((same[name] == 1).all() for name in same if "recall" in name)
+    moved = landmark_metrics(real + 3, real, real)
     assert moved["mouth_error"] == pytest.approx(np.zeros(FRAMES)) and moved["body_error"].min() > 0
-    twice = video_landmarks.landmark_scores(2 * (real + 3), 2 * real, 2 * real)
+    twice = landmark_metrics(2 * (real + 3), 2 * real, 2 * real)
     assert twice["body_error"] == pytest.approx(moved["body_error"])
-    assert video_landmarks.hands_seen(real) == 2 * FRAMES
+    assert count_hands(real) == 2 * FRAMES
 
 
-def test_landmarks_that_are_lost_count_as_lost() -> None:
+def test_missing_landmarks_lower_recall() -> None:
     real = np.random.default_rng(0).uniform(0, SIZE, (FRAMES, 144, 2))
-    lost = real.copy()
-    lost[0, video_landmarks.HANDS[0]] = np.nan
-    lost[1, list(IBUG68)] = np.nan
-    scores = video_landmarks.landmark_scores(lost, real, real)
-    assert scores["hands_again"][:2] == pytest.approx([0.5, 1])
-    assert scores["face_again"][:2] == pytest.approx([1, 0])
+    missing = real.copy()
+    missing[0, HANDS[0]] = np.nan
+    missing[1, list(IBUG68)] = np.nan
+    scores = landmark_metrics(missing, real, real)
+    assert scores["hands_recall"][:2] == pytest.approx([0.5, 1])
+    assert scores["face_recall"][:2] == pytest.approx([1, 0])
     assert np.isnan(scores["mouth_error"][1]) and scores["mouth_error"][0] == 0
-    none_seen = video_landmarks.landmark_scores(real, np.full_like(real, np.nan), real)
-    assert np.isnan(none_seen["hands_again"]).all()  # nothing to find again
+    undetected = landmark_metrics(real, np.full_like(real, np.nan), real)
+    assert np.isnan(undetected["hands_recall"]).all()
     opened = real.copy()
     opened[:, LIPS] *= 1.5
-    assert video_landmarks.landmark_scores(opened, real, real)["mouth_error"].min() > 0
+    assert landmark_metrics(opened, real, real)["mouth_error"].min() > 0
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--name", "nobody", "--held_out", "001"), "no checkpoint"),
+        (("--name", "missing", "--held_out", "001"), "no checkpoint"),
         (("--name", "small", "--held_out", "007"), "no such clip"),
         (("--name", "small"), "--held_out"),
         (("--name", "small", "--held_out", "001", "--networks", "nowhere"), "nowhere"),
@@ -244,7 +251,7 @@ def test_landmarks_that_are_lost_count_as_lost() -> None:
         (("--name", "small", "--held_out", "001", "--dataset", "nowhere"), "no clips"),
     ],
 )
-def test_bad_input_is_one_line(
+def test_bad_input_is_reported(
     here: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
