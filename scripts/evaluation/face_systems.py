@@ -175,7 +175,8 @@ class Systems:
         yield SystemVideos(REAL, [clip.frames_T3HW])
         videos = [self._model.generate(audio_S, seed=seed) for seed in self._seeds]
         yield SystemVideos(MODEL, [fit_length(video, count) for video in videos])
-        reference: np.ndarray = self._references.get(clip.speaker, clip.frames_T3HW[0])
+        known = clip.speaker in self._references
+        reference = self._references[clip.speaker] if known else clip.frames_T3HW[0]
         for name, system in self._others.items():
             given = reference if name == SPEECH_AND_REFERENCE else None
             video = system.generate(audio_S, reference_image=given, seed=seed)

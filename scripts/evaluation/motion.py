@@ -268,7 +268,7 @@ def _load_clips(
 
 
 def _read_pose(folder: Path, frames: int, body: Body) -> Tensor:
-    pose_TP = read_motion(folder / "pose.npz").resampled().pose_vector(body)
+    pose_TP = read_motion(folder / "pose.npz").resample().pose_vector(body)
     if abs(len(pose_TP) - frames) > 1:
         raise DataError(f"{folder}: {len(pose_TP)} frames of ground truth; the clip has {frames}")
     return torch.cat((pose_TP, pose_TP[-1:]))[:frames]

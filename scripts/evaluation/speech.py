@@ -113,8 +113,9 @@ class _SpeechEvaluator:
 
     def add(self, trial: Trial, generated: GeneratedVideo) -> None:
         """Measure one speech, and write its plot and its video next to the recording."""
-        name, output = trial.speech.stem, self._options.output
-        audio_S = load_audio(trial.speech.audio)
+        name, output, audio = trial.speech.stem, self._options.output, trial.speech.audio
+        assert audio is not None
+        audio_S = load_audio(audio)
         with tempfile.TemporaryFile() as generated_file, tempfile.TemporaryFile() as real_file:
             count = len(generated.points_TK3)
             if trial.video is not None:
@@ -131,8 +132,7 @@ class _SpeechEvaluator:
             if trial.video is not None:
                 pairs = zip(frames[REAL], frames[GENERATED], strict=True)
                 columns = (np.concatenate(pair, axis=2) for pair in pairs)
-                path, audio = output / self._videos[name], trial.speech.audio
-                write_video(path, columns, fps=FPS, audio=audio)
+                write_video(output / self._videos[name], columns, fps=FPS, audio=audio)
         self._plots[name] = f"{file_name(name)}.svg"
         write_plot(output / self._plots[name], audio_S, self.trials[name].openings)
 

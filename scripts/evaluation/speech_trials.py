@@ -142,7 +142,7 @@ def memory_map(file: BinaryIO, frames: Iterable[np.ndarray], *, most: int) -> np
 @torch.inference_mode()
 def read_points(path: Path, body: Body) -> np.ndarray:
     """Return a motion file's points (T, 144, 3) in metres, in the shape of one body."""
-    return body.points(read_motion(path).resampled().pose_vector(body)).numpy()
+    return body.points(read_motion(path).resample().pose_vector(body)).numpy()
 
 
 def _load_videos(

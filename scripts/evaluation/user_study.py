@@ -5,9 +5,8 @@ they belong to a study with synthetic videos. `study_key.json` next to it maps s
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from dominate import tags
@@ -74,35 +73,23 @@ class UserStudy:
     def finish(self) -> dict[str, str | int]:
         """Write page and key; return their description for the report."""
         codes = sorted(self._key)  # random, and so is their order
-        write_page(
-            self._folder / FOLDER / PAGE,
-            TITLE,
+        content: list[Any] = [
             tags.p(INTRODUCTION),
-            tags.form(*_questions(codes)),
+            tags.form(*(_question(number, code) for number, code in enumerate(codes, 1))),
             tags.button("Show my answers"),
             tags.output(),
             tags.textarea(readonly=True),
-            script=_SCRIPT,
-        )
+        ]
+        write_page(self._folder / FOLDER / PAGE, TITLE, *content, script=_SCRIPT)
         with atomic_write(self._folder / KEY) as partial:
             partial.write_text(json.dumps(self._key, indent=2) + "\n", encoding="utf-8")
         return {"page": f"{FOLDER}/{PAGE}", "key": KEY, "pairs": len(codes), "result": "not done"}
 
 
-def _questions(codes: Sequence[str]) -> list[tags.fieldset]:
+def _question(number: int, code: str) -> Any:
     sides = ("left", "right")
-    return [
-        tags.fieldset(
-            tags.legend(f"{number}. {QUESTION}"),
-            table(
-                [
-                    [video(f"{code}_{side}.mp4") for side in sides],
-                    [
-                        tags.label(tags.input_(type="radio", name=code, value=side), f" {side}")
-                        for side in sides
-                    ],
-                ]
-            ),
-        )
-        for number, code in enumerate(codes, 1)
+    videos = [video(f"{code}_{side}.mp4") for side in sides]
+    choices: list[Any] = [
+        tags.label(tags.input_(type="radio", name=code, value=side), f" {side}") for side in sides
     ]
+    return tags.fieldset(tags.legend(f"{number}. {QUESTION}"), table([videos, choices]))
