@@ -1,282 +1,265 @@
-"""What a person may choose for `train_pose2video.py`."""
+"""Options of pose to video: training, vid2vid's architecture, import of vid2vid checkpoints."""
 
 import dataclasses
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from speech2video.options.base import REQUIRED, Options, option
+from speech2video.options.base import REQUIRED, Options, check_name, inherit, option
 from speech2video.options.training import ARCHITECTURE, TrainingOptions
 from speech2video.util.body.skeleton import REGIONS
 from speech2video.util.errors import DataError, OptionError
 from speech2video.util.files import read_json, typed_fields
 
-TEMPORAL = ("temporal_1", "temporal_2")  # the number is the stride between the frames judged
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing from Python 3.11 on
+
+TEMPORAL = ("temporal_1", "temporal_2")  # the number is the distance of the frames in a window
 DISCRIMINATORS = ("frame", *TEMPORAL, *REGIONS)
+MAP_STYLES = ("speech2video", "filled_mouth", "vid2vid_authors")
+STATISTICS_HELP = (
+    "batch norm at inference: batch statistics, as in vid2vid's own test script, or those stored "
+    "in training"
+)
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """What grows during training, by epoch: sequences, images, scales of the generator."""
+
+    seq_len: int = 1
+    max_seq_len: int = 4
+    seq_grow_start: int = 20
+    seq_grow_epochs: int = 10
+    crop_size: int = 96
+    crop_epochs: int = 0
+    scale_epochs: int = 10
+
+    def sequence_length(self, epoch: int) -> int:
+        """Return the number of frames of a sequence."""
+        doublings = max(0, 1 + (epoch - self.seq_grow_start) // self.seq_grow_epochs)
+        return min(self.seq_len * 2**doublings, self.max_seq_len)
+
+    def crop_size_of(self, epoch: int) -> int:
+        """Return the size of crops in pixels, 0 for whole images."""
+        return self.crop_size if epoch < self.crop_epochs else 0
+
+    def scale_count(self, epoch: int) -> int | None:
+        """Return the number of the generator's scales in use; None for all."""
+        return 1 + epoch // self.scale_epochs if self.scale_epochs else None
 
 
 @dataclass(frozen=True)
 class TrainPose2VideoOptions(TrainingOptions):
-    """Train pose to video: one person's look, from clips of them."""
+    """Train the generator of pose to video on clips of one person."""
 
     KIND: ClassVar[str] = "pose2video"
 
-    steps: int | None = option(4000, "stop after so many steps", group="training", minimum=1)
-    batch_size: int = option(
-        4, "sequences of one step, over all processes together", group="training", minimum=1
-    )
-    lr: float = option(1e-3, "size of a step", group="training", minimum=0)
-    ema: float = option(
-        0.998,
-        "decay of the averaged weights, which are those that are used; 0: no average",
-        group="training",
-        minimum=0,
-        maximum=0.999999,
-    )
+    steps: int | None = inherit(TrainingOptions, "steps", 4000)
+    batch_size: int = inherit(TrainingOptions, "batch_size", 4)
+    ema: float = inherit(TrainingOptions, "ema", 0.998)
     gradient_checkpointing: bool = option(
         False,
-        "forget activations and compute them again: less memory, a third more time",
+        "recompute activations in the backward pass: less memory, a third more time",
         group="training",
     )
 
-    generator: str = option(
-        "fast", "which of models/registry.py: fast, vid2vid", group=ARCHITECTURE
-    )
-    width: int = option(256, "of the picture", group=ARCHITECTURE, minimum=32, maximum=4096)
-    height: int = option(256, "of the picture", group=ARCHITECTURE, minimum=32, maximum=4096)
+    generator: str = option("fast", "fast, vid2vid: see models/registry.py", group=ARCHITECTURE)
+    width: int = option(256, "of the image", group=ARCHITECTURE, minimum=32, maximum=4096)
+    height: int = option(256, "of the image", group=ARCHITECTURE, minimum=32, maximum=4096)
     map_style: str = option(
         "filled_mouth",
-        "how the maps are drawn: lips as two lines (speech2video, vid2vid_authors), or the open "
-        "mouth filled, which small pictures need",
+        "skeleton maps: lips as two lines (speech2video, vid2vid_authors), or the open mouth "
+        "filled, which small images need",
         group=ARCHITECTURE,
-        choices=("speech2video", "filled_mouth", "vid2vid_authors"),
+        choices=MAP_STYLES,
     )
     architecture: tuple[str, ...] = option(
         (),
-        "NAME=VALUE, for other than the generator's own defaults: channels=48,96,192 flow=false",
+        "NAME=VALUE, in place of the generator's defaults: channels=48,96,192 flow=false",
         group=ARCHITECTURE,
     )
     camera: tuple[float, ...] = option(
         (),
-        "that the maps are drawn through, as util/rendering/camera.py counts it; the clips' if left out",
+        "camera of the maps, numbers as in util/rendering/camera.py; by default the clips'",
         group=ARCHITECTURE,
     )
 
-    body: Path | None = option(
-        None, "SMPLX_NEUTRAL.npz of your own; the open body if left out", group="files"
-    )
+    body: Path | None = option(None, "SMPLX_NEUTRAL.npz; the open body if left out", group="files")
     vgg: Path | None = option(
-        None, "weights of torchvision's VGG19; fetched if left out", group="files"
+        None, "weights of torchvision's VGG19; downloaded if left out", group="files"
     )
     raft: Path | None = option(
-        None, "weights of torchvision's RAFT, small; fetched if left out", group="files"
+        None, "weights of torchvision's small RAFT; downloaded if left out", group="files"
     )
 
     clips: tuple[str, ...] = option(
-        (),
-        "clips to use, of one outfit and one camera; all of them if left out",
-        group="data",
+        (), "clips to use, of one outfit and one camera; all if left out", group="data"
     )
-    held_out: tuple[str, ...] = option(
-        (), "clips of these to validate on, not to train on", group="data"
-    )
+    held_out: tuple[str, ...] = option((), "clips for validation only", group="data")
     held_out_seconds: float = option(
-        10.0, "of each clip's end, where no clips are held out", group="data", minimum=0
+        10.0, "end of each clip that is for validation, without --held_out", group="data", minimum=0
     )
-    frames: int = option(1, "of a sequence at first", group="data", minimum=1, maximum=256)
+    seq_len: int = option(1, "frames of a sequence at first", group="data", minimum=1, maximum=256)
     max_seq_len: int = option(
-        4, "frames of a sequence at last", group="data", minimum=1, maximum=256
+        4, "frames of a sequence in the end", group="data", minimum=1, maximum=256
     )
-    seq_grow_start: int = option(20, "epochs until sequences grow", group="data", minimum=0)
-    seq_grow_epochs: int = option(
-        10, "epochs after which they grow again, to twice the frames", group="data", minimum=1
+    seq_grow_start: int = option(
+        20, "epoch in which sequences first double", group="data", minimum=0
     )
-    window: int = option(
-        96,
-        "pixels a side of the windows around head and hands that training begins with",
-        group="data",
-        minimum=32,
-        maximum=4096,
+    seq_grow_epochs: int = option(10, "epochs between further doublings", group="data", minimum=1)
+    crop_size: int = option(
+        96, "pixels of crops about head and hands", group="data", minimum=32, maximum=4096
     )
-    window_epochs: int = option(
-        0, "epochs on such windows before whole pictures; 0: none", group="data", minimum=0
+    crop_epochs: int = option(
+        0, "epochs on crops, before whole images; 0: none", group="data", minimum=0
     )
     scale_epochs: int = option(
         10,
-        "that each scale of a coarse-to-fine generator trains before the next joins it",
+        "epochs of each scale of a coarse-to-fine generator before the next is added; 0: all at "
+        "once",
         group="data",
         minimum=0,
     )
-    epoch_items: int = option(400, "sequences that make an epoch", group="data", minimum=1)
+    epoch_items: int = option(400, "sequences per epoch", group="data", minimum=1)
     shift: float = option(
-        0.02, "at random, share of the picture", group="data", minimum=0, maximum=0.5
+        0.02, "random shift, share of the image", group="data", minimum=0, maximum=0.5
     )
-    scale: float = option(0.02, "at random, share", group="data", minimum=0, maximum=0.5)
+    scale: float = option(0.02, "random scale, share", group="data", minimum=0, maximum=0.5)
     colour: float = option(
         0.0,
-        "at random, share of brightness, contrast and saturation",
+        "random brightness, contrast and saturation, share",
         group="data",
         minimum=0,
         maximum=0.5,
     )
     map_noise: float = option(
-        1.0,
-        "how wrong the maps are made, against data/pose2video/augmentation.py's usual",
-        group="data",
-        minimum=0,
+        1.0, "factor on the noise of the maps' points, see MapNoise", group="data", minimum=0
     )
     cache: float = option(4.0, "gigabytes of decoded frames to keep", group="machine", minimum=0.01)
 
     discriminators: tuple[str, ...] = option(
-        ("frame", *TEMPORAL, *REGIONS[:3]), "adversaries; none: no GAN", group="losses",
+        ("frame", *TEMPORAL, *REGIONS[:3]),
+        "discriminators; none: no GAN",
+        group="losses",
         choices=(*DISCRIMINATORS, "none"),
-    )  # fmt: skip
-    gan: str = option("hinge", "kind of loss", group="losses", choices=("hinge", "lsgan"))
+    )
+    gan_mode: str = option("hinge", "GAN loss", group="losses", choices=("hinge", "lsgan"))
     lr_d: float = option(2e-4, "learning rate of the discriminators", group="losses", minimum=0)
     ndf: int = option(32, "channels of the discriminators' first layer", group="losses", minimum=1)
     gan_start: float = option(
-        0.7,
-        "share of the steps that are done without adversaries",
-        group="losses",
-        minimum=0,
-        maximum=1,
+        0.7, "share of the steps before the GAN starts", group="losses", minimum=0, maximum=1
     )
     part_size: int = option(
-        64,
-        "pixels of a part zoomed in for its discriminator",
-        group="losses",
-        minimum=16,
-        maximum=1024,
+        64, "pixels of a region for its discriminator", group="losses", minimum=16, maximum=1024
     )
     flow_ground_truth: str = option(
-        "dis", "what says how pixels move", group="losses", choices=("dis", "raft", "none")
+        "dis",
+        "method that estimates the flow of real frames",
+        group="losses",
+        choices=("dis", "raft", "none"),
     )
     weights: tuple[str, ...] = option(
-        (), "NAME=NUMBER, for other than models/pose2video/model.py's: gan=0.1", group="losses"
+        (), "NAME=NUMBER, in place of models/pose2video/losses.py's: gan=0.1", group="losses"
     )
     validate_frames: int = option(
-        100, "of each held-out clip, painted by itself", group="checkpoints", minimum=2
+        100, "frames of each validation clip to generate", group="checkpoints", minimum=2
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_seq_len < self.frames:
+        if self.max_seq_len < self.seq_len:
             raise OptionError(
-                f"--max_seq_len {self.max_seq_len}: at least --frames, {self.frames}, is needed"
+                f"--max_seq_len {self.max_seq_len}: at least --seq_len, {self.seq_len}, is needed"
             )
-        if self.window_epochs and (self.window % 32 or self.window > min(self.width, self.height)):
-            needed = "a multiple of 32, no more than the picture's shorter side, is needed"
-            raise OptionError(f"--window {self.window}: {needed}")
+        if self.crop_epochs and (
+            self.crop_size % 32 or self.crop_size > min(self.width, self.height)
+        ):
+            needed = "a multiple of 32, at most the shorter side of the image, is needed"
+            raise OptionError(f"--crop_size {self.crop_size}: {needed}")
         if "none" in self.discriminators and len(self.discriminators) > 1:
-            raise OptionError("--discriminators none: others beside it make no sense")
+            raise OptionError("--discriminators none: no other name can be given with it")
         for name in ("architecture", "weights"):
             for pair in getattr(self, name):
                 if "=" not in pair:
                     raise OptionError(f"--{name} {pair}: NAME=VALUE is needed")
 
-    def window_side(self, epoch: int) -> int:
-        """Return the side of the windows that an epoch trains on, 0 where it does on pictures."""
-        return self.window if epoch < self.window_epochs else 0
+    @property
+    def curriculum(self) -> Curriculum:
+        """The options of the same names."""
+        names = [field.name for field in dataclasses.fields(Curriculum)]
+        return Curriculum(**{name: getattr(self, name) for name in names})
 
     @property
-    def adversaries(self) -> tuple[str, ...]:
-        """The discriminators' names; none for "none"."""
+    def discriminator_names(self) -> tuple[str, ...]:
+        """The discriminators; () for "none"."""
         return () if self.discriminators == ("none",) else self.discriminators
 
-    def sequence_length(self, epoch: int) -> int:
-        """Return how many frames a sequence has in an epoch."""
-        doublings = max(0, 1 + (epoch - self.seq_grow_start) // self.seq_grow_epochs)
-        return min(self.frames * 2**doublings, self.max_seq_len)
-
-    def for_shipping(self) -> "TrainPose2VideoOptions":
-        """Return the options without this machine's folders and files."""
+    def for_shipping(self) -> "Self":
+        """Return the options without folders and files of this machine."""
         return dataclasses.replace(super().for_shipping(), body=None, vgg=None, raft=None)
-
-
-# What a checkpoint of vid2vid's generator has to say of itself, in our words and in vid2vid's.
-
-SUPPORTED = {  # of vid2vid's options that change what a generator is given
-    "no_first_img": True,
-    "n_frames_G": 3,
-    "output_nc": 3,
-    "label_nc": 0,
-    "use_instance": False,
-    "fg": False,
-    "netG": "composite",
-}
-NVIDIA_NAMES = {  # our name of an option and vid2vid's
-    "map_channels": "input_nc",
-    "width": "ngf",
-    "scales": "n_scales_spatial",
-    "halvings": "n_downsample_G",
-    "blocks": "n_blocks",
-    "fine_blocks": "n_blocks_local",
-    "norm": "norm",
-}
 
 
 @dataclass(frozen=True)
 class Vid2VidOptions(Options):
-    """The architecture of vid2vid's generator. The defaults are vid2vid's own."""
+    """The architecture of vid2vid's generator, under vid2vid's names and with its defaults."""
 
     generator: str = option("vid2vid", "its name", group=ARCHITECTURE, choices=("vid2vid",))
     map_style: str = option(
-        "speech2video",
-        "how the maps it was trained on are drawn",
+        "speech2video", "skeleton maps of its training", group=ARCHITECTURE, choices=MAP_STYLES
+    )
+    input_nc: int = option(3, "channels of a map", group=ARCHITECTURE, minimum=1, maximum=256)
+    ngf: int = option(
+        128,
+        "channels of the coarsest scale at full size",
         group=ARCHITECTURE,
-        choices=("speech2video", "filled_mouth", "vid2vid_authors"),
-    )
-    map_channels: int = option(3, "of one map", group=ARCHITECTURE, minimum=1, maximum=256)
-    width: int = option(
-        128, "channels of the coarsest scale at full size", group=ARCHITECTURE, minimum=1,
+        minimum=1,
         maximum=1024,
-    )  # fmt: skip
-    scales: int = option(
-        1, "each doubles the size and halves the width", group=ARCHITECTURE, minimum=1, maximum=8
     )
-    halvings: int = option(
-        3, "how often the coarsest scale halves its picture", group=ARCHITECTURE, minimum=1,
+    n_scales_spatial: int = option(
+        1,
+        "scales; each doubles the size and halves the channels",
+        group=ARCHITECTURE,
+        minimum=1,
         maximum=8,
-    )  # fmt: skip
-    blocks: int = option(
+    )
+    n_downsample_G: int = option(
+        3, "downsampling layers of the coarsest scale", group=ARCHITECTURE, minimum=1, maximum=8
+    )
+    n_blocks: int = option(
         9, "residual blocks of the coarsest scale", group=ARCHITECTURE, minimum=0, maximum=64
     )
-    fine_blocks: int = option(
+    n_blocks_local: int = option(
         3, "residual blocks of each finer scale", group=ARCHITECTURE, minimum=0, maximum=64
     )
     norm: str = option("batch", "normalisation", group=ARCHITECTURE, choices=("batch", "instance"))
     statistics: str = option(
-        "picture",
-        "what batch norm goes by in use: each picture by itself, as vid2vid's own test script "
-        "does, or what it stored in training",
-        group=ARCHITECTURE,
-        choices=("picture", "stored"),
+        "batch", STATISTICS_HELP, group=ARCHITECTURE, choices=("batch", "stored")
     )
-    flow: bool = option(
-        True, "warp the last frame and blend it in under a mask", group=ARCHITECTURE
-    )
+    flow: bool = option(True, "warp the last frame and blend it in with a mask", group=ARCHITECTURE)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width % 2 ** (self.scales - 1):
+        if self.ngf % 2 ** (self.n_scales_spatial - 1):
             raise OptionError(
-                f"--width {self.width}: it is halved {self.scales - 1} times for {self.scales} "
-                "scales; what is left over has no place"
+                f"--ngf {self.ngf}: a multiple of {2 ** (self.n_scales_spatial - 1)} is needed for "
+                f"n_scales_spatial {self.n_scales_spatial}"
             )
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments of `Vid2VidGenerator`."""
-        return {
-            name: value
-            for name, value in dataclasses.asdict(self).items()
-            if name not in ("generator", "map_style")
-        }
+        values = dataclasses.asdict(self)
+        return {k: v for k, v in values.items() if k not in ("generator", "map_style")}
+
+    def describe(self) -> str:
+        """Return the architecture as vid2vid's options, for messages."""
+        values = [f"{name} {getattr(self, name)}" for name in VID2VID_NAMES]
+        return ", ".join([*values, *([] if self.flow else ["no_flow"])])
 
 
 @dataclass(frozen=True)
-class NvidiaOptions:
-    """The options of vid2vid that say how a generator is built; the defaults are vid2vid's."""
+class Vid2VidFile:
+    """The options of vid2vid that determine its generator; the defaults are vid2vid's."""
 
     input_nc: int = 3
     ngf: int = 128
@@ -285,7 +268,7 @@ class NvidiaOptions:
     n_blocks: int = 9
     n_blocks_local: int = 3
     norm: str = "batch"
-    no_flow: bool | None = None  # None: with openpose_only, as vid2vid sets it then
+    no_flow: bool | None = None  # None: as openpose_only, as in vid2vid
     openpose_only: bool = False
 
     no_first_img: bool = False
@@ -297,91 +280,72 @@ class NvidiaOptions:
     netG: str = "composite"
 
 
+VID2VID_NAMES = tuple(Vid2VidFile.__dataclass_fields__)[:7]  # shared with `Vid2VidOptions`
+SUPPORTED = {  # values of the others that a generator from maps alone has
+    "no_first_img": True,
+    "n_frames_G": 3,
+    "output_nc": 3,
+    "label_nc": 0,
+    "use_instance": False,
+    "fg": False,
+    "netG": "composite",
+}
+
+
 def read_vid2vid_options(
-    path: Path, *, statistics: str = "picture", map_style: str = "vid2vid_authors"
+    path: Path, *, statistics: str = "batch", map_style: str = "vid2vid_authors"
 ) -> Vid2VidOptions:
-    """Return the architecture that a json file of vid2vid's options describes.
-
-    Options of no effect on the generator are passed over.
-
-    Args:
-        statistics: what batch norm goes by, see `Vid2VidGenerator`.
-        style: how the maps are drawn.
+    """Return the architecture in a json file of vid2vid's options; others are ignored.
 
     Raises:
-        DataError: not json, values of a wrong type or range, or a kind of generator that needs
-            more than maps: a first picture, labels, instances, a foreground.
+        DataError: no json, values of a wrong type or range, or a generator that needs more than
+            maps: a first image, labels, instances, a foreground.
     """
     found = read_json(path, what="a json object of vid2vid's options")
     if isinstance(found, dict):
-        found = {k: v for k, v in found.items() if k in NvidiaOptions.__dataclass_fields__}
-    theirs = NvidiaOptions(**typed_fields(found, NvidiaOptions, where=str(path)))
+        found = {k: v for k, v in found.items() if k in Vid2VidFile.__dataclass_fields__}
+    file = Vid2VidFile(**typed_fields(found, Vid2VidFile, where=str(path)))
     for name, needed in SUPPORTED.items():
-        if getattr(theirs, name) != needed:
-            seen = f"{name} is {getattr(theirs, name)}"
-            raise DataError(f"{path}: {seen}; only generators of {name} {needed} can be run here")
-    ours = {name: getattr(theirs, their_name) for name, their_name in NVIDIA_NAMES.items()}
-    flow = not (theirs.openpose_only if theirs.no_flow is None else theirs.no_flow)
+        if getattr(file, name) != needed:
+            value = f"{name} is {getattr(file, name)}"
+            raise DataError(f"{path}: {value}; only generators with {name} {needed} are supported")
+    values = {name: getattr(file, name) for name in VID2VID_NAMES}
+    flow = not (file.openpose_only if file.no_flow is None else file.no_flow)
     try:
-        return Vid2VidOptions(**ours, flow=flow, statistics=statistics, map_style=map_style)
+        return Vid2VidOptions(**values, flow=flow, statistics=statistics, map_style=map_style)
     except OptionError as error:
-        named = re.sub(r"--(\w+)", lambda match: NVIDIA_NAMES.get(match[1], match[0]), str(error))
-        raise DataError(f"{path}: {named}") from None
-
-
-def describe_as_vid2vid(options: Vid2VidOptions) -> str:
-    """Return an architecture as vid2vid's options would say it."""
-    said = {theirs: dataclasses.asdict(options)[ours] for ours, theirs in NVIDIA_NAMES.items()}
-    return ", ".join(f"{name} {value}" for name, value in said.items()) + (
-        "" if options.flow else ", no_flow"
-    )
-
-
-# What a person may choose for `scripts/import_vid2vid_checkpoint.py`.
+        raise DataError(f"{path}: {str(error).removeprefix('--')}") from None
 
 
 @dataclass(frozen=True)
 class ImportVid2VidOptions(Options):
-    """Take over the generator of a checkpoint that vid2vid, or a fork of it, has saved."""
+    """Import the generator of a checkpoint of vid2vid or of a fork of it."""
 
     checkpoint: Path = option(
-        REQUIRED, "the folder with latest_net_G0.pth and so on", group="checkpoint"
+        REQUIRED, "folder with latest_net_G0.pth and so on", group="checkpoint"
     )
     options: Path = option(
         REQUIRED,
-        "json of the vid2vid options it was trained with: ngf, n_blocks, no_flow, ... under the "
-        "names they have there; those left out are vid2vid's defaults",
+        "json of its vid2vid options: ngf, n_blocks, no_flow, ...; vid2vid's defaults for others",
         group="checkpoint",
     )
-    label: str = option(
-        "latest", "which of the folder's checkpoints: LABEL_net_G0.pth", group="checkpoint"
-    )
+    label: str = option("latest", "prefix of the files: LABEL_net_G0.pth", group="checkpoint")
     statistics: str = option(
-        "picture",
-        "what batch norm goes by: each picture by itself, as vid2vid's own test script runs, or "
-        "the statistics stored in training",
-        group="checkpoint",
-        choices=("picture", "stored"),
+        "batch", STATISTICS_HELP, group="checkpoint", choices=("batch", "stored")
     )
     map_style: str = option(
-        "vid2vid_authors",
-        "how the maps it was trained on are drawn",
-        group="checkpoint",
-        choices=("vid2vid_authors", "speech2video", "filled_mouth"),
+        "vid2vid_authors", "skeleton maps of its training", group="checkpoint", choices=MAP_STYLES
     )
-    name: str = option(
-        REQUIRED, "its name from now on; its folder in --checkpoints", group="result"
-    )
-    checkpoints: Path = option(Path("checkpoints"), "where all runs' folders are", group="result")
+    name: str = option(REQUIRED, "name of the result, a folder in --checkpoints", group="result")
+    checkpoints: Path = option(Path("checkpoints"), "folder of all runs", group="result")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for option_name in ("name", "label"):
-            value = getattr(self, option_name)
-            if Path(value).name != value or value.startswith(".") or not value:
-                raise OptionError(f"--{option_name} {value}: a plain name is needed, not a path")
+        check_name(self.name)
+        if Path(self.label).name != self.label or self.label.startswith(".") or not self.label:
+            raise OptionError(f"--label {self.label}: a plain name is needed, not a path")
 
     @property
     def folder(self) -> Path:
-        """Where the checkpoint is written to."""
+        """Folder of the result."""
         return self.checkpoints / self.name / "pose2video"

@@ -1,11 +1,12 @@
-"""Frames of clips at random, as fast as memory allows: decoded once and kept within a limit."""
+"""Random access to the frames of clips: decoded in chunks, cached up to a memory limit."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import av
 import numpy as np
+from av import VideoFrame
+from av.error import FFmpegError
 
 from speech2video.data.pose2video.clip import PoseVideo
 from speech2video.util.errors import DataError
@@ -13,36 +14,37 @@ from speech2video.util.timing import FPS
 from speech2video.util.video.media import open_media, video_stream
 from speech2video.util.video.reader import frame_to_rgb
 
-CHUNK_FRAMES = 50  # frames decoded together: so many lie between two that a player can jump to
+CHUNK_FRAMES = 50  # decoded together: about the distance of two key frames
 
 
 class FrameCache:
-    """Framed frames of clips, the latest used kept; what comes out depends on nothing before.
+    """Cropped frames of clips, the most recently used ones kept in memory.
 
-    Each process that loads has its own, with its own limit.
+    Every process that loads data has its own, with its own limit.
 
     Args:
-        limit_bytes: that what is kept may take. With room for all, each frame is decoded once.
+        limit_bytes: of the cached frames. With room for all, each frame is decoded once.
     """
 
     def __init__(self, videos: Sequence[PoseVideo], *, limit_bytes: int) -> None:
         self.videos, self.limit_bytes = list(videos), limit_bytes
-        self.bytes = 0  # that are kept now
+        self.bytes = 0  # of the frames cached now
         self._chunks: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
 
-    def frames(self, video_index: int, numbers: Sequence[int]) -> np.ndarray:
-        """Return frames (N, H, W, 3) uint8 of a clip by their numbers.
+    def frames(self, video_index: int, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the frames (N, H, W, 3) uint8 of a clip with the given indices.
 
         Raises:
-            DataError: the file does not hold them, or they do not decode.
+            DataError: a frame is missing in the file, or does not decode.
         """
         video = self.videos[video_index]
         framing = video.framing
         frames_NHW3 = np.empty((len(numbers), framing.height, framing.width, 3), np.uint8)
-        places = np.asarray(numbers) + video.begin
-        for chunk in dict.fromkeys((places // CHUNK_FRAMES).tolist()):
-            here = places // CHUNK_FRAMES == chunk
-            frames_NHW3[here] = self._chunk(video_index, chunk)[places[here] - chunk * CHUNK_FRAMES]
+        indices = np.asarray(numbers) + video.begin
+        for chunk in dict.fromkeys((indices // CHUNK_FRAMES).tolist()):
+            in_chunk = indices // CHUNK_FRAMES == chunk
+            offsets = indices[in_chunk] - chunk * CHUNK_FRAMES
+            frames_NHW3[in_chunk] = self._chunk(video_index, chunk)[offsets]
         return frames_NHW3
 
     def _chunk(self, video_index: int, chunk: int) -> np.ndarray:
@@ -64,14 +66,14 @@ class FrameCache:
 
 
 def _decode(video: PoseVideo, begin: int, end: int) -> np.ndarray:
-    """Return the file's frames [begin, end), framed, (N, H, W, 3)."""
+    """Return frames [begin, end) of the file, cropped, (N, H, W, 3) uint8."""
     framing = video.framing
     frames_NHW3 = np.empty((end - begin, framing.height, framing.width, 3), np.uint8)
     missing = set(range(begin, end))
     size = framing.source_width, framing.source_height
-    for number, image in _iterate_frames(video.video, begin):
+    for number, frame in _iterate_frames(video.video, begin):
         if number in missing:
-            frames_NHW3[number - begin] = framing.image(frame_to_rgb(image, size))
+            frames_NHW3[number - begin] = framing.image(frame_to_rgb(frame, size))
             missing.remove(number)
         if not missing or number >= end:
             break
@@ -80,26 +82,28 @@ def _decode(video: PoseVideo, begin: int, end: int) -> np.ndarray:
     return frames_NHW3
 
 
-def _iterate_frames(path: Path, begin: int) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Yield (number, picture) of a file of constant rate from frame `begin` on, or from before."""
+def _iterate_frames(path: Path, begin: int) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield (index, frame) of a file of constant frame rate, from `begin` or earlier on."""
     with open_media(path) as container:
         stream = video_stream(container)
-        tick = float(stream.time_base)
-        start = stream.start_time or 0
-        # A file is sought by when pictures are decoded, which is before they are shown.
-        for early in (1, 2 * CHUNK_FRAMES, begin):
-            second = max(begin - early, 0) / FPS
+        if stream is None or stream.time_base is None:
+            raise DataError(f"{path}: no video in it")
+        tick, start = float(stream.time_base), stream.start_time or 0
+        # Seeking goes by decoding time, which is before presentation time: where the first frame
+        # found is too late, seek further back.
+        for lead in (1, 2 * CHUNK_FRAMES, begin):
+            second = max(begin - lead, 0) / FPS
             try:
                 container.seek(start + round(second / tick), stream=stream)
-                pictures = (
-                    (round((image.pts - start) * tick * FPS), image)
-                    for image in container.decode(stream)
-                    if image.pts is not None
+                frames = (
+                    (round((frame.pts - start) * tick * FPS), frame)
+                    for frame in container.decode(stream)
+                    if frame.pts is not None
                 )
-                first = next(pictures, None)
-                if first is not None and (first[0] <= begin or early == begin):
+                first = next(frames, None)
+                if first is not None and (first[0] <= begin or lead == begin):
                     yield first
-                    yield from pictures
+                    yield from frames
                     return
-            except av.FFmpegError as error:
+            except FFmpegError as error:
                 raise DataError(f"{path}: not decodable about {second:.1f} s ({error})") from None

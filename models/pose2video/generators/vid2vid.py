@@ -1,22 +1,21 @@
 """The composite generator of vid2vid (Wang et al., Video-to-Video Synthesis, NeurIPS 2018).
 
-Two encoders, one of the last three maps and one of the last two frames, meet in the middle. From
-there one decoder paints a picture; another predicts how the last frame moves (flow) and where the
-painted picture is to be trusted more than the moved frame (mask), and the mask blends the two.
+Two encoders, one of the last three maps and one of the last two frames, are summed. One decoder
+generates an image from the sum; another predicts how the last frame moves (flow) and a mask that
+blends the two:
 
-    frame = mask · painted + (1 - mask) · warp(last frame, flow)
+    frame = mask · generated + (1 - mask) · warp(last frame, flow)
 
-Coarse to fine: scale 0 works at 1/2^(scales-1) of the size, and each finer scale, half as wide,
-adds the features of the one below to its own before it decodes. Every scale sees its own frames.
-The first frame is painted only, from a past of zeros.
+Coarse to fine: scale 0 works at 1/2^(n_scales_spatial - 1) of the size. Each finer scale, of half
+as many channels, adds the features of the one below to its own before it decodes. Every scale
+is fed its own past frames. The first frame has a past of zeros and is not blended.
 
-A past of zeros has no variance, and normalising it by its own divides by what little there is:
-rounding errors of the first layer, times 300 in every further one, are as large as features four
-layers on. What is painted then rests on them, in vid2vid itself as here: such frames come out the
-same only in float32, contiguous (not channels-last), with every sum in the same order. With stored
-statistics none of this happens.
+A past of zeros has no variance, so batch statistics divide by almost nothing: rounding errors of
+the first layer grow 300-fold with every layer and reach the size of features four layers on. Such
+frames can be reproduced, in vid2vid too, only in float32, contiguous (not channels-last), with all
+sums in the same order. Stored statistics do not have this problem.
 
-Written from the architecture, as the paper and the names and shapes of saved weights tell it.
+Written from the paper's description and the names and shapes of saved weights.
 """
 
 import dataclasses
@@ -25,9 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech2video.models.pose2video.generators.base import (
-    COLOURS,
     MAPS_PER_STEP,
     PAST_FRAMES,
+    RGB,
     Generator,
     GeneratorOutput,
     Past,
@@ -36,37 +35,41 @@ from speech2video.models.pose2video.generators.base import (
 )
 from speech2video.util.errors import DataError
 
-# What vid2vid's generator is built of: encoder, decoder, residual blocks, normalisation.
-#
-# As vid2vid says it, after Johnson et al. (Perceptual Losses, 2016) and pix2pixHD: reflected borders
-# where the size stays, strided and transposed 3×3 convolutions where it changes.
-
 INITIAL_STD = 0.02  # of weights, as in DCGAN (Radford et al. 2016)
+FLOW_UNIT = 20.0  # pixels of the coarsest scale for a flow of 1 out of the network
+NORMS = (("batch", "batch"), ("batch", "stored"), ("instance", "batch"))  # norm, statistics
+LOCAL_DOWNSAMPLE = 1  # downsampling layers of a finer scale: down to the size of the scale below
+
+Features = tuple[Tensor, Tensor | None]  # of the image decoder, of the flow decoder
 
 
 class Encoder(nn.Module):
-    """Pictures (N, I, H, W) to features (N, width·2^halvings, H/2^halvings, W/2^halvings)."""
+    """Images (N, I, H, W) to features (N, width·2^k, H/2^k, W/2^k), k downsampling layers.
 
-    def __init__(self, inputs: int, width: int, *, halvings: int, blocks: int, norm: str) -> None:
+    As in vid2vid, after Johnson et al. (Perceptual Losses, 2016) and pix2pixHD: reflected borders
+    where the size stays, strided and transposed 3×3 convolutions where it changes.
+    """
+
+    def __init__(self, inputs: int, width: int, *, downsample: int, blocks: int, norm: str) -> None:
         super().__init__()
-        self.enter = ConvNorm(conv7x7(inputs, width), norm)
-        widths = [width << i for i in range(halvings + 1)]
+        self.stem = ConvNorm(conv7x7(inputs, width), norm)
+        widths = [width << i for i in range(downsample + 1)]
         self.down = nn.Sequential(
             *(ConvNorm(nn.Conv2d(w, 2 * w, 3, stride=2, padding=1), norm) for w in widths[:-1])
         )
         self.blocks = nn.Sequential(*(ResidualBlock(widths[-1], norm) for _ in range(blocks)))
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Return the features."""
-        return self.blocks(self.down(self.enter(pictures)))
+        return self.blocks(self.down(self.stem(images)))
 
 
 class Decoder(nn.Module):
-    """Features as an encoder gives them to features (N, width, H, W)."""
+    """Features of an encoder to features (N, width, H, W)."""
 
-    def __init__(self, width: int, *, doublings: int, blocks: int, norm: str) -> None:
+    def __init__(self, width: int, *, upsample: int, blocks: int, norm: str) -> None:
         super().__init__()
-        widths = [width << i for i in range(doublings, -1, -1)]
+        widths = [width << i for i in range(upsample, -1, -1)]
         self.blocks = nn.Sequential(*(ResidualBlock(widths[0], norm) for _ in range(blocks)))
         self.up = nn.Sequential(
             *(
@@ -83,22 +86,22 @@ class Decoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions beside a way past them."""
+    """Two 3×3 convolutions with a skip connection."""
 
     def __init__(self, width: int, norm: str) -> None:
         super().__init__()
-        self.first, self.second = (
+        self.conv1, self.conv2 = (
             ConvNorm(nn.Conv2d(width, width, 3, padding=1, padding_mode="reflect"), norm, relu=relu)
             for relu in (True, False)
         )
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features of the same shape."""
-        return features + self.second(self.first(features))
+        return features + self.conv2(self.conv1(features))
 
 
 class ConvNorm(nn.Module):
-    """A convolution, its normalisation and, where wanted, a ReLU."""
+    """A convolution, its norm and an optional ReLU; norm is "instance", "batch" or "stored"."""
 
     def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, norm: str, *, relu: bool = True):
         super().__init__()
@@ -109,27 +112,27 @@ class ConvNorm(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return what the layer makes of features."""
+        """Return the layer's output."""
         features = self.norm(self.conv(features))
         return F.relu_(features) if self.relu else features
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that, once trained, may go by the picture at hand instead of what it stored."""
+    """Batch norm that at inference uses stored statistics, or those of each frame."""
 
     def __init__(self, channels: int, *, stored: bool) -> None:
         super().__init__(channels)
         self.stored = stored
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Return normalised features."""
         if self.training or self.stored:
-            return super().forward(features)
-        return normalise(features, self.weight, self.bias)
+            return super().forward(input)
+        return normalise(input, self.weight, self.bias)
 
 
 class InstanceNorm(nn.Module):
-    """Instance norm without learned numbers."""
+    """Instance norm without learned parameters."""
 
     def forward(self, features: Tensor) -> Tensor:
         """Return normalised features."""
@@ -137,19 +140,11 @@ class InstanceNorm(nn.Module):
 
 
 def normalise(features: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-    """Return features (N, C, H, W), each channel of each picture of mean 0 and variance 1."""
+    """Return features (N, C, H, W) with mean 0 and variance 1 per channel and item."""
     if len(features) > 1:
         return F.instance_norm(features, weight=weight, bias=bias)
-    # the same for one picture, but instance_norm would copy it out of channels-last
+    # the same for one item, without instance_norm's copy out of channels-last
     return F.batch_norm(features, None, None, weight, bias, training=True)
-
-
-def image_pyramid(pictures: Tensor, count: int) -> list[Tensor]:
-    """Return pictures (N, C, H, W) at `count` sizes, each half the next, the given one last."""
-    sizes = [pictures]
-    while len(sizes) < count:
-        sizes.insert(0, F.avg_pool2d(sizes[0], 3, stride=2, padding=1, count_include_pad=False))
-    return sizes
 
 
 def conv7x7(inputs: int, outputs: int) -> nn.Conv2d:
@@ -158,120 +153,21 @@ def conv7x7(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def init_weights(module: nn.Module) -> None:
-    """Draw a layer's weights to begin with."""
+    """Initialise a layer's weights."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, INITIAL_STD)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, BatchNorm):
         nn.init.normal_(module.weight, 1.0, INITIAL_STD)
 
 
-FLOW_UNIT = 20.0  # pixels of the coarsest scale: what a flow of 1 out of the network means
-NORMS = (("batch", "picture"), ("batch", "stored"), ("instance", "picture"))
-FINE_HALVINGS = 1  # a finer scale goes down to the size of the scale below it, no further
-
-Features = tuple[Tensor, Tensor | None]  # of the picture, of the motion
-
-
-class Vid2VidGenerator(Generator):
-    """Maps and past frames to frames, over one or more scales.
-
-    Args:
-        map_channels: C of one map.
-        width: channels of the coarsest scale at its full size; halved from scale to scale.
-        scales: how many; each doubles the size.
-        halvings: how often the coarsest scale halves its picture.
-        blocks: residual blocks of the coarsest scale; the larger half before maps and past meet.
-        fine_blocks: residual blocks of each finer scale, after they met.
-        norm: "batch", or "instance" (no learned numbers).
-        statistics: what batch norm takes mean and variance from once trained: "picture", each
-            frame by itself, as batch norm in training mode does with one frame and as vid2vid's
-            test script, which never leaves that mode, therefore runs; or "stored", the running
-            ones of the training. Instance norm knows the first only.
-        flow: whether the last frame is warped and blended in, or all of each frame painted.
-    """
-
-    def __init__(
-        self,
-        *,
-        map_channels: int = 3,
-        width: int = 128,
-        scales: int = 1,
-        halvings: int = 3,
-        blocks: int = 9,
-        fine_blocks: int = 3,
-        norm: str = "batch",
-        statistics: str = "picture",
-        flow: bool = True,
-    ) -> None:
-        super().__init__()
-        if (norm, statistics) not in NORMS:
-            kinds = ", ".join(" ".join(kind) for kind in NORMS)
-            raise ValueError(f"norm {norm}, statistics {statistics}; one of {kinds} is needed")
-        self.map_channels, self.flow = map_channels, flow
-        self.multiple = 2 ** (halvings + scales - 1)
-        self.scales = nn.ModuleList(
-            Scale(
-                map_channels,
-                width >> number,
-                halvings=FINE_HALVINGS if number else halvings,
-                encoder_blocks=0 if number else blocks - blocks // 2,
-                decoder_blocks=fine_blocks if number else blocks // 2,
-                norm="stored" if (norm, statistics) == ("batch", "stored") else norm,
-                flow_unit=FLOW_UNIT * 2**number if flow else None,
-            )
-            for number in range(scales)
-        )
-        self.in_use = scales
-        self.apply(init_weights)
-
-    def use_scales(self, count: int) -> None:
-        """Paint with so many scales: fewer than all paint frames that much smaller."""
-        self.in_use = min(count, len(self.scales))
-
-    def step(
-        self, maps: Tensor, past: Past | None = None, view: Tensor | None = None
-    ) -> GeneratorOutput:
-        """Paint the next frame; a past of full-size frames alone is halved for coarser scales."""
-        self._check(maps)
-        pyramid = image_pyramid(maps, len(self.scales))[: self.in_use]
-        if past is None:
-            pasts = [m.new_zeros(len(m), PAST_FRAMES * COLOURS, *m.shape[2:]) for m in pyramid]
-        else:
-            pasts = self._at_scales(past)
-        features: Features | None = None
-        steps = []
-        for scale, maps_here, past_here in zip(self.scales, pyramid, pasts, strict=False):
-            step, features = scale(maps_here, past_here, features, first=past is None)
-            steps.append(step)
-        coarse = tuple(step.frame for step in steps[:-1])
-        return dataclasses.replace(steps[-1], coarse=coarse)
-
-    def update_past(self, past: Past | None, step: GeneratorOutput) -> Past:
-        """Return the past of the step after this one: of every scale, coarsest first."""
-        frames = (*step.coarse, step.frame)
-        pasts = [None] * len(frames) if past is None else self._at_scales(past)
-        return tuple(append_frame(one, frame) for one, frame in zip(pasts, frames, strict=True))
-
-    def _at_scales(self, past: Past) -> list[Tensor]:
-        return image_pyramid(past, self.in_use) if isinstance(past, Tensor) else list(past)
-
-    def _check(self, maps: Tensor) -> None:
-        _, channels, height, width = maps.shape
-        if channels != MAPS_PER_STEP * self.map_channels:
-            raise DataError(
-                f"maps of {channels} channels in all; this generator needs {MAPS_PER_STEP} maps of "
-                f"{self.map_channels}"
-            )
-        if (
-            height % self.multiple
-            or width % self.multiple
-            or min(height, width) < 2 * self.multiple
-        ):
-            raise DataError(
-                f"maps of {width}x{height} pixels; this generator needs width and height in "
-                f"multiples of {self.multiple}, {2 * self.multiple} and more"
-            )
+def image_pyramid(images: Tensor, count: int) -> list[Tensor]:
+    """Return images (N, C, H, W) at `count` sizes, each half the next, the original last."""
+    sizes = [images]
+    while len(sizes) < count:
+        sizes.insert(0, F.avg_pool2d(sizes[0], 3, stride=2, padding=1, count_include_pad=False))
+    return sizes
 
 
 class Scale(nn.Module):
@@ -282,7 +178,7 @@ class Scale(nn.Module):
         map_channels: int,
         width: int,
         *,
-        halvings: int,
+        downsample: int,
         encoder_blocks: int,
         decoder_blocks: int,
         norm: str,
@@ -290,33 +186,135 @@ class Scale(nn.Module):
     ) -> None:
         super().__init__()
         self.flow_unit = flow_unit
-        encoder = {"halvings": halvings, "blocks": encoder_blocks, "norm": norm}
-        decoder = {"doublings": halvings, "blocks": decoder_blocks, "norm": norm}
-        self.maps = Encoder(MAPS_PER_STEP * map_channels, width, **encoder)
-        self.past = Encoder(PAST_FRAMES * COLOURS, width, **encoder)
-        self.picture = Decoder(width, **decoder)
-        self.to_rgb = conv7x7(width, COLOURS)
+
+        def encoder(inputs: int) -> Encoder:
+            return Encoder(inputs, width, downsample=downsample, blocks=encoder_blocks, norm=norm)
+
+        def decoder() -> Decoder:
+            return Decoder(width, upsample=downsample, blocks=decoder_blocks, norm=norm)
+
+        self.map_encoder = encoder(MAPS_PER_STEP * map_channels)
+        self.past_encoder = encoder(PAST_FRAMES * RGB)
+        self.image_decoder = decoder()
+        self.to_rgb = conv7x7(width, RGB)
         if flow_unit is not None:
-            self.motion = Decoder(width, **decoder)
-            self.flow = conv7x7(width, 2)
-            self.mask = conv7x7(width, 1)
+            self.flow_decoder = decoder()
+            self.flow_head = conv7x7(width, 2)
+            self.mask_head = conv7x7(width, 1)
 
     def forward(
         self, maps: Tensor, past: Tensor, coarser: Features | None, *, first: bool
     ) -> tuple[GeneratorOutput, Features]:
         """Return the frame at this scale, and the features for the next finer one.
 
-        The `first` frame has nothing to be warped, so no flow is computed for it.
+        The `first` frame has no past to be warped, so no flow is computed for it.
         """
-        kind = self.to_rgb.weight.dtype
-        met = self.maps(maps.to(kind)) + self.past(past.to(kind))
-        picture = self.picture(met if coarser is None else met + coarser[0])
-        painted = self.to_rgb(picture).float().tanh()
+        dtype = self.to_rgb.weight.dtype
+        encoded = self.map_encoder(maps.to(dtype)) + self.past_encoder(past.to(dtype))
+        image = self.image_decoder(encoded if coarser is None else encoded + coarser[0])
+        generated = self.to_rgb(image).float().tanh()
         if first or self.flow_unit is None:
-            return GeneratorOutput(painted), (picture, None)
-        motion = self.motion(met if coarser is None else met + coarser[1])
-        flow = self.flow(motion).float() * self.flow_unit
-        mask = self.mask(motion).float().sigmoid()
-        warped = warp(past[:, -COLOURS:], flow)
-        # torch.lerp rounds otherwise: see the module's text on why that can be seen
-        return GeneratorOutput(painted * mask + warped * (1 - mask), flow, mask), (picture, motion)
+            return GeneratorOutput(generated), (image, None)
+        motion = self.flow_decoder(encoded if coarser is None else encoded + coarser[1])
+        flow = self.flow_head(motion).float() * self.flow_unit
+        mask = self.mask_head(motion).float().sigmoid()
+        # not torch.lerp, which rounds differently: the module's docstring says why that matters
+        frame = generated * mask + warp(past[:, -RGB:], flow) * (1 - mask)
+        return GeneratorOutput(frame, flow, mask), (image, motion)
+
+
+class Vid2VidGenerator(Generator):
+    """Maps and past frames to frames, over one or more scales. Arguments have vid2vid's names.
+
+    Args:
+        input_nc: C of one map.
+        ngf: channels of the coarsest scale at its full size; halved from scale to scale.
+        n_scales_spatial: number of scales; each doubles the size.
+        n_downsample_G: downsampling layers of the coarsest scale.
+        n_blocks: residual blocks of the coarsest scale, the larger half in the encoders.
+        n_blocks_local: residual blocks of each finer scale, in the decoders.
+        norm: "batch", or "instance" (no learned parameters).
+        statistics: mean and variance of batch norm at inference: "batch", those of each frame, as
+            vid2vid's test script uses them by never leaving training mode; or "stored", the running
+            averages of training. Instance norm has the first only.
+        flow: whether to blend in the warped last frame.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_nc: int = 3,
+        ngf: int = 128,
+        n_scales_spatial: int = 1,
+        n_downsample_G: int = 3,
+        n_blocks: int = 9,
+        n_blocks_local: int = 3,
+        norm: str = "batch",
+        statistics: str = "batch",
+        flow: bool = True,
+    ) -> None:
+        super().__init__()
+        if (norm, statistics) not in NORMS:
+            kinds = ", ".join(" ".join(kind) for kind in NORMS)
+            raise ValueError(f"norm {norm}, statistics {statistics}; one of {kinds} is needed")
+        self.map_channels, self.flow = input_nc, flow
+        self.multiple = 2 ** (n_downsample_G + n_scales_spatial - 1)
+        self.scales = nn.ModuleList(
+            Scale(
+                input_nc,
+                ngf >> number,
+                downsample=LOCAL_DOWNSAMPLE if number else n_downsample_G,
+                encoder_blocks=0 if number else n_blocks - n_blocks // 2,
+                decoder_blocks=n_blocks_local if number else n_blocks // 2,
+                norm="stored" if (norm, statistics) == ("batch", "stored") else norm,
+                flow_unit=FLOW_UNIT * 2**number if flow else None,
+            )
+            for number in range(n_scales_spatial)
+        )
+        self.scales_in_use = n_scales_spatial
+        self.apply(init_weights)
+
+    def use_scales(self, count: int) -> None:
+        """Use the `count` coarsest scales; frames are smaller with fewer than all."""
+        self.scales_in_use = min(count, len(self.scales))
+
+    def step(
+        self, maps: Tensor, past: Past | None = None, view: Tensor | None = None
+    ) -> GeneratorOutput:
+        """Generate the next frame; a past of full-size frames is resized for coarser scales."""
+        self._check_size(maps)
+        pyramid = image_pyramid(maps, len(self.scales))[: self.scales_in_use]
+        if past is None:
+            pasts = [m.new_zeros(len(m), PAST_FRAMES * RGB, *m.shape[2:]) for m in pyramid]
+        else:
+            pasts = self._past_pyramid(past)
+        features: Features | None = None
+        outputs: list[GeneratorOutput] = []
+        for scale, scale_maps, scale_past in zip(self.scales, pyramid, pasts, strict=False):
+            output, features = scale(scale_maps, scale_past, features, first=past is None)
+            outputs.append(output)
+        coarse = tuple(output.frame for output in outputs[:-1])
+        return dataclasses.replace(outputs[-1], coarse=coarse)
+
+    def update_past(self, past: Past | None, output: GeneratorOutput) -> Past:
+        """Return the past frames of every scale, coarsest first."""
+        frames = (*output.coarse, output.frame)
+        pasts = [None] * len(frames) if past is None else self._past_pyramid(past)
+        return tuple(append_frame(one, frame) for one, frame in zip(pasts, frames, strict=True))
+
+    def _past_pyramid(self, past: Past) -> list[Tensor]:
+        return image_pyramid(past, self.scales_in_use) if isinstance(past, Tensor) else list(past)
+
+    def _check_size(self, maps: Tensor) -> None:
+        _, channels, height, width = maps.shape
+        if channels != MAPS_PER_STEP * self.map_channels:
+            raise DataError(
+                f"maps of {channels} channels in all; this generator needs {MAPS_PER_STEP} maps of "
+                f"{self.map_channels}"
+            )
+        multiple = self.multiple
+        if height % multiple or width % multiple or min(height, width) < 2 * multiple:
+            raise DataError(
+                f"maps of {width}x{height} pixels; this generator needs width and height in "
+                f"multiples of {multiple}, {2 * multiple} and more"
+            )
