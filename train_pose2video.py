@@ -1,10 +1,9 @@
-"""Train pose to video on one person's clips.
+"""Train pose to video on clips of one person.
 
 python train_pose2video.py --dataset datasets/NAME --name NAME
 torchrun --nproc_per_node 4 train_pose2video.py --dataset datasets/NAME --name NAME
 
-The same command goes on where a run was stopped. checkpoints/NAME/pose2video/index.html shows how
-it goes.
+The same command resumes a run. checkpoints/NAME/pose2video/index.html shows its progress.
 """
 
 import torch
@@ -15,7 +14,8 @@ from speech2video.data.pose2video.background import estimate_background
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos, shared_camera
 from speech2video.data.pose2video.dataset import Pose2VideoDataset, collate
 from speech2video.data.splits import split_clips
-from speech2video.models.pose2video.model import LossWeights, Pose2VideoModel
+from speech2video.models.pose2video.losses import loss_weights
+from speech2video.models.pose2video.model import GanConfig, OptimConfig, Pose2VideoModel
 from speech2video.models.pose2video.pretrained import PerceptualLoss, RaftFlowEstimator
 from speech2video.models.pose2video.renderer import (
     ValidationClip,
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
-    """Load, build, fit."""
+    """Load the clips, build the model and fit it."""
     body = Body.load(options.body)
     size = {"width": options.width, "height": options.height}
     videos = load_pose_videos(options.dataset, body, names=options.clips, **size)
@@ -49,32 +49,36 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
         videos, held_out=options.held_out, seconds=options.held_out_seconds
     )
     options = complete_options(options, shared_camera(training))
-    dataset = painted(training, options)
+    dataset = build_dataset(training, options)
     generator = build_generator(options)
     if pretrained := options.pretrained_folder():
         load_pretrained(generator, pretrained)
-    if newest_checkpoint(options.folder) is None:  # else it comes with the run's weights
-        still_HW3 = torch.from_numpy(estimate_background(training, dataset.store))
-        generator.init_background(to_floats(still_HW3.permute(2, 0, 1)))
+    if newest_checkpoint(options.folder) is None:  # a resumed run's weights include it
+        background_HW3 = torch.from_numpy(estimate_background(training, dataset.frame_cache))
+        generator.init_background(to_floats(background_HW3.permute(2, 0, 1)))
     generator.gradient_checkpointing = options.gradient_checkpointing
-    weights = LossWeights.of(options.weights)
+    weights = loss_weights(options.weights)
     model = Pose2VideoModel(
         generator,
-        lr=options.lr,
-        lr_d=options.lr_d,
-        steps=options.steps,
-        discriminators=options.adversaries,
-        gan_start=options.gan_start,
-        ndf=options.ndf,
-        gan=options.gan,
-        perceptual=PerceptualLoss.load(options.vgg) if weights.perceptual else None,
-        raft=RaftFlowEstimator.load(options.raft) if options.flow_ground_truth == "raft" else None,
-        part_size=options.part_size,
-        scale_epochs=options.scale_epochs,
-        ema=options.ema,
-        grad_clip=options.grad_clip,
-        precision=options.precision,
+        OptimConfig(
+            lr=options.lr,
+            lr_d=options.lr_d,
+            steps=options.steps,
+            ema=options.ema,
+            grad_clip=options.grad_clip,
+            precision=options.precision,
+        ),
+        GanConfig(
+            discriminators=options.discriminator_names,
+            gan_mode=options.gan_mode,
+            gan_start=options.gan_start,
+            ndf=options.ndf,
+            part_size=options.part_size,
+        ),
         weights=weights,
+        curriculum=options.curriculum,
+        perceptual=PerceptualLoss.load(options.vgg) if weights["perceptual"] else None,
+        raft=RaftFlowEstimator.load(options.raft) if options.flow_ground_truth == "raft" else None,
         device=device,
     )
     loader = training_loader(
@@ -84,22 +88,24 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
         workers=options.workers,
         collate=collate,
     )
-    cache = round(options.cache * GIGABYTE)
     validation = [
         ValidationClip.of(
-            video, map_style=options.map_style, frames=options.validate_frames, cache_bytes=cache
+            video,
+            map_style=options.map_style,
+            frames=options.validate_frames,
+            cache_bytes=dataset.frame_cache.limit_bytes,
         )
         for video in held_out
     ]
     fit(model, loader, options=options, validation=validation)
 
 
-def painted(videos: list[PoseVideo], options: TrainPose2VideoOptions) -> Pose2VideoDataset:
-    """Return the data set, pictures and maps changed as the options ask."""
-    warps = generator_arguments(options).get("flow", True)
+def build_dataset(videos: list[PoseVideo], options: TrainPose2VideoOptions) -> Pose2VideoDataset:
+    """Return the training dataset with the options' augmentation."""
+    generator_warps = generator_arguments(options).get("flow", True)
     return Pose2VideoDataset(
         videos,
-        length=options.sequence_length,
+        curriculum=options.curriculum,
         map_style=options.map_style,
         augmentation=ImageAugmentation(
             scale=(1 / (1 + options.scale), 1 + options.scale),
@@ -110,9 +116,8 @@ def painted(videos: list[PoseVideo], options: TrainPose2VideoOptions) -> Pose2Vi
         ),
         noise=MapNoise().times(options.map_noise),
         cache_bytes=round(options.cache * GIGABYTE),
-        flow=options.flow_ground_truth == "dis" and warps,
+        flow=options.flow_ground_truth == "dis" and generator_warps,
         item_count=options.epoch_items,
-        window=options.window_side,
     )
 
 

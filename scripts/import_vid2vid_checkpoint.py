@@ -1,21 +1,21 @@
-"""Take over a generator that NVIDIA's vid2vid, or the paper authors' fork of it, has trained.
+"""Import a generator trained by NVIDIA's vid2vid, or by the paper authors' fork of it.
 
 python scripts/import_vid2vid_checkpoint.py --checkpoint DIR --options options.json --name NAME
 
-DIR holds latest_net_G0.pth (coarsest scale), latest_net_G1.pth, ... as vid2vid saves them.
-options.json holds the options it was trained with, under vid2vid's own names; what is left out is
-as vid2vid has it by default. For the checkpoints that the paper's authors published:
+DIR holds latest_net_G0.pth (coarsest scale), latest_net_G1.pth, ... as saved by vid2vid.
+options.json holds the options of its training under vid2vid's own names; missing ones have
+vid2vid's defaults. For the checkpoints that the paper's authors published:
 
     {"openpose_only": true, "no_first_img": true}
 
 which is ngf 128, n_downsample_G 3, n_blocks 9, one scale, no flow, batch norm.
 
-Batch norm can go by two kinds of statistics. vid2vid's test script never leaves training mode, so
-its frames are normalised each by itself: --statistics picture, the default, gives the frames that
-it gives. --statistics stored takes those that were averaged in training, which is what batch norm
-is meant to do in use; the frames differ. Nothing else about a checkpoint depends on the choice:
-"statistics" in its options.json may be changed later. By picture, the frames are vid2vid's own only
-when run in 32 bits and contiguous memory (models/pose2video/generators/vid2vid.py says why).
+Batch norm has two kinds of statistics. vid2vid's test script never leaves training mode, so it
+normalises each frame by itself: --statistics batch, the default, gives the frames that it gives.
+--statistics stored uses the averages of training, as batch norm is meant to at inference; the
+frames differ. "statistics" in the result's options.json may be changed later. With batch
+statistics, frames equal vid2vid's only in 32 bits and contiguous memory, see
+models/pose2video/generators/vid2vid.py.
 
 The result is checkpoints/NAME/pose2video/{model.safetensors, options.json}.
 """
@@ -24,7 +24,8 @@ import _checkout  # noqa: F401
 from torch import nn
 
 from speech2video.models.checkpointing import save_weights
-from speech2video.models.pose2video.vid2vid_import import NETWORK, load_vid2vid
+from speech2video.models.pose2video.renderer import NETWORK
+from speech2video.models.pose2video.vid2vid_import import load_vid2vid
 from speech2video.options.pose2video import ImportVid2VidOptions, read_vid2vid_options
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, WEIGHTS_FILE, newest_checkpoint
 from speech2video.util.errors import DataError, run_command
@@ -36,15 +37,15 @@ def main() -> None:
     folder = options.folder
     if newest_checkpoint(folder) or (folder / WEIGHTS_FILE).exists():
         raise DataError(f"{folder}: there is a checkpoint already; choose another --name")
-    built = read_vid2vid_options(
+    architecture = read_vid2vid_options(
         options.options, statistics=options.statistics, map_style=options.map_style
     )
-    generator = load_vid2vid(options.checkpoint, built, label=options.label)
+    generator = load_vid2vid(options.checkpoint, architecture, label=options.label)
     with atomic_write(folder / OPTIONS_FILE) as partial:
-        built.save(partial)
+        architecture.save(partial)
     save_weights(folder / WEIGHTS_FILE, nn.ModuleDict({NETWORK: generator}))
     millions = sum(weight.numel() for weight in generator.parameters()) / 1e6
-    print(f"{folder}: {built.scales} scale(s), {millions:.1f} million weights")
+    print(f"{folder}: {architecture.n_scales_spatial} scale(s), {millions:.1f} million weights")
 
 
 if __name__ == "__main__":

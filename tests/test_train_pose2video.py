@@ -25,7 +25,7 @@ SIZE = 64  # pixels
 SMALL = (
     *("--width", SIZE, "--height", SIZE, "--architecture", "channels=8,16", "blocks=1,1"),
     *("--ndf", 4, "--part_size", 16, "--gan_start", 0.2, "--weights"),
-    *("perceptual=0", "--batch_size", 2, "--frames", 3, "--max_seq_len", 5, "--epoch_items", 8),
+    *("perceptual=0", "--batch_size", 2, "--seq_len", 3, "--max_seq_len", 5, "--epoch_items", 8),
     *("--seq_grow_epochs", 1, "--held_out", "b", "--validate_frames", 4, "--device", "cpu"),
     *("--validate_every", 4, "--save_every", 2, "--keep", 50),
 )
@@ -44,7 +44,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
-    folder = tmp_path_factory.mktemp("pictures") / "dataset"
+    folder = tmp_path_factory.mktemp("images") / "dataset"
     for seed, name in enumerate("ab"):
         write_moving_clip(folder / name, body, frames=16, seed=seed)
     return folder
@@ -99,8 +99,8 @@ def test_two_processes_equal_one(
     two = start(dataset, runs, "--name", "two", *same, launcher=LAUNCHER)
     arguments = line(dataset, runs, "--name", "one", *same)
     assert run_here(monkeypatch, train_pose2video.main, *arguments) == 0
-    said = two.communicate(timeout=300)[1]
-    assert two.returncode == 0, said
+    message = two.communicate(timeout=300)[1]
+    assert two.returncode == 0, message
     one, two = weights(runs, "one"), weights(runs, "two")
     assert one.keys() == two.keys()
     for key in one:
@@ -122,22 +122,22 @@ def test_a_run_begins_with_another_s_weights_and_its_own_background(
     assert "weights of another network" in capsys.readouterr().err
 
 
-def test_what_was_trained_paints(dataset: Path, runs: Path) -> None:
-    painter = load_renderer(runs / "straight" / "pose2video")
+def test_a_trained_generator_renders(dataset: Path, runs: Path) -> None:
+    renderer = load_renderer(runs / "straight" / "pose2video")
     points_TK2 = np.random.default_rng(0).uniform(0, SIZE, (3, 144, 2)).astype(np.float32)
-    frames = list(painter.render(painter.draw_maps(points_TK2)))
+    frames = list(renderer.render(renderer.draw_maps(points_TK2)))
     assert [frame.shape for frame in frames] == [(3, SIZE, SIZE)] * 3
-    assert (painter.camera.width, painter.camera.height) == (SIZE, SIZE)
+    assert (renderer.camera.width, renderer.camera.height) == (SIZE, SIZE)
     assert np.std(frames[0]) > 5  # what stands still is there from the beginning
 
 
-def test_a_page_shows_how_it_went(runs: Path) -> None:
+def test_a_page_shows_the_training(runs: Path) -> None:
     folder = runs / "straight" / "pose2video"
     page = (folder / "index.html").read_text()
-    for words in ("painted", "real", "map", "left_hand", "psnr", "temporal_1"):
+    for words in ("generated", "real", "map", "left_hand", "psnr", "temporal_1"):
         assert words in page
     assert list((folder / "videos").glob("*.mp4"))
-    assert list((folder / "pictures").glob("*.jpg"))
+    assert list((folder / "images").glob("*.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_page_shows_how_it_went(runs: Path) -> None:
         ("--precision", "autocast", "--map_style", "vid2vid_authors", "--discriminators", "none"),
         (
             *("--generator", "vid2vid", "--scale_epochs", 1, "--workers", 1, "--architecture"),
-            *("width=8", "scales=2", "halvings=1", "blocks=2", "norm=instance"),
+            *("ngf=8", "n_scales_spatial=2", "n_downsample_G=1", "n_blocks=2", "norm=instance"),
         ),
     ],
     ids=["bf16", "autocast", "vid2vid"],
@@ -157,9 +157,9 @@ def test_it_trains_otherwise(
 ) -> None:
     arguments = line(dataset, tmp_path, "--name", "other", "--steps", 5, *more)
     assert run_here(monkeypatch, train_pose2video.main, *arguments) == 0
-    painter = load_renderer(tmp_path / "other" / "pose2video")
+    renderer = load_renderer(tmp_path / "other" / "pose2video")
     blank = np.zeros((2, 3, SIZE, SIZE), np.uint8)
-    assert [frame.shape for frame in painter.render(blank)] == [(3, SIZE, SIZE)] * 2
+    assert [frame.shape for frame in renderer.render(blank)] == [(3, SIZE, SIZE)] * 2
 
 
 def test_without_weights_of_raft_it_goes_on_and_says_so(
@@ -172,8 +172,8 @@ def test_without_weights_of_raft_it_goes_on_and_says_so(
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     more = ("--name", "raft", "--steps", 1, "--flow_ground_truth", "raft")
     assert run_here(monkeypatch, train_pose2video.main, *line(dataset, tmp_path, *more)) == 0
-    said = capfd.readouterr().err.splitlines()
-    assert len([words for words in said if words.startswith("without the loss of flow")]) == 1
+    message = capfd.readouterr().err.splitlines()
+    assert len([words for words in message if words.startswith("without the loss of flow")]) == 1
 
 
 @pytest.fixture
@@ -187,9 +187,9 @@ def failing(
     """Return the one line that a run fails with."""
     capfd.readouterr()
     assert run_here(monkeypatch, train_pose2video.main, *line(*arguments)) == 2
-    said = [words for words in capfd.readouterr().err.splitlines() if "error: " in words]
-    assert len(said) == 1
-    return said[0]
+    message = [words for words in capfd.readouterr().err.splitlines() if "error: " in words]
+    assert len(message) == 1
+    return message[0]
 
 
 @pytest.mark.parametrize("file", ["video.mp4", "pose.npz"])
@@ -197,8 +197,8 @@ def test_a_clip_that_lacks_something_is_named(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, file: str
 ) -> None:
     (copy / "a" / file).unlink()
-    said = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
-    assert f"{copy / 'a'}: no {file} in it" in said
+    message = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
+    assert f"{copy / 'a'}: no {file} in it" in message
     assert not (tmp_path / "runs").exists()
 
 
@@ -206,23 +206,23 @@ def test_a_clip_of_one_frame_is_named(
     copy: Path, tmp_path: Path, body: Body, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:
     write_moving_clip(copy / "c", body, frames=1)
-    said = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
-    assert f"{copy / 'c'}: 1 frames; at least 2 are needed" in said
+    message = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
+    assert f"{copy / 'c'}: 1 frames; at least 2 are needed" in message
 
 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (("--width", 100), "pictures of 100x64; this generator needs multiples of 8"),
+        (("--width", 100), "images of 100x64; this generator needs multiples of 8"),
         (("--held_out", "z"), "no such clip; there are a, b"),
         (("--clips", "a", "z"), "no such clip; there are a, b"),
         (("--clips", "a", "--held_out", "b"), "no such clip; there are a"),
         (("--generator", "slow"), "known are fast, vid2vid"),
-        (("--architecture", "depth=3"), "--architecture depth: fast knows"),
+        (("--architecture", "depth=3"), "--architecture depth: fast takes"),
         (("--weights", "gam=1"), "--weights gam: no such loss"),
         (("--flow_ground_truth", "raft", "--raft", "nowhere.pth"), "nowhere.pth: no such file"),
         (("--vgg", "nowhere.pth", "--weights", "gan=1"), "nowhere.pth: no such file"),
-        (("--frames", 9), "--max_seq_len 5: at least --frames, 9, is needed"),
+        (("--seq_len", 9), "--max_seq_len 5: at least --seq_len, 9, is needed"),
         (("--discriminators", "none", "head"), "--discriminators none"),
         (("--weights", "gan"), "--weights gan: NAME=VALUE is needed"),
     ],
@@ -251,5 +251,5 @@ def test_a_run_goes_on_with_its_own_architecture_alone(
     dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:
     more = ("--name", "straight", "--steps", STEPS + 2, "--architecture", "channels=8,24")
-    said = failing(monkeypatch, capfd, dataset, runs, *more, "blocks=1,1")
-    assert "was trained with" in said and "leave it out" in said
+    message = failing(monkeypatch, capfd, dataset, runs, *more, "blocks=1,1")
+    assert "was trained with" in message and "leave it out" in message

@@ -17,7 +17,7 @@ from tests.shared import ROOT
 
 NAME, AUTHORS = "tiny", "authors"
 SIZE = 64  # pixels
-SMALL = ("width=8", "halvings=2", "blocks=2", "norm=instance")
+SMALL = ("ngf=8", "n_downsample_G=2", "n_blocks=2", "norm=instance")
 
 
 def make_speaker(checkpoints: Path) -> Path:
@@ -32,7 +32,7 @@ def make_speaker(checkpoints: Path) -> Path:
     options = complete_options(options, Camera.framing(stance, width=SIZE, height=SIZE))
     _save(checkpoints / NAME / "pose2video", options)
     imported = Vid2VidOptions(
-        width=8, halvings=2, blocks=2, norm="instance", map_style="vid2vid_authors"
+        ngf=8, n_downsample_G=2, n_blocks=2, norm="instance", map_style="vid2vid_authors"
     )
     _save(checkpoints / AUTHORS / "pose2video", imported)
     return checkpoints

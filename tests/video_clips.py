@@ -1,4 +1,4 @@
-"""Clips of picture and pose: a textured picture that moves, under a body that does, too."""
+"""Clips of image and pose: a textured image that moves, under a body that does, too."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ STEP = (2, 1)  # pixels right and down from frame to frame
 
 
 def texture(height: int, width: int, *, seed: int = 0) -> np.ndarray:
-    """Return a smooth random picture (H, W, 3) uint8."""
+    """Return a smooth random image (H, W, 3) uint8."""
     noise = np.random.default_rng(seed).uniform(0, 255, (height, width, 3)).astype(np.float32)
     calm = cv2.GaussianBlur(noise, (0, 0), 3)
     return cv2.normalize(calm, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
@@ -26,12 +26,12 @@ def texture(height: int, width: int, *, seed: int = 0) -> np.ndarray:
 
 def moving_texture(frames: int, *, seed: int = 0) -> np.ndarray:
     """Return frames (T, H, W, 3) uint8 of a texture that comes round and round by `STEP`."""
-    picture = texture(SIZE, SIZE, seed=seed)
-    return np.stack([np.roll(picture, (STEP[1] * t, STEP[0] * t), (0, 1)) for t in range(frames)])
+    image = texture(SIZE, SIZE, seed=seed)
+    return np.stack([np.roll(image, (STEP[1] * t, STEP[0] * t), (0, 1)) for t in range(frames)])
 
 
 def write_moving_clip(folder: Path, body: Body, *, frames: int = 120, seed: int = 0) -> Clip:
-    """Write a clip whose pictures move and whose body sways."""
+    """Write a clip whose images move and whose body sways."""
     clip = Clip(folder)
     folder.mkdir(parents=True)
     write_video(clip.video, moving_texture(frames, seed=seed).transpose(0, 3, 1, 2), quality=1)

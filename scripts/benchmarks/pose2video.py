@@ -43,7 +43,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, Any]:
     """
     works: dict[str, Callable[[], Any]] = {"peak": _convolution()}
     works |= {f"fast_{size}": _stepper(_fast(size), size) for size in SIZES}
-    vid2vid = Vid2VidGenerator(width=VID2VID_WIDTH).eval()
+    vid2vid = Vid2VidGenerator(ngf=VID2VID_WIDTH).eval()
     works["vid2vid_256"] = _stepper(vid2vid, VID2VID_SIZE)
     seconds, gflop = _fastest(works), {name: _gflop(work) for name, work in works.items()}
     peak = gflop["peak"] / seconds["peak"]

@@ -68,7 +68,7 @@ def here(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
     run.mkdir(parents=True)
     torch.manual_seed(0)
     options = Vid2VidOptions(
-        width=4, halvings=2, blocks=1, norm="instance", map_style="speech2video"
+        ngf=4, n_downsample_G=2, n_blocks=1, norm="instance", map_style="speech2video"
     )
     options.save(run / OPTIONS_FILE)
     save_weights(run / WEIGHTS_FILE, nn.ModuleDict({NETWORK: build_generator(options)}))

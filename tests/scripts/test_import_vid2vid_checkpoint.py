@@ -10,20 +10,21 @@ from torch import nn
 
 from speech2video.models.checkpointing import load_networks
 from speech2video.models.pose2video.generators.vid2vid import Vid2VidGenerator
-from speech2video.models.pose2video.vid2vid_import import NETWORK, vid2vid_tensors
+from speech2video.models.pose2video.renderer import NETWORK
+from speech2video.models.pose2video.vid2vid_import import vid2vid_tensors
 from speech2video.models.registry import GENERATORS, load_class
 from speech2video.options.pose2video import Vid2VidOptions, read_vid2vid_options
 from tests.shared import run_here
 
-THEIRS = {"ngf": 4, "n_downsample_G": 1, "n_blocks": 2, "n_blocks_local": 1, "no_first_img": True}
+VID2VID = {"ngf": 4, "n_downsample_G": 1, "n_blocks": 2, "n_blocks_local": 1, "no_first_img": True}
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Path, Vid2VidGenerator]:
     """A folder as vid2vid leaves it, two scales with flow, and the generator in it."""
-    folder = tmp_path / "theirs"
+    folder = tmp_path / "vid2vid"
     folder.mkdir()
-    (folder / "options.json").write_text(json.dumps(THEIRS | {"n_scales_spatial": 2}))
+    (folder / "options.json").write_text(json.dumps(VID2VID | {"n_scales_spatial": 2}))
     torch.manual_seed(0)
     options = read_vid2vid_options(folder / "options.json")
     generator = Vid2VidGenerator(**options.architecture()).eval()
@@ -37,7 +38,7 @@ def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *more: object) -> int:
     return run_here(monkeypatch, script.main, *given, "--checkpoints", folder.parent, *more)
 
 
-@pytest.mark.parametrize("statistics", ["picture", "stored"])
+@pytest.mark.parametrize("statistics", ["batch", "stored"])
 def test_the_result_is_a_checkpoint_that_gives_the_same_frames(
     saved: tuple, monkeypatch: pytest.MonkeyPatch, statistics: str
 ) -> None:
@@ -65,7 +66,7 @@ def test_nothing_is_written_over(saved: tuple, monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (("--label", "10"), "10_net_G0.pth: No such file"),
         (("--label", "../latest"), "--label ../latest: a plain name is needed"),
@@ -74,12 +75,12 @@ def test_nothing_is_written_over(saved: tuple, monkeypatch: pytest.MonkeyPatch, 
     ],
 )
 def test_mistakes_are_one_line(
-    saved: tuple, monkeypatch: pytest.MonkeyPatch, capsys, more: tuple, said: str
+    saved: tuple, monkeypatch: pytest.MonkeyPatch, capsys, more: tuple, message: str
 ) -> None:
     folder, _ = saved
     assert run(monkeypatch, folder, *more) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert not (folder.parent / "Ann").exists()

@@ -1,4 +1,4 @@
-"""Picture, points and view change together; colours by what was drawn; nothing where not asked."""
+"""Augmentation: images, points and views change together; map noise; crops."""
 
 import cv2
 import numpy as np
@@ -7,16 +7,16 @@ import torch
 import torch.nn.functional as F
 
 from speech2video.data.pose2video.augmentation import (
+    DROPPED_PARTS,
     FACE,
     GRID,
     HANDS,
     LIPS,
-    PARTS,
     ImageAugmentation,
     ImageTransform,
     MapNoise,
-    cut_window,
-    cut_windows,
+    crop_item,
+    random_crops,
 )
 from speech2video.util.body.skeleton import POINT_INDEX
 from tests.video_clips import texture
@@ -58,7 +58,7 @@ def test_what_is_drawn_at_a_point_is_found_where_the_point_goes(width: int, heig
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_the_view_samples_the_changed_picture_out_of_the_resting_one(width: int, height: int):
+def test_the_view_samples_the_changed_image_out_of_the_resting_one(width: int, height: int):
     image = cv2.GaussianBlur(texture(height, width), (0, 0), 2)
     resting = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     for change in changes(width, height):
@@ -110,8 +110,8 @@ def draw(**ranges: tuple[float, float]) -> ImageTransform:
 
 SIZE, FRAMES = 1000, 4000
 POINTS_TK2 = np.full((FRAMES, 144, 2), 500.0, np.float32)
-STILL = {"body": 0, "fingers": 0, "face": 0, "lips": 0, "hand": 0, "head": 0}
-WHOLE = {"part": 0, "point": 0}
+NO_SHIFT = {"body": 0, "fingers": 0, "face": 0, "lips": 0, "hand": 0, "head": 0}
+NOTHING_MISSING = {"part": 0, "point": 0}
 
 
 def noisy(noise: MapNoise, seed: int = 0) -> np.ndarray:
@@ -126,7 +126,7 @@ def test_equal_generators_give_equal_noise_and_leave_the_points_alone():
 
 
 def test_no_noise_changes_nothing():
-    assert np.array_equal(noisy(MapNoise(**STILL, **WHOLE)), POINTS_TK2)
+    assert np.array_equal(noisy(MapNoise(**NO_SHIFT, **NOTHING_MISSING)), POINTS_TK2)
 
 
 @pytest.mark.parametrize(
@@ -138,28 +138,30 @@ def test_no_noise_changes_nothing():
         ("body", [POINT_INDEX["left_elbow"]]),
     ],
 )
-def test_points_wander_by_as_much_as_asked(name: str, points: list[int]):
-    wander = noisy(MapNoise(**STILL | {name: 0.01}, **WHOLE))[:, points] - 500
-    assert wander.std() == pytest.approx(0.01 * SIZE, rel=0.25)
-    steps = np.diff(wander, axis=0).std()
-    assert steps < 0.5 * wander.std()  # smooth: frames lie nearer than any two moments
+def test_points_shift_by_the_given_amount(name: str, points: list[int]):
+    shift = noisy(MapNoise(**NO_SHIFT | {name: 0.01}, **NOTHING_MISSING))[:, points] - 500
+    assert shift.std() == pytest.approx(0.01 * SIZE, rel=0.25)
+    steps = np.diff(shift, axis=0).std()
+    assert steps < 0.5 * shift.std()  # smooth: frames lie nearer than any two moments
     others = np.setdiff1d(np.arange(144), points)
     if name != "body":
-        assert (noisy(MapNoise(**STILL | {name: 0.01}, **WHOLE))[:, others] == 500).all()
+        assert (
+            noisy(MapNoise(**NO_SHIFT | {name: 0.01}, **NOTHING_MISSING))[:, others] == 500
+        ).all()
 
 
 @pytest.mark.parametrize(("name", "points"), [("hand", HANDS[0]), ("head", FACE + LIPS)])
-def test_a_part_wanders_as_one(name: str, points: list[int]):
-    wander = noisy(MapNoise(**STILL | {name: 0.01}, **WHOLE))[:, points] - 500
-    assert wander.std() == pytest.approx(0.01 * SIZE, rel=0.3)
-    np.testing.assert_allclose(wander, wander[:, :1].repeat(len(points), 1), atol=1e-3)
+def test_a_part_shifts_as_a_whole(name: str, points: list[int]):
+    shift = noisy(MapNoise(**NO_SHIFT | {name: 0.01}, **NOTHING_MISSING))[:, points] - 500
+    assert shift.std() == pytest.approx(0.01 * SIZE, rel=0.3)
+    np.testing.assert_allclose(shift, shift[:, :1].repeat(len(points), 1), atol=1e-3)
 
 
 @pytest.mark.parametrize("frames", [4.0, 20.0])
-def test_parts_are_missing_for_their_share_in_stretches(frames: float):
-    noise = MapNoise(**STILL, part=0.1, point=0, frames=frames)
+def test_parts_are_missing_for_their_share_in_intervals(frames: float):
+    noise = MapNoise(**NO_SHIFT, part=0.1, point=0, frames=frames)
     missing = np.isnan(np.concatenate([noisy(noise, seed) for seed in range(4)])).any(-1)
-    parts_TN = np.stack([missing[:, part].any(1) for part in PARTS], 1)
+    parts_TN = np.stack([missing[:, part].any(1) for part in DROPPED_PARTS], 1)
     assert parts_TN.mean() == pytest.approx(0.1, rel=0.2)
     begins = np.diff(parts_TN.astype(int), axis=0) == 1
     assert parts_TN.sum() / begins.sum() == pytest.approx(frames, rel=0.2)
@@ -167,9 +169,12 @@ def test_parts_are_missing_for_their_share_in_stretches(frames: float):
 
 
 def test_lips_and_limbs_are_never_missing():
-    gone = np.isnan(noisy(MapNoise(part=0.3, point=0.3))).any((0, 2))
-    assert not gone[LIPS].any() and not gone[[POINT_INDEX["left_wrist"], POINT_INDEX["neck"]]].any()
-    assert gone[HANDS[0] + HANDS[1] + FACE].all()
+    missing = np.isnan(noisy(MapNoise(part=0.3, point=0.3))).any((0, 2))
+    assert (
+        not missing[LIPS].any()
+        and not missing[[POINT_INDEX["left_wrist"], POINT_INDEX["neck"]]].any()
+    )
+    assert missing[HANDS[0] + HANDS[1] + FACE].all()
 
 
 def test_times_makes_it_stronger_and_zero_none():
@@ -183,7 +188,7 @@ HEIGHT, WIDTH, SIDE = 96, 128, 32
 
 @pytest.fixture
 def item() -> dict[str, torch.Tensor]:
-    """An item of two frames whose left hand is out of the picture."""
+    """An item of two frames whose left hand is out of the image."""
     random = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (2, 3, HEIGHT, WIDTH), generator=random, dtype=torch.uint8)
     boxes = torch.tensor([[50, 10, 70, 30], [0, 0, 0, 0], [90, 60, 110, 80], [58, 22, 64, 28]])
@@ -197,63 +202,63 @@ def item() -> dict[str, torch.Tensor]:
     }
 
 
-def corner(window: dict[str, torch.Tensor]) -> tuple[int, int]:
-    """Return where in the picture a window begins (x, y), pixels, of its view."""
-    x = (window["view"][0, 2] - SIDE / WIDTH + 1) * WIDTH / 2
-    y = (window["view"][1, 2] - SIDE / HEIGHT + 1) * HEIGHT / 2
+def corner(crop: dict[str, torch.Tensor]) -> tuple[int, int]:
+    """Return where in the image a crop begins (x, y), pixels, of its view."""
+    x = (crop["view"][0, 2] - SIDE / WIDTH + 1) * WIDTH / 2
+    y = (crop["view"][1, 2] - SIDE / HEIGHT + 1) * HEIGHT / 2
     assert abs(x - x.round()) < 1e-3 and abs(y - y.round()) < 1e-3
     return round(float(x)), round(float(y))
 
 
-def test_a_window_holds_its_part_where_the_boxes_say(item: dict[str, torch.Tensor]) -> None:
-    windows = cut_windows(item, side=SIDE, random=np.random.default_rng(0))
-    assert len(windows) == 4
-    for part, window in ((0, windows[0]), (2, windows[2])):
-        assert window["present"][0, part] == 1
-        x0, y0, x1, y1 = window["boxes"][0, part].int().tolist()
-        dx, dy = corner(window)
-        whole = item["boxes"][0, part].int().tolist()
+def test_a_crop_shows_its_region_at_its_box(item: dict[str, torch.Tensor]) -> None:
+    crops = random_crops(item, size=SIDE, rng=np.random.default_rng(0))
+    assert len(crops) == 4
+    for region, crop in ((0, crops[0]), (2, crops[2])):
+        assert crop["present"][0, region] == 1
+        x0, y0, x1, y1 = crop["boxes"][0, region].int().tolist()
+        dx, dy = corner(crop)
+        whole = item["boxes"][0, region].int().tolist()
         assert [x1 + dx, y1 + dy] == [min(whole[2], dx + SIDE), min(whole[3], dy + SIDE)]
-        seen = window["frames"][0, :, y0:y1, x0:x1]
+        seen = crop["frames"][0, :, y0:y1, x0:x1]
         assert torch.equal(seen, item["frames"][0, :, y0 + dy : y1 + dy, x0 + dx : x1 + dx])
 
 
-def test_a_part_outside_the_window_is_not_judged(item: dict[str, torch.Tensor]) -> None:
-    window = cut_window(item, 0, 64, SIDE)
-    assert not window["present"].any() and not window["boxes"].any()
+def test_a_region_outside_the_crop_is_absent(item: dict[str, torch.Tensor]) -> None:
+    crop = crop_item(item, 0, 64, SIDE)
+    assert not crop["present"].any() and not crop["boxes"].any()
 
 
-def test_a_part_larger_than_the_window_is_judged_by_what_is_seen(
+def test_a_region_larger_than_the_crop_is_present_if_it_fills_it(
     item: dict[str, torch.Tensor],
 ) -> None:
     item["boxes"][:, 0] = torch.tensor([20.0, 4, 110, 90])
-    window = cut_window(item, 2 * GRID, GRID, SIDE)
-    assert window["present"][:, 0].all()
-    assert window["boxes"][0, 0].tolist() == [0, 0, SIDE, SIDE]
+    crop = crop_item(item, 2 * GRID, GRID, SIDE)
+    assert crop["present"][:, 0].all()
+    assert crop["boxes"][0, 0].tolist() == [0, 0, SIDE, SIDE]
 
 
-def test_the_view_says_where_a_window_was_cut(item: dict[str, torch.Tensor]) -> None:
-    window = cut_window(item, 2 * GRID, GRID, SIDE)
+def test_the_view_samples_the_crop(item: dict[str, torch.Tensor]) -> None:
+    crop = crop_item(item, 2 * GRID, GRID, SIDE)
     whole = item["frames"][:1].float()
-    grid = F.affine_grid(window["view"][None], (1, 3, SIDE, SIDE), align_corners=False)
+    grid = F.affine_grid(crop["view"][None], (1, 3, SIDE, SIDE), align_corners=False)
     seen = F.grid_sample(whole, grid, align_corners=False)
-    assert torch.allclose(seen, window["frames"][:1].float(), atol=1e-2)
+    assert torch.allclose(seen, crop["frames"][:1].float(), atol=1e-2)
 
 
-def test_windows_of_a_moved_picture_lead_back_to_the_resting_one(
+def test_crops_of_a_moved_image_lead_back_to_the_original_one(
     item: dict[str, torch.Tensor],
 ) -> None:
     view = torch.tensor([[0.5, 0, 0.25], [0, 0.5, -0.25]])
-    window = cut_window(item | {"view": view}, GRID, 0, SIDE)
-    corner = torch.tensor([[-1.0], [-1.0], [1.0]])  # of the window: pixel (16, 0) of the picture
+    crop = crop_item(item | {"view": view}, GRID, 0, SIDE)
+    corner = torch.tensor([[-1.0], [-1.0], [1.0]])  # of the crop: pixel (16, 0) of the image
     there = view @ torch.tensor([[2 * GRID / WIDTH - 1], [-1.0], [1.0]])
-    assert torch.allclose(window["view"] @ corner, there)
+    assert torch.allclose(crop["view"] @ corner, there)
 
 
-def test_windows_lie_on_the_grid_and_in_the_picture(item: dict[str, torch.Tensor]) -> None:
+def test_crops_lie_on_the_grid_and_in_the_image(item: dict[str, torch.Tensor]) -> None:
     for seed in range(20):
-        for window in cut_windows(item, side=SIDE, random=np.random.default_rng(seed)):
-            assert window["frames"].shape == (2, 3, SIDE, SIDE)
-            x, y = corner(window)
+        for crop in random_crops(item, size=SIDE, rng=np.random.default_rng(seed)):
+            assert crop["frames"].shape == (2, 3, SIDE, SIDE)
+            x, y = corner(crop)
             assert x % GRID == 0 and 0 <= x <= WIDTH - SIDE
             assert y % GRID == 0 and 0 <= y <= HEIGHT - SIDE

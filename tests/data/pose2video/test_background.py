@@ -15,21 +15,21 @@ SIZE = 96
 
 @dataclass
 class Clip:
-    """What the background asks of a clip and of a store of its frames."""
+    """What the background asks of a clip and of a cache of its frames."""
 
     points_TK2: np.ndarray
-    pictures: np.ndarray
+    images: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def frames(self, clip: int, numbers: np.ndarray) -> np.ndarray:
-        return self.pictures[numbers]
+        return self.images[numbers]
 
 
 @pytest.fixture(scope="module")
 def points_TK2() -> np.ndarray:
-    """A person who walks from the left to the right of the picture."""
+    """A person who walks from the left to the right of the image."""
     body = Body.load()
     points_TK3 = body.points(torch.zeros(24, POSE_SIZE))
     camera = Camera.framing(points_TK3, width=SIZE, height=SIZE)
@@ -39,10 +39,10 @@ def points_TK2() -> np.ndarray:
 
 
 def clip_of(points_TK2: np.ndarray, wall_HW3: np.ndarray, colour: int) -> Clip:
-    pictures = np.repeat(wall_HW3[None], len(points_TK2), 0)
-    for picture, points_K2 in zip(pictures, points_TK2, strict=True):
-        picture[person_mask(points_K2, width=SIZE, height=SIZE)] = colour
-    return Clip(points_TK2, pictures)
+    images = np.repeat(wall_HW3[None], len(points_TK2), 0)
+    for image, points_K2 in zip(images, points_TK2, strict=True):
+        image[person_mask(points_K2, width=SIZE, height=SIZE)] = colour
+    return Clip(points_TK2, images)
 
 
 def test_who_walks_through_leaves_nothing_behind(points_TK2: np.ndarray) -> None:
@@ -68,7 +68,7 @@ def test_the_mask_holds_head_and_hands_and_moves_with_the_person(points_TK2: np.
     assert 0.05 < mask_HW.mean() < 0.8
 
 
-def test_a_person_who_fills_the_picture_stays_in_it() -> None:
+def test_a_person_who_fills_the_image_stays_in_it() -> None:
     picture_HW3 = np.full((SIZE, SIZE, 3), 7, np.uint8)
     points_TK2 = np.full((5, 144, 2), np.nan, np.float32)
     clip = Clip(points_TK2, np.repeat(picture_HW3[None], 5, 0))

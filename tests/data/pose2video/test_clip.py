@@ -1,4 +1,4 @@
-"""Clips as pictures with points: loaded, divided, one camera for all; bad ones in one line."""
+"""Clips as images with points: loaded, divided, one camera for all; bad ones in one line."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -121,7 +121,7 @@ def test_a_bad_size_is_refused(tmp_path: Path, body: Body):
         load_pose_videos(tmp_path, body, width=63, height=64)
 
 
-# Pictures, points and cameras that are framed stay together, whatever the sizes.
+# Images, points and cameras that are framed stay together, whatever the sizes.
 
 SIZES = [(512, 384, 256, 256), (384, 512, 256, 192), (100, 100, 200, 300), (641, 359, 64, 48)]
 
@@ -179,8 +179,8 @@ def test_sizes_that_cannot_be_are_refused(size: tuple[int, int]):
         Framing(100, 100, *size)
 
 
-def test_other_pictures_are_refused():
+def test_other_images_are_refused():
     with pytest.raises(DataError, match="shape"):
         Framing(100, 80, 64, 64).image(np.zeros((100, 80, 3), np.uint8))
-    with pytest.raises(DataError, match="at least one"):
+    with pytest.raises(DataError, match="at least 1x1"):
         Framing(0, 80, 64, 64)

@@ -10,6 +10,7 @@ from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos
 from speech2video.data.pose2video.dataset import REGIONS, Pose2VideoDataset
 from speech2video.data.pose2video.frame_cache import FrameCache
 from speech2video.models.pose2video.generators.base import warp
+from speech2video.options.pose2video import Curriculum
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.skeleton import region_boxes
 from speech2video.util.rendering.skeleton_maps import draw_map
@@ -27,15 +28,19 @@ def videos(tmp_path_factory: pytest.TempPathFactory, body: Body) -> list[PoseVid
     return load_pose_videos(folder, body, width=SIZE, height=SIZE)
 
 
+def fixed_length(frames: int) -> Curriculum:
+    return Curriculum(seq_len=frames, max_seq_len=frames)
+
+
 def dataset(videos: list[PoseVideo], **changes: object) -> Pose2VideoDataset:
-    return Pose2VideoDataset(videos, **{"length": lambda epoch: LENGTH} | changes)
+    return Pose2VideoDataset(videos, **{"curriculum": fixed_length(LENGTH)} | changes)
 
 
 def place(videos: list[PoseVideo], frames: torch.Tensor) -> tuple[int, list[int]]:
     """Return which clip and which of its frames these are; they must be there."""
     for index, video in enumerate(videos):
-        store = FrameCache(videos, limit_bytes=10**9)
-        all_TCHW = store.frames(index, range(len(video))).transpose(0, 3, 1, 2)
+        cache = FrameCache(videos, limit_bytes=10**9)
+        all_TCHW = cache.frames(index, range(len(video))).transpose(0, 3, 1, 2)
         same_NT = (frames.numpy()[:, None] == all_TCHW).all((2, 3, 4))
         if same_NT.any(1).all():
             return index, [int(row.argmax()) for row in same_NT]
@@ -93,9 +98,11 @@ def test_every_frame_of_every_clip_comes_up(videos: list[PoseVideo]):
 
 
 def test_the_length_is_the_epochs_and_a_short_clip_plays_back_and_forth(videos: list[PoseVideo]):
-    data = dataset(videos[1:], length=lambda epoch: (4, 30)[epoch], flow=False)
+    data = dataset(
+        videos[1:], curriculum=Curriculum(4, 30, seq_grow_start=1, seq_grow_epochs=1), flow=False
+    )
     assert data[SampleIndex(0, 0)]["frames"].shape[0] == 4
-    _, numbers = place(videos[1:], data[SampleIndex(0, 0, epoch=1)]["frames"])
+    _, numbers = place(videos[1:], data[SampleIndex(0, 0, epoch=3)]["frames"])
     assert numbers == [*range(12), *range(10, -1, -1), *range(1, 8)]
 
 
@@ -138,7 +145,7 @@ def test_noise_changes_maps_and_nothing_else(videos: list[PoseVideo]):
 
 
 def test_at_a_clips_start_the_first_map_stands_for_its_past(videos: list[PoseVideo]):
-    data = dataset(videos[1:], length=lambda epoch: 12, noise=MapNoise(), flow=False)
+    data = dataset(videos[1:], curriculum=fixed_length(12), noise=MapNoise(), flow=False)
     maps = data[SampleIndex(0, 0)]["maps"]
     assert torch.equal(maps[0], maps[2]) and torch.equal(maps[1], maps[2])
     assert not torch.equal(maps[2], maps[3])

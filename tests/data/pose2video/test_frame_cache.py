@@ -25,7 +25,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory, body: Body) -> list[PoseVid
 
 
 @pytest.fixture(scope="module")
-def truth(videos: list[PoseVideo]) -> list[np.ndarray]:
+def ground_truth(videos: list[PoseVideo]) -> list[np.ndarray]:
     return [
         np.stack([v.framing.image(f.transpose(1, 2, 0)) for f in read_frames(v.video)])
         for v in videos
@@ -33,39 +33,43 @@ def truth(videos: list[PoseVideo]) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("limit", [0, 40 * FRAME_BYTES, 120 * FRAME_BYTES, 10**9])
-def test_frames_are_those_of_the_file(videos: list[PoseVideo], truth: list[np.ndarray], limit: int):
-    store, random = FrameCache(videos, limit_bytes=limit), np.random.default_rng(limit)
+def test_frames_are_those_of_the_file(
+    videos: list[PoseVideo], ground_truth: list[np.ndarray], limit: int
+):
+    cache, random = FrameCache(videos, limit_bytes=limit), np.random.default_rng(limit)
     for _ in range(12):
         clip = int(random.integers(2))
         numbers = random.integers(len(videos[clip]), size=5)
-        assert np.array_equal(store.frames(clip, numbers), truth[clip][numbers])
-        kept = sum(chunk.nbytes for chunk in store._chunks.values())
-        assert kept == store.bytes <= limit
+        assert np.array_equal(cache.frames(clip, numbers), ground_truth[clip][numbers])
+        kept = sum(chunk.nbytes for chunk in cache._chunks.values())
+        assert kept == cache.bytes <= limit
 
 
 def test_with_room_each_frame_is_decoded_once(
-    videos: list[PoseVideo], truth: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+    videos: list[PoseVideo], ground_truth: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ):
-    store = FrameCache(videos, limit_bytes=200 * FRAME_BYTES)
+    cache = FrameCache(videos, limit_bytes=200 * FRAME_BYTES)
     for clip in (0, 1):
-        assert np.array_equal(store.frames(clip, range(len(videos[clip]))), truth[clip])
-    assert store.bytes == 200 * FRAME_BYTES
+        assert np.array_equal(cache.frames(clip, range(len(videos[clip]))), ground_truth[clip])
+    assert cache.bytes == 200 * FRAME_BYTES
     monkeypatch.setattr("speech2video.data.pose2video.frame_cache.open_media", None)
     for clip in (1, 0):
-        assert np.array_equal(store.frames(clip, range(len(videos[clip]))), truth[clip])
+        assert np.array_equal(cache.frames(clip, range(len(videos[clip]))), ground_truth[clip])
 
 
-def test_a_part_counts_from_its_own_first_frame(videos: list[PoseVideo], truth: list[np.ndarray]):
-    store = FrameCache([videos[0].part(45, 110)], limit_bytes=10**9)
-    assert np.array_equal(store.frames(0, [64, 0, 7]), truth[0][[109, 45, 52]])
+def test_a_part_counts_from_its_own_first_frame(
+    videos: list[PoseVideo], ground_truth: list[np.ndarray]
+):
+    cache = FrameCache([videos[0].part(45, 110)], limit_bytes=10**9)
+    assert np.array_equal(cache.frames(0, [64, 0, 7]), ground_truth[0][[109, 45, 52]])
 
 
 def test_what_is_given_out_is_no_window_on_what_is_kept(videos: list[PoseVideo]):
-    store = FrameCache(videos, limit_bytes=10**9)
-    first = store.frames(0, [3])
+    cache = FrameCache(videos, limit_bytes=10**9)
+    first = cache.frames(0, [3])
     kept = first.copy()
     first[:] = 0
-    assert np.array_equal(store.frames(0, [3]), kept)
+    assert np.array_equal(cache.frames(0, [3]), kept)
 
 
 def test_a_file_cut_short_is_one_line(videos: list[PoseVideo], tmp_path: Path, body: Body):

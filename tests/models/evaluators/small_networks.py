@@ -1,4 +1,4 @@
-"""Networks with random weights under the names of those that judge pictures."""
+"""Networks with random weights under the names of those that judge images."""
 
 import warnings
 from pathlib import Path

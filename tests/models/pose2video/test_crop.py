@@ -22,9 +22,9 @@ def test_a_box_of_whole_pixels_is_copied() -> None:
 
 @pytest.mark.parametrize("times", [2, 3, 4])
 def test_a_large_box_is_averaged(times: int) -> None:
-    picture = torch.rand(1, 3, 48, 48)
-    mean = F.avg_pool2d(picture, times)
-    torch.testing.assert_close(crop(picture, box(0, 0, 48, 48), 48 // times), mean)
+    image = torch.rand(1, 3, 48, 48)
+    mean = F.avg_pool2d(image, times)
+    torch.testing.assert_close(crop(image, box(0, 0, 48, 48), 48 // times), mean)
 
 
 @pytest.mark.parametrize("ends", [(5.3, 4.1, 12.9, 11.7), (1, 1, 29, 19), (3.3, 2.2, 18.9, 17.8)])
@@ -45,27 +45,27 @@ def test_it_is_the_mean_of_samples_and_zero_outside(ends: tuple[float, ...]) -> 
     np.testing.assert_allclose(seen, reference(PICTURE[0].numpy(), ends, 6), atol=1e-5)
 
 
-def reference(picture: np.ndarray, ends: tuple[float, ...], size: int) -> np.ndarray:
+def reference(image: np.ndarray, ends: tuple[float, ...], size: int) -> np.ndarray:
     """Return the crop, sample by sample; the outermost half pixel repeats itself once outside."""
     x0, y0, x1, y1 = ends
     across, down = (x1 - x0) / size, (y1 - y0) / size
     m, n = int(np.ceil(across)), int(np.ceil(down))
-    result = np.zeros((len(picture), size, size))
+    result = np.zeros((len(image), size, size))
     for i, j, k, q in np.ndindex(size, size, n, m):
         y = y0 + (i + (k + 0.5) / n) * down - 0.5
         x = x0 + (j + (q + 0.5) / m) * across - 0.5
-        result[:, i, j] += sample(picture, y, x) / (m * n)
+        result[:, i, j] += sample(image, y, x) / (m * n)
     return result
 
 
-def sample(picture: np.ndarray, y: float, x: float) -> np.ndarray:
-    height, width = picture.shape[1:]
+def sample(image: np.ndarray, y: float, x: float) -> np.ndarray:
+    height, width = image.shape[1:]
     if not (-1 <= y <= height and -1 <= x <= width):
-        return np.zeros(len(picture))
+        return np.zeros(len(image))
     y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
     top, left = min(int(y), height - 2), min(int(x), width - 2)
     u, v = y - top, x - left
-    patch = picture[:, top : top + 2, left : left + 2]
+    patch = image[:, top : top + 2, left : left + 2]
     return np.einsum("cij,i,j->c", patch, [1 - u, u], [1 - v, v])
 
 
@@ -79,21 +79,21 @@ def test_absent_and_outside_are_zero() -> None:
     assert crop(PICTURE.expand(3, 2, 20, 30), boxes, 8).abs().max() == 0
 
 
-def test_each_picture_has_its_own_box() -> None:
+def test_each_image_has_its_own_box() -> None:
     boxes = torch.cat((box(1, 2, 9, 10), box(12.5, 3.5, 22.1, 13.1)))
     both = crop(torch.cat((PICTURE, -PICTURE)), boxes, 8)
     alone = [crop(p, b[None], 8) for p, b in zip((PICTURE, -PICTURE), boxes, strict=True)]
     torch.testing.assert_close(both, torch.cat(alone))
 
 
-def test_gradients_go_to_the_pictures_alone() -> None:
-    picture, boxes = PICTURE.clone().requires_grad_(), box(-3.2, 2.1, 12.4, 17.7).requires_grad_()
-    seen = crop(picture, boxes, 8)
+def test_gradients_go_to_the_images_alone() -> None:
+    image, boxes = PICTURE.clone().requires_grad_(), box(-3.2, 2.1, 12.4, 17.7).requires_grad_()
+    seen = crop(image, boxes, 8)
     weight = torch.rand_like(seen)
     (seen * weight).sum().backward()
     assert boxes.grad is None
-    # a crop is linear, so what its gradient says of the picture is what the crop is
-    torch.testing.assert_close((picture * picture.grad).sum(), (seen * weight).sum())
+    # a crop is linear, so what its gradient says of the image is what the crop is
+    torch.testing.assert_close((image * image.grad).sum(), (seen * weight).sum())
 
 
 def test_sixteen_bits_are_taken() -> None:

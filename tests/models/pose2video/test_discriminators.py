@@ -1,4 +1,4 @@
-"""A patch discriminator: the adversary's contract at every size, in any type, saved and wrapped."""
+"""Patch discriminators: features and scores at every size and type; training, saved and wrapped."""
 
 import copy
 from collections.abc import Iterator
@@ -10,23 +10,23 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from speech2video.models import gan as adversary_module
+from speech2video.models import gan as gan
 from speech2video.models.checkpointing import load_weights, save_weights
 from speech2video.models.gan import GANDiscriminator
 from speech2video.models.pose2video.discriminators import NORMS, PatchDiscriminator
 
 
-def discriminator(norm: str = "spectral", channels: int = 6) -> PatchDiscriminator:
+def network_of(norm: str = "spectral", channels: int = 6) -> PatchDiscriminator:
     torch.manual_seed(0)
     return PatchDiscriminator(channels, width=8, norm=norm)
 
 
-def pictures(count: int = 2, size: tuple[int, int] = (64, 64), seed: int = 1) -> torch.Tensor:
+def images(count: int = 2, size: tuple[int, int] = (64, 64), seed: int = 1) -> torch.Tensor:
     return torch.rand(count, 6, *size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def adversary(norm: str = "spectral") -> GANDiscriminator:
-    network = discriminator(norm)
+def discriminator(norm: str = "spectral") -> GANDiscriminator:
+    network = network_of(norm)
     return GANDiscriminator(
         network, torch.optim.Adam(network.parameters(), lr=2e-3), gan_mode="hinge"
     )
@@ -35,7 +35,7 @@ def adversary(norm: str = "spectral") -> GANDiscriminator:
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("size", [(32, 32), (45, 70), (64, 96)])
 def test_each_scale_gives_features_and_then_scores(norm: str, size: tuple[int, int]) -> None:
-    scales = discriminator(norm)(pictures(3, size))
+    scales = network_of(norm)(images(3, size))
     assert len(scales) == 2
     for number, features in enumerate(scales):
         height, width = (side >> number for side in size)
@@ -45,8 +45,8 @@ def test_each_scale_gives_features_and_then_scores(norm: str, size: tuple[int, i
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_no_picture_sees_the_one_beside_it(norm: str) -> None:
-    network, x, y = discriminator(norm).eval(), pictures(seed=1), pictures(seed=2)
+def test_images_of_a_batch_are_independent(norm: str) -> None:
+    network, x, y = network_of(norm).eval(), images(seed=1), images(seed=2)
     both = network(torch.cat((x, y)))
     for whole, *halves in zip(both, network(x), network(y), strict=True):
         for features, *parts in zip(whole, *halves, strict=True):
@@ -54,7 +54,7 @@ def test_no_picture_sees_the_one_beside_it(norm: str) -> None:
 
 
 def test_a_score_is_about_its_patch() -> None:
-    network, x = discriminator().eval(), pictures(1, (128, 128))
+    network, x = network_of().eval(), images(1, (128, 128))
     changed = x.clone()
     changed[..., :16, :16] = 0
     before, after = (network(one)[0][-1] for one in (x, changed))
@@ -63,9 +63,9 @@ def test_a_score_is_about_its_patch() -> None:
 
 
 def test_spectral_norm_makes_every_layer_one() -> None:
-    network = discriminator()
+    network = network_of()
     for _ in range(30):
-        network(pictures(1))
+        network(images(1))
     weights = [m.weight for m in network.eval().modules() if isinstance(m, nn.Conv2d)]
     assert len(weights) == 10
     for weight in weights:
@@ -75,42 +75,44 @@ def test_spectral_norm_makes_every_layer_one() -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_it_learns_to_tell_and_teaches_the_fake_alone(norm: str) -> None:
-    judge = adversary(norm)
-    real, fake = pictures(4, (32, 32)), pictures(4, (32, 32), seed=2)
+    trained = discriminator(norm)
+    real, fake = images(4, (32, 32)), images(4, (32, 32), seed=2)
     real = nn.functional.avg_pool2d(real, 3, 1, 1)
-    losses = [float(judge.update(real, fake)) for _ in range(40)]
+    losses = [float(trained.update(real, fake)) for _ in range(40)]
     assert losses[-1] < 0.5 * losses[0]
-    judge.optimizer.zero_grad()
+    trained.optimizer.zero_grad()
     fake.requires_grad_()
-    gan, matching = judge.generator_losses(real, fake)
+    gan, matching = trained.generator_losses(real, fake)
     (gan + matching).backward()
     assert fake.grad.abs().sum() > 0
-    assert all(p.grad is None for p in judge.network.parameters())
+    assert all(p.grad is None for p in trained.network.parameters())
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_saved_and_loaded_it_judges_alike_and_learns_alike(norm: str, tmp_path: Path) -> None:
-    judge, other = adversary(norm), adversary(norm)
-    judge.network.to(memory_format=torch.channels_last)
-    judge.update(pictures(), pictures(seed=2))
-    save_weights(tmp_path / "d.safetensors", judge.network)
+def test_saved_and_loaded_it_gives_the_same_scores_and_trains_the_same(
+    norm: str, tmp_path: Path
+) -> None:
+    trained, other = discriminator(norm), discriminator(norm)
+    trained.network.to(memory_format=torch.channels_last)
+    trained.update(images(), images(seed=2))
+    save_weights(tmp_path / "d.safetensors", trained.network)
     load_weights(tmp_path / "d.safetensors", other.network)
-    other.optimizer.load_state_dict(copy.deepcopy(judge.optimizer.state_dict()))
+    other.optimizer.load_state_dict(copy.deepcopy(trained.optimizer.state_dict()))
     scores = []
-    for one in (judge, other):
-        one.update(pictures(seed=3), pictures(seed=4))
-        scores.append(one.network.eval()(pictures(seed=5))[0][-1])
+    for one in (trained, other):
+        one.update(images(seed=3), images(seed=4))
+        scores.append(one.network.eval()(images(seed=5))[0][-1])
     torch.testing.assert_close(*scores, atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("norm", NORMS)
-def test_sixteen_bits_judge_about_alike(norm: str) -> None:
-    x = pictures()
-    plain = discriminator(norm).eval()(x)
-    short = discriminator(norm).bfloat16().eval()(x)
+def test_sixteen_bits_give_about_the_same_scores(norm: str) -> None:
+    x = images()
+    plain = network_of(norm).eval()(x)
+    short = network_of(norm).bfloat16().eval()(x)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = discriminator(norm)(x)
+        mixed = network_of(norm)(x)
     for one in (short, mixed):
         for features, approximate in zip(plain, one, strict=True):
             assert approximate[-1].dtype == torch.bfloat16
@@ -130,12 +132,12 @@ def test_wrapped_for_several_processes_it_learns_the_same(
 ) -> None:
     weights = []
     for wrap in (lambda network: network, DistributedDataParallel):
-        monkeypatch.setattr(adversary_module.distributed, "wrap", wrap)
-        judge = adversary()
+        monkeypatch.setattr(gan.distributed, "wrap", wrap)
+        trained = discriminator()
         for seed in range(3):
-            judge.update(pictures(seed=seed), pictures(seed=seed + 9))
-            judge.generator_losses(pictures(seed=seed), pictures(seed=seed + 9))
-        weights.append(judge.network.state_dict())
+            trained.update(images(seed=seed), images(seed=seed + 9))
+            trained.generator_losses(images(seed=seed), images(seed=seed + 9))
+        weights.append(trained.network.state_dict())
     assert list(weights[0]) == list(weights[1])
     for name, tensor in weights[0].items():
         torch.testing.assert_close(tensor, weights[1][name], atol=1e-5, rtol=1e-3)

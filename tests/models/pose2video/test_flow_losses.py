@@ -8,7 +8,7 @@ ALL = torch.ones(2, 12, 16)
 
 
 def zoom(height: int, width: int) -> torch.Tensor:
-    """Return the flow of a picture that grows about its middle, in pixels of its size."""
+    """Return the flow of a image that grows about its middle, in pixels of its size."""
     right = (torch.arange(width) + 0.5 - width / 2) * 0.1
     down = (torch.arange(height) + 0.5 - height / 2) * 0.1
     grid = torch.meshgrid(down, right, indexing="ij")
@@ -44,10 +44,10 @@ def test_what_is_not_trusted_teaches_nothing() -> None:
 def test_trust_may_be_bytes(shape: tuple[int, ...]) -> None:
     trust = (torch.rand(shape) > 0.5).float()
     of_bytes = (trust * 255).to(torch.uint8)
-    truth = FLOW.half()
+    ground_truth = FLOW.half()
     for one, other in ((trust, of_bytes), (trust, trust.bool().float())):
         torch.testing.assert_close(
-            flow_loss(FLOW * 2, truth, one), flow_loss(FLOW * 2, truth, other)
+            flow_loss(FLOW * 2, ground_truth, one), flow_loss(FLOW * 2, ground_truth, other)
         )
 
 
@@ -64,9 +64,9 @@ def test_the_true_motion_explains_the_frame() -> None:
 
 
 def test_two_half_batches_are_one_whole() -> None:
-    trust, truth = torch.rand(2, 12, 16), FLOW.flip(0)
+    trust, ground_truth = torch.rand(2, 12, 16), FLOW.flip(0)
     frames = torch.rand(2, 2, 3, 12, 16)
-    for loss, others in ((flow_loss, (truth,)), (warp_loss, tuple(frames))):
+    for loss, others in ((flow_loss, (ground_truth,)), (warp_loss, tuple(frames))):
         whole = loss(FLOW, *others, trust)
         halves = [
             loss(FLOW[n : n + 1], *(o[n : n + 1] for o in others), trust[n : n + 1]) for n in (0, 1)

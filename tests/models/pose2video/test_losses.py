@@ -35,21 +35,21 @@ def test_two_half_batches_are_one_whole(loss) -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_absent_items_teach_nothing(loss) -> None:
-    painted = PAINTED.clone().requires_grad_()
-    loss(painted, REAL, WEIGHTS, present_N=torch.tensor([0.0, 1, 0, 1])).backward()
-    assert (painted.grad.flatten(1).abs().sum(1) > 0).tolist() == [False, True, False, True]
+    generated = PAINTED.clone().requires_grad_()
+    loss(generated, REAL, WEIGHTS, present_N=torch.tensor([0.0, 1, 0, 1])).backward()
+    assert (generated.grad.flatten(1).abs().sum(1) > 0).tolist() == [False, True, False, True]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_following_the_slope_finds_the_picture(loss) -> None:
-    painted = (REAL + 0.3 * PAINTED).requires_grad_()
-    optimizer = torch.optim.Adam([painted], lr=0.05)
-    before = float(loss(painted, REAL).detach())
+def test_following_the_slope_finds_the_image(loss) -> None:
+    generated = (REAL + 0.3 * PAINTED).requires_grad_()
+    optimizer = torch.optim.Adam([generated], lr=0.05)
+    before = float(loss(generated, REAL).detach())
     for _ in range(60):
         optimizer.zero_grad()
-        loss(painted, REAL).backward()
+        loss(generated, REAL).backward()
         optimizer.step()
-    assert float(loss(painted, REAL).detach()) < 0.2 * before
+    assert float(loss(generated, REAL).detach()) < 0.2 * before
 
 
 def test_charbonnier_is_the_absolute_difference_without_its_kink() -> None:
@@ -79,9 +79,9 @@ def test_ssim_is_that_of_every_window() -> None:
 
 
 def test_every_pixel_counts_in_ssim() -> None:
-    painted = PAINTED.clone().requires_grad_()
-    ssim_loss(painted, REAL).backward()
-    assert (painted.grad.abs().amax((0, 1)) > 0).all()
+    generated = PAINTED.clone().requires_grad_()
+    ssim_loss(generated, REAL).backward()
+    assert (generated.grad.abs().amax((0, 1)) > 0).all()
 
 
 def test_regions_count_as_often_as_asked_and_all_together_once() -> None:

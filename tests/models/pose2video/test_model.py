@@ -1,28 +1,28 @@
-"""What a step of training teaches whom: losses, adversaries, parts that are not there."""
+"""Training steps: what each loss trains, discriminators, absent regions, schedules."""
 
-import dataclasses
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
+from speech2video.models.pose2video.discriminators import frame_windows
 from speech2video.models.pose2video.generators.fast import FastGenerator
 from speech2video.models.pose2video.generators.vid2vid import Vid2VidGenerator
+from speech2video.models.pose2video.losses import LOSSES, loss_weights
 from speech2video.models.pose2video.model import (
     REGIONS,
-    LossWeights,
+    GanConfig,
+    OptimConfig,
     Pose2VideoModel,
-    Scene,
-    shrunk,
-    windows,
+    _resize_sequences,
 )
 from speech2video.models.pose2video.renderer import NETWORK
-from speech2video.options.pose2video import DISCRIMINATORS
+from speech2video.options.pose2video import DISCRIMINATORS, Curriculum
 from speech2video.util.errors import OptionError
 
 SIZE, FRAMES = 32, 5
-NOTHING = LossWeights(**dict.fromkeys(dataclasses.asdict(LossWeights()), 0.0))
+NO_LOSS = dict.fromkeys(LOSSES, 0.0)
 
 
 def batch(items: int = 2, frames: int = FRAMES, *, size: int = SIZE, flow: bool = True) -> dict:
@@ -55,14 +55,21 @@ def fast() -> FastGenerator:
 
 
 def vid2vid(**kind: object) -> Vid2VidGenerator:
-    sizes = {"width": 8, "halvings": 1, "blocks": 2, "fine_blocks": 1, "norm": "instance"}
-    return Vid2VidGenerator(**sizes | kind)
+    sizes = {"ngf": 8, "n_downsample_G": 1, "n_blocks": 2, "n_blocks_local": 1}
+    return Vid2VidGenerator(**sizes | {"norm": "instance"} | kind)
 
 
 def model(make: Callable = fast, **changes: object) -> Pose2VideoModel:
     torch.manual_seed(0)
-    usual = {"lr": 1e-2, "lr_d": 1e-2, "ndf": 4, "part_size": 16}
-    return Pose2VideoModel(make(), **usual | changes)
+    optim = {"lr": 1e-2, "lr_d": 1e-2} | _fields(OptimConfig, changes)
+    gan = {"ndf": 4, "part_size": 16} | _fields(GanConfig, changes)
+    return Pose2VideoModel(make(), OptimConfig(**optim), GanConfig(**gan), **changes)
+
+
+def _fields(config: type, changes: dict) -> dict:
+    """Take a config's fields out of changes."""
+    names = [name for name in config.__dataclass_fields__ if name in changes]
+    return {name: changes.pop(name) for name in names}
 
 
 def state(made: Pose2VideoModel, name: str) -> dict[str, Tensor]:
@@ -82,26 +89,26 @@ def numbers(losses: dict) -> dict[str, float]:
     return {name: float(torch.as_tensor(value).detach()) for name, value in losses.items()}
 
 
-class Looks(torch.nn.Module):
-    """Stands for VGG19."""
+class SquaredError(torch.nn.Module):
+    """A stand-in for VGG19."""
 
-    def forward(self, painted: Tensor, real: Tensor) -> Tensor:
-        return (painted - real).square().mean()
+    def forward(self, generated: Tensor, real: Tensor) -> Tensor:
+        return (generated - real).square().mean()
 
 
 @pytest.mark.parametrize("name", ["reconstruction", "structural", "perceptual", "flow", "warp"])
-def test_every_loss_teaches_the_generator(name: str) -> None:
-    weights = dataclasses.replace(NOTHING, **{name: 1.0})
-    made = model(weights=weights, perceptual=Looks())
+def test_every_loss_trains_the_generator(name: str) -> None:
+    weights = NO_LOSS | {name: 1.0}
+    made = model(weights=weights, perceptual=SquaredError())
     moved = learned(made, NETWORK, batch())
     assert "flow_head.weight" in moved
     assert ("to_rgb.weight" in moved) == (name in ("reconstruction", "structural", "perceptual"))
 
 
-@pytest.mark.parametrize("loss", ["gan", "matching"])
+@pytest.mark.parametrize("loss", ["gan", "feature_matching"])
 @pytest.mark.parametrize("name", DISCRIMINATORS)
-def test_every_adversary_learns_and_teaches(name: str, loss: str) -> None:
-    weights = dataclasses.replace(NOTHING, **{loss: 1.0})
+def test_every_discriminator_learns_and_trains_the_generator(name: str, loss: str) -> None:
+    weights = NO_LOSS | {loss: 1.0}
     made = model(weights=weights, discriminators=(name,))
     before = state(made, f"discriminator_{name}")
     assert "to_rgb.weight" in learned(made, NETWORK, batch())
@@ -111,29 +118,29 @@ def test_every_adversary_learns_and_teaches(name: str, loss: str) -> None:
 
 
 def test_without_weight_nothing_is_learned() -> None:
-    assert learned(model(weights=NOTHING, discriminators=DISCRIMINATORS), NETWORK, batch()) == set()
+    assert learned(model(weights=NO_LOSS, discriminators=DISCRIMINATORS), NETWORK, batch()) == set()
 
 
 def test_losses_are_named_and_their_sum_is_the_loss() -> None:
-    made = model(discriminators=DISCRIMINATORS, perceptual=Looks())
+    made = model(discriminators=DISCRIMINATORS, perceptual=SquaredError())
     losses = made.training_step(batch())
-    weights = dataclasses.asdict(made.weights)
-    judges = {f"d_{name}" for name in DISCRIMINATORS}
-    assert set(losses) == {"loss", *weights} | judges
+    weights = made.weights
+    discriminators = {f"d_{name}" for name in DISCRIMINATORS}
+    assert set(losses) == {"loss", *weights} | discriminators
     total = sum(losses[name].detach() * weight for name, weight in weights.items())
     assert float(losses["loss"].detach()) == pytest.approx(float(total), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", REGIONS)
-def test_a_part_that_is_never_seen_teaches_nobody(name: str) -> None:
-    weights = dataclasses.replace(NOTHING, gan=1.0, matching=1.0)
+def test_an_absent_region_trains_nothing(name: str) -> None:
+    weights = NO_LOSS | {"gan": 1.0, "feature_matching": 1.0}
     made, shown = model(weights=weights, discriminators=(name,)), batch()
     shown["present"][..., REGIONS.index(name)] = 0
     shown["boxes"][..., REGIONS.index(name), :] = 0
-    judge = state(made, f"discriminator_{name}")
+    before = state(made, f"discriminator_{name}")
     assert learned(made, NETWORK, shown) == set()
     after = state(made, f"discriminator_{name}")
-    assert all(torch.equal(judge[key], after[key]) for key in judge)
+    assert all(torch.equal(before[key], after[key]) for key in before)
 
 
 def test_what_is_at_an_absent_parts_place_does_not_matter() -> None:
@@ -150,13 +157,13 @@ def test_what_is_at_an_absent_parts_place_does_not_matter() -> None:
 
 
 def test_half_of_the_hands_absent_counts_half() -> None:
-    still = {"discriminators": ("left_hand",), "lr_d": 0.0}
+    config = {"discriminators": ("left_hand",), "lr_d": 0.0}
     shown, without = batch(4), batch(4)
     for name in ("maps", "frames"):
         shown[name] = without[name] = shown[name][:1].repeat(4, 1, 1, 1, 1)
     without["present"][2:, :, 1] = 0
-    whole, half = (model(**still).training_step(one) for one in (shown, without))
-    for name in ("gan", "matching", "d_left_hand"):
+    whole, half = (model(**config).training_step(one) for one in (shown, without))
+    for name in ("gan", "feature_matching", "d_left_hand"):
         assert numbers(half)[name] == pytest.approx(numbers(whole)[name] / 2, rel=1e-4)
 
 
@@ -164,7 +171,7 @@ def test_one_more_part_changes_no_other_loss() -> None:
     few = model(discriminators=("frame", "temporal_1", "head"))
     many = model(discriminators=("frame", "temporal_1", "temporal_2", "head", "left_hand", "mouth"))
     shown = batch()
-    shown["boxes"][:] = shown["boxes"][:, :, :1]  # parts alike, judged alike, count as one
+    shown["boxes"][:] = shown["boxes"][:, :, :1]  # equal regions count as one
     many.networks[NETWORK].load_state_dict(few.networks[NETWORK].state_dict())
     for name in many.discriminators:
         like = name if name in few.discriminators else f"{name.partition('_')[0]}_1"
@@ -177,37 +184,43 @@ def test_one_more_part_changes_no_other_loss() -> None:
     assert float(other["d_mouth"]) == pytest.approx(float(one["d_head"]), rel=1e-5)
     # the second stride sees other windows: about the same
     assert float(other["gan"]) == pytest.approx(float(one["gan"]), abs=0.3)
-    assert float(other["matching"]) == pytest.approx(float(one["matching"]), rel=0.1)
+    assert float(other["feature_matching"]) == pytest.approx(
+        float(one["feature_matching"]), rel=0.1
+    )
 
 
 @pytest.mark.parametrize(
-    ("frames", "judges"),
+    ("frames", "expected"),
     [(1, set()), (2, set()), (3, {"d_temporal_1"}), (5, {"d_temporal_1", "d_temporal_2"})],
 )
-def test_sequences_too_short_are_not_judged_over_time(frames: int, judges: set[str]) -> None:
+def test_short_sequences_have_no_temporal_discriminator(frames: int, expected: set[str]) -> None:
     made = model(discriminators=("temporal_1", "temporal_2"))
     losses = made.training_step(batch(frames=frames))
-    assert {name for name in losses if name.startswith("d_")} == judges
-    assert ("gan" in losses) == bool(judges) and ("flow" in losses) == (frames > 1)
+    assert {name for name in losses if name.startswith("d_")} == expected
+    assert ("gan" in losses) == bool(expected) and ("flow" in losses) == (frames > 1)
 
 
 def test_windows_are_of_frames_a_stride_apart() -> None:
     frames = torch.arange(6.0).view(1, 6, 1, 1, 1).expand(2, 6, 3, 4, 4)
-    seen = windows(frames, 2)
+    seen = frame_windows(frames, 2)
     assert seen.shape == (4, 9, 2, 2)
     assert seen[:2, ::3, 0, 0].tolist() == [[0, 2, 4], [1, 3, 5]]
 
 
-def test_adversaries_come_when_it_is_their_time() -> None:
+def test_the_gan_starts_at_its_step() -> None:
     made = model(discriminators=("frame",), gan_start=0.5, steps=4)
-    came = []
+    active = []
     for made.step in range(4):
-        came.append("d_frame" in made.training_step(batch(frames=1)))
-    assert came == [False, False, True, True]
+        active.append("d_frame" in made.training_step(batch(frames=1)))
+    assert active == [False, False, True, True]
 
 
 def test_scales_join_one_after_another() -> None:
-    made = model(lambda: vid2vid(scales=2), discriminators=("frame", "head"), scale_epochs=2)
+    made = model(
+        lambda: vid2vid(n_scales_spatial=2),
+        discriminators=("frame", "head"),
+        curriculum=Curriculum(scale_epochs=2),
+    )
     fine = {key for key in state(made, NETWORK) if key.startswith("scales.1")}
     for epoch, side in ((0, SIZE // 2), (1, SIZE // 2), (2, SIZE), (7, SIZE)):
         made.on_epoch(epoch)
@@ -218,46 +231,46 @@ def test_scales_join_one_after_another() -> None:
 
 def test_boxes_shrink_with_the_frames() -> None:
     shown = batch(1, 1)
-    small = torch.zeros(1, 1, 3, SIZE // 2, SIZE // 2)
-    halved = Scene(small, small, small, []).boxes(shown)
-    assert torch.equal(halved, shown["boxes"][0] / 2)
+    made = model(lambda: vid2vid(n_scales_spatial=2), curriculum=Curriculum(scale_epochs=2))
+    made.on_epoch(0)
+    assert torch.equal(made._generate(shown).boxes_MR4, shown["boxes"][0] / 2)
 
 
-def test_shrunk_keeps_plain_pictures_plain() -> None:
-    small = shrunk(torch.full((2, 3, 3, 32, 32), 0.25), (16, 16))
+def test_resizing_keeps_plain_images_plain() -> None:
+    small = _resize_sequences(torch.full((2, 3, 3, 32, 32), 0.25), (16, 16))
     assert small.shape == (2, 3, 3, 16, 16) and torch.equal(small, torch.full_like(small, 0.25))
 
 
 @pytest.mark.parametrize("make", [fast, vid2vid])
-def test_forgetting_activations_changes_no_gradient(make: Callable) -> None:
+def test_gradient_checkpointing_changes_no_gradient(make: Callable) -> None:
     gradients = []
     for checkpointing in (False, True):
         made = model(make, discriminators=("frame",))
-        made.networks[NETWORK].checkpointing = checkpointing
+        made.networks[NETWORK].gradient_checkpointing = checkpointing
         made.training_step(batch())
         gradients.append({k: p.grad for k, p in made.networks[NETWORK].named_parameters()})
     for key, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][key], gradient, msg=key)
 
 
-class Resting(torch.nn.Module):
-    """Says that everything moves as `batch` says, as RAFT would."""
+class ConstantFlow(torch.nn.Module):
+    """A stand-in for RAFT with the flow of `batch`."""
 
     def forward(self, frames: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         self.seen = frames, before
         return torch.ones_like(frames[:, :2]), torch.ones_like(frames[:, 0])
 
 
-def test_raft_says_how_pixels_moved_where_the_batch_does_not() -> None:
-    told, raft = model().training_step(batch()), Resting()
-    asked = model(raft=raft).training_step(batch(flow=False))
-    assert numbers(told) == numbers(asked)
+def test_raft_estimates_the_flow_of_batches_without() -> None:
+    given, raft = model().training_step(batch()), ConstantFlow()
+    estimated = model(raft=raft).training_step(batch(flow=False))
+    assert numbers(given) == numbers(estimated)
     frames = batch()["frames"].float() / 127.5 - 1
     for seen, wanted in zip(raft.seen, (frames[:, 1:], frames[:, :-1]), strict=True):
         torch.testing.assert_close(seen, wanted.transpose(0, 1).flatten(0, 1))
 
 
-def test_without_a_truth_there_is_no_loss_of_flow() -> None:
+def test_without_ground_truth_there_is_no_loss_of_flow() -> None:
     assert not {"flow", "warp"} & set(model().training_step(batch(flow=False)))
 
 
@@ -283,11 +296,11 @@ def test_rates_follow_the_step_alone() -> None:
 
     begin, full, end, again = rates(0), rates(100), rates(1000), rates(0)
     assert begin == again and begin[0] < 0.02 * full[0] and end[0] < 0.03 * full[0]
-    assert begin[1] == full[1] == end[1]  # an adversary that comes late has all to learn then
+    assert begin[1] == full[1] == end[1]  # discriminators may start late
 
 
 @pytest.mark.parametrize(
-    ("pair", "said"),
+    ("pair", "message"),
     [
         ("gam=1", "--weights gam: no such loss; reconstruction"),
         ("gan=-1", "--weights gan=-1: a number, 0 or more"),
@@ -295,7 +308,7 @@ def test_rates_follow_the_step_alone() -> None:
         ("gan=much", "a number, 0 or more"),
     ],
 )
-def test_weights_that_cannot_be_are_named(pair: str, said: str) -> None:
-    with pytest.raises(OptionError, match=said):
-        LossWeights.of([pair])
-    assert LossWeights.of(["gan=0.5"]) == dataclasses.replace(LossWeights(), gan=0.5)
+def test_weights_that_cannot_be_are_named(pair: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        loss_weights([pair])
+    assert loss_weights(["gan=0.5"]) == loss_weights() | {"gan": 0.5}

@@ -9,8 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import vgg
 
-from speech2video.models.pose2video import pretrained as fetched_weights
-from speech2video.models.pose2video import pretrained as perceptual
+from speech2video.models.pose2video import pretrained
 from speech2video.models.pose2video.pretrained import COMPARED, PerceptualLoss
 from speech2video.util.errors import DataError
 
@@ -61,7 +60,7 @@ def test_it_compares_what_torchvision_sees(
 ) -> None:
     mean, deviation = (torch.tensor(t).view(3, 1, 1) for t in ((0.485, 0.456, 0.406),
                                                               (0.229, 0.224, 0.225)))  # fmt: skip
-    x, y = ((picture * 0.5 + 0.5 - mean) / deviation for picture in (X, Y))
+    x, y = ((image * 0.5 + 0.5 - mean) / deviation for image in (X, Y))
     expected = torch.tensor(0.0)
     for place, layer in enumerate(reference):
         x, y = layer(x), layer(y)
@@ -70,10 +69,10 @@ def test_it_compares_what_torchvision_sees(
     assert list(COMPARED.values()) == [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1]
 
 
-def test_it_teaches_the_painted_picture_alone(loss: PerceptualLoss) -> None:
-    painted, real = X.clone().requires_grad_(), Y.clone().requires_grad_()
-    loss(painted, real).backward()
-    assert painted.grad.abs().sum() > 0 and real.grad is None
+def test_it_teaches_the_generated_image_alone(loss: PerceptualLoss) -> None:
+    generated, real = X.clone().requires_grad_(), Y.clone().requires_grad_()
+    loss(generated, real).backward()
+    assert generated.grad.abs().sum() > 0 and real.grad is None
     assert not any(p.requires_grad for p in loss.parameters())
     assert loss(Y, Y) == 0
 
@@ -145,8 +144,8 @@ def test_a_network_that_does_not_answer_is_left(
     url = f"http://127.0.0.1:{silent.getsockname()[1]}/vgg19-dcbb9e9d.pth"
     monkeypatch.undo()
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(offline.parent.parent))
-    monkeypatch.setattr(perceptual, "_vgg_url", lambda: url)
-    monkeypatch.setattr(fetched_weights, "TIMEOUT", 0.2)
+    monkeypatch.setattr(PerceptualLoss, "_url", lambda: url)
+    monkeypatch.setattr(pretrained, "TIMEOUT", 0.2)
     began = time.monotonic()
     with silent:
         assert PerceptualLoss.load() is None

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models.optical_flow import raft_small
 
-from speech2video.models.pose2video import pretrained as raft_flow
+from speech2video.models.pose2video import pretrained
 from speech2video.models.pose2video.generators.base import warp
 from speech2video.models.pose2video.pretrained import RaftFlowEstimator, consistency_mask
 from speech2video.util.errors import DataError
@@ -17,7 +17,7 @@ from speech2video.util.errors import DataError
 SIZE = HEIGHT, WIDTH = 128, 136
 
 
-def pictures(count: int, size: tuple[int, int] = SIZE, *, seed: int = 0) -> Tensor:
+def images(count: int, size: tuple[int, int] = SIZE, *, seed: int = 0) -> Tensor:
     noise = torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(seed))
     return F.avg_pool2d(noise, 5, 1, 2) * 4 - 2
 
@@ -36,17 +36,17 @@ def path(reference: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def truth(reference: nn.Module) -> Tensor:
-    return reference(pictures(2), pictures(2, seed=1))[-1]
+def ground_truth(reference: nn.Module) -> Tensor:
+    return reference(images(2), images(2, seed=1))[-1]
 
 
-@pytest.mark.parametrize("cells", [raft_flow.CELLS, 1], ids=["together", "one by one"])
+@pytest.mark.parametrize("pairs", [pretrained.MAX_CORRELATIONS, 1], ids=["together", "one by one"])
 def test_it_is_torchvisions(
-    truth: Tensor, path: Path, monkeypatch: pytest.MonkeyPatch, cells: int
+    ground_truth: Tensor, path: Path, monkeypatch: pytest.MonkeyPatch, pairs: int
 ) -> None:
-    monkeypatch.setattr(raft_flow, "CELLS", cells)
-    flow, trusted = RaftFlowEstimator.load(path)(pictures(2), pictures(2, seed=1))
-    torch.testing.assert_close(flow, truth, atol=1e-3, rtol=1e-3)
+    monkeypatch.setattr(pretrained, "MAX_CORRELATIONS", pairs)
+    flow, trusted = RaftFlowEstimator.load(path)(images(2), images(2, seed=1))
+    torch.testing.assert_close(flow, ground_truth, atol=1e-3, rtol=1e-3)
     assert trusted.shape == (2, *SIZE) and set(trusted.unique().tolist()) <= {0.0, 1.0}
 
 
@@ -58,7 +58,7 @@ def test_every_kind_of_file_is_read(reference: nn.Module, path: Path, tmp_path: 
 
 
 class Search(nn.Module):
-    """Finds by trying, as RAFT says it: where in the second picture is what the first shows?"""
+    """Finds by trying, as RAFT says it: where in the second image is what the first shows?"""
 
     def forward(self, first: Tensor, second: Tensor, num_flow_updates: int) -> list[Tensor]:
         assert first.shape[2] % 8 == first.shape[3] % 8 == 0 and min(first.shape[2:]) >= 128
@@ -78,7 +78,7 @@ class Search(nn.Module):
 def test_flow_takes_the_frame_before_to_the_frame(size: tuple[int, int]) -> None:
     flow = RaftFlowEstimator()
     flow.raft = Search()
-    before = pictures(2, size)
+    before = images(2, size)
     frames = torch.stack([before[0].roll((1, 2), (1, 2)), before[1].roll((-2, 0), (1, 2))])
     found, trusted = flow(frames, before)
     assert found.shape == (2, 2, *size) and trusted.shape == (2, *size)
@@ -86,7 +86,7 @@ def test_flow_takes_the_frame_before_to_the_frame(size: tuple[int, int]) -> None
     inner = (..., slice(4, -4), slice(4, -4))
     assert (moved - frames)[inner].abs().mean() < 0.25 * (before - frames)[inner].abs().mean()
     assert trusted[:, 4:-4, 4:-4].all()
-    assert not trusted[0, 0].any() and not trusted[0, :, 0].any()  # from outside the picture
+    assert not trusted[0, 0].any() and not trusted[0, :, 0].any()  # from outside the image
 
 
 def test_what_does_not_lead_back_is_not_trusted() -> None:
@@ -103,12 +103,12 @@ def test_it_learns_nothing() -> None:
     flow = RaftFlowEstimator()
     assert not flow.raft.training and not any(p.requires_grad for p in flow.parameters())
     flow.raft = Search()
-    frames = pictures(1).requires_grad_()
-    assert not any(t.requires_grad for t in flow(frames, pictures(1)))
+    frames = images(1).requires_grad_()
+    assert not any(t.requires_grad for t in flow(frames, images(1)))
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "no such file; torchvision's raft_small"),
         (b"none", "not readable"),
@@ -116,13 +116,13 @@ def test_it_learns_nothing() -> None:
     ],
     ids=["missing", "damaged", "foreign"],
 )
-def test_a_wrong_file_is_one_clear_line(content: object, said: str, tmp_path: Path) -> None:
+def test_a_wrong_file_is_one_clear_line(content: object, message: str, tmp_path: Path) -> None:
     file = tmp_path / "r.pth"
     if isinstance(content, bytes):
         file.write_bytes(content)
     elif content:
         torch.save(content, file)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         RaftFlowEstimator.load(file)
     assert str(file) in str(caught.value) and "\n" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""A painter for use: what a checkpoint says of itself, and one line where it is no good."""
+"""A renderer for use: what a checkpoint says of itself, and one line where it is no good."""
 
 import json
 from pathlib import Path
@@ -64,18 +64,18 @@ def drawn(generator: nn.Module) -> nn.Module:
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """A checkpoint as one ships."""
-    said = complete_options(options(), CAMERA)
-    return save(tmp_path / "pose2video", said, drawn(build_generator(said)))
+    complete = complete_options(options(), CAMERA)
+    return save(tmp_path / "pose2video", complete, drawn(build_generator(complete)))
 
 
 def test_what_was_trained_comes_back(saved: Path) -> None:
-    painter = load_renderer(saved)
-    assert (painter.width, painter.height, painter.map_style) == (WIDTH, HEIGHT, "filled_mouth")
-    assert painter.camera == CAMERA
-    assert not painter.generator.training
-    assert not any(weight.requires_grad for weight in painter.generator.parameters())
+    renderer = load_renderer(saved)
+    assert (renderer.width, renderer.height, renderer.map_style) == (WIDTH, HEIGHT, "filled_mouth")
+    assert renderer.camera == CAMERA
+    assert not renderer.generator.training
+    assert not any(weight.requires_grad for weight in renderer.generator.parameters())
     plain = Pose2VideoRenderer(drawn(build_generator(options())), "speech2video")
-    frames = list(painter.render(maps(4)))
+    frames = list(renderer.render(maps(4)))
     for frame, wanted in zip(frames, plain.render(maps(4)), strict=True):
         assert frame.dtype == np.uint8 and frame.shape == (3, HEIGHT, WIDTH)
         assert np.abs(frame.astype(int) - wanted).max() <= 1  # channels-last sums otherwise
@@ -113,22 +113,26 @@ def test_bytes_go_there_and_back() -> None:
 
 
 def test_a_complete_checkpoint_leaves_nothing_open(tmp_path: Path) -> None:
-    said = complete_options(options(architecture=("flow=False",)), CAMERA)
-    assert {pair.partition("=")[0] for pair in said.architecture} == {
+    complete = complete_options(options(architecture=("flow=False",)), CAMERA)
+    assert {pair.partition("=")[0] for pair in complete.architecture} == {
         *("map_channels", "channels", "blocks", "flow", "norm")
     }
-    assert complete_options(said, CAMERA) == said
-    said.save(tmp_path / "o.json")
-    assert TrainPose2VideoOptions.load(tmp_path / "o.json") == said
-    assert generator_arguments(said) == generator_arguments(options(architecture=("flow=false",)))
+    assert complete_options(complete, CAMERA) == complete
+    complete.save(tmp_path / "o.json")
+    assert TrainPose2VideoOptions.load(tmp_path / "o.json") == complete
+    assert generator_arguments(complete) == generator_arguments(
+        options(architecture=("flow=false",))
+    )
     other = Camera.framing(torch.rand(1, 144, 3), width=WIDTH, height=HEIGHT)
-    assert complete_options(said, other).camera == CAMERA.numbers()  # a run goes on with its own
+    assert (
+        complete_options(complete, other).camera == CAMERA.numbers()
+    )  # a run goes on with its own
 
 
 def test_a_shipped_checkpoint_tells_nothing_of_the_machine() -> None:
     files = {name: Path(f"/home/ann/{name}") for name in ("body", "vgg", "raft", "dataset")}
-    said = options(**files, device="cpu").for_shipping()
-    assert "/home" not in " ".join(map(str, vars(said).values())) and said.device == "auto"
+    shipped = options(**files, device="cpu").for_shipping()
+    assert "/home" not in " ".join(map(str, vars(shipped).values())) and shipped.device == "auto"
 
 
 @pytest.mark.parametrize(
@@ -137,46 +141,54 @@ def test_a_shipped_checkpoint_tells_nothing_of_the_machine() -> None:
 def test_every_generator_can_be_chosen(generator: str, kind: type) -> None:
     of = {
         "fast": ("channels=8,16", "blocks=0,2", "flow=true"),
-        "vid2vid": ("width=8", "halvings=1", "blocks=2", "norm=instance", "scales=2"),
+        "vid2vid": (
+            "ngf=8",
+            "n_downsample_G=1",
+            "n_blocks=2",
+            "norm=instance",
+            "n_scales_spatial=2",
+        ),
     }
     built = build_generator(options(generator=generator, architecture=of[generator]))
     assert isinstance(built, kind)
 
 
 @pytest.mark.parametrize(
-    ("generator", "pairs", "said"),
+    ("generator", "pairs", "message"),
     [
         ("slow", (), "slow: no such name; known are fast, vid2vid"),
-        ("fast", ("depth=3",), "--architecture depth: fast knows map_channels, channels, blocks"),
-        ("fast", ("size=3,4",), "--architecture size: fast knows map_channels"),
+        ("fast", ("depth=3",), "--architecture depth: fast takes map_channels, channels, blocks"),
+        ("fast", ("size=3,4",), "--architecture size: fast takes map_channels"),
         ("fast", ("flow=maybe",), "flow=maybe: a value like true is needed"),
         ("fast", ("channels=wide",), "channels=wide: a value like 48,96,192 is needed"),
         ("fast", ("blocks=-1,1,1",), "blocks=-1,1,1: a value like 1,2,4 is needed"),
         ("fast", ("map_channels=x",), "map_channels=x: a value like 3 is needed"),
         ("fast", ("norm=group", "channels=10,20,40"), r"no such network \(num_channels"),
         ("fast", ("channels=0,8,8",), "no such network"),
-        ("vid2vid", ("norm=group",), "norm group, statistics picture; one of batch picture"),
-        ("vid2vid", ("scales=0",), "no such network"),
-        ("vid2vid", ("width=7", "scales=2", "halvings=1"), "no such network"),
+        ("vid2vid", ("norm=group",), "norm group, statistics batch; one of batch batch"),
+        ("vid2vid", ("n_scales_spatial=0",), "no such network"),
+        ("vid2vid", ("ngf=7", "n_scales_spatial=2", "n_downsample_G=1"), "no such network"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
-def test_an_architecture_that_cannot_be_is_named(generator: str, pairs: tuple, said: str) -> None:
-    with pytest.raises(OptionError, match=said):
+def test_an_architecture_that_cannot_be_is_named(
+    generator: str, pairs: tuple, message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
         build_generator(options(generator=generator, architecture=pairs))
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"width": 50}, "pictures of 50x32; this generator needs multiples of 8"),
+        ({"width": 50}, "images of 50x32; this generator needs multiples of 8"),
         ({"architecture": ("channels=8,16", "blocks=1")}, "2 channels, 1 blocks"),
         ({"architecture": (*SMALL, "map_channels=4")}, "9 channels; 48x32, 12 are needed"),
-        ({"generator": "vid2vid", "architecture": ("width=4",), "width": 36}, "maps of 36x32"),
+        ({"generator": "vid2vid", "architecture": ("ngf=4",), "width": 36}, "maps of 36x32"),
     ],
 )
-def test_a_size_that_cannot_be_painted_is_named(changes: dict, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_a_size_that_cannot_be_generated_is_named(changes: dict, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         build_generator(options(**changes))
 
 
@@ -206,12 +218,12 @@ def test_weights_that_are_no_good_are_one_line(saved: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"camera": []}, "a camera of 0 finite numbers; 17 are needed"),
         ({"camera": ["x"] * 17}, "a camera of 0 finite numbers"),
         ({"width": 64}, "weights of another network: has .*background"),
-        ({"width": 50}, "pictures of 50x32"),
+        ({"width": 50}, "images of 50x32"),
         ({"architecture": ["channels=8,24", "blocks=1,1"]}, "weights of another network"),
         ({"architecture": ["channels=90000,90000", "blocks=9,9"]}, "of another network"),  # 20 TB
         ({"architecture": ["channels=eight"]}, "channels=eight: a value like"),
@@ -222,10 +234,10 @@ def test_weights_that_are_no_good_are_one_line(saved: Path, how: str) -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_options_that_are_no_good_are_one_line(saved: Path, changes: dict, said: str) -> None:
+def test_options_that_are_no_good_are_one_line(saved: Path, changes: dict, message: str) -> None:
     path = saved / OPTIONS_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         load_renderer(saved)
     assert str(saved) in str(caught.value) and "\n" not in str(caught.value)
 
@@ -253,24 +265,28 @@ def test_an_imported_checkpoint_gives_the_same_frames(tmp_path: Path, scales: in
     words = {"ngf": 8, "n_downsample_G": 2, "n_blocks": 3, "n_blocks_local": 1, "norm": "instance"}
     words |= {"n_scales_spatial": scales, "no_first_img": True}
     (theirs / "options.json").write_text(json.dumps(words))
-    said = read_vid2vid_options(theirs / "options.json")
+    architecture = read_vid2vid_options(theirs / "options.json")
     torch.manual_seed(0)
-    for number, scale in enumerate(Vid2VidGenerator(**said.architecture()).scales):
+    for number, scale in enumerate(Vid2VidGenerator(**architecture.architecture()).scales):
         torch.save(vid2vid_tensors(scale, finer=number > 0), theirs / f"latest_net_G{number}.pth")
-    generator = load_vid2vid(theirs, said)
+    generator = load_vid2vid(theirs, architecture)
 
-    painter = load_renderer(save(tmp_path / "pose2video", said, generator))
-    assert painter.camera is None and (painter.width, painter.height) == (0, 0)
-    assert painter.map_style == "vid2vid_authors"
+    renderer = load_renderer(save(tmp_path / "pose2video", architecture, generator))
+    assert renderer.camera is None and (renderer.width, renderer.height) == (0, 0)
+    assert renderer.map_style == "vid2vid_authors"
     given = maps(4)
     floats = (torch.from_numpy(one)[None].float() / 127.5 - 1 for one in given)
-    for frame, wanted in zip(painter.render(given), generator.generate_frames(floats), strict=True):
+    for frame, wanted in zip(
+        renderer.render(given), generator.generate_frames(floats), strict=True
+    ):
         assert np.array_equal(frame, to_bytes(wanted[0]))
 
 
 def test_an_imported_checkpoint_of_another_architecture_is_named(tmp_path: Path) -> None:
-    said = Vid2VidOptions(width=8, halvings=1, blocks=2, norm="instance")
-    folder = save(tmp_path / "pose2video", said, Vid2VidGenerator(**said.architecture()))
-    Vid2VidOptions(width=1024, halvings=8).save(folder / OPTIONS_FILE)  # terabytes
+    architecture = Vid2VidOptions(ngf=8, n_downsample_G=1, n_blocks=2, norm="instance")
+    folder = save(
+        tmp_path / "pose2video", architecture, Vid2VidGenerator(**architecture.architecture())
+    )
+    Vid2VidOptions(ngf=1024, n_downsample_G=8).save(folder / OPTIONS_FILE)  # terabytes
     with pytest.raises(DataError, match="weights of another network"):
         load_renderer(folder)

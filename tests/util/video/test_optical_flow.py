@@ -1,4 +1,4 @@
-"""Flow of a shifted picture is the shift, as `warp` takes it; where nothing moves nothing flows."""
+"""Flow of a shifted image is the shift, as `warp` takes it; where nothing moves nothing flows."""
 
 import numpy as np
 import pytest
@@ -20,8 +20,8 @@ def test_a_shift_is_found_in_the_convention_of_warp(shift: tuple[int, int]):
     inner = flow_2HW[INNER]
     np.testing.assert_allclose(np.median(inner, (1, 2)), -np.array(shift), atol=0.15)
     assert np.mean(np.abs(inner + np.array(shift)[:, None, None]) < 0.5) > 0.97
-    warped = warp(picture(before), torch.from_numpy(flow_2HW)[None])
-    off = (warped - picture(frame)).abs()[INNER]
+    warped = warp(image(before), torch.from_numpy(flow_2HW)[None])
+    off = (warped - image(frame)).abs()[INNER]
     assert off.mean() < 3 and (flow_trust(frame, before, flow_2HW)[INNER] == 255).mean() > 0.97
 
 
@@ -53,5 +53,5 @@ def test_what_comes_from_beyond_the_border_is_not_trusted():
     assert (trust_HW[:, :19] == 0).all() and (trust_HW[:, 20:] == 255).all()
 
 
-def picture(rgb_HW3: np.ndarray) -> torch.Tensor:
+def image(rgb_HW3: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(rgb_HW3).permute(2, 0, 1)[None].float()

@@ -22,13 +22,13 @@ def maps(frames: int) -> list[Tensor]:
 
 def test_a_stream_is_repeated_steps_on_its_own_past() -> None:
     generator, given = Toy(), maps(6)
-    painted: list[Tensor] = []
+    generated: list[Tensor] = []
     for i in range(2, 6):
-        before = [torch.zeros(2, 3, 4, 5)] * 2 + painted
-        past = torch.cat(before[-2:], 1) if painted else None
-        painted.append(generator.step(torch.cat(given[i - 2 : i + 1], 1), past).frame)
+        before = [torch.zeros(2, 3, 4, 5)] * 2 + generated
+        past = torch.cat(before[-2:], 1) if generated else None
+        generated.append(generator.step(torch.cat(given[i - 2 : i + 1], 1), past).frame)
     streamed = list(generator.generate_frames(given[2:], before=given[:2]))
-    assert torch.equal(torch.stack(streamed), torch.stack(painted))
+    assert torch.equal(torch.stack(streamed), torch.stack(generated))
 
 
 def test_the_first_map_stands_for_its_own_past() -> None:
@@ -77,9 +77,7 @@ def test_half_a_pixel_is_the_mean_of_two() -> None:
     torch.testing.assert_close(moved[..., :-1, :], (PICTURE[..., :-1, :] + PICTURE[..., 1:, :]) / 2)
 
 
-def test_positions_are_exact_in_a_wide_picture_of_16_bits() -> None:
-    picture = torch.rand(1, 1, 2, 2000).bfloat16()
-    moved = warp(
-        picture, torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2000).bfloat16()
-    )
-    torch.testing.assert_close(moved[..., :-1], picture[..., 1:].float(), atol=1e-3, rtol=0)
+def test_positions_are_exact_in_a_wide_image_of_16_bits() -> None:
+    image = torch.rand(1, 1, 2, 2000).bfloat16()
+    moved = warp(image, torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2000).bfloat16())
+    torch.testing.assert_close(moved[..., :-1], image[..., 1:].float(), atol=1e-3, rtol=0)

@@ -25,13 +25,13 @@ def build(**kind: object) -> FastGenerator:
 
 
 def empty() -> FastGenerator:
-    """Return a generator that has learned that nobody is in the picture."""
+    """Return a generator that has learned that nobody is in the image."""
     generator = FastGenerator(size=SIZE, channels=(8, 16), blocks=(1, 1))
     torch.nn.init.constant_(generator.to_rgb.bias[-(PACK**2) :], -50)
     return generator.requires_grad_(False)
 
 
-def pictures(*shape: int, seed: int = 1, size: tuple[int, int] = SIZE) -> Tensor:
+def images(*shape: int, seed: int = 1, size: tuple[int, int] = SIZE) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.rand((*shape, *size), generator=generator) * 2 - 1
 
@@ -41,11 +41,11 @@ def pictures(*shape: int, seed: int = 1, size: tuple[int, int] = SIZE) -> Tensor
 def test_what_is_wrong_in_the_past_fades(apart: float) -> None:
     generator = build()
     generator.flow_head.weight.mul_(40)  # flows of many pixels, masks from nothing to all
-    past = pictures(2, 6, seed=2)
-    wrong = past + apart * pictures(2, 6, seed=3)
+    past = images(2, 6, seed=2)
+    wrong = past + apart * images(2, 6, seed=3)
     masks = []
     for frame in range(8):
-        maps = pictures(2, 9, seed=4 + frame)
+        maps = images(2, 9, seed=4 + frame)
         right, other = generator.step(maps, past), generator.step(maps, wrong)
         off = (right.frame - other.frame).abs().max()
         assert off <= KEPT * (past - wrong)[:, 3:].abs().max() + 1e-5
@@ -57,7 +57,7 @@ def test_what_is_wrong_in_the_past_fades(apart: float) -> None:
 
 @torch.no_grad()
 def test_a_stream_is_a_rollout() -> None:
-    generator, maps = build(), pictures(2, 7, 3)
+    generator, maps = build(), images(2, 7, 3)
     rollout = [step.frame for step in generator(maps)]
     streamed = list(generator.generate_frames(maps[:, 2:].unbind(1), before=maps[:, :2].unbind(1)))
     assert torch.equal(torch.stack(streamed), torch.stack(rollout))
@@ -66,7 +66,7 @@ def test_a_stream_is_a_rollout() -> None:
 
 @torch.no_grad()
 def test_frames_of_a_batch_know_nothing_of_each_other() -> None:
-    generator, maps = build(), pictures(3, 4, 3)
+    generator, maps = build(), images(3, 4, 3)
     together = generator(maps)[-1].frame
     alone = [generator(maps[i : i + 1])[-1].frame for i in range(3)]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
@@ -74,46 +74,46 @@ def test_frames_of_a_batch_know_nothing_of_each_other() -> None:
 
 def test_every_weight_learns() -> None:
     generator = build().train()
-    for step in generator(pictures(2, 4, 3), torch.eye(2, 3).expand(2, 2, 3)):
-        (step.frame - pictures(2, 3)).square().mean().backward()
+    for step in generator(images(2, 4, 3), torch.eye(2, 3).expand(2, 2, 3)):
+        (step.frame - images(2, 3)).square().mean().backward()
     for name, weight in generator.named_parameters():
         assert weight.grad is not None and weight.grad.any(), name
 
 
 def test_no_gradient_goes_into_the_frames_before() -> None:
     generator = build().train()
-    maps = pictures(1, 5, 3).requires_grad_()
+    maps = images(1, 5, 3).requires_grad_()
     generator(maps)[-1].frame.sum().backward()
     assert not maps.grad[:, :2].any() and maps.grad[:, 2:].any()
 
 
 @torch.no_grad()
 def test_where_nobody_is_it_paints_what_stands_still() -> None:
-    generator, still = empty(), pictures(3)
+    generator, still = empty(), images(3)
     generator.init_background(still)
-    torch.testing.assert_close(generator.step(pictures(1, 9)).frame[0], still)
+    torch.testing.assert_close(generator.step(images(1, 9)).frame[0], still)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("right", "down"), [(0, 0), (5, 0), (-3, 7)])
 @torch.no_grad()
-def test_what_stands_still_is_moved_as_pictures_are(
+def test_what_stands_still_is_moved_as_images_are(
     right: int, down: int, dtype: torch.dtype
 ) -> None:
     generator = empty()
-    still_HW3 = pictures(3).permute(1, 2, 0).add(1).mul(127.5).byte().numpy()
+    still_HW3 = images(3).permute(1, 2, 0).add(1).mul(127.5).byte().numpy()
     generator.init_background(torch.from_numpy(still_HW3).permute(2, 0, 1).float() / 127.5 - 1)
     change = ImageTransform(WIDTH, HEIGHT, box=(right, down, WIDTH, HEIGHT))
     moved = torch.from_numpy(change.image(still_HW3).copy()).permute(2, 0, 1) / 127.5 - 1
     view = torch.from_numpy(change.view())[None]
-    frame = generator.to(dtype).step(pictures(1, 9), view=view).frame[0]
+    frame = generator.to(dtype).step(images(1, 9), view=view).frame[0]
     tolerance = 1e-4 if dtype == torch.float32 else 1 / 127.5
     torch.testing.assert_close(frame, moved, atol=tolerance, rtol=0)
 
 
 @torch.no_grad()
 def test_channels_last_is_the_same() -> None:
-    generator, maps = build(), pictures(2, 6, 3)
+    generator, maps = build(), images(2, 6, 3)
     plain = generator(maps)
     last = generator.to(memory_format=torch.channels_last)(maps)
     for one, other in zip(plain, last, strict=True):
@@ -128,51 +128,53 @@ def test_16_bits_lose_little() -> None:
     for name, weight in generator.named_parameters():
         if weight.ndim == 4 and not weight.any():  # what begins as nothing, but would not end so
             weight.normal_(0, 0.02 if name.startswith("to_rgb") else 0.03)
-    calm = F.avg_pool2d(pictures(3, size=(136, 136)), 9, stride=1)
+    calm = F.avg_pool2d(images(3, size=(136, 136)), 9, stride=1)
     generator.init_background(calm / calm.abs().max())
-    maps = (pictures(1, 7, 3, size=size) > 0.9).float() * 2 - 1
+    maps = (images(1, 7, 3, size=size) > 0.9).float() * 2 - 1
     exact = torch.stack([step.frame for step in generator(maps)]).clamp(-1, 1)
     generator.bfloat16()
     rounded = torch.stack([step.frame for step in generator(maps.bfloat16())])
     assert rounded.dtype == torch.float32
-    assert (exact - generator.background.float()).abs().mean() > 0.05  # there is something painted
+    assert (
+        exact - generator.background.float()
+    ).abs().mean() > 0.05  # there is something generated
     assert 10 * torch.log10(4 / (exact - rounded.clamp(-1, 1)).square().mean()) >= 40  # dB
 
 
 @torch.no_grad()
 def test_without_flow_nothing_comes_from_the_past() -> None:
-    generator, maps = build(flow=False), pictures(1, 9)
-    step = generator.step(maps, pictures(1, 6))
+    generator, maps = build(flow=False), images(1, 9)
+    step = generator.step(maps, images(1, 6))
     assert step.flow is None and step.mask is None
-    assert torch.equal(step.frame, generator.step(maps, pictures(1, 6, seed=7)).frame)
+    assert torch.equal(step.frame, generator.step(maps, images(1, 6, seed=7)).frame)
 
 
-def test_larger_pictures_have_one_more_level() -> None:
+def test_larger_images_have_one_more_level() -> None:
     small, large = (FastGenerator.defaults(size=(side, side)) for side in (256, 512))
     assert len(large["channels"]) == len(small["channels"]) + 1
     assert large["size"] == (512, 512)
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
-        ({"size": (30, 48)}, "pictures of 48x30; this generator needs multiples of 8"),
-        ({"size": (0, 48)}, "pictures of 48x0"),
+        ({"size": (30, 48)}, "images of 48x30; this generator needs multiples of 8"),
+        ({"size": (0, 48)}, "images of 48x0"),
         ({"channels": (8, 16, 24)}, "3 channels, 2 blocks; one a level is needed"),
     ],
 )
-def test_what_cannot_be_built_is_named(kind: dict, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_what_cannot_be_built_is_named(kind: dict, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         build(**kind)
 
 
 @pytest.mark.parametrize(
-    ("shape", "said"),
+    ("shape", "message"),
     [
         ((1, 9, 32, 32), "maps of 32x32 pixels, 9 channels; 48x32, 9 are needed"),
         ((1, 6, 32, 48), "maps of 48x32 pixels, 6 channels; 48x32, 9 are needed"),
     ],
 )
-def test_maps_that_do_not_fit_are_named(shape: tuple[int, ...], said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_maps_that_do_not_fit_are_named(shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(DataError, match=message):
         build().step(torch.zeros(shape))
