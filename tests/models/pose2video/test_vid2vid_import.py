@@ -267,7 +267,7 @@ def test_options_that_are_none(tmp_path: Path, text: str) -> None:
 def test_options_of_no_effect_on_the_generator_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "options.json"
     path.write_text(json.dumps(SMALL | {"lr": 2e-4, "gpu_ids": [0], "dataroot": None}))
-    assert read_vid2vid_options(path).width == 8
+    assert read_vid2vid_options(path).ngf == 8
 
 
 def test_openpose_only_has_no_flow_unless_it_says_so(tmp_path: Path) -> None:
