@@ -28,7 +28,8 @@ from speech2video.models.speech2face.generator import (
     invert_affine,
     warp_with_head,
 )
-from speech2video.models.speech2face.model import Speech2FaceModel, StageSchedule, TrainingConfig
+from speech2video.models.speech2face.losses import StageSchedule, TrainingConfig
+from speech2video.models.speech2face.model import Speech2FaceModel
 from speech2video.models.speech2face.predictor import (
     Speech2FacePredictor,
     build_networks,

@@ -11,20 +11,15 @@ from speech2video.options.training import ARCHITECTURE, TrainingOptions, parse_l
 from speech2video.util.errors import OptionError
 
 NONE, REFERENCE_IMAGE = "none", "reference_image"
-STAGES = TEACHERS, STUDENTS, GENERATOR, ADVERSARIAL = (
-    "teachers",
-    "students",
-    "generator",
-    "adversarial",
-)
-STAGE_SHARES = (8.0, 17.0, 50.0, 25.0)  # of the steps, per cent
+TEACHERS, STUDENTS, GENERATOR, ADVERSARIAL = "teachers", "students", "generator", "adversarial"
+STAGES = (TEACHERS, STUDENTS, GENERATOR, ADVERSARIAL)
 
 
 class Loss(NamedTuple):
-    """A training loss: default weight, the stages that compute it, what --ablate it goes with."""
+    """A training loss: default weight, what it trains, its stages, groups of --ablate it is in."""
 
     weight: float
-    acts_on: str
+    trains: str
     stages: tuple[str, ...]
     ablations: tuple[str, ...] = ()
 
@@ -76,15 +71,12 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     )
     steps: int = inherit(TrainingOptions, "steps", 4000)
     generator_batch_size: int = option(
-        4,
-        "clips of the batch that frames are generated of, the slow part",
-        group="training",
-        minimum=1,
+        4, "samples of the batch to generate frames of, the slow part", group="training", minimum=1
     )
     ema: float = inherit(TrainingOptions, "ema", 0.998)
     precision: str = option("fp32", "32 bits", group="training", choices=("fp32",))
     stage_shares: tuple[float, ...] = option(
-        STAGE_SHARES,
+        (8.0, 17.0, 50.0, 25.0),
         f"per cent of the steps for each stage: {', '.join(STAGES)}",
         group="training",
         minimum=0,
@@ -95,10 +87,7 @@ class TrainSpeech2FaceOptions(TrainingOptions):
 
     size: int = option(128, "pixels a side of the face", group=ARCHITECTURE, choices=(64, 128))
     num_speakers: int = option(
-        1,
-        "in the identity bank; training counts those of its data set",
-        group=ARCHITECTURE,
-        minimum=1,
+        1, "in the identity bank; set to those of the dataset", group=ARCHITECTURE, minimum=1
     )
     baseline: str = option(
         NONE,
@@ -107,11 +96,7 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         choices=(NONE, REFERENCE_IMAGE),
     )
     look_ahead: int = option(
-        5,
-        "frames of 0.04 s of audio beyond a frame that its content is encoded from",
-        group=ARCHITECTURE,
-        minimum=0,
-        maximum=15,
+        5, "frames of audio after each frame to encode", group=ARCHITECTURE, minimum=0, maximum=15
     )
     noise: int = option(
         16,
@@ -122,31 +107,25 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     )
 
     identity_teacher: Path | None = option(
-        None,
-        "face-recognition network, TorchScript or ONNX; a small one is trained if left out",
-        group="teachers",
+        None, "face-recognition network, TorchScript or ONNX; by default trained", group="teachers"
     )
     emotion_teacher: Path | None = option(
-        None,
-        "expression network, TorchScript or ONNX; a small one is trained if left out",
-        group="teachers",
+        None, "expression network, TorchScript or ONNX; by default trained", group="teachers"
     )
     emotion_classes: tuple[str, ...] = option(
-        (),
-        "the emotion of each of its outputs; those of data/speech2face/clip.py if left out",
-        group="teachers",
+        (), "emotions of its outputs; by default all eight in order", group="teachers"
     )
     teacher_size: int = option(
         112, "pixels a side of their inputs", group="teachers", minimum=16, maximum=1024
     )
 
     held_out_sentences: tuple[str, ...] = option(
-        (), "to validate on; the last fifth of each speaker's if left out", group="data"
+        (), "to validate on; by default the last fifth of each speaker's", group="data"
     )
     held_out_speakers: tuple[str, ...] = option((), "not to train on", group="data")
-    seq_len: int = option(25, "frames of a training item", group="data", minimum=16)
+    seq_len: int = option(25, "frames of a sample", group="data", minimum=16)
     num_frames: int = option(
-        5, "frames of an item that are generated", group="data", minimum=5, maximum=100
+        5, "frames of a sample to generate", group="data", minimum=5, maximum=100
     )
     num_augmentations: int = option(
         4,
@@ -156,7 +135,7 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         maximum=100,
     )
     epoch_items: int | None = option(
-        None, "items of an epoch; all frames once if left out", group="data", minimum=1
+        None, "samples of an epoch; by default all frames once", group="data", minimum=1
     )
 
     dropout: float = option(0.2, "of the speech encoders", group="training", minimum=0, maximum=0.9)
@@ -164,9 +143,7 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         (), "groups of losses to leave out", group="losses", choices=ABLATIONS
     )
     weights: tuple[str, ...] = option(
-        (),
-        "NAME=NUMBER, other weights than those of options/speech2face.py: gan_sync=0.1",
-        group="losses",
+        (), "NAME=NUMBER, weights of losses to change: gan_sync=0.1", group="losses"
     )
     lr_d: float = option(2e-4, "learning rate of the discriminators", group="losses", minimum=0)
     validate_clips: int = option(8, "held-out clips to validate on", group="checkpoints", minimum=1)

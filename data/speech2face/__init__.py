@@ -1,0 +1,1 @@
+"""Face clips: on disk, in memory and as training items."""

@@ -87,14 +87,14 @@ class FaceDataset(Dataset):
         frames: T.
         noise_dim: Z.
         item_count: of an epoch; by default each frame is seen about once.
-        speakers: in the order of their indices; by default those of the recordings, by name.
 
     Attributes:
+        speakers: of the recordings, by name.
         mel_mean_B, mel_std_B: (80,) of all recordings' log-mels.
         motions, lips: of each recording.
 
     Raises:
-        DataError: no recordings, or a speaker that is not in `speakers`.
+        DataError: no recordings.
     """
 
     def __init__(
@@ -104,15 +104,11 @@ class FaceDataset(Dataset):
         frames: int = 25,
         noise_dim: int = 16,
         item_count: int | None = None,
-        speakers: Sequence[str] | None = None,
     ) -> None:
         if not recordings:
             raise DataError("no recordings of faces; at least one is needed")
         self.recordings, self.frames, self.noise_dim = list(recordings), frames, noise_dim
-        own = sorted({recording.speaker for recording in recordings})
-        self.speakers = tuple(own if speakers is None else speakers)
-        if unknown := sorted(set(own) - set(self.speakers)):
-            raise DataError(f"speaker {unknown[0]} is none of the {len(self.speakers)} known ones")
+        self.speakers = tuple(sorted({recording.speaker for recording in recordings}))
         lengths = np.array([len(recording) for recording in recordings])
         self._starts = np.maximum(lengths - frames, 0) + 1
         self._items = max(int(lengths.sum()) // frames, 1) if item_count is None else item_count

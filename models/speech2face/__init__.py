@@ -1,0 +1,1 @@
+"""Speech to a talking face: networks, training and inference."""

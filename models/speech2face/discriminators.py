@@ -25,7 +25,7 @@ Features = list[list[Tensor]]
 
 
 class FrameDiscriminator(nn.Module):
-    """Tell real frames of a given person from generated ones.
+    """Distinguish real frames of a given person from generated ones.
 
     Miyato and Koyama, cGANs with Projection Discriminator, 2018.
     """
@@ -45,7 +45,7 @@ class FrameDiscriminator(nn.Module):
 
 
 class SequenceDiscriminator(nn.Module):
-    """Tell real consecutive frames with their speech from generated ones."""
+    """Distinguish real consecutive frames with their speech from generated ones."""
 
     def __init__(self, *, width: int = 16) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class SequenceDiscriminator(nn.Module):
 
 
 class LipSyncDiscriminator(nn.Module):
-    """Tell mouths in sync with the speech from generated ones and from real ones out of sync.
+    """Distinguish real mouths in sync with the speech from generated or out-of-sync ones.
 
     Images and audio share one row (`join_sync_inputs`), so that real mouths with speech of another
     moment can be among the fakes (Chung and Zisserman, Out of Time, 2016).
@@ -118,6 +118,14 @@ class EmotionDiscriminator(nn.Module):
         given_NE = F.one_hot(emotion_N.clamp(min=0), NUM_EMOTIONS + 1).bool()
         others_N = logits_NE.masked_fill(given_NE, -torch.inf).logsumexp(1)
         return [[features, (logits_NE[given_NE] - others_N)[:, None]]]
+
+
+DISCRIMINATORS: dict[str, tuple[type[nn.Module], str]] = {  # with their gan_mode
+    "frame": (FrameDiscriminator, "hinge"),
+    "sequence": (SequenceDiscriminator, "hinge"),
+    "sync": (LipSyncDiscriminator, "hinge"),
+    "emotion": (EmotionDiscriminator, "vanilla"),
+}
 
 
 def join_sync_inputs(mouths_NT3HW: Tensor, mel_NBL: Tensor) -> Tensor:

@@ -201,9 +201,9 @@ def masked_cross_entropy(logits_NC: Tensor, label_N: Tensor) -> Tensor:
     return (F.cross_entropy(logits_NC, label_N.clamp(min=0), reduction="none") * known_N).mean()
 
 
-def masked_mse(generated_NTL: Tensor, real_NTL: Tensor, mask_NT: Tensor) -> Tensor:
-    """Return the mean squared error, 0-dim; frames with mask 0 count as zero."""
-    return ((generated_NTL - real_NTL).square().mean(2) * mask_NT).mean()
+def masked_mse(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean squared error of vectors (..., L), 0-dim; those with mask 0 count as zero."""
+    return ((output - target).square().mean(-1) * mask).mean()
 
 
 class _ReverseGradient(torch.autograd.Function):

@@ -1,14 +1,17 @@
-"""Windows of real and generated frames: their image losses, and the discriminators' inputs.
+"""Training configuration, and real and generated frames with their losses.
 
 Names, weights and stages of all losses stand in `options/speech2face.py`.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from speech2video.models.optim import cosine_decay
 from speech2video.models.pose2video.discriminators import crop
 from speech2video.models.pose2video.losses import (
     item_mean,
@@ -29,8 +32,10 @@ from speech2video.models.speech2face.teachers import (
     FaceTeachers,
     resize_faces,
 )
+from speech2video.options.speech2face import LOSSES, STAGES
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 
+WARM_UP = 50  # steps over which the learning rate rises at the beginning of each part
 MOUTH_WEIGHT, EYES_WEIGHT = 16.0, 6.0  # of errors there, compared with elsewhere
 WARM_UP_FRAMES = 4  # for the content encoder's memory, before the first generated frame
 FRAME_STRIDE = 2  # of the frames that the frame discriminator sees
@@ -38,6 +43,53 @@ FRAME_STRIDE = 2  # of the frames that the frame discriminator sees
 Losses = dict[str, Tensor]
 Terms = dict[str, Callable[[], Tensor]]
 DiscriminatorInputs = tuple[Tensor, Tensor, dict[str, Any]]  # real, fake, other arguments
+
+
+@dataclass(frozen=True)
+class StageSchedule:
+    """Stage and learning rate of each step; `ends` are the steps before which stages end."""
+
+    ends: tuple[int, ...]
+
+    def stage(self, step: int) -> str:
+        """Return the stage of a step; the last one does not end."""
+        return STAGES[min(bisect_right(self.ends, step), len(STAGES) - 1)]
+
+    def lr_share(self, step: int) -> float:
+        """Return the share of the learning rate, which rises and falls once per part of a run.
+
+        The parts are teachers, students, and both last stages together.
+        """
+        parts = (0, self.ends[0], self.ends[1], self.ends[-1])
+        number = next((i for i in range(2) if step < parts[i + 1]), 2)
+        done, length = step - parts[number], parts[number + 1] - parts[number]
+        return cosine_decay(done, max(length, 1)) * min(1.0, (done + 1) / WARM_UP)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a `Speech2FaceModel` is trained.
+
+    Attributes:
+        lr, lr_d: initial learning rates of Adam; `lr_d` of the discriminators.
+        generator_share: share of a batch that frames are generated of.
+        num_frames: generated of each item; consecutive ones in the adversarial stage.
+        weights: of the losses in use.
+        ema: decay of the averaged weights.
+        validate_frames: of each validated clip.
+    """
+
+    schedule: StageSchedule
+    lr: float
+    lr_d: float
+    generator_share: float = 0.25
+    num_frames: int = 5
+    weights: Mapping[str, float] = field(
+        default_factory=lambda: {name: loss.weight for name, loss in LOSSES.items()}
+    )
+    ema: float | None = 0.998
+    grad_clip: float | None = 1.0
+    validate_frames: int = 75
 
 
 def compute_losses(terms: Terms, weights: Mapping[str, float]) -> Losses:

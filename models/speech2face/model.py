@@ -7,7 +7,6 @@ adversarial   the same, with discriminators
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -23,18 +22,11 @@ from speech2video.data.speech2face.dataset import (
 )
 from speech2video.models.base_model import BaseModel
 from speech2video.models.gan import GANDiscriminator
-from speech2video.models.optim import cosine_decay
 from speech2video.models.pose2video.renderer import to_floats
-from speech2video.models.speech2face.discriminators import (
-    EmotionDiscriminator,
-    FrameDiscriminator,
-    LipSyncDiscriminator,
-    SequenceDiscriminator,
-)
+from speech2video.models.speech2face.discriminators import DISCRIMINATORS
 from speech2video.models.speech2face.distillation import (
     EMOTION_LOSSES,
     IDENTITY_LOSSES,
-    TEACHER_FRAMES,
     Distillation,
     DistillationHeads,
     SpeechCodes,
@@ -47,18 +39,12 @@ from speech2video.models.speech2face.losses import (
     FrameWindow,
     Losses,
     SynthesisBatch,
+    TrainingConfig,
     compute_losses,
 )
 from speech2video.models.speech2face.predictor import Speech2FacePredictor
 from speech2video.models.speech2face.teachers import FaceModel, FaceTeachers
-from speech2video.options.speech2face import (
-    ADVERSARIAL,
-    GENERATOR,
-    LOSSES,
-    STAGES,
-    STUDENTS,
-    TEACHERS,
-)
+from speech2video.options.speech2face import ADVERSARIAL, GENERATOR, STUDENTS, TEACHERS
 from speech2video.util.audio.mel import log_mels, normalise_utterance
 from speech2video.util.metrics.image import mean_in_boxes, psnr, ssim_map
 from speech2video.util.metrics.statistics import correlation
@@ -67,68 +53,12 @@ from speech2video.util.video.writer import write_video
 
 MAIN = "speech2face"  # the optimiser of all but the discriminators
 EPSILON = 1e-6  # of Adam, as in pose2video
-WARM_UP = 50  # steps over which the learning rate rises at the beginning of each part
 FRAME_SPACING = 3  # before the adversarial stage: neighbouring frames are nearly the same
 # Share of the frames' gradient that reaches the content encoder: all of an untrained generator's
 # drowns what lips teach, and the mouth stops following speech.
 CONTENT_GRADIENT = 0.1
-DISCRIMINATORS: dict[str, tuple[type[nn.Module], str]] = {  # with their gan_mode
-    "frame": (FrameDiscriminator, "hinge"),
-    "sequence": (SequenceDiscriminator, "hinge"),
-    "sync": (LipSyncDiscriminator, "hinge"),
-    "emotion": (EmotionDiscriminator, "vanilla"),
-}
 EVALUATED_FRAMES = 5  # of a clip, for the teachers
 SHOWN_CLIPS, SHOWN_FRAMES = 8, 4  # in the page's table
-
-
-@dataclass(frozen=True)
-class StageSchedule:
-    """Stage and learning rate of each step; `ends` are the steps before which stages end."""
-
-    ends: tuple[int, ...]
-
-    def stage(self, step: int) -> str:
-        """Return the stage of a step; the last one does not end."""
-        return next(
-            (n for n, end in zip(STAGES, self.ends, strict=True) if step < end), ADVERSARIAL
-        )
-
-    def lr_share(self, step: int) -> float:
-        """Return the share of the learning rate, which rises and falls once per part of a run.
-
-        The parts are teachers, students, and both last stages together.
-        """
-        parts = (0, self.ends[0], self.ends[1], self.ends[-1])
-        number = next((i for i in range(2) if step < parts[i + 1]), 2)
-        done, length = step - parts[number], parts[number + 1] - parts[number]
-        return cosine_decay(done, max(length, 1)) * min(1.0, (done + 1) / WARM_UP)
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a `Speech2FaceModel` is trained.
-
-    Attributes:
-        lr, lr_d: initial learning rates of Adam; `lr_d` of the discriminators.
-        generator_share: share of a batch that frames are generated of.
-        num_frames: generated of each item; consecutive ones in the adversarial stage.
-        weights: of the losses in use.
-        ema: decay of the averaged weights.
-        validate_frames: of each validated clip.
-    """
-
-    schedule: StageSchedule
-    lr: float
-    lr_d: float
-    generator_share: float = 0.25
-    num_frames: int = 5
-    weights: Mapping[str, float] = field(
-        default_factory=lambda: {name: loss.weight for name, loss in LOSSES.items()}
-    )
-    ema: float | None = 0.998
-    grad_clip: float | None = 1.0
-    validate_frames: int = 75
 
 
 class Speech2FaceModel(BaseModel):
@@ -199,17 +129,18 @@ class Speech2FaceModel(BaseModel):
 
     def _train_teachers(self, batch: Mapping[str, Tensor]) -> Losses:
         rows = teacher_frames(batch["frames"])
-        frames, boxes = (batch[name][:, rows].flatten(0, 1) for name in ("frames", "mouth_boxes"))
-        outputs = self.net("teachers")(to_floats(frames), boxes)
-        speaker, emotion = (
-            batch[name].repeat_interleave(TEACHER_FRAMES) for name in ("speaker", "emotion")
+        frames, boxes, lips, seen = (
+            batch[name][:, rows].flatten(0, 1)
+            for name in ("frames", "mouth_boxes", "lips", "lips_seen")
         )
-        lips, lips_seen = batch["lips"][:, rows], batch["lips_seen"][:, rows]
-        output_lips = outputs["lips"].unflatten(0, lips_seen.shape)
+        speaker, emotion = (
+            batch[name].repeat_interleave(len(rows)) for name in ("speaker", "emotion")
+        )
+        outputs = self.net("teachers")(to_floats(frames), boxes)
         return {
             "teacher_speaker": masked_cross_entropy(outputs["speaker"], speaker),
             "teacher_emotion": masked_cross_entropy(outputs["emotion"], emotion),
-            "teacher_lips": masked_mse(output_lips, lips, lips_seen),
+            "teacher_lips": masked_mse(outputs["lips"], lips, seen),
         }
 
     def _distil(self, batch: Mapping[str, Tensor]) -> Losses:

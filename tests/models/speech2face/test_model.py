@@ -7,14 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from speech2video.models.speech2face.losses import FrameWindow, SynthesisBatch
-from speech2video.models.speech2face.model import (
-    DISCRIMINATORS,
+from speech2video.models.speech2face.discriminators import DISCRIMINATORS
+from speech2video.models.speech2face.losses import (
     WARM_UP,
-    Speech2FaceModel,
+    FrameWindow,
     StageSchedule,
+    SynthesisBatch,
     TrainingConfig,
 )
+from speech2video.models.speech2face.model import Speech2FaceModel
 from speech2video.options.speech2face import (
     ABLATIONS,
     ADVERSARIAL,
