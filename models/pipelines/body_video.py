@@ -211,7 +211,7 @@ class BodySpeaker(Speaker[BodyVideoOptions]):
         return count
 
     def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
-        """Yield frames (3, H, W) uint8 of audio that arrives in chunks (S,), see `Speaker`."""
+        """Yield frames (H, W, 3) uint8 of audio that arrives in chunks (S,), see `Speaker`."""
         predictor, renderer = self._predictor, self.pose2video
         if renderer is None:
             raise DataError(f"{self.name}: no {POSE2VIDEO} to render with")
@@ -221,7 +221,8 @@ class BodySpeaker(Speaker[BodyVideoOptions]):
         voice_F = voice_mean(extract_features(gain * lead_S, kind=kind), kind, prior_F)
         poses = predictor.stream(stream_features(chunks, kind, gain), voice_F, seed=seed)
         points = project_points(poses, self.body, self.camera())
-        return renderer.render(renderer.draw_maps(points, size=self.size))
+        for frame_3HW in renderer.render(renderer.draw_maps(points, size=self.size)):
+            yield frame_3HW.transpose(1, 2, 0)
 
     def _plan(self, speech: Speech, options: BodyVideoOptions) -> PosePlan:
         if options.openpose:

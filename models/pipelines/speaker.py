@@ -2,7 +2,7 @@
 
 speaker = load_speaker("demo")
 speaker.speak("speech.wav", "speech.mp4", seed=1)
-for frame in speaker.stream(audio_chunks): ...              # (3, H, W) uint8 as audio arrives
+for frame in speaker.stream(audio_chunks): ...              # (H, W, 3) uint8 as audio arrives
 """
 
 import abc
@@ -76,7 +76,7 @@ class Speaker(abc.ABC, Generic[OptionsType]):
 
     @abc.abstractmethod
     def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
-        """Yield frames (3, H, W) uint8, 25 a second, of audio that arrives in chunks.
+        """Yield RGB frames (H, W, 3) uint8, 25 a second, of audio that arrives in chunks.
 
         Loudness and voice are measured on the first two seconds; then frames follow the audio with
         the delay of the networks' look-ahead.

@@ -119,17 +119,19 @@ class TalkingFace(Speaker[TalkingFaceOptions]):
             )
 
     def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
-        """Yield frames (3, H, W) uint8 of audio that arrives in chunks (S,), see `Speaker`."""
+        """Yield frames (H, W, 3) uint8 of audio that arrives in chunks (S,), see `Speaker`."""
         lead_S, chunks = read_lead(chunks)
         lead_BL = log_mels(lead_S)
         stats = MelStats.measure([lead_BL])
         assert stats is not None
-        yield from self.speech2face.stream(
+        frames = self.speech2face.stream(
             stats.normalise(stream_mels(chunks)),
             embedding=self.speech2face.embed_speech([lead_BL]),
             seed=seed,
             reference_image=self.reference_image,
         )
+        for frame_3HW in frames:
+            yield frame_3HW.transpose(1, 2, 0)
 
 
 @dataclass(frozen=True, eq=False)
