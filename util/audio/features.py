@@ -116,7 +116,7 @@ class SpectralSubtraction(FeatureSet):
     """
 
     def window_features(self, power_NB: np.ndarray) -> np.ndarray:
-        return power_NB @ _filters(self.static_size).T  # still powers: noise is subtracted first
+        return power_NB @ _filters(self.static_size).T  # powers, of which noise is subtracted first
 
     def frame_filter(self) -> Callable[[np.ndarray], np.ndarray]:
         noise = NoiseFloor(self.static_size)
@@ -188,7 +188,7 @@ class FeatureExtractor:
         return features_TF
 
     def _reset(self) -> None:
-        self._rows = np.zeros((0, 0))  # static features of windows still needed
+        self._rows = np.zeros((0, 0))  # static features of windows that later frames need
         self._started = False
         self._filter = self._set.frame_filter()
 

@@ -40,7 +40,7 @@ _YEAR = re.compile(r"(?<![\d.,])(1[1-9]|20)(\d{2})(s)?\b(?![.,]\d)")
 _DECIMAL = re.compile(rf"(?<!\w)(-)?({_NUMBER})(?:\.(\d+)|(s)\b)?")
 _LETTER_NEXT_TO_DIGIT = re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z]{2}|[A-RT-Za-rt-z])")
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}")
-_CLIPPED = r"'(?:bout|cause|em|n|round|til|tis|twas)\b"  # words that begin with an apostrophe
+_CLIPPED = r"'(?:bout|cause|em|n|round|til|tis|twas)\b"  # words that start with an apostrophe
 _WORD = re.compile(rf"(?<![A-Za-z])(?i:{_CLIPPED})|[A-Za-z]+(?:'[A-Za-z]+)*")
 
 
