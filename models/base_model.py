@@ -85,13 +85,6 @@ class BaseModel(abc.ABC):
         on a new model and before anything is loaded.
         """
 
-    def extra_state(self) -> dict[str, Any]:
-        """Return further state that resuming needs: plain numbers, strings, lists and tensors."""
-        return {}
-
-    def load_extra_state(self, state: dict[str, Any]) -> None:  # noqa: B027
-        """Restore the state that `extra_state` returned."""
-
     def add_network(
         self, name: str, network: nn.Module, *, ema_decay: float | None = None
     ) -> nn.Module:

@@ -17,7 +17,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from speech2video.models.base_model import DISCRIMINATOR_PREFIX, BaseModel
 from speech2video.options.base import Options
@@ -57,7 +56,7 @@ def save_checkpoint(
     """
     with new_checkpoint(folder, model.step) as partial:
         options.save(partial / OPTIONS_FILE)
-        save_weights(partial / WEIGHTS_FILE, model.networks, metadata={"step": str(model.step)})
+        save_weights(partial / WEIGHTS_FILE, model.networks)
         if model.averages:
             write_tensors(partial / EMA_FILE, _averages(model))
         save_state(partial / TRAINING_STATE_FILE, _training_state(model, state))
@@ -79,7 +78,6 @@ def load_checkpoint(model: BaseModel, checkpoint: Path) -> dict[str, Any]:
         model.epoch, model.step = training["epoch"], training["step"]
         if model.epoch >= 0:
             model.on_epoch(model.epoch)
-        model.load_extra_state(training["extra"])
         load_weights(checkpoint / WEIGHTS_FILE, model.networks)
         _load_optimizers(path, model, training["optimizers"])
         if model.averages:
@@ -94,17 +92,13 @@ def load_checkpoint(model: BaseModel, checkpoint: Path) -> dict[str, Any]:
         raise DataError(f"{path}: no entry {error}; not a training state") from None
 
 
-def load_networks(
-    networks: nn.ModuleDict, folder: Path, *, best: bool = True, average: bool = True
-) -> Path:
+def load_networks(networks: nn.ModuleDict, folder: Path) -> Path:
     """Load networks for inference from a run's folder or a shipped checkpoint.
 
     Args:
         networks: the networks to fill, by the names they were trained under; others are not read.
             A network on the meta device takes over the tensors that are read.
         folder: the run's folder, one of its step_N, or a shipped checkpoint.
-        best: prefer a run's checkpoint marked best to its newest.
-        average: use averaged weights where the checkpoint has them.
 
     Returns:
         The checkpoint that was read.
@@ -112,8 +106,8 @@ def load_networks(
     Raises:
         DataError: no checkpoint there, broken, of another version or of other networks.
     """
-    checkpoint = resolve_checkpoint(folder, best=best)
-    tensors = _read_weights(checkpoint, average=average)
+    checkpoint = resolve_checkpoint(folder)
+    tensors = _read_weights(checkpoint)
     found = {k: v for k, v in tensors.items() if k.split(".")[0] in networks}
     state = networks.state_dict()
     copy_tensors(checkpoint / WEIGHTS_FILE, state, found)
@@ -123,13 +117,7 @@ def load_networks(
     return checkpoint
 
 
-def export_checkpoint(
-    run: Path,
-    folder: Path,
-    *,
-    options: type[TrainingOptions],
-    dtype: torch.dtype = torch.float16,
-) -> Path:
+def export_checkpoint(run: Path, folder: Path, *, options: type[TrainingOptions]) -> Path:
     """Write a checkpoint to ship: averaged weights in 16 bits, no discriminators.
 
     Networks that `options.TRAINING_ONLY` names (teachers) are left out as well.
@@ -143,14 +131,14 @@ def export_checkpoint(
         The run's checkpoint that was exported.
 
     Raises:
-        DataError: no checkpoint there, a weight too large for `dtype`, or an unwritable folder.
+        DataError: no checkpoint there, a weight too large for 16 bits, or an unwritable folder.
     """
     checkpoint = resolve_checkpoint(run)
     left_out = (DISCRIMINATOR_PREFIX, *(f"{name}." for name in options.TRAINING_ONLY))
     saved = options.load(checkpoint / OPTIONS_FILE)
     path = folder / WEIGHTS_FILE
     tensors = {
-        name: convert_dtype(path, name, tensor, dtype)
+        name: _to_half(path, name, tensor)
         for name, tensor in _read_weights(checkpoint).items()
         if not name.startswith(left_out)
     }
@@ -167,26 +155,9 @@ def find_nonfinite(model: BaseModel) -> str:
     return ""
 
 
-def save_weights(
-    path: Path,
-    module: nn.Module,
-    *,
-    dtype: torch.dtype | None = None,
-    metadata: Mapping[str, str] | None = None,
-) -> None:
-    """Write a module's parameters and buffers as safetensors.
-
-    Args:
-        dtype: type of floating-point weights in the file; None keeps theirs.
-        metadata: further entries of the file's header.
-
-    Raises:
-        DataError: a weight is too large for `dtype`, or the file cannot be written.
-    """
-    if isinstance(module, DistributedDataParallel):
-        module = module.module  # the wrapper's name must not end up in the file
-    tensors = {name: convert_dtype(path, name, t, dtype) for name, t in module.state_dict().items()}
-    write_tensors(path, tensors, metadata=metadata)
+def save_weights(path: Path, module: nn.Module) -> None:
+    """Write a module's parameters and buffers as safetensors; raises `DataError` on failure."""
+    write_tensors(path, module.state_dict())
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
@@ -198,17 +169,14 @@ def load_weights(path: Path, module: nn.Module) -> None:
     copy_tensors(path, module.state_dict(), read_tensors(path))
 
 
-def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write named tensors as safetensors; raises `DataError` where that is not possible."""
-    header = {_VERSION: str(CHECKPOINT_VERSION)} | dict(metadata or {})
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write named tensors as safetensors; raises `DataError` on failure."""
     plain = {  # copies: neither views, nor one memory under two names, nor channels-last
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
     with atomic_write(path) as partial, write_errors(path, SafetensorError):
-        save_file(plain, partial, metadata=header)
+        save_file(plain, partial, metadata={_VERSION: str(CHECKPOINT_VERSION)})
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -255,16 +223,6 @@ def copy_tensors(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, T
         tensor.copy_(found[name])
 
 
-def convert_dtype(path: Path, name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Return a tensor in a floating-point type; raises `DataError` where a value overflows."""
-    if dtype is None or not tensor.is_floating_point():
-        return tensor
-    largest = float(tensor.abs().max()) if tensor.numel() else 0.0
-    if not largest <= torch.finfo(dtype).max:
-        raise DataError(f"{path}: {name} reaches {largest:.3g}, which {dtype} cannot hold")
-    return tensor.to(dtype)
-
-
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write training state: numbers, strings, lists, dicts and tensors only."""
     with atomic_write(path) as partial, write_errors(path, RuntimeError):
@@ -287,12 +245,22 @@ def load_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def _read_weights(checkpoint: Path, *, average: bool = True) -> dict[str, Tensor]:
+def _read_weights(checkpoint: Path) -> dict[str, Tensor]:
     """Return a checkpoint's weights, averaged where it has averages."""
     tensors = read_tensors(checkpoint / WEIGHTS_FILE)
-    if average and (checkpoint / EMA_FILE).is_file():
+    if (checkpoint / EMA_FILE).is_file():
         tensors |= read_tensors(checkpoint / EMA_FILE)
     return tensors
+
+
+def _to_half(path: Path, name: str, tensor: Tensor) -> Tensor:
+    """Return floating-point weights in 16 bits; raises `DataError` where a value overflows."""
+    if not tensor.is_floating_point():
+        return tensor
+    largest = float(tensor.abs().max()) if tensor.numel() else 0.0
+    if not largest <= torch.finfo(torch.float16).max:
+        raise DataError(f"{path}: {name} reaches {largest:.3g}, which 16 bits cannot hold")
+    return tensor.half()
 
 
 def _averages(model: BaseModel) -> dict[str, Tensor]:
@@ -309,7 +277,6 @@ def _training_state(model: BaseModel, state: dict[str, Any]) -> dict[str, Any]:
         "epoch": model.epoch,
         "optimizers": {name: one.state_dict() for name, one in model.optimizers.items()},
         "averages": {name: average.updates for name, average in model.averages.items()},
-        "extra": model.extra_state(),
         "state": state,
     }
 

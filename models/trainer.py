@@ -17,7 +17,6 @@ import random
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ from speech2video.options.training import TrainingOptions
 from speech2video.util import distributed
 from speech2video.util.checkpoint_folder import mark_best, newest_checkpoint
 from speech2video.util.errors import OptionError, StopRequest, UserError, stop_requests
-from speech2video.util.iteration import LOG_FILE_SECONDS
+from speech2video.util.iteration import open_bar
 from speech2video.util.training_log import TrainingLog
 
 LOG_EVERY = 10  # steps; losses are averaged over them
@@ -42,15 +41,6 @@ SEED_WEIGHTS, SEED_STEPS, SEED_VALIDATION = 0, 1, 2  # separate streams of rando
 
 class DivergedError(UserError):
     """A loss or a weight is NaN or infinite."""
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """The end of training: the step, the reason and the metrics of the last validation."""
-
-    step: int
-    reason: str  # "steps", "hours" or "patience"
-    metrics: dict[str, float]
 
 
 @contextlib.contextmanager
@@ -78,7 +68,7 @@ def fit(
     *,
     options: TrainingOptions,
     validation: Iterable[Any] | None = None,
-) -> FitResult:
+) -> None:
     """Train a model until a limit of its options is reached; save it in `options.folder`.
 
     Continues from the folder's newest checkpoint. SIGINT and SIGTERM end training with a
@@ -106,7 +96,6 @@ def fit(
     if reason == "signal":
         _print_once(f"stopped by {stop.name} after step {model.step}; the same command goes on")
         raise SystemExit(stop.status)
-    return FitResult(model.step, reason, run.metrics)
 
 
 class _TrainingRun:
@@ -124,7 +113,6 @@ class _TrainingRun:
         self.epoch_steps = steps_per_epoch(loader)
         self.max_steps = _max_steps(options, self.epoch_steps)
         self.losses = _RunningMeans()
-        self.metrics: dict[str, float] = {}
         self.best: float | None = None
         self.since_best = 0  # validations
         self.seconds_before = 0.0
@@ -137,7 +125,7 @@ class _TrainingRun:
         if checkpoint is not None:
             state = load_checkpoint(self.model, checkpoint)
             self.best, self.since_best = state["best"], state["since_best"]
-            self.seconds_before, self.metrics = state["seconds"], state["metrics"]
+            self.seconds_before = state["seconds"]
             self.saved_step, self.validated_step = self.model.step, state["validated_step"]
             _print_once(f"{checkpoint}: goes on after step {self.model.step}")
         distributed.barrier()  # no process writes while another still searches for a checkpoint
@@ -160,16 +148,11 @@ class _TrainingRun:
         return reason
 
     def _bar(self) -> tqdm:
-        terminal = sys.stderr.isatty()
-        interval = 0.1 if terminal else LOG_FILE_SECONDS
-        return tqdm(
-            total=None if self.max_steps == math.inf else self.max_steps,
-            initial=self.model.step,
-            desc=self.options.name,
+        return open_bar(
+            total=None if self.max_steps == math.inf else int(self.max_steps),
+            name=self.options.name,
             unit="step",
-            dynamic_ncols=terminal,
-            mininterval=interval,
-            maxinterval=max(10.0, interval),
+            initial=self.model.step,
             disable=not distributed.is_main(),
         )
 
@@ -252,18 +235,18 @@ class _TrainingRun:
             step = self.model.step
             self.log.scalars(step, {f"validation/{k}": v for k, v in metrics.items()})
             self.log.write()
-        self.metrics = distributed.from_main(metrics)
+        metrics = distributed.from_main(metrics)
         self.validated_step = self.model.step
-        return self.validation is not None and self._is_best()
+        return self.validation is not None and self._is_best(metrics)
 
-    def _is_best(self) -> bool:
+    def _is_best(self, metrics: dict[str, float]) -> bool:
         if self.options.best_metric is None:
             return False
         name = self.options.best_metric.removeprefix("+")
-        if name not in self.metrics:
-            known = ", ".join(self.metrics) or "none"
+        if name not in metrics:
+            known = ", ".join(metrics) or "none"
             raise OptionError(f"--best_metric {name}: no such metric; the validation has {known}")
-        value = self.metrics[name] * (-1 if self.options.best_metric.startswith("+") else 1)
+        value = metrics[name] * (-1 if self.options.best_metric.startswith("+") else 1)
         if math.isfinite(value) and (self.best is None or value < self.best):
             self.best, self.since_best = value, 0
             return True
@@ -278,7 +261,6 @@ class _TrainingRun:
             "since_best": self.since_best,
             "validated_step": self.validated_step,
             "seconds": self._seconds(),
-            "metrics": self.metrics,
         }
         if distributed.is_main():
             save_checkpoint(

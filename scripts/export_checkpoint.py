@@ -1,4 +1,4 @@
-"""Make a checkpoint to ship: averaged weights in 16 bits, and the options that they need.
+"""Export a checkpoint to ship: averaged weights in 16 bits and their options.
 
 python scripts/export_checkpoint.py --name NAME --kind audio2pose --output checkpoints/SPEAKER
 """
@@ -23,9 +23,9 @@ def main() -> None:
     run, folder = (
         base / options.kind for base in (options.checkpoints / options.name, options.output)
     )
-    taken = export_checkpoint(run, folder, options=KINDS[options.kind])
+    exported = export_checkpoint(run, folder, options=KINDS[options.kind])
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 1e6
-    print(f"{folder}: {size:.1f} MB, from {taken}")
+    print(f"{folder}: {size:.1f} MB, from {exported}")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def body() -> Body:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one recording of the demo speaker and its truth: recordings/, truth/."""
+    """A folder with one recording of the demo speaker and its ground truth."""
     return make_demo(tmp_path_factory.mktemp("demo"))
 
 
@@ -41,7 +41,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def speech(tmp_path: Path) -> Path:
-    """A sound of a second, of a name that asks for trouble."""
+    """A second of audio, with a file name of spaces, dots and brackets."""
     path = tmp_path / "A speech, v1.2 (final).wav"
     write_audio(path, voice(1.0))
     return path

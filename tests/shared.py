@@ -1,4 +1,4 @@
-"""Recordings and fixtures that do not ship: where tests find them, and what they do without."""
+"""Data that does not ship, and commands run in this process."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ FIXTURES = Path(os.environ.get("S2V_FIXTURES", ROOT / "../shared/fixtures"))
 
 
 def cases(folder: Path, *patterns: str) -> list[Any]:
-    """Return every path below a folder that fits a pattern, or one case that is skipped."""
+    """Return a test case for every matching path below a folder, else one skipped case."""
     found = sorted(path for pattern in patterns for path in folder.glob(pattern))
     if found:
         return [pytest.param(path, id=str(path.relative_to(folder))) for path in found]
@@ -25,7 +25,7 @@ def cases(folder: Path, *patterns: str) -> list[Any]:
 
 
 def run_here(monkeypatch: pytest.MonkeyPatch, main: Callable[[], None], *arguments: object) -> int:
-    """Run a command's `main` in this process, which starts at once; return its status."""
+    """Run a command's `main` in this process; return its exit status."""
     monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
     try:
         run_command(main)

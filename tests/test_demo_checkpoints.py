@@ -1,4 +1,4 @@
-"""The speaker that ships moves lips to speech, whoever speaks, and shuts them in silence."""
+"""The shipped demo speaker and demo face: lips, gestures, identities, emotions."""
 
 import importlib.util
 import json
@@ -31,16 +31,22 @@ from speech2video.util.text.transcript import Word
 from tests.shared import ROOT
 
 SPEAKER = ROOT / "checkpoints" / "demo"
-NEVER_HEARD = ("en-gb-scotland+m7", "en-029+f5")  # voices the speaker was not trained on
+UNSEEN_VOICES = ("en-gb-scotland+m7", "en-029+f5")  # voices the speaker was not trained on
 TEXT = (
     "Maybe my mother will be back by Monday. People whom we know put big blue boats on the water, "
     "and a huge crowd came to watch them go up and down the river."
 )
 EXAMPLE = ROOT / "examples" / "speech.wav"
-FRAMES = 80  # of it, in which an earlier speaker hopped and her face melted for five
-SWAY = 0.01  # metres, sideways and up and down; of that speaker 0.05
-STEP = 4.0  # levels, mean over a frame's pixels; 2.8 when she moves fastest, 7.7 when she melted
-CLOSED = 4e-3  # metres between the inner lips' landmarks; 2.3 mm in the truth of a shut mouth
+FRAMES = 80  # at the start of EXAMPLE
+SWAY = 0.01  # metres, sideways and up and down
+STEP = 4.0  # levels, mean over a frame's pixels; corrupted frames reach 7.7, fast motion 2.8
+CLOSED = 4e-3  # metres between the inner lips' landmarks; ground truth of a shut mouth: 2.3 mm
+FACE = ROOT / "checkpoints" / "demo_face" / "speech2face"
+PEOPLE, MOST_BYTES = 24, 30e6
+MOUTH = (slice(None), slice(None), slice(72, 112), slice(40, 88))  # of 128 pixels
+needs_espeak = pytest.mark.skipif(
+    importlib.util.find_spec("espeakng_loader") is None, reason="the extra `demo` is not installed"
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,31 +60,29 @@ def gap(pose_TP: Tensor, body: Body) -> np.ndarray:
 
 def test_silence_shuts_the_mouth(speaker: PosePredictor, body: Body):
     random = np.random.default_rng(0)
-    for level in (0.0, 1e-4):  # digital, and a quiet room's
+    for level in (0.0, 1e-4):  # digital silence, quiet recording
         audio_S = (level * random.standard_normal(4 * 16_000)).astype(np.float32)
         assert np.median(gap(speaker.predict_from_audio(audio_S), body)) < CLOSED
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("espeakng_loader") is None, reason="the extra `demo` is not installed"
-)
-@pytest.mark.parametrize("voice", NEVER_HEARD)
-def test_lips_follow_a_voice_never_heard(speaker: PosePredictor, body: Body, voice: str):
+@needs_espeak
+@pytest.mark.parametrize("voice", UNSEEN_VOICES)
+def test_lips_follow_an_unseen_voice(speaker: PosePredictor, body: Body, voice: str):
     speech = synthesise(TEXT, voice=voice, rate_wpm=165)
-    truth_T = gap(animate_speaker(speech, seed=1, body=body).pose_TP, body)
-    ours_T = gap(speaker.predict_from_audio(normalise_loudness(speech.audio_S)), body)
-    lag, found = best_lag(lag_correlations(truth_T, ours_T[: len(truth_T)], 5))
+    ground_truth_T = gap(animate_speaker(speech, seed=1, body=body).pose_TP, body)
+    predicted_T = gap(speaker.predict_from_audio(normalise_loudness(speech.audio_S)), body)
+    lag, found = best_lag(lag_correlations(ground_truth_T, predicted_T[: len(ground_truth_T)], 5))
     assert abs(lag) <= 1 and found > 0.6
 
 
-def test_she_is_painted_whole_where_she_stands(speaker: PosePredictor, body: Body):
-    """Nothing in any frame is new to the painter: none looks far from the one before it."""
+def test_rendered_frames_are_steady(speaker: PosePredictor, body: Body):
+    """Poses outside the renderer's training distribution would corrupt frames."""
     pose_TP = speaker.predict_from_audio(normalise_loudness(load_audio(EXAMPLE)))[:FRAMES]
     points_TK3 = body.points(pose_TP)
     pelvis_T2 = points_TK3[:, POINT_INDEX["pelvis"], :2]
     assert (pelvis_T2.amax(0) - pelvis_T2.amin(0)).max() < SWAY
-    painter = load_renderer(SPEAKER / "pose2video")
-    frames = painter.render(painter.draw_maps(painter.camera.project(points_TK3).numpy()))
+    renderer = load_renderer(SPEAKER / "pose2video")
+    frames = renderer.render(renderer.draw_maps(renderer.camera.project(points_TK3).numpy()))
     steps = [np.abs(b.astype(int) - a).mean() for a, b in pairwise(frames)]
     assert max(steps) < STEP
 
@@ -90,19 +94,9 @@ def test_gestures_fit_the_speaker_and_no_limit_is_broken(speaker: PosePredictor,
     words = [Word(e.words[0], 2.0 * i + 1, 2.0 * i + 1.4) for i, e in enumerate(entries)]
     audio_S = 0.1 * np.random.default_rng(0).standard_normal(2 * 16_000 * len(words))
     pose_TP = speaker.predict_from_audio(audio_S.astype(np.float32))
-    moved_TP = inserter.insert(pose_TP, words, seed=3)
-    assert (moved_TP != pose_TP).any()
-    assert limit_violations(vector_to_smplx(moved_TP, body.hands).rotations.numpy()) == 0
-
-
-# The face that ships knows its people by their voices, and speaks only when they do.
-
-FACE = ROOT / "checkpoints" / "demo_face" / "speech2face"
-PEOPLE, MOST_BYTES = 24, 30e6
-SPOKEN = pytest.mark.skipif(
-    importlib.util.find_spec("espeakng_loader") is None, reason="the extra `demo` is not installed"
-)
-MOUTH = (slice(None), slice(None), slice(72, 112), slice(40, 88))  # of 128 pixels
+    gestured_TP = inserter.insert(pose_TP, words, seed=3)
+    assert (gestured_TP != pose_TP).any()
+    assert limit_violations(vector_to_smplx(gestured_TP, body.hands).rotations.numpy()) == 0
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +104,12 @@ def face() -> Speech2FacePredictor:
     return load_speech2face(FACE)
 
 
-def speech(number: int, sentence: int, mood: str) -> np.ndarray:
-    """Return a wave (S,) of one of its people saying what nobody said in training."""
+def speech(number: int, sentence: int, emotion: str) -> np.ndarray:
+    """Return audio (S,) of a person of the training data with a sentence of the test data."""
     text = SENTENCES[len(SENTENCES) - NUM_TEST_SENTENCES + sentence].rstrip(".")
     random = np.random.default_rng((number, sentence))
     delivery, voice_profile = (
-        EMOTION_PROFILES[mood].delivery,
+        EMOTION_PROFILES[emotion].delivery,
         draw_person(number, seed=0).voice_profile,
     )
     return synthesise_sentence(
@@ -123,7 +117,7 @@ def speech(number: int, sentence: int, mood: str) -> np.ndarray:
     ).audio_S
 
 
-def test_it_is_small_and_holds_no_teacher() -> None:
+def test_the_face_is_small_and_has_no_teacher() -> None:
     assert sum(path.stat().st_size for path in FACE.iterdir()) < MOST_BYTES
     networks = {name.split(".")[0] for name in read_tensors(FACE / "model.safetensors")}
     assert networks == {"identity", "emotion", "content", "head_motion", "generator"}
@@ -131,27 +125,29 @@ def test_it_is_small_and_holds_no_teacher() -> None:
     assert options["num_speakers"] == PEOPLE
 
 
-@SPOKEN
-def test_people_and_moods_are_known_by_their_voices(face: Speech2FacePredictor) -> None:
-    moods = [*face.emotions]
-    right, felt = [], []
+@needs_espeak
+def test_identity_and_emotion_are_recognised_from_the_voice(face: Speech2FacePredictor) -> None:
+    emotions = [*face.emotions]
+    identities, found = [], []
     for number in range(PEOPLE):
-        mood = moods[number % len(moods)]
-        heard = face.embed_speech([log_mels(speech(number, number % NUM_TEST_SENTENCES, mood))])
-        told = face.networks["generator"].identity_bank.classify(heard.identity_D[None])
-        right.append(int(told.argmax()) == number)
-        felt.append(heard.emotion == mood)
-    assert np.mean(right) >= 0.8 and np.mean(felt) >= 0.7
+        emotion = emotions[number % len(emotions)]
+        embedding = face.embed_speech(
+            [log_mels(speech(number, number % NUM_TEST_SENTENCES, emotion))]
+        )
+        scores = face.networks["generator"].identity_bank.classify(embedding.identity_D[None])
+        identities.append(int(scores.argmax()) == number)
+        found.append(embedding.emotion == emotion)
+    assert np.mean(identities) >= 0.8 and np.mean(found) >= 0.7
 
 
-@SPOKEN
+@needs_espeak
 def test_a_mouth_moves_with_speech_and_rests_without(face: Speech2FacePredictor) -> None:
     for number in (0, 7):
         audio_S = speech(number, 3, "neutral")
-        heard = face.embed_speech([log_mels(audio_S)])
-        # the head's play is the same in both: it is made of noise
+        embedding = face.embed_speech([log_mels(audio_S)])
+        # head motion is made of noise, the same in both
         spoken, silent = (
-            face.generate_frames(one, embedding=heard, seed=1)[MOUTH].astype(float)
+            face.generate_frames(one, embedding=embedding, seed=1)[MOUTH].astype(float)
             for one in (audio_S, np.zeros_like(audio_S))
         )
         moving, resting = (np.abs(np.diff(x, axis=0)).mean() for x in (spoken, silent))

@@ -43,17 +43,16 @@ def best_checkpoint(folder: Path) -> Path | None:
     return folder / name if _STEP.fullmatch(name) and (folder / name).is_dir() else None
 
 
-def resolve_checkpoint(folder: Path, *, best: bool = True) -> Path:
-    """Return the folder that holds the weights to use.
+def resolve_checkpoint(folder: Path) -> Path:
+    """Return the folder that holds the weights to use: of a run, its best or else newest.
 
     Args:
         folder: of a run, of one of its checkpoints, or of a shipped checkpoint.
-        best: prefer a run's checkpoint marked best to its newest.
 
     Raises:
         DataError: there is no checkpoint.
     """
-    found = (best_checkpoint(folder) if best else None) or newest_checkpoint(folder)
+    found = best_checkpoint(folder) or newest_checkpoint(folder)
     if found is None and (folder / WEIGHTS_FILE).is_file():
         return folder
     if found is None:

@@ -19,20 +19,28 @@ Item = TypeVar("Item")
 def progress_bar(
     items: Iterable[Item], *, total: int | None = None, name: str = "", unit: str = "frame"
 ) -> Iterator[Item]:
-    """Yield the items under a progress bar with rate and time left, on standard error.
+    """Yield the items under a progress bar with rate and time left, on standard error."""
+    with open_bar(total=total, name=name, unit=unit) as bar:
+        for item in items:
+            yield item
+            bar.update()
 
-    Into a file or a pipe, a line is written now and then instead.
-    """
+
+def open_bar(
+    *, total: int | None, name: str, unit: str, initial: int = 0, disable: bool = False
+) -> tqdm:
+    """Return a progress bar on standard error; into a file or a pipe, a line now and then."""
     terminal = sys.stderr.isatty()
     interval = 0.1 if terminal else LOG_FILE_SECONDS
-    yield from tqdm(
-        items,
+    return tqdm(
         total=total,
         desc=name,
         unit=unit,
+        initial=initial,
         dynamic_ncols=terminal,
         mininterval=interval,
         maxinterval=max(10.0, interval),
+        disable=disable,
     )
 
 

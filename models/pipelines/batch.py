@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from speech2video.models.pipelines.speaker import Speaker
 from speech2video.models.registry import SPEAKERS, load_class
 from speech2video.options.inference import InferenceOptions
 from speech2video.util.errors import UserError
+from speech2video.util.iteration import open_bar
 from speech2video.util.process_pool import run_tasks
 
 
@@ -31,7 +31,7 @@ def make_videos(
     else:
         threads = options.threads or max(1, torch.get_num_threads() // options.jobs)
         start = functools.partial(_start_worker, kind, options, device, threads)
-        with tqdm(total=len(audio_files), desc=options.name, unit="video") as bar:
+        with open_bar(total=len(audio_files), name=options.name, unit="video") as bar:
             messages = run_tasks(
                 start,
                 audio_files,

@@ -64,7 +64,7 @@ from speech2video.util.rendering.openpose import (
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
 from speech2video.util.smoothing import PoseSmoother
 from speech2video.util.text.speech_source import Speech, recorded_speech
-from speech2video.util.timing import FPS, SAMPLE_RATE
+from speech2video.util.timing import FPS
 from speech2video.util.video.writer import GENERATED, write_video
 
 AUDIO2POSE, GESTURES, POSE2VIDEO = "audio2pose", "gestures", "pose2video"
@@ -216,7 +216,7 @@ class BodySpeaker(Speaker[BodyVideoOptions]):
         if renderer is None:
             raise DataError(f"{self.name}: no {POSE2VIDEO} to render with")
         lead_S, chunks = read_lead(chunks)
-        gain = loudness_gain([lead_S], rate=SAMPLE_RATE)
+        gain = loudness_gain([lead_S])
         kind, prior_F = predictor.features, predictor.network.voice_mean.cpu().numpy()
         voice_F = voice_mean(extract_features(gain * lead_S, kind=kind), kind, prior_F)
         poses = predictor.stream(stream_features(chunks, kind, gain), voice_F, seed=seed)

@@ -43,9 +43,6 @@ def test_networks_for_inference_hold_the_average(run: tuple) -> None:
     assert load_networks(networks, options.folder) == newest_checkpoint(options.folder)
     average = model.averages["network"].weights
     assert all(torch.equal(average[k], v) for k, v in networks["network"].state_dict().items())
-    load_networks(networks, options.folder, average=False)
-    own = model.networks["network"].state_dict()
-    assert all(torch.equal(own[k], v) for k, v in networks["network"].state_dict().items())
 
 
 def test_shipped_checkpoint_is_small_and_loads(run: tuple, tmp_path: Path) -> None:
@@ -111,25 +108,6 @@ def test_evaluating_leaves_no_trace(run: tuple) -> None:
     assert not model.networks["network"][1].training and model.networks["network"][0].training
 
 
-def test_extra_state_comes_back(tmp_path: Path) -> None:
-    class Counting(ToyModel):
-        counted = 0
-
-        def extra_state(self) -> dict:
-            return {"counted": self.counted, "t": torch.ones(2)}
-
-        def load_extra_state(self, state: dict) -> None:
-            self.counted = state["counted"] + int(state["t"].sum())
-
-    options = toy_options(tmp_path)
-    model = Counting(options)
-    model.counted, model.step = 5, 12
-    save_checkpoint(model, tmp_path, options=options, state={"best": 0.5})
-    other = Counting(options)
-    assert load_checkpoint(other, newest_checkpoint(tmp_path)) == {"best": 0.5}
-    assert (other.counted, other.step, other.epoch) == (7, 12, -1)
-
-
 def network(width: int = 4) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.LSTM(width, 2))
 
@@ -151,23 +129,16 @@ def test_tied_weights_stay_tied(tmp_path: Path) -> None:
     load_weights(tmp_path / "w", tied)
 
 
-def test_export_in_16_bits_is_half_as_large_and_loads_into_32(tmp_path: Path) -> None:
-    saved, loaded = nn.Linear(100, 100), nn.Linear(100, 100)
-    save_weights(tmp_path / "full", saved)
-    save_weights(tmp_path / "half", saved, dtype=torch.float16)
-    assert (tmp_path / "half").stat().st_size < 0.55 * (tmp_path / "full").stat().st_size
-    load_weights(tmp_path / "half", loaded)
-    torch.testing.assert_close(loaded.weight, saved.weight, atol=1e-4, rtol=0)
+def test_export_refuses_what_16_bits_cannot_hold(run: tuple, tmp_path: Path) -> None:
+    options, model = run
+    model.averages["network"].weights["0.weight"][0, 0] = 1e5
+    model.step += 1
+    save_checkpoint(model, options.folder, options=options, state={})
+    with pytest.raises(DataError, match=r"0\.weight reaches 1e\+05"):
+        export_checkpoint(options.folder, tmp_path / "shipped", options=ToyOptions)
 
 
-def test_export_refuses_what_16_bits_cannot_hold(tmp_path: Path) -> None:
-    large = nn.Linear(2, 2)
-    large.weight.data[0, 0] = 1e5
-    with pytest.raises(DataError, match=r"weight reaches 1e\+05"):
-        save_weights(tmp_path / "w", large, dtype=torch.float16)
-
-
-def test_what_does_not_fit_is_named_and_nothing_is_loaded(tmp_path: Path) -> None:
+def test_other_weights_are_named_and_nothing_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "w"
     save_weights(path, nn.ModuleDict({"a": nn.Linear(2, 3), "b": nn.Linear(2, 2)}))
     wanted = nn.ModuleDict({"a": nn.Linear(2, 4), "c": nn.LSTM(2, 2, num_layers=2)})
@@ -195,7 +166,7 @@ def truncated(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("write", "said"),
+    ("write", "message"),
     [
         (foreign, "not a checkpoint of this project"),
         (newer, "checkpoint of version 2; version 1 is needed"),
@@ -207,11 +178,11 @@ def truncated(path: Path) -> None:
     ],
 )
 def test_broken_weights_are_one_line(
-    tmp_path: Path, write: Callable[[Path], None], said: str
+    tmp_path: Path, write: Callable[[Path], None], message: str
 ) -> None:
     path = tmp_path / "w.safetensors"
     write(path)
-    with pytest.raises(DataError, match=said) as error:
+    with pytest.raises(DataError, match=message) as error:
         read_tensors(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
@@ -224,14 +195,14 @@ def test_state_round_trip(tmp_path: Path) -> None:
 
 
 class Payload:
-    """What a pickle must not be allowed to run."""
+    """A pickle that runs code."""
 
     def __reduce__(self) -> tuple:
         return os.mkdir, ("ran",)
 
 
 @pytest.mark.parametrize(
-    ("write", "said"),
+    ("write", "message"),
     [
         (lambda path: torch.save({"x": Payload()}, path), "plain data"),
         (lambda path: path.write_bytes(pickle.dumps(Payload(), protocol=2)), "plain data"),
@@ -244,11 +215,11 @@ class Payload:
     ],
 )
 def test_broken_or_hostile_states_are_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None], said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "training.pt"
     write(path)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         load_state(path)
     assert not (tmp_path / "ran").exists()

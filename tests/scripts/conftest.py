@@ -9,7 +9,7 @@ from tests.shared import run_here
 
 @pytest.fixture(scope="session")
 def demo_clip(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """The clip that `preprocess` makes of the demo speaker's recording."""
+    """The preprocessed clip of the demo speaker's recording."""
     pytest.importorskip("mediapipe", reason="the extra `preprocess` is not installed")
     output = tmp_path_factory.mktemp("dataset")
     with pytest.MonkeyPatch.context() as monkeypatch:

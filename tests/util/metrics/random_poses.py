@@ -1,4 +1,4 @@
-"""A motion for tests: every number of the pose walks at random."""
+"""A random walk of poses for tests."""
 
 import torch
 from torch import Tensor
