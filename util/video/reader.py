@@ -37,6 +37,7 @@ class VideoInfo:
 
     width: int  # pixels, turned upright and with square pixels
     height: int
+    fps: float  # average, of the source's own frames
     duration: float  # seconds of video that the file states; NaN where it does not
     has_audio: bool
 
@@ -74,6 +75,7 @@ def probe(path: Path) -> VideoInfo:
         return VideoInfo(
             width=width,
             height=height,
+            fps=float(stream.average_rate or stream.guessed_rate or 0),
             duration=_stated_seconds(container, stream, start),
             has_audio=audio_stream(container) is not None,
         )
