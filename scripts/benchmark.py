@@ -1,4 +1,4 @@
-"""Measure this machine: throughput and peak memory of one part, printed and, if asked, as json.
+"""Benchmark one part on this machine: throughput and peak memory, printed and optionally as JSON.
 
 python scripts/benchmark.py body [--json results/benchmark_body.json]
 python scripts/benchmark.py preprocess --threads 2 [--minutes 10]
@@ -13,25 +13,35 @@ from importlib import import_module
 
 import _checkout  # noqa: F401
 import torch
-from benchmarks.machine import peak_memory_mb
+from benchmarks import peak_memory_mb
 
 from speech2video.options.evaluation import BenchmarkOptions
 from speech2video.util.errors import run_command
 from speech2video.util.files import atomic_write
 
+MODULES = {
+    "body": "preprocessing",
+    "preprocess": "preprocessing",
+    "audio2pose": "body_video",
+    "pipeline": "body_video",
+    "pose2video": "generators",
+    "speech2face": "generators",
+}
+
 
 def main() -> None:
     options = BenchmarkOptions.parse()
     torch.set_num_threads(options.threads)
-    # Each part is imported when it is measured, so that memory is that part's own.
-    measured = import_module(f"benchmarks.{options.kind}").benchmark(options)
-    figures = {"benchmark": options.kind, "threads": options.threads, **measured}
-    figures.setdefault("peak_memory_mb", peak_memory_mb())
-    for name, value in figures.items():
+    # Imported late, so that the memory of other parts is not measured.
+    module = import_module(f"benchmarks.{MODULES[options.kind]}")
+    measured = getattr(module, f"benchmark_{options.kind}")(options)
+    metrics = {"benchmark": options.kind, "threads": options.threads, **measured}
+    metrics.setdefault("peak_memory_mb", peak_memory_mb())
+    for name, value in metrics.items():
         print(f"{name:32} {value:.4g}" if isinstance(value, float) else f"{name:32} {value}")
     if options.json:
         with atomic_write(options.json) as partial:
-            partial.write_text(json.dumps(figures, indent=2) + "\n")
+            partial.write_text(json.dumps(metrics, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,92 @@
+"""Benchmarks run by `scripts/benchmark.py`: measuring tools and speech-like input."""
+
+import contextlib
+import os
+import resource
+import sys
+import time
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from speech2video.util.timing import SAMPLE_RATE
+
+CHUNK = 20 * SAMPLE_RATE  # samples
+
+Metrics = dict[str, Any]
+
+
+class Stopwatch:
+    """Wall-clock and processor seconds since its start.
+
+    Other processes on the machine affect wall-clock time much more than processor time.
+    """
+
+    def __init__(self) -> None:
+        self._wall, self._processor = time.perf_counter(), time.process_time()
+
+    def seconds(self) -> tuple[float, float]:
+        """Return wall-clock and processor seconds."""
+        return time.perf_counter() - self._wall, time.process_time() - self._processor
+
+
+def best_of(repeats: int, function: Callable[[], Any]) -> float:
+    """Return the seconds of the fastest of several calls, least affected by other processes."""
+    seconds = []
+    for _ in range(repeats):
+        watch = Stopwatch()
+        function()
+        seconds.append(watch.seconds()[0])
+    return min(seconds)
+
+
+@torch.inference_mode()
+def gflop(function: Callable[[], Any]) -> float:
+    """Return the floating-point operations of a call, in units of 10^9."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops() / 1e9
+
+
+def peak_memory_mb() -> float:
+    """Return the peak memory of this process in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+@contextlib.contextmanager
+def processor_cores(count: int) -> Iterator[None]:
+    """Restrict this process to a number of cores, where the system supports it."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def speech_noise(seconds: float) -> Iterator[np.ndarray]:
+    """Yield noise with the rhythm of syllables, in chunks (S,)."""
+    random = np.random.default_rng(0)
+    envelope = np.abs(np.sin(np.arange(CHUNK) * 2 * np.pi * 2 / SAMPLE_RATE)).astype(np.float32)
+    chunk_S = 0.1 * envelope * random.standard_normal(CHUNK, dtype=np.float32)
+    left = round(seconds * SAMPLE_RATE)
+    while left > 0:
+        yield chunk_S[:left]
+        left -= CHUNK
+
+
+def write_speech_noise(path: Path, seconds: float) -> None:
+    """Write `speech_noise` as a wav file."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        for audio_S in speech_noise(seconds):
+            file.writeframes((audio_S * 32767).clip(-32768, 32767).astype("<i2").tobytes())

@@ -1,0 +1,168 @@
+"""Benchmarks of audio2pose alone, and of the whole body pipeline compared with its renderer.
+
+Networks have their default size and random weights, which does not change the time.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from itertools import islice, repeat
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import (
+    Metrics,
+    Stopwatch,
+    peak_memory_mb,
+    processor_cores,
+    speech_noise,
+    write_speech_noise,
+)
+from speech2video.data.gestures.dictionary import GestureDictionary, GestureEntry
+from speech2video.data.gestures.insertion import GestureInserter
+from speech2video.models.audio2pose.predictor import PosePredictor
+from speech2video.models.pipelines.body_video import BodySpeaker
+from speech2video.models.pose2video.renderer import Pose2VideoRenderer, build_generator
+from speech2video.options.audio2pose import TrainAudio2PoseOptions
+from speech2video.options.evaluation import BenchmarkOptions
+from speech2video.options.inference import BodyVideoOptions
+from speech2video.options.pose2video import TrainPose2VideoOptions
+from speech2video.util.audio.audio_io import LoudnessMeter
+from speech2video.util.audio.features import FeatureExtractor
+from speech2video.util.audio.normalisation import VoiceMeter
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
+from speech2video.util.body.skeleton import BODY_JOINTS
+from speech2video.util.rendering.camera import Camera
+from speech2video.util.text.speech_source import Speech
+from speech2video.util.text.transcript import Word
+
+WORD_INTERVAL = 2.0  # seconds between words with a gesture
+RENDERER_FRAMES = 100  # rendered without the pipeline, before and after it
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def benchmark_audio2pose(options: BenchmarkOptions) -> Metrics:
+    """Measure speech to poses in streaming: loudness, features, LSTM, gestures, limits.
+
+    The audio is read twice like a file: for its loudness and voice, then for its poses.
+    """
+    seconds = 60 * options.minutes
+    predictor, inserter = _untrained_motion()
+    features = predictor.features
+    watch, frames = Stopwatch(), 0
+    loudness, extractor = LoudnessMeter(), FeatureExtractor(features)
+    for audio_S in speech_noise(seconds):
+        loudness.push(audio_S)
+    gain, meter = loudness.gain, VoiceMeter(features)
+    assert gain is not None
+    for features_TF in _extract(seconds, gain, extractor):
+        meter.push(features_TF)
+    _, first_pass = watch.seconds()
+    timeline = inserter.plan(_words(seconds), seed=0)
+    for pose_TP in predictor.stream(_extract(seconds, gain, extractor), meter.mean()):
+        inserter.apply(pose_TP, timeline, first_frame=frames)
+        frames += len(pose_TP)
+    wall, processor = watch.seconds()
+    return {
+        "speech_seconds": seconds,
+        "frames": frames,
+        "gestures": len(timeline.made),
+        "first_pass_share": first_pass / processor,
+        "times_real_time": seconds / wall,
+        "times_real_time_of_processor": seconds / processor,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def benchmark_pipeline(options: BenchmarkOptions) -> Metrics:
+    """Measure speech to video, and which share of the renderer's own rate it reaches."""
+    with processor_cores(options.threads):
+        return _pipeline_metrics(options)
+
+
+def _pipeline_metrics(options: BenchmarkOptions) -> Metrics:
+    seconds = 60 * options.minutes
+    speaker, renderer = _untrained_speaker(options)
+    with tempfile.TemporaryDirectory() as folder:
+        audio, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
+        write_speech_noise(audio, seconds)
+        inference = BodyVideoOptions(name=speaker.name, audio=audio, output=video)
+        before = _renderer_seconds(renderer)
+        memory = peak_memory_mb()
+        watch = Stopwatch()
+        frames = speaker.make_video(Speech("speech", audio, _words(seconds)), inference)
+        wall, processor = watch.seconds()
+        after = _renderer_seconds(renderer)
+    alone, alone_processor = ((a + b) / 2 for a, b in zip(before, after, strict=True))
+    return {
+        "size": f"{options.size}x{options.size}",
+        "precision": options.precision,
+        "frames": frames,
+        "frames_per_second": frames / wall,
+        "renderer_frames_per_second": 1 / alone,
+        "share_of_renderer_rate": alone / (wall / frames),
+        "processor_ms_per_frame": 1000 * processor / frames,
+        "renderer_processor_ms_per_frame": 1000 * alone_processor,
+        "memory_mb_before": memory,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def _untrained_motion() -> tuple[PosePredictor, GestureInserter]:
+    training = TrainAudio2PoseOptions(name="benchmark", dataset=Path("none"))
+    body = Body.load()
+    predictor = PosePredictor.from_options(training, body)
+    predictor.network.eval()
+    return predictor, GestureInserter(GestureDictionary((_raised_arms(),)), body)
+
+
+def _untrained_speaker(options: BenchmarkOptions) -> tuple[BodySpeaker, Pose2VideoRenderer]:
+    predictor, inserter = _untrained_motion()
+    body, size = predictor.body, (options.size, options.size)
+    points_1K3 = body.points(predictor.network.pose_mean[None])
+    camera = Camera.framing(points_1K3, width=size[0], height=size[1])
+    training = TrainPose2VideoOptions(
+        name="benchmark", dataset=Path("none"), width=options.size, height=options.size
+    )
+    generator = build_generator(training).eval().requires_grad_(False)
+    dtype = DTYPES[options.precision]
+    generator = generator.to(dtype).to(memory_format=torch.channels_last)
+    renderer = Pose2VideoRenderer(generator, training.map_style, *size, camera, dtype=dtype)
+    provenance = "benchmark: untrained"
+    speaker = BodySpeaker("benchmark", provenance, body, predictor, inserter, renderer, size)
+    return speaker, renderer
+
+
+def _raised_arms() -> GestureEntry:
+    """Return a gesture of both arms at the word "up"."""
+    pose_P = torch.zeros(POSE_SIZE)
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        joint = BODY_JOINTS.index(f"{side}_shoulder") - 1
+        pose_P[POSE_SLICES["body"].start + 3 * joint + 2] = sign * 0.6
+    return GestureEntry("up", ("up",), 0.7, ("left_arm", "right_arm"), pose_P.unsqueeze(0))
+
+
+def _words(seconds: float) -> list[Word]:
+    times = np.arange(1.0, seconds - 1, WORD_INTERVAL)
+    return [Word("up", time, time + 0.3) for time in times]
+
+
+def _extract(seconds: float, gain: float, extractor: FeatureExtractor) -> Iterator[np.ndarray]:
+    for audio_S in speech_noise(seconds):
+        yield extractor.push(gain * audio_S)
+    yield extractor.finish()
+
+
+def _renderer_seconds(renderer: Pose2VideoRenderer) -> tuple[float, float]:
+    """Return wall-clock and processor seconds per frame of the renderer alone."""
+    random = np.random.default_rng(0)
+    map_3HW = random.integers(0, 256, (3, renderer.height, renderer.width)).astype(np.uint8)
+    frames = renderer.render(repeat(map_3HW))
+    next(frames), next(frames)  # load libraries
+    watch = Stopwatch()
+    for _ in islice(frames, RENDERER_FRAMES):
+        pass
+    wall, processor = watch.seconds()
+    return wall / RENDERER_FRAMES, processor / RENDERER_FRAMES
