@@ -29,9 +29,9 @@ class BuildDictionaryOptions(Options):
     )
     checkpoints: Path = option(Path("checkpoints"), "folder of all runs", group="search")
     propose: bool = option(True, "search the clips for gestures", group="search")
-    least: int = option(3, "minimum number of occurrences of a word", group="search", minimum=2)
-    most: int = option(60, "maximum number of proposed entries", group="search", minimum=1)
-    false_share: float = option(
+    min_count: int = option(3, "minimum number of occurrences of a word", group="search", minimum=2)
+    max_entries: int = option(60, "maximum number of proposed entries", group="search", minimum=1)
+    false_discovery_rate: float = option(
         0.05,
         "expected share of proposals that are due to chance",
         group="search",

@@ -1,7 +1,7 @@
-"""One person's gesture dictionary: at which words they gesture, how, and how often.
+"""One person's gesture dictionary: words, motions and probabilities of gestures.
 
-On disk it is a folder: dictionary.json, which a person may edit, and motions.npz with the motion of
-every entry under its name.
+On disk it is a folder: dictionary.json, which may be edited by hand, and motions.npz with the
+motion of each entry under its name.
 """
 
 import dataclasses
@@ -26,8 +26,7 @@ FORMAT = 1
 JSON_NAME, MOTIONS_NAME = "dictionary.json", "motions.npz"
 BODIES = ("open", "smplx")
 
-# What an entry may own: joints of the pose vector's body part, or a whole hand. The face is never
-# a gesture's: lips and jaw belong to speech.
+# Parts that a gesture may own: body joints or whole hands, never the face, which speech moves.
 PART_JOINTS: dict[str, tuple[str, ...]] = {
     **{
         f"{side}_arm": tuple(f"{side}_{j}" for j in ("collar", "shoulder", "elbow", "wrist"))
@@ -39,14 +38,14 @@ PART_JOINTS: dict[str, tuple[str, ...]] = {
 PART_HANDS = ("left_hand", "right_hand")
 PARTS = (*PART_JOINTS, *PART_HANDS)
 
-LONGEST = 10.0  # seconds any stretch of a gesture may last
-FARTHEST = 20.0  # word lengths that the key may lie from a word's start
-WILD = 100.0  # no number of a pose vector is as large
+MAX_SECONDS = 10.0  # of each phase of a gesture, and of its motion
+MAX_KEY_DISTANCE = 20.0  # word lengths between a word's start and the key
+MAX_NUMBER = 100.0  # of a pose vector; degrees would exceed it
 
 
 @dataclass(frozen=True)
 class Example:
-    """Where in the data set an entry was seen: first movement, key, last, seconds in that clip."""
+    """An occurrence of a gesture: seconds of its start, key and end in a clip."""
 
     clip: str
     start: float
@@ -56,24 +55,24 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class GestureEntry:
-    """One gesture of one person: a key pose or a short motion, and when it is made.
+    """One gesture: a key pose or a short motion, and when it is made.
 
     Attributes:
         name: unique in its dictionary.
-        words: spellings at which it is made, any of them.
-        probability: how often, of the times the word is said.
-        parts: of `PARTS`, what the gesture moves; the rest of the body goes on as it was.
-        motion_NP: (n, 106) pose vectors at 25 fps; one frame is a key pose.
+        words: spellings of the words with this gesture.
+        probability: share of these words with this gesture.
+        parts: of `PARTS`, moved by the gesture; the rest of the body keeps its own motion.
+        motion_NP: (n, 106) pose vectors at 25 fps; a single frame is a key pose.
         key: the frame of it that belongs to the word.
-        key_in_word: when the key comes, in word lengths from the word's start: 0.5 is its middle.
-        ramp_in: seconds in which the body goes over to the gesture.
-        lead: seconds before the key at which that is done.
-        hold: seconds after the key from which the body goes back.
-        ramp_out: seconds in which it does.
-        on: whether it is used at all.
-        seen: how often its words were said in the data set.
-        made: at how many of these it was made.
-        examples: where.
+        key_in_word: time of the key, in word lengths from the word's start: 0.5 is its middle.
+        ramp_in: seconds of moving into the gesture.
+        lead: seconds from the end of that to the key.
+        hold: seconds from the key to the start of moving back.
+        ramp_out: seconds of moving back.
+        on: False switches the entry off.
+        seen: number of occurrences of its words in the data set.
+        made: number of these with the gesture.
+        examples: where it was found.
     """
 
     name: str
@@ -97,22 +96,22 @@ class GestureEntry:
             raise DataError(f"entry {self.name!r}: {problem}")
 
     def key_time(self, word: Word) -> float:
-        """Return the seconds at which the key belongs at a word."""
+        """Return the seconds of the key at a word."""
         return word.start + self.key_in_word * (word.end - word.start)
 
     def times(self, key: float) -> tuple[float, float, float, float]:
-        """Return start, arrival, hold end and end, seconds, of a gesture with its key at `key`."""
+        """Return seconds of start, arrival, hold end and end of a gesture with its key at `key`."""
         arrival, hold_end = key - self.lead, key + self.hold
         return arrival - self.ramp_in, arrival, hold_end, hold_end + self.ramp_out
 
 
 @dataclass(frozen=True)
 class GestureDictionary:
-    """A person's gestures, in an order that editing and saving keep.
+    """A person's gestures, in an order that is kept on disk.
 
     Attributes:
-        entries: names differ.
-        body: the body whose hand coefficients the motions hold ("open" or "smplx").
+        entries: with unique names.
+        body: of the motions' hand coefficients ("open" or "smplx").
     """
 
     entries: tuple[GestureEntry, ...] = ()
@@ -122,9 +121,9 @@ class GestureDictionary:
         if self.body not in BODIES:
             raise DataError(f"body {self.body!r}; one of {', '.join(BODIES)} is needed")
         names = [entry.name for entry in self.entries]
-        double = next((name for name in names if names.count(name) > 1), None)
-        if double is not None:
-            raise DataError(f"entry {double!r}: there are two of that name; names must differ")
+        duplicate = next((name for name in names if names.count(name) > 1), None)
+        if duplicate is not None:
+            raise DataError(f"entry {duplicate!r}: there are two of that name; names must differ")
         for word, entries in self.by_word().items():
             total = sum(entry.probability for entry in entries)
             if total > 1 + 1e-6:
@@ -134,7 +133,7 @@ class GestureDictionary:
                 )
 
     def by_word(self) -> dict[str, list[GestureEntry]]:
-        """Return spelling -> the entries that are on, of which at most one is made at a time."""
+        """Return the entries that are on, by spelling."""
         found: dict[str, list[GestureEntry]] = {}
         for entry in self.entries:
             for word in dict.fromkeys(map(spelling, entry.words)) if entry.on else ():
@@ -142,7 +141,7 @@ class GestureDictionary:
         return found
 
     def entry(self, name: str) -> GestureEntry:
-        """Return the entry of that name; raises `DataError` where there is none."""
+        """Return the entry of a name; raises `DataError` if there is none."""
         for entry in self.entries:
             if entry.name == name:
                 return entry
@@ -160,10 +159,10 @@ class GestureDictionary:
 
     @classmethod
     def load(cls, folder: Path) -> "GestureDictionary":
-        """Return the dictionary of a folder, as `save` or a person wrote it.
+        """Return the dictionary of a folder, saved or edited by hand.
 
         Raises:
-            DataError: missing or broken files, and edited values that make no sense.
+            DataError: missing or broken files, or invalid values.
         """
         path = Path(folder) / JSON_NAME
         values = read_json(path, what="a gesture dictionary")
@@ -179,16 +178,16 @@ class GestureDictionary:
 
 
 def spelling(text: str) -> str:
-    """Return a word as it is looked up: lower case, no punctuation around it, plain apostrophes."""
+    """Return a word's key: lower case, without punctuation around it, with plain apostrophes."""
     return strip_punctuation(text.replace("’", "'").strip("'‘`-–—")).casefold()
 
 
 def _problems(entry: GestureEntry) -> list[str]:
-    """Return what is wrong with an entry, in words."""
+    """Return error messages for an entry's invalid values."""
     found = []
 
     def within(name: str, low: float, high: float) -> None:
-        if not low <= getattr(entry, name) <= high:  # written so that NaN is refused too
+        if not low <= getattr(entry, name) <= high:  # NaN fails too
             found.append(f"{name} {getattr(entry, name):g}; {low:g} to {high:g} is needed")
 
     if not entry.name.strip() or "/" in entry.name or "\\" in entry.name:
@@ -197,8 +196,8 @@ def _problems(entry: GestureEntry) -> list[str]:
         found.append("at least one word is needed, and none may be empty")
     within("probability", 0, 1)
     for name in ("ramp_in", "lead", "hold", "ramp_out"):
-        within(name, 0, LONGEST)
-    within("key_in_word", -FARTHEST, FARTHEST)
+        within(name, 0, MAX_SECONDS)
+    within("key_in_word", -MAX_KEY_DISTANCE, MAX_KEY_DISTANCE)
     unknown = [part for part in entry.parts if part not in PARTS]
     if unknown or not entry.parts:
         seen = f"unknown part {unknown[0]!r}" if unknown else "no parts"
@@ -210,9 +209,11 @@ def _motion_problems(entry: GestureEntry) -> list[str]:
     motion_NP = entry.motion_NP
     if motion_NP.ndim != 2 or motion_NP.shape[1] != POSE_SIZE or len(motion_NP) == 0:
         return [f"its motion has shape {tuple(motion_NP.shape)}; (frames, {POSE_SIZE}) is needed"]
-    if len(motion_NP) > LONGEST * FPS:
-        return [f"its motion has {len(motion_NP)} frames; {LONGEST * FPS:g} at most are a gesture"]
-    if not torch.isfinite(motion_NP).all() or motion_NP.abs().max() > WILD:
+    if len(motion_NP) > MAX_SECONDS * FPS:
+        return [
+            f"its motion has {len(motion_NP)} frames; {MAX_SECONDS * FPS:g} at most are a gesture"
+        ]
+    if not torch.isfinite(motion_NP).all() or motion_NP.abs().max() > MAX_NUMBER:
         return ["its motion holds NaN, infinity or no radians; finite radians are needed"]
     if not 0 <= entry.key < len(motion_NP):
         return [f"key {entry.key}; its motion has frames 0 to {len(motion_NP) - 1}"]
@@ -220,7 +221,7 @@ def _motion_problems(entry: GestureEntry) -> list[str]:
 
 
 def _row(entry: GestureEntry) -> dict[str, Any]:
-    """Return an entry as json, what a person edits most first; its motion is not in it."""
+    """Return an entry without its motion as json, the values edited most often first."""
     values = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
     del values["motion_NP"]
     first = {key: values.pop(key) for key in ("name", "on")}
@@ -234,10 +235,10 @@ def _entry(row: Any, number: int, motions: Mapping[str, Tensor]) -> GestureEntry
         where = f"entry {row['name']!r}"
     values = typed_fields(row, GestureEntry, where=where, leave_out=("motion_NP",))
     examples = values.pop("examples", ())
-    taken = [Example(**typed_fields(e, Example, where=f"{where}, examples")) for e in examples]
+    parsed = [Example(**typed_fields(e, Example, where=f"{where}, examples")) for e in examples]
     if values["name"] not in motions:
         raise DataError(f"{where}: no motion of that name in {MOTIONS_NAME}")
-    return GestureEntry(**values, motion_NP=motions[values["name"]], examples=tuple(taken))
+    return GestureEntry(**values, motion_NP=motions[values["name"]], examples=tuple(parsed))
 
 
 def _read_motions(path: Path) -> dict[str, Tensor]:

@@ -1,10 +1,9 @@
-"""Gestures put into a motion: planned by words and chance, blended in on the sphere.
+"""Insertion of a dictionary's gestures into a pose sequence.
 
 Frame t is the moment (t + 0.5) / 25 s, the middle of the 640 samples it belongs to.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,18 +12,12 @@ from torch import Tensor
 from speech2video.data.gestures.dictionary import (
     PART_HANDS,
     PART_JOINTS,
-    PARTS,
     GestureDictionary,
     GestureEntry,
 )
-from speech2video.data.gestures.timeline import Insertion, Timeline, plan
+from speech2video.data.gestures.timeline import Insertion, Timeline, plan_gestures
 from speech2video.util.body.body_model import Body
-from speech2video.util.body.joint_limits import (
-    TOLERANCE,
-    check_angles,
-    clamp_pose,
-    limit_excess,
-)
+from speech2video.util.body.joint_limits import TOLERANCE, check_angles, clamp_pose, limit_excess
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES, vector_to_smplx
 from speech2video.util.body.rotations import slerp
 from speech2video.util.body.skeleton import BODY_JOINTS
@@ -32,37 +25,23 @@ from speech2video.util.errors import DataError
 from speech2video.util.text.transcript import Word
 from speech2video.util.timing import FPS
 
-_BODY = POSE_SLICES["body"]
-
-
-def _columns(part: str) -> range:
-    """Return a hand's columns of the pose vector."""
-    return range(POSE_SLICES[part].start, POSE_SLICES[part].stop)
-
-
-JOINT_NAMES = tuple(joint for joints in PART_JOINTS.values() for joint in joints)
-JOINT_COLUMNS = torch.tensor(
-    [[_BODY.start + 3 * (BODY_JOINTS.index(j) - 1) + k for k in range(3)] for j in JOINT_NAMES]
-)
-HAND_COLUMNS = torch.tensor([list(_columns(part)) for part in PART_HANDS])
+JOINTS = tuple(joint for joints in PART_JOINTS.values() for joint in joints)
+MIN_SECONDS = 1e-9  # keeps ramps without length from dividing by zero
 
 
 class GestureInserter:
-    """Puts a dictionary's gestures into motion for a body.
+    """Inserts a dictionary's gestures into pose sequences of a body.
 
     Rotations mean the same in every body, hand coefficients do not: a dictionary made for another
-    body moves the arms and leaves the fingers as they are.
-
-    Attributes:
-        dictionary: what may be made.
-        foreign: whether the dictionary was made for another body.
+    body moves the arms but not the fingers.
     """
 
     def __init__(self, dictionary: GestureDictionary, body: Body) -> None:
         self.dictionary = dictionary
-        self.foreign = dictionary.body != body.name
         self._hands = body.hands
-        self._motions = _MotionTable(dictionary.entries, hands=not self.foreign)
+        same_body = dictionary.body == body.name
+        self._entries = {entry.name: entry for entry in dictionary.entries}
+        self._columns = {entry.name: _Columns(entry, same_body) for entry in dictionary.entries}
 
     @classmethod
     def load(cls, folder: Path, body: Body) -> "GestureInserter":
@@ -70,178 +49,124 @@ class GestureInserter:
         return cls(GestureDictionary.load(folder), body)
 
     def insert(self, pose_TP: Tensor, words: Sequence[Word], *, seed: int = 0) -> Tensor:
-        """Return pose vectors (T, 106) with the gestures of the words in them."""
+        """Return pose vectors (T, 106) with the gestures drawn for the words."""
         return self.apply(pose_TP, self.plan(words, frames=len(pose_TP), seed=seed))
 
     def plan(self, words: Iterable[Word], *, frames: int | None = None, seed: int = 0) -> Timeline:
-        """Return which gestures are made when, as `gesture_plan.plan` says."""
-        return plan(self.dictionary, words, frames=frames, seed=seed)
+        """Return the gestures drawn for the words, see `plan_gestures`."""
+        return plan_gestures(self.dictionary, words, frames=frames, seed=seed)
 
     def apply(self, pose_TP: Tensor, timeline: Timeline, *, first_frame: int = 0) -> Tensor:
-        """Return pose vectors (T, 106) with a timeline's gestures; the given ones stay as they are.
+        """Return a copy of pose vectors (T, 106) with a timeline's gestures.
 
-        Works on any stretch of a motion: `first_frame` is the number of its first frame, and pieces
-        come out as the whole would. Only the parts that a gesture owns, in the frames it lasts,
-        change: joints on the sphere, towards the gesture and back by minimum jerk; hands linearly
-        in their coefficients, because fingers are hinges, for which both are the same, and a slerp
-        would leave what twelve coefficients can say. What changed is inside the joint limits.
+        Only the parts that a gesture owns change, and only during it: joints by slerp with
+        minimum-jerk ramps, hand coefficients linearly, because fingers are hinges and a slerp would
+        leave the space of the 12 coefficients. Changed parts are clamped to the joint limits.
+
+        Args:
+            first_frame: number of the first pose; a sequence may be given in pieces.
 
         Raises:
-            DataError: poses of another shape, or a gesture that is not in the dictionary,
-                or NaN where one is to go.
+            DataError: poses of another shape, an unknown gesture, or NaN where one is inserted.
         """
         if pose_TP.ndim != 2 or pose_TP.shape[1] != POSE_SIZE:
             raise DataError(f"pose of shape {tuple(pose_TP.shape)}; (T, {POSE_SIZE}) is needed")
-        result = pose_TP.cpu().clone()
-        touched = torch.zeros(len(pose_TP), len(PARTS), dtype=torch.bool)
+        result_TP = pose_TP.cpu().clone()
+        owned_TP = torch.zeros(pose_TP.shape, dtype=torch.bool)
         begin, end = first_frame / FPS, (first_frame + len(pose_TP)) / FPS
-        near = [one for one in timeline.made if one.start < end and one.end > begin]
-        for layer in _layers(near):
-            cue = self._motions.cue(layer, first_frame, len(pose_TP))
-            result[cue.frame_N] = _blend(result[cue.frame_N], cue)
-            touched[cue.frame_N] |= cue.owned_NP
-        return self._clamped(result, touched).to(pose_TP.device)
+        for gesture in timeline.inserted:
+            if gesture.start < end and gesture.end > begin:
+                self._blend(result_TP, owned_TP, gesture, first_frame)
+        return self._clamp(result_TP, owned_TP).to(pose_TP.device)
 
-    def _clamped(self, pose_TP: Tensor, touched_TP: Tensor) -> Tensor:
-        """Return the poses with what gestures have touched, and nothing else, inside the limits."""
-        frames_N = touched_TP.any(1).nonzero()[:, 0]
-        rotations = vector_to_smplx(pose_TP[frames_N], self._hands).rotations
+    def _blend(
+        self, pose_TP: Tensor, owned_TP: Tensor, gesture: Insertion, first_frame: int
+    ) -> None:
+        """Blend a gesture into the poses in place and mark what it owns."""
+        if gesture.entry not in self._entries:
+            raise DataError(f"timeline: no gesture {gesture.entry!r} in the dictionary")
+        entry, columns = self._entries[gesture.entry], self._columns[gesture.entry]
+        first = int(-(-(gesture.start * FPS - 0.5) // 1))
+        last = int((gesture.end * FPS - 0.5) // 1)
+        frame_N = torch.arange(max(first, first_frame), min(last + 1, first_frame + len(pose_TP)))
+        time_N = (frame_N.double() + 0.5) / FPS
+        motion_NP = _motion_at(entry.motion_NP, entry.key + (time_N - gesture.key) * FPS)
+        motion_NP = motion_NP.to(pose_TP)
+        weight_N1 = _weight(gesture, time_N).float()[:, None].to(pose_TP)
+        row_N = frame_N - first_frame
+        pose_NP = pose_TP[row_N]
+        blended_NP = pose_NP.clone()
+        joints, hands = columns.joints_J3, columns.hands_H
+        turned_NJ3 = slerp(pose_NP[:, joints], motion_NP[:, joints], weight_N1)
+        blended_NP[:, joints.flatten()] = turned_NJ3.flatten(1)
+        blended_NP[:, hands] = torch.lerp(pose_NP[:, hands], motion_NP[:, hands], weight_N1)
+        pose_TP[row_N] = torch.where(weight_N1 > 0, blended_NP, pose_NP)
+        owned_TP[row_N] |= columns.owned_P
+
+    def _clamp(self, pose_TP: Tensor, owned_TP: Tensor) -> Tensor:
+        """Return the poses with the owned numbers, and no others, inside the joint limits."""
+        frame_N = owned_TP.any(1).nonzero()[:, 0]
+        rotations = vector_to_smplx(pose_TP[frame_N], self._hands).rotations
         check_angles(rotations)
-        over = limit_excess(rotations) > TOLERANCE
-        frames_N = frames_N[over.flatten(1).any(1)]  # most are legal, and clamping takes its time
-        if len(frames_N):
-            legal_NP = clamp_pose(pose_TP[frames_N], self._hands)
-            owned_NP = _owned_columns(touched_TP[frames_N])
-            pose_TP[frames_N] = torch.where(owned_NP, legal_NP, pose_TP[frames_N])
+        outside = limit_excess(rotations) > TOLERANCE
+        frame_N = frame_N[outside.flatten(1).any(1)]  # clamping is slow, and few frames need it
+        if len(frame_N):
+            legal_NP = clamp_pose(pose_TP[frame_N], self._hands)
+            pose_TP[frame_N] = torch.where(owned_TP[frame_N], legal_NP, pose_TP[frame_N])
         return pose_TP
 
 
-@dataclass(frozen=True)
-class _Cue:
-    """What goes into N frames, none of them twice.
+class _Columns:
+    """The columns of the pose vector that an entry owns: joints (J, 3), hands (H,), mask (106,)."""
 
-    frame_N are places in the poses, motion_NP the gesture's pose vectors, weight_N how much of
-    them, owned_NP which of `PARTS`.
-    """
-
-    frame_N: Tensor
-    motion_NP: Tensor
-    weight_N: Tensor
-    owned_NP: Tensor
-
-
-class _MotionTable:
-    """All motions of a dictionary one after the other, to be read at fractional frames."""
-
-    def __init__(self, entries: Sequence[GestureEntry], *, hands: bool) -> None:
-        self._row, self._entry, count = {}, {}, 0
-        for entry in entries:
-            self._row[entry.name], self._entry[entry.name] = count, entry
-            count += len(entry.motion_NP)
-        motions = [entry.motion_NP for entry in entries]
-        self._motion_MP = torch.cat(motions) if motions else torch.zeros(0, POSE_SIZE)
-        usable = [part for part in PARTS if hands or part not in PART_HANDS]
-        self._owned = {
-            entry.name: torch.tensor([p in entry.parts and p in usable for p in PARTS])
-            for entry in entries
-        }
-
-    def cue(self, layer: Sequence[Insertion], first_frame: int, count: int) -> _Cue:
-        """Return what gestures that do not meet put into `count` frames from `first_frame` on."""
-        pieces = [self._piece(insertion, first_frame, count) for insertion in layer]
-        frame_N, before_N, after_N, share_N, weight_N, owned_NP = map(
-            torch.cat, zip(*pieces, strict=True)
-        )
-        before_NP, after_NP = self._motion_MP[before_N], self._motion_MP[after_N]
-        motion_NP = torch.lerp(before_NP, after_NP, share_N.float()[:, None])
-        between = (before_N != after_N).nonzero()[:, 0]  # a key pose needs no slerp
-        if len(between):
-            turned = slerp(
-                before_NP[between][:, JOINT_COLUMNS],
-                after_NP[between][:, JOINT_COLUMNS],
-                share_N[between].float()[:, None],
-            )
-            motion_NP[between[:, None], JOINT_COLUMNS.flatten()] = turned.flatten(1)
-        return _Cue(frame_N, motion_NP, weight_N.float(), owned_NP)
-
-    def _piece(self, one: Insertion, first_frame: int, count: int) -> tuple[Tensor, ...]:
-        if one.entry not in self._entry:
-            raise DataError(f"timeline: no gesture {one.entry!r} in the dictionary")
-        entry = self._entry[one.entry]
-        first, last = _frames(one)
-        frame_N = torch.arange(max(first, first_frame), min(last + 1, first_frame + count))
-        time_N = (frame_N.double() + 0.5) / FPS
-        place_N = (entry.key + (time_N - one.key) * FPS).clamp(0, len(entry.motion_NP) - 1)
-        before_N = place_N.floor().long()
-        after_N = (before_N + 1).clamp(max=len(entry.motion_NP) - 1)
-        row = self._row[one.entry]
-        return (
-            frame_N - first_frame,
-            row + before_N,
-            row + after_N,
-            place_N - before_N,
-            _weight(one, time_N),
-            self._owned[one.entry].expand(len(frame_N), -1),
-        )
+    def __init__(self, entry: GestureEntry, hands: bool) -> None:
+        joints = [joint for part in entry.parts for joint in PART_JOINTS.get(part, ())]
+        parts = [part for part in PART_HANDS if hands and part in entry.parts]
+        numbers = [range(POSE_SIZE)[POSE_SLICES[part]] for part in parts]
+        self.joints_J3 = _joint_columns(joints)
+        self.hands_H = torch.tensor([k for columns in numbers for k in columns], dtype=torch.long)
+        self.owned_P = torch.zeros(POSE_SIZE, dtype=torch.bool)
+        self.owned_P[self.joints_J3.flatten()] = True
+        self.owned_P[self.hands_H] = True
 
 
-def _frames(one: Insertion) -> tuple[int, int]:
-    """Return the first and the last frame whose moments lie in a gesture."""
-    return int(-(-(one.start * FPS - 0.5) // 1)), int((one.end * FPS - 0.5) // 1)
+def _joint_columns(joints: Sequence[str]) -> Tensor:
+    """Return the columns (J, 3) of joints in the pose vector."""
+    starts = [POSE_SLICES["body"].start + 3 * (BODY_JOINTS.index(j) - 1) for j in joints]
+    return torch.tensor(starts, dtype=torch.long)[:, None] + torch.arange(3)
 
 
-def _layers(made: Sequence[Insertion]) -> list[list[Insertion]]:
-    """Return the gestures in layers to lay one on the other; in a layer none meet."""
-    layers: list[list[Insertion]] = []
-    place: list[tuple[Insertion, int]] = []  # those that may still be met, and their layers
-    for one in made:
-        place = [(other, k) for other, k in place if other.end >= one.start - 1 / FPS]
-        k = max((k for _, k in place), default=-1) + 1
-        place.append((one, k))
-        layers += [[]] if k == len(layers) else []
-        layers[k].append(one)
-    return layers
+JOINT_COLUMNS = _joint_columns(JOINTS)
 
 
-def _blend(pose_NP: Tensor, cue: _Cue) -> Tensor:
-    """Return poses (N, 106) drawn towards the gestures' in the parts they own."""
-    result = pose_NP.clone()
-    columns = JOINT_COLUMNS.flatten()
+def _motion_at(motion_MP: Tensor, place_N: Tensor) -> Tensor:
+    """Return a motion's poses (N, 106) at fractional frames, the first or last outside of it."""
+    place_N = place_N.clamp(0, len(motion_MP) - 1)
+    before_N = place_N.floor().long()
+    after_N = (before_N + 1).clamp(max=len(motion_MP) - 1)
+    share_N1 = (place_N - before_N).float()[:, None]
+    before_NP, after_NP = motion_MP[before_N], motion_MP[after_N]
+    result_NP = torch.lerp(before_NP, after_NP, share_N1)
+    between = (before_N != after_N).nonzero()[:, 0]
     turned = slerp(
-        pose_NP[:, JOINT_COLUMNS],
-        cue.motion_NP[:, JOINT_COLUMNS].to(pose_NP),
-        cue.weight_N[:, None].to(pose_NP),
+        before_NP[between][:, JOINT_COLUMNS],
+        after_NP[between][:, JOINT_COLUMNS],
+        share_N1[between],
     )
-    result[:, columns] = turned.flatten(1)
-    hands = HAND_COLUMNS.flatten()
-    result[:, hands] = torch.lerp(
-        pose_NP[:, hands], cue.motion_NP[:, hands].to(pose_NP), cue.weight_N[:, None].to(pose_NP)
-    )
-    moved = _owned_columns(cue.owned_NP) & (cue.weight_N > 0)[:, None]
-    return torch.where(moved, result, pose_NP)
+    result_NP[between[:, None], JOINT_COLUMNS.flatten()] = turned.flatten(1)
+    return result_NP
 
 
-def _owned_columns(owned_NP: Tensor) -> Tensor:
-    """Return which columns (N, 106) of the pose vector belong to the parts that are owned."""
-    columns = torch.zeros(len(owned_NP), POSE_SIZE, dtype=torch.bool)
-    for k, part in enumerate(PARTS):
-        if part in PART_HANDS:
-            own = HAND_COLUMNS[PART_HANDS.index(part)]
-        else:
-            own = JOINT_COLUMNS[[JOINT_NAMES.index(j) for j in PART_JOINTS[part]]].flatten()
-        columns[:, own] = owned_NP[:, k : k + 1]
-    return columns
-
-
-def _weight(one: Insertion, time_N: Tensor) -> Tensor:
-    """Return how much of a gesture there is: 0, up to 1 at its arrival, from hold_end back to 0."""
-    tiny = 1e-9
-    up = minimum_jerk((time_N - one.start) / max(tiny, one.arrival - one.start))
-    return up * (1 - minimum_jerk((time_N - one.hold_end) / max(tiny, one.end - one.hold_end)))
+def _weight(gesture: Insertion, time_N: Tensor) -> Tensor:
+    """Return the weight (N,) of a gesture: rising to 1 at its arrival, falling from `hold_end`."""
+    ramp_in = max(MIN_SECONDS, gesture.arrival - gesture.start)
+    ramp_out = max(MIN_SECONDS, gesture.end - gesture.hold_end)
+    rise_N = minimum_jerk((time_N - gesture.start) / ramp_in)
+    return rise_N * (1 - minimum_jerk((time_N - gesture.hold_end) / ramp_out))
 
 
 def minimum_jerk(share: Tensor) -> Tensor:
-    """Return the course, 0 to 1, of a reaching movement over `share` of its duration.
+    """Return the position, 0 to 1, of a reaching movement at a share of its duration.
 
     The polynomial of Flash & Hogan, "The coordination of arm movements", J. Neurosci. 5, 1985.
     """

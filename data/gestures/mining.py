@@ -1,8 +1,18 @@
-"""What the search for gestures looks at: both hands of a person, as points seen from the chest."""
+"""Mining of gestures: words at which the hands do the same unusual thing more often than by chance.
+
+A hand is six points in metres relative to the neck; the right hand is mirrored, so that a gesture
+may be made with either. Occurrences of a word are alike if one hand, for a third of a second, stays
+within a radius of what it did at one of them, the medoid, and deviates from its expected pose. The
+binomial tail of their number, with the rate among random moments, is the score. Because medoid,
+radius and lag are the best of many, a permutation test with random moments gives the p-value.
+
+Words next to a gesture's word coincide with the gesture too. So the word of the highest score comes
+first and claims its gestures, which then count for no other word.
+"""
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,28 +20,42 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
+from speech2video.data.clip import Clip
 from speech2video.data.gestures.dictionary import spelling
+from speech2video.data.motion_io import read_motion
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.body.skeleton import BODY_JOINTS, LEFT_TIPS, RIGHT_TIPS, indices
-from speech2video.util.text.transcript import Word
+from speech2video.util.errors import DataError
+from speech2video.util.text.transcript import Word, read_words
 from speech2video.util.timing import FPS
 
-COURSE = (0, 4, 8)  # frames that a moment is looked at, from there on
-CLAIMED = 0.1  # metres: as long as the hand is no further from where it was,
-CLAIM_MARGIN = 6  # and frames more, in which it comes and goes
-_STRAIGHT = ("spine1", "spine2", "spine3", "neck", "head")
+OFFSETS = (0, 4, 8)  # frames from a moment on at which hands are compared
+CLAIM_RADIUS = 0.1  # metres: a claim lasts as long as the hand is no further from its gesture,
+CLAIM_MARGIN = 6  # and frames before and after, in which it comes and goes
+TRUNK = ("spine1", "spine2", "spine3", "neck", "head")
+LAGS = (-8, -4, 0, 4, 8)  # frames from a word's middle to its gesture's moment
+RADII = (0.035, 0.05, 0.075)  # metres, RMS over a hand's points
+MIN_DEVIATION = 0.08  # metres from the expected pose; less is no gesture
+RANDOM_MOMENTS = 1200
+DRAWS = 400  # of the permutation test, for each number of occurrences
+MIN_HIGHER, TAIL = 10, 40  # with fewer higher draws the p-value is extrapolated from so many
+MAX_OCCURRENCES = 400  # used of one word,
+MAX_DRAWN = 60  # and of random moments in the permutation test
+CLAIM_P = 0.02  # largest p-value of a word that claims its gestures
+
+Predict = Callable[[Clip], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class MiningClip:
-    """A clip as the search sees it.
+    """A clip with words.
 
     Attributes:
-        name: the clip's.
-        pose_TP: (T, 106) what the person did.
-        words: what they said.
-        expected_TP: (T, 106) what was expected of them; by default their median pose in this clip.
+        name: of the clip.
+        pose_TP: (T, 106) poses.
+        words: spoken in it.
+        expected_TP: (T, 106) poses expected from the speech; None for the clip's median hands.
     """
 
     name: str
@@ -42,9 +66,9 @@ class MiningClip:
 
 @dataclass(frozen=True)
 class Occurrence:
-    """A word in a take: the take's number and the word."""
+    """A word in a clip: the clip's number and the word."""
 
-    take: int
+    clip: int
     word: Word
 
     @property
@@ -61,12 +85,12 @@ class GestureCandidate:
         word: its spelling.
         occurrences: N of them.
         medoid: the occurrence that the others are like, and its hand (0 left, 1 right).
-        lag: frames from a word's middle to the moment that was compared.
-        hand_N: of each occurrence the hand that did it, −1 where none did.
+        lag: frames from a word's middle to the compared moment.
+        hand_N: hand that makes the gesture at each occurrence, −1 for none.
         chance: share of random moments that are like the medoid.
         score: −ln of the binomial tail.
-        p: of the permutation test.
-        departure: metres from what was expected, the mean of those alike.
+        p: p-value of the permutation test.
+        deviation: metres from the expected pose, mean over the gestures.
     """
 
     word: str
@@ -77,67 +101,65 @@ class GestureCandidate:
     chance: float
     score: float
     p: float
-    departure: float
+    deviation: float
 
 
 class HandTrajectories:
-    """Both hands of all takes, seen from the chest, the right one mirrored.
+    """Both hands of all clips relative to the neck, the right one mirrored.
 
     Attributes:
-        points: of each take (T, 2, 18) metres, float32.
-        departure: of each take (T, 2) metres from what was expected.
-        claims: how many findings have claimed their gestures.
+        points: of each clip (T, 2, 18) metres, float32.
+        deviation: of each clip (T, 2) metres from the expected pose.
+        claims: number of candidates that have claimed their gestures.
     """
 
-    def __init__(self, takes: Sequence[MiningClip], body: Body) -> None:
-        self.points = [_hand_points(take.pose_TP, body) for take in takes]
-        expected = [
-            np.median(points, 0, keepdims=True)
-            if take.expected_TP is None
-            else _hand_points(take.expected_TP, body)
-            for take, points in zip(takes, self.points, strict=True)
-        ]
-        self.departure = [
-            rms_distance(points - other)
-            for points, other in zip(self.points, expected, strict=True)
+    def __init__(self, clips: Sequence[MiningClip], body: Body) -> None:
+        self.points = [_hand_points(clip.pose_TP, body) for clip in clips]
+        self.deviation = [
+            rms_distance(
+                points - np.median(points, 0, keepdims=True)
+                if clip.expected_TP is None
+                else points - _hand_points(clip.expected_TP, body)
+            )
+            for clip, points in zip(clips, self.points, strict=True)
         ]
         self.claims = 0
         self._claimed = [np.zeros(len(points), bool) for points in self.points]
 
-    def claim(self, finding: GestureCandidate) -> None:
-        """Let a finding's gestures speak for no other word."""
+    def claim(self, candidate: GestureCandidate) -> None:
+        """Exclude a candidate's gestures from all other words."""
         self.claims += 1
-        for one, hand in zip(finding.occurrences, finding.hand_N, strict=True):
+        for one, hand in zip(candidate.occurrences, candidate.hand_N, strict=True):
             if hand >= 0:
-                points = self.points[one.take][:, hand]
-                moment = min(max(0, one.middle + finding.lag + COURSE[1]), len(points) - 1)
-                away = np.flatnonzero(rms_distance(points - points[moment]) > CLAIMED)
+                points = self.points[one.clip][:, hand]
+                moment = min(max(0, one.middle + candidate.lag + OFFSETS[1]), len(points) - 1)
+                away = np.flatnonzero(rms_distance(points - points[moment]) > CLAIM_RADIUS)
                 first, last = away[away < moment].max(initial=-1), away[away > moment]
                 begin, end = first - CLAIM_MARGIN, last.min(initial=len(points)) + CLAIM_MARGIN
-                self._claimed[one.take][max(0, begin) : end] = True
+                self._claimed[one.clip][max(0, begin) : end] = True
 
-    def course(self, take: int, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return what the hands do from a frame on, (2, 54), and how far that departs, (2,).
+    def window(self, clip: int, frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the hands (2, 54) at `OFFSETS` from a frame, and their mean deviations (2,).
 
-        What is claimed departs by nothing.
+        Claimed frames deviate by 0.
         """
-        frames = np.clip(frame + np.array(COURSE), 0, len(self.points[take]) - 1)
-        course = self.points[take][frames].transpose(1, 0, 2).reshape(2, -1)
-        free = not self._claimed[take][frames].any()
-        return course, self.departure[take][frames].mean(0) * free
+        frames = np.clip(frame + np.array(OFFSETS), 0, len(self.points[clip]) - 1)
+        points = self.points[clip][frames].transpose(1, 0, 2).reshape(2, -1)
+        free = not self._claimed[clip][frames].any()
+        return points, self.deviation[clip][frames].mean(0) * free
 
 
 def rms_distance(points: np.ndarray) -> np.ndarray:
-    """Return the root mean square distance of points (..., 3·K), as K points in space."""
+    """Return the root mean square length (...) of K vectors (..., 3·K)."""
     return np.sqrt((points**2).sum(-1) / (points.shape[-1] / 3))
 
 
 def _hand_points(pose_TP: Tensor, body: Body) -> np.ndarray:
-    """Return wrist and finger tips (T, 2, 18) from the neck, the trunk held upright."""
+    """Return wrists and finger tips (T, 2, 18) relative to the neck of an upright trunk."""
     upright = pose_TP.clone()
     upright[:, POSE_SLICES["translation"]] = 0
     upright[:, POSE_SLICES["root_orientation"]] = 0
-    for joint in _STRAIGHT:
+    for joint in TRUNK:
         start = POSE_SLICES["body"].start + 3 * (BODY_JOINTS.index(joint) - 1)
         upright[:, start : start + 3] = 0
     with torch.no_grad():
@@ -148,127 +170,132 @@ def _hand_points(pose_TP: Tensor, body: Body) -> np.ndarray:
     return torch.stack((left, right), 1).flatten(2).numpy()
 
 
-# At which words do this person's hands do the same unusual thing, more often than by chance?
-#
-# A hand is six points in metres, seen from the chest; the right one is mirrored, so that a gesture
-# may be made with either hand. Of the times a word is said, those count as alike in which one hand,
-# for a third of a second, passes within a radius of what it did at one of them, the medoid, and is
-# away from where it was expected. How likely that is by chance is asked of random moments: once by
-# the binomial tail, which makes the score, and, because the medoid, the radius and the lag are the
-# best of many, once more by drawing words' moments at random and scoring these (permutation test).
-#
-# Words beside a gesture's word see the gesture too. So the word with the highest score comes first
-# and claims its gestures; what it claimed speaks for no other word.
+def read_mining_clips(
+    clips: Sequence[Clip], body: Body, predict: Predict | None = None
+) -> list[MiningClip]:
+    """Return the clips that have words.
 
-LAGS = (-8, -4, 0, 4, 8)  # frames from a word's middle to its gesture's
-RADII = (0.035, 0.05, 0.075)  # metres, root mean square over a hand's points
-DEPARTS = 0.08  # metres from what is expected: less is no gesture
-RANDOM_MOMENTS = 1200
-DRAWS = 400  # of the permutation test, for each number of occurrences
-FEW, TAIL = 10, 40  # draws that score higher: fewer are extrapolated, from the highest so many
-MOST_OCCURRENCES = 400  # looked at of one word,
-MOST_DRAWN = 60  # and of random moments in the permutation test
-CLAIMS = 0.02  # a word whose p is no more than this claims its gestures,
+    Args:
+        predict: gives the poses (T, 106) expected in a clip; without it, the clip's median.
 
-
-def find_candidates(
-    takes: Sequence[MiningClip], hands: HandTrajectories, *, least: int = 2, seed: int = 0
-) -> list[GestureCandidate]:
-    """Return of every word said at least `least` times what its occurrences have in common."""
-    random = np.random.default_rng(seed)
-    said = _said(takes)
-    everything = [one for occurrences in said.values() for one in occurrences]
-    if len(everything) < 2:
-        return []
-    sample = random.permutation(len(everything))[:RANDOM_MOMENTS]
-    chance = _Chance([everything[i] for i in sample], hands, random)
-    queue = []
-    for number, (word, occurrences) in enumerate(said.items()):
-        if len(occurrences) >= least:
-            kept = sorted(random.permutation(len(occurrences))[:MOST_OCCURRENCES])
-            finding = chance.finding(word, [occurrences[i] for i in kept])
-            heapq.heappush(queue, (-finding.score, number, hands.claims, finding))
+    Raises:
+        DataError: no clip has words, or a broken clip.
+    """
     found = []
-    while queue:  # what others claim only lowers a score: the highest that is up to date is next
-        _, number, age, finding = heapq.heappop(queue)
-        if age != hands.claims:
-            finding = chance.finding(finding.word, finding.occurrences)
-            heapq.heappush(queue, (-finding.score, number, hands.claims, finding))
+    for clip in clips:
+        if not clip.words.is_file():
             continue
-        found.append(finding)
-        if finding.p <= CLAIMS:
-            hands.claim(finding)
+        pose_TP = read_motion(clip.pose).pose_vector(body)
+        expected_TP = predict(clip) if predict else None
+        if expected_TP is not None and expected_TP.shape != pose_TP.shape:
+            raise DataError(
+                f"{clip.folder}: a prediction of shape {tuple(expected_TP.shape)}; "
+                f"{tuple(pose_TP.shape)} is needed"
+            )
+        found.append(MiningClip(clip.folder.name, pose_TP, read_words(clip.words), expected_TP))
+    if not found:
+        raise DataError(
+            f"{clips[0].folder.parent if clips else 'data set'}: no clip has words.csv; gestures "
+            "are found by words (preprocess with --transcripts or --recognise)"
+        )
     return found
 
 
-def _said(takes: Sequence[MiningClip]) -> dict[str, list[Occurrence]]:
-    """Return spelling -> where it is said."""
-    said: dict[str, list[Occurrence]] = {}
-    for number, take in enumerate(takes):
-        for word in take.words:
+def find_candidates(
+    clips: Sequence[MiningClip], hands: HandTrajectories, *, min_count: int = 2, seed: int = 0
+) -> list[GestureCandidate]:
+    """Return the candidate of every word with at least `min_count` occurrences."""
+    rng = np.random.default_rng(seed)
+    by_word: dict[str, list[Occurrence]] = {}
+    for number, clip in enumerate(clips):
+        for word in clip.words:
             if spelling(word.text):
-                said.setdefault(spelling(word.text), []).append(Occurrence(number, word))
-    return said
+                by_word.setdefault(spelling(word.text), []).append(Occurrence(number, word))
+    everything = [one for occurrences in by_word.values() for one in occurrences]
+    if len(everything) < 2:
+        return []
+    sample = rng.permutation(len(everything))[:RANDOM_MOMENTS]
+    test = _ChanceTest([everything[i] for i in sample], hands, rng)
+    queue = []
+    for number, (word, occurrences) in enumerate(by_word.items()):
+        if len(occurrences) >= min_count:
+            kept = sorted(rng.permutation(len(occurrences))[:MAX_OCCURRENCES])
+            candidate = test.candidate(word, [occurrences[i] for i in kept])
+            heapq.heappush(queue, (-candidate.score, number, hands.claims, candidate))
+    found = []
+    while queue:  # claims only lower scores: the highest that is up to date is next
+        _, number, age, candidate = heapq.heappop(queue)
+        if age != hands.claims:
+            candidate = test.candidate(candidate.word, candidate.occurrences)
+            heapq.heappush(queue, (-candidate.score, number, hands.claims, candidate))
+            continue
+        found.append(candidate)
+        if candidate.p <= CLAIM_P:
+            hands.claim(candidate)
+    return found
 
 
 def significant_candidates(
-    found: Sequence[GestureCandidate], *, false_share: float = 0.05
+    candidates: Sequence[GestureCandidate], *, false_discovery_rate: float = 0.05
 ) -> list[GestureCandidate]:
-    """Return the findings of which about `false_share` are chance.
+    """Return the candidates that are significant at a false discovery rate.
 
     By Benjamini & Hochberg, "Controlling the false discovery rate", J. R. Statist. Soc. B 57, 1995.
     """
-    by_p = sorted(found, key=lambda finding: finding.p)
-    rank = max((k for k, f in enumerate(by_p, 1) if f.p <= false_share * k / len(by_p)), default=0)
-    return by_p[:rank]
+    by_p = sorted(candidates, key=lambda candidate: candidate.p)
+    limits = [false_discovery_rate * rank / len(by_p) for rank in range(1, len(by_p) + 1)]
+    passing = [
+        k for k, (one, limit) in enumerate(zip(by_p, limits, strict=True), 1) if one.p <= limit
+    ]
+    return by_p[: max(passing, default=0)]
 
 
 class _Moments:
-    """What the hands do at some words: courses (L, N, 2, 54) and departures (L, N, 2)."""
+    """Hands at the lags of some words: points (L, N, 2, 54) and deviation (L, N, 2)."""
 
     def __init__(self, occurrences: Sequence[Occurrence], hands: HandTrajectories) -> None:
-        pairs = [[hands.course(one.take, one.middle + lag) for one in occurrences] for lag in LAGS]
-        self.course = np.array([[course for course, _ in row] for row in pairs])
-        self.departure = np.array([[departure for _, departure in row] for row in pairs])
+        pairs = [[hands.window(one.clip, one.middle + lag) for one in occurrences] for lag in LAGS]
+        self.points = np.array([[points for points, _ in row] for row in pairs])
+        self.deviation = np.array([[deviation for _, deviation in row] for row in pairs])
 
     def distances(self, other: "_Moments") -> np.ndarray:
-        """Return (L, N, 2, M, 2) metres from each hand to each hand; inf where it stays put."""
-        apart = np.stack(
+        """Return metres (L, N, 2, M, 2) from each hand to each hand; inf to one as expected."""
+        distances = np.stack(
             [
-                _apart(a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1]))
-                for a, b in zip(self.course, other.course, strict=True)
+                _pairwise_rms(a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1]))
+                for a, b in zip(self.points, other.points, strict=True)
             ]
         )
-        lags, count, rest = len(LAGS), self.course.shape[1], other.course.shape[1]
-        apart = apart.reshape(lags, count, 2, rest, 2)
-        return np.where(other.departure[:, None, None] >= DEPARTS, apart, np.inf)
+        lags, count, others = len(LAGS), self.points.shape[1], other.points.shape[1]
+        distances = distances.reshape(lags, count, 2, others, 2)
+        return np.where(other.deviation[:, None, None] >= MIN_DEVIATION, distances, np.inf)
 
 
-class _Chance:
-    """Random moments of the same person, to compare with."""
+class _ChanceTest:
+    """Compares the occurrences of words with random moments of the same person."""
 
     def __init__(
-        self, moments: Sequence[Occurrence], hands: HandTrajectories, random: np.random.Generator
+        self, moments: Sequence[Occurrence], hands: HandTrajectories, rng: np.random.Generator
     ) -> None:
-        self._hands, self._random = hands, random
+        self._hands, self._rng = hands, rng
         self._moments = _Moments(moments, hands)
         between = self._moments.distances(self._moments).min(-1)  # (L, R, 2, R)
         self._near = [between < radius for radius in RADII]
-        self._rate = [self._share(near.mean(-1)) for near in self._near]  # (L, R, 2) each
+        self._rate = [self._rate_of(near) for near in self._near]  # (L, R, 2) each
         self._null: dict[int, np.ndarray] = {}
 
-    def finding(self, word: str, occurrences: list[Occurrence]) -> GestureCandidate:
-        """Return what the occurrences of a word have in common, and how likely by chance."""
+    def candidate(self, word: str, occurrences: list[Occurrence]) -> GestureCandidate:
+        """Return what a word's occurrences have in common, and how likely that is by chance."""
         moments = _Moments(occurrences, self._hands)
         between = moments.distances(moments)  # (L, N, 2, N, 2)
         to_chance = moments.distances(self._moments).min(-1)  # (L, N, 2, R)
         near = [between.min(-1) < radius for radius in RADII]
-        rate = [self._share((to_chance < radius).mean(-1)) for radius in RADII]
-        scores = _scores(near, rate, moments.departure)  # (radii, L, N, 2)
+        rate = [self._rate_of(to_chance < radius) for radius in RADII]
+        scores = _scores(near, rate, moments.deviation)  # (radii, L, N, 2)
         best = np.unravel_index(scores.argmax(), scores.shape)
         radius, lag, medoid, hand = (int(i) for i in best)
-        apart = between[lag, medoid, hand]  # (N, 2)
-        hand_N = np.where(apart.min(1) < RADII[radius], apart.argmin(1), -1)
+        distances = between[lag, medoid, hand]  # (N, 2)
+        hand_N = np.where(distances.min(1) < RADII[radius], distances.argmin(1), -1)
         hand_N[medoid] = hand
         alike = np.flatnonzero(hand_N >= 0)
         return GestureCandidate(
@@ -279,61 +306,59 @@ class _Chance:
             hand_N=hand_N,
             chance=float(rate[radius][lag, medoid, hand]),
             score=float(scores[best]),
-            p=self._p(len(occurrences), scores[best]),
-            departure=float(moments.departure[lag, alike, hand_N[alike]].mean()),
+            p=self._p_value(len(occurrences), scores[best]),
+            deviation=float(moments.deviation[lag, alike, hand_N[alike]].mean()),
         )
 
-    def _share(self, rate: np.ndarray) -> np.ndarray:
-        """Return a share of the random moments that is not nought only because they are few."""
-        count = self._moments.course.shape[1]
-        return (rate * count + 1) / (count + 2)
+    def _rate_of(self, near: np.ndarray) -> np.ndarray:
+        """Return the share of random moments that are near, with one pseudo-count on each side."""
+        count = self._moments.points.shape[1]
+        return (near.mean(-1) * count + 1) / (count + 2)
 
-    def _p(self, count: int, score: float) -> float:
-        """Return how often random moments, as many, score as high.
+    def _p_value(self, count: int, score: float) -> float:
+        """Return how often as many random moments score as high.
 
-        Where few of the draws do, by an exponential tail through the highest of them, as in
-        Knijnenburg et al., "Fewer permutations, more accurate P-values", Bioinformatics 25, 2009.
+        With few such draws, by an exponential tail through the highest ones, as in Knijnenburg et
+        al., "Fewer permutations, more accurate P-values", Bioinformatics 25, 2009.
         """
-        if count > MOST_DRAWN:  # more medoids to choose from: at most so much more by chance
-            score, count = score - math.log(count / MOST_DRAWN), MOST_DRAWN
+        if count > MAX_DRAWN:  # bounds what more medoids to choose from add by chance
+            score, count = score - math.log(count / MAX_DRAWN), MAX_DRAWN
         if count not in self._null:
-            self._null[count] = np.sort([self._drawn(count) for _ in range(DRAWS)])
+            self._null[count] = np.sort([self._random_score(count) for _ in range(DRAWS)])
         null = self._null[count]
         higher = int((null >= score).sum())
-        if higher >= FEW:
+        if higher >= MIN_HIGHER:
             return higher / DRAWS
         tail = null[-TAIL:]
         scale = max(float((tail - tail[0]).mean()), 0.1)
         return float(max(1e-6, TAIL / DRAWS * np.exp(-(score - tail[0]) / scale)))
 
-    def _drawn(self, count: int) -> float:
-        size = self._moments.course.shape[1]
-        chosen = self._random.choice(size, count, replace=size < count)
+    def _random_score(self, count: int) -> float:
+        size = self._moments.points.shape[1]
+        chosen = self._rng.choice(size, count, replace=size < count)
         near = [near[:, chosen][:, :, :, chosen] for near in self._near]
         rate = [rate[:, chosen] for rate in self._rate]
-        return _scores(near, rate, self._moments.departure[:, chosen]).max()
+        return _scores(near, rate, self._moments.deviation[:, chosen]).max()
 
 
 def _scores(
-    near: Sequence[np.ndarray], rate: Sequence[np.ndarray], departure: np.ndarray
+    near: Sequence[np.ndarray], rate: Sequence[np.ndarray], deviation: np.ndarray
 ) -> np.ndarray:
-    """Return (radii, L, N, 2): −ln P(as many of the others near, if each is so by chance).
+    """Return (radii, L, N, 2): −ln P(as many others near, if each is near by chance).
 
-    `near` (L, N, 2, N) says which occurrences are near each hand of each, `rate` (L, N, 2) how
+    `near` (L, N, 2, N) tells which occurrences are near each hand of each, `rate` (L, N, 2) how
     often random moments are.
     """
-    count = departure.shape[1]
+    count = deviation.shape[1]
     itself = np.eye(count, dtype=bool)[None, :, None]
-    scores = np.stack(
-        [
-            -binom.logsf((n & ~itself).sum(-1) - 1, count - 1, r)
-            for n, r in zip(near, rate, strict=True)
-        ]
-    )
-    return np.where(departure >= DEPARTS, scores, 0.0)
+    tails = [
+        -binom.logsf((n & ~itself).sum(-1) - 1, count - 1, r)
+        for n, r in zip(near, rate, strict=True)
+    ]
+    return np.where(deviation >= MIN_DEVIATION, np.stack(tails), 0.0)
 
 
-def _apart(a_ND: np.ndarray, b_MD: np.ndarray) -> np.ndarray:
-    """Return the distances (N, M), as `rms` of the differences."""
+def _pairwise_rms(a_ND: np.ndarray, b_MD: np.ndarray) -> np.ndarray:
+    """Return the distances (N, M), `rms_distance` of the differences."""
     squared = (a_ND**2).sum(1)[:, None] + (b_MD**2).sum(1) - 2 * a_ND @ b_MD.T
     return np.sqrt(squared.clip(min=0) / (a_ND.shape[1] / 3))

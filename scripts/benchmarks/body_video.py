@@ -68,7 +68,7 @@ def benchmark_audio2pose(options: BenchmarkOptions) -> Metrics:
     return {
         "speech_seconds": seconds,
         "frames": frames,
-        "gestures": len(timeline.made),
+        "gestures": len(timeline.inserted),
         "first_pass_share": first_pass / processor,
         "times_real_time": seconds / wall,
         "times_real_time_of_processor": seconds / processor,

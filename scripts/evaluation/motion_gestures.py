@@ -55,7 +55,7 @@ def gesture_metrics(
         for clip, pose_TP in zip(test, poses, strict=True):
             timeline = inserter.plan(clip.words, frames=len(clip), seed=seed)
             hands_TD = _hands(inserter.apply(pose_TP, timeline), body)
-            planned = [TimedGesture(one.entry, one.key) for one in timeline.made]
+            planned = [TimedGesture(one.entry, one.key) for one in timeline.inserted]
             found = detect_gestures(hands_TD, planned, key_poses, tolerance=KEY_TOLERANCE)
             words += len(timeline.insertions)
             expected += sum(one.probability for one in timeline.insertions)

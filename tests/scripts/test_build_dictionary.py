@@ -1,13 +1,15 @@
-"""`scripts/build_dictionary.py`: gestures found, listed by hand, and drawn."""
+"""`scripts/build_dictionary.py`: gestures mined, listed by hand, and drawn."""
 
 from pathlib import Path
 
 import build_dictionary as build_dictionary_script
 import pytest
+from torch import Tensor
 
-from speech2video.data.clip import list_clips
+from speech2video.data.clip import Clip, list_clips
 from speech2video.data.gestures.dictionary import GestureDictionary
-from speech2video.data.gestures.extraction import propose, read_mining_clips
+from speech2video.data.gestures.extraction import mine_gestures
+from speech2video.data.gestures.mining import read_mining_clips
 from speech2video.data.motion_io import read_motion
 from speech2video.util.body.body_model import Body
 from speech2video.util.text.transcript import Word
@@ -40,14 +42,16 @@ def test_the_gesture_is_found(
     assert "data:image/png" in sheet
 
 
-def test_what_was_predicted_is_no_gesture(dataset: tuple[Path, list[Word]], body: Body) -> None:
+def test_predicted_motion_is_no_gesture(dataset: tuple[Path, list[Word]], body: Body) -> None:
     clips = list_clips(dataset[0])
-    takes = read_mining_clips(clips, body, lambda clip: read_motion(clip.pose).pose_vector(body))
-    dictionary, _ = propose(takes, body)
+    mining_clips = read_mining_clips(
+        clips, body, lambda clip: read_motion(clip.pose).pose_vector(body)
+    )
+    dictionary, _ = mine_gestures(mining_clips, body)
     assert not dictionary.entries
 
 
-def test_a_list_by_hand_goes_first(
+def test_listed_entries_replace_mined_ones(
     dataset: tuple[Path, list[Word]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "mine.csv"
@@ -62,7 +66,7 @@ def test_a_list_by_hand_goes_first(
     assert not any("up" in entry.words for entry in entries[2:])
 
 
-def test_an_edited_dictionary_is_not_overwritten_by_chance(
+def test_an_existing_dictionary_is_not_overwritten(
     dataset: tuple[Path, list[Word]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -86,7 +90,7 @@ def test_an_edited_dictionary_is_not_overwritten_by_chance(
         ("up,01,1,40,1", "hold"),
     ],
 )
-def test_nonsense_in_a_list_is_one_line(
+def test_bad_lists_give_one_line_errors(
     dataset: tuple[Path, list[Word]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

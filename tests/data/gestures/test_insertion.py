@@ -10,9 +10,9 @@ from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.data.gestures.timeline import (
     CHANCE,
     COLLISION,
+    MIN_HOLD,
+    MIN_RAMP,
     OUTSIDE,
-    SHORTEST_HOLD,
-    SHORTEST_RAMP,
     Insertion,
     Timeline,
 )
@@ -66,7 +66,7 @@ def test_only_owned_parts_change_and_only_inside_the_ramps(
     changed_TP = gestures.apply(pose_TP, timeline) != pose_TP
     moments = (torch.arange(FRAMES) + 0.5) / FPS
     inside = torch.zeros(FRAMES, dtype=torch.bool)
-    for one in timeline.made:
+    for one in timeline.inserted:
         inside |= (moments > one.start) & (moments < one.end)
     assert changed_TP.any() and not changed_TP[~inside].any()
     owned = torch.zeros(POSE_SIZE, dtype=torch.bool)
@@ -126,7 +126,7 @@ def test_pieces_equal_the_whole(gestures: GestureInserter, body: Body, size: int
 def test_same_seed_same_gestures_another_seed_others(gestures: GestureInserter) -> None:
     words = speech(40)
     assert gestures.plan(words, seed=3) == gestures.plan(words, seed=3)
-    assert gestures.plan(words, seed=3).made != gestures.plan(words, seed=4).made
+    assert gestures.plan(words, seed=3).inserted != gestures.plan(words, seed=4).inserted
 
 
 def test_more_words_do_not_change_what_was_drawn(gestures: GestureInserter) -> None:
@@ -140,10 +140,10 @@ def test_more_words_do_not_change_what_was_drawn(gestures: GestureInserter) -> N
 
 def test_probabilities_hold(gestures: GestureInserter, body: Body) -> None:
     words = speech(2000)
-    made = len(gestures.plan(words, seed=0).made) / len(words)
+    made = len(gestures.plan(words, seed=0).inserted) / len(words)
     assert made == pytest.approx(0.7, abs=0.04)
-    assert not always(gestures, body, 0.0).plan(words).made
-    assert len(always(gestures, body, 1.0).plan(words).made) == len(words)
+    assert not always(gestures, body, 0.0).plan(words).inserted
+    assert len(always(gestures, body, 1.0).plan(words).inserted) == len(words)
 
 
 def test_an_entry_that_is_off_is_never_made(gestures: GestureInserter, body: Body) -> None:
@@ -156,10 +156,10 @@ def test_an_entry_that_is_off_is_never_made(gestures: GestureInserter, body: Bod
 def test_no_two_meet(gestures: GestureInserter, body: Body, apart: float) -> None:
     words = [Word(("up", "all")[k % 3 == 0], 2 + apart * k, 2.1 + apart * k) for k in range(60)]
     timeline = always(gestures, body).plan(words)
-    assert len(timeline.made) > 3
-    for before, after in zip(timeline.made, timeline.made[1:], strict=False):
-        assert after.start >= before.hold_end >= before.key + SHORTEST_HOLD - 1e-3
-        assert after.arrival - after.start >= SHORTEST_RAMP - 1e-3
+    assert len(timeline.inserted) > 3
+    for before, after in zip(timeline.inserted, timeline.inserted[1:], strict=False):
+        assert after.start >= before.hold_end >= before.key + MIN_HOLD - 1e-3
+        assert after.arrival - after.start >= MIN_RAMP - 1e-3
     reasons = {one.skipped for one in timeline.insertions}
     assert reasons <= {"", COLLISION} and (COLLISION in reasons) == (apart < 0.5)
 
@@ -180,7 +180,7 @@ def test_gestures_of_other_parts_do_not_collide(gestures: GestureInserter, body:
     up = replace(gestures.dictionary.entries[0], probability=1.0)
     nod = replace(up, name="nod", words=("yes",), parts=("head",))
     both = GestureInserter(GestureDictionary((up, nod), body.name), body)
-    assert len(both.plan([Word("up", 2, 2.2), Word("yes", 2.2, 2.4)]).made) == 2
+    assert len(both.plan([Word("up", 2, 2.2), Word("yes", 2.2, 2.4)]).inserted) == 2
 
 
 def test_what_lies_outside_is_left_out(gestures: GestureInserter, body: Body) -> None:
@@ -206,7 +206,7 @@ def test_another_bodys_fingers_are_left_out(body: Body) -> None:
     pose_TP = legal_motion(FRAMES, body)
     inserted = foreign.insert(pose_TP, speech(18))
     hand = POSE_SLICES["right_hand"]
-    assert foreign.foreign and torch.equal(inserted[:, hand], pose_TP[:, hand])
+    assert torch.equal(inserted[:, hand], pose_TP[:, hand])
     assert not torch.equal(inserted, pose_TP)
 
 

@@ -23,7 +23,7 @@ def test_entry_and_key_are_enough_with_the_dictionary(tmp_path: Path, body: Body
     dictionary = small_dictionary(body)
     row = {"entry": "up", "key": 3.0, "hold_end": 5.0, "end": 5.5}
     path = write(tmp_path, [row])
-    (one,) = Timeline.load(path, dictionary).made
+    (one,) = Timeline.load(path, dictionary).inserted
     start, arrival, *_ = dictionary.entry("up").times(3.0)
     assert (one.start, one.arrival, one.hold_end, one.end) == (start, arrival, 5.0, 5.5)
     with pytest.raises(DataError, match="no 'start'"):
