@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import _checkout  # noqa: F401
 import numpy as np
-from dominate import tags
 from torch import Tensor
 
 from speech2video.data.clip import Clip, list_clips
@@ -28,7 +27,7 @@ from speech2video.options.tools import BuildDictionaryOptions
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError, OptionError, run_command
-from speech2video.util.html_report import data_url, figure, image, section, write_page
+from speech2video.util.html_report import Tag, data_url, figure, image, section, tags, write_page
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_map
 from speech2video.util.timing import FPS
@@ -67,6 +66,7 @@ def main() -> None:
     dictionary.save(options.output)
     views = example_views(dictionary, clips, body)
     by_word = {candidate.word: candidate for candidate in candidates}
+    sections = (entry_section(e, by_word.get(e.name), views, body) for e in dictionary.entries)
     write_page(
         options.output / SHEET_NAME,
         f"{len(dictionary.entries)} gestures",
@@ -74,10 +74,7 @@ def main() -> None:
             f"Probabilities, words, ramps and parts can be edited in {JSON_NAME}; "
             '"on": false switches an entry off. Each example: start, key, end.'
         ),
-        *(
-            entry_section(entry, by_word.get(entry.name), views, body)
-            for entry in dictionary.entries
-        ),
+        *sections,
     )
     for entry in dictionary.entries:
         print(f"{entry.name:16} {entry.probability:.2f}  {entry.made} of {entry.seen}")
@@ -116,7 +113,7 @@ def entry_section(
     candidate: GestureCandidate | None,
     views: Mapping[str, View],
     body: Body,
-) -> tags.section:
+) -> Tag:
     """Return an entry's part of the sheet: its values, and drawings of its examples."""
     kind = "key pose" if len(entry.motion_NP) == 1 else f"motion of {len(entry.motion_NP)} frames"
     line = (
@@ -133,7 +130,7 @@ def entry_section(
     return section(" / ".join(entry.words), tags.p(line), *drawings)
 
 
-def example_figure(example: Example, pose_TP: Tensor, camera: Camera, body: Body) -> tags.figure:
+def example_figure(example: Example, pose_TP: Tensor, camera: Camera, body: Body) -> Tag:
     """Return drawings of an example's start, key and end."""
     times = np.array([example.start, example.key, example.end])
     frames = np.clip(times * FPS, 0, len(pose_TP) - 1).astype(int)

@@ -5,7 +5,6 @@ motion of each entry under its name.
 """
 
 import dataclasses
-import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from speech2video.util.body.pose_vector import POSE_SIZE
 from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write, read_json, typed_fields
+from speech2video.util.files import atomic_write, read_json, typed_fields, write_json
 from speech2video.util.text.transcript import Word, strip_punctuation
 from speech2video.util.timing import FPS
 
@@ -149,13 +148,12 @@ class GestureDictionary:
 
     def save(self, folder: Path) -> None:
         """Write dictionary.json and motions.npz; raises `DataError` if they cannot be written."""
+        motions: dict[str, Any] = {entry.name: entry.motion_NP.numpy() for entry in self.entries}
         with atomic_write(folder / MOTIONS_NAME) as partial, partial.open("wb") as stream:
-            np.savez_compressed(stream, **{e.name: e.motion_NP.numpy() for e in self.entries})
+            np.savez_compressed(stream, **motions)
         rows = [_row(entry) for entry in self.entries]
         values = {"format": FORMAT, "body": self.body, "entries": rows}
-        with atomic_write(folder / JSON_NAME) as partial:
-            text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
-            partial.write_text(text, encoding="utf-8", newline="\n")
+        write_json(folder / JSON_NAME, values, indent=1)
 
     @classmethod
     def load(cls, folder: Path) -> "GestureDictionary":
@@ -210,9 +208,7 @@ def _motion_problems(entry: GestureEntry) -> list[str]:
     if motion_NP.ndim != 2 or motion_NP.shape[1] != POSE_SIZE or len(motion_NP) == 0:
         return [f"its motion has shape {tuple(motion_NP.shape)}; (frames, {POSE_SIZE}) is needed"]
     if len(motion_NP) > MAX_SECONDS * FPS:
-        return [
-            f"its motion has {len(motion_NP)} frames; {MAX_SECONDS * FPS:g} at most are a gesture"
-        ]
+        return [f"its motion has {len(motion_NP)} frames; {MAX_SECONDS * FPS:g} at most"]
     if not torch.isfinite(motion_NP).all() or motion_NP.abs().max() > MAX_NUMBER:
         return ["its motion holds NaN, infinity or no radians; finite radians are needed"]
     if not 0 <= entry.key < len(motion_NP):

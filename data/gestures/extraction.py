@@ -121,9 +121,7 @@ def extract_gesture(
     return GestureEntry(
         name=candidate.word,
         words=(candidate.word,),
-        probability=round(
-            float(np.clip((len(instances) / count - chance) / (1 - chance), 0, 1)), 2
-        ),
+        probability=round(float(np.clip(probability, 0, 1)), 2),
         parts=hand_parts((0, 1) if both else (medoid.hand,)),
         motion_NP=motion_NP,
         key=key_frame,
@@ -329,7 +327,7 @@ def _listed_entry(row: dict[str, str], clips: dict[str, MiningClip], body: Body)
     key = int(deviation.max(1).argmax())
     sides = [side for side in (0, 1) if deviation[key, side] >= MIN_DEVIATION]
     key_time = (first + key + 0.5) / FPS
-    times = {} if stop == first else {"lead": key / FPS, "hold": (stop - first - key) / FPS}
+    moves = stop > first
     keys = set(map(spelling, words))
     return GestureEntry(
         name=words[0],
@@ -342,7 +340,8 @@ def _listed_entry(row: dict[str, str], clips: dict[str, MiningClip], body: Body)
         seen=sum(spelling(word.text) in keys for c in clips.values() for word in c.words),
         made=1,
         examples=(Example(name, start, round(key_time, 2), end),),
-        **times,
+        lead=key / FPS if moves else GestureEntry.lead,
+        hold=(stop - first - key) / FPS if moves else GestureEntry.hold,
     )
 
 

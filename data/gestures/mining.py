@@ -243,11 +243,9 @@ def significant_candidates(
     By Benjamini & Hochberg, "Controlling the false discovery rate", J. R. Statist. Soc. B 57, 1995.
     """
     by_p = sorted(candidates, key=lambda candidate: candidate.p)
-    limits = [false_discovery_rate * rank / len(by_p) for rank in range(1, len(by_p) + 1)]
-    passing = [
-        k for k, (one, limit) in enumerate(zip(by_p, limits, strict=True), 1) if one.p <= limit
-    ]
-    return by_p[: max(passing, default=0)]
+    rate = false_discovery_rate
+    ranks = [rank for rank, one in enumerate(by_p, 1) if one.p <= rate * rank / len(by_p)]
+    return by_p[: max(ranks, default=0)]
 
 
 class _Moments:

@@ -3,14 +3,13 @@
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speech2video.data.gestures.dictionary import GestureDictionary, GestureEntry, spelling
 from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write, read_json, typed_fields
+from speech2video.util.files import read_json, typed_fields, write_json
 from speech2video.util.text.transcript import Word
 from speech2video.util.timing import FPS
 
@@ -74,10 +73,7 @@ class Timeline:
     def save(self, path: Path) -> None:
         """Write the timeline as json; raises `DataError` if it cannot be written."""
         rows = [dataclasses.asdict(insertion) for insertion in self.insertions]
-        values = {"format": FORMAT, "seed": self.seed, "insertions": rows}
-        with atomic_write(path) as partial:
-            text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
-            partial.write_text(text, encoding="utf-8", newline="\n")
+        write_json(path, {"format": FORMAT, "seed": self.seed, "insertions": rows}, indent=1)
 
     @classmethod
     def load(cls, path: Path, dictionary: GestureDictionary | None = None) -> "Timeline":

@@ -43,11 +43,11 @@ def test_the_gesture_is_found(
 
 
 def test_predicted_motion_is_no_gesture(dataset: tuple[Path, list[Word]], body: Body) -> None:
-    clips = list_clips(dataset[0])
-    mining_clips = read_mining_clips(
-        clips, body, lambda clip: read_motion(clip.pose).pose_vector(body)
-    )
-    dictionary, _ = mine_gestures(mining_clips, body)
+    def predict(clip: Clip) -> Tensor:
+        return read_motion(clip.pose).pose_vector(body)
+
+    clips = read_mining_clips(list_clips(dataset[0]), body, predict)
+    dictionary, _ = mine_gestures(clips, body)
     assert not dictionary.entries
 
 
