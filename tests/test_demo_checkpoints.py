@@ -9,10 +9,9 @@ import pytest
 from torch import Tensor
 
 from speech2video.data.gestures.insertion import GestureInserter
-from speech2video.data.synthetic.faces.emotions import EMOTION_PROFILES
+from speech2video.data.synthetic.faces.emotions import EMOTION_PROFILES, synthesise_sentence
 from speech2video.data.synthetic.faces.people import draw_person
 from speech2video.data.synthetic.faces.recording import NUM_TEST_SENTENCES, SENTENCES
-from speech2video.data.synthetic.faces.voices import synthesise_sentence
 from speech2video.data.synthetic.speaker.motion import animate_speaker
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.checkpointing import read_tensors

@@ -128,7 +128,7 @@ def anchor_mix(
 ) -> Any:
     """Return the mix (N, width) that makes points follow anchor vertices affinely."""
     weights_NK = affine_weights(points_N3, vertices_V3[anchors_K])
-    rows_NK, columns_NK = np.indices(weights_NK.shape)
+    rows_NK, columns_NK = np.mgrid[: len(points_N3), : len(anchors_K)]
     return _sparse(rows_NK, anchors_K[columns_NK], weights_NK, width)
 
 

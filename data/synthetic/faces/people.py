@@ -10,8 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from speech2video.data.synthetic.faces.emotions import SILENT
-from speech2video.data.synthetic.faces.voices import VoiceProfile
+from speech2video.data.synthetic.faces.emotions import SILENT, VoiceProfile
 from speech2video.util.rendering.appearance import (
     BOB,
     Appearance,

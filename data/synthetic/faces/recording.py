@@ -13,11 +13,10 @@ from speech2video.data.speech2face.clip import (
     alignment_transform,
 )
 from speech2video.data.synthetic.common import Progress, check_plan, report_frames
-from speech2video.data.synthetic.faces.emotions import EMOTION_PROFILES
+from speech2video.data.synthetic.faces.emotions import EMOTION_PROFILES, synthesise_sentence
 from speech2video.data.synthetic.faces.head import ACTIONS, Head, person_outfit
 from speech2video.data.synthetic.faces.motion import FaceMotion, animate_face
 from speech2video.data.synthetic.faces.people import DemoPerson, draw_person
-from speech2video.data.synthetic.faces.voices import synthesise_sentence
 from speech2video.data.synthetic.speaker.motion import EXPRESSION_NAMES
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body

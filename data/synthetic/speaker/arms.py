@@ -19,12 +19,12 @@ from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation
 
 from speech2video.data.synthetic.common import plateau, smooth_noise, step, through_knots
-from speech2video.data.synthetic.speaker.gesture_poses import (
+from speech2video.data.synthetic.speaker.gestures import (
     GESTURES,
+    GestureUse,
     HandPose,
     hand_coefficients,
 )
-from speech2video.data.synthetic.speaker.gestures import GestureUse
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import LIMITS, angles_to_rotations, joint_angles
 from speech2video.util.body.pose_vector import POSE_SIZE
@@ -55,7 +55,7 @@ LIMIT_MARGIN = 0.15  # radians a solved wrist keeps from its limits: beats and i
 MIRROR = np.array([1.0, -1.0, -1.0])  # of an axis-angle, in the plane x = 0
 _WRIST = JOINTS.index("left_wrist")
 
-# Hands in silence and while talking; see `gesture_poses` for the axes.
+# Hands in silence and while talking; see `gestures` for the axes.
 RESTING = (
     HandPose((0.15, -0.41, 0.2), (-0.3, 0.15, -1.0), (-0.8, -0.35, 0.3), "relaxed", 0.12),
     HandPose((0.14, -0.375, 0.27), (-0.2, -0.15, -1.0), (-0.8, -0.35, 0.25), "relaxed", 0.16),

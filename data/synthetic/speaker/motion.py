@@ -13,8 +13,8 @@ from torch import Tensor
 
 from speech2video.data.synthetic.common import plateau, smooth_noise, step, through_knots
 from speech2video.data.synthetic.speaker.arms import ARM_SIZE, Arms, Beat, arm_curves
-from speech2video.data.synthetic.speaker.gesture_poses import GESTURES
 from speech2video.data.synthetic.speaker.gestures import (
+    GESTURES,
     GestureUse,
     choose_gestures,
     spelling,
@@ -39,67 +39,12 @@ BEAT_CHANCE, NOD_CHANCE = 0.62, 0.6  # of the stressed words
 BEAT_APART = 0.5  # seconds between apexes at least
 BEAT_SIZE, NOD_SIZE = (0.55, 1.2), (0.5, 1.3)
 # Words that are stressed by the dictionary and not in a sentence.
-_UNSTRESSED = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "and",
-        "or",
-        "but",
-        "of",
-        "to",
-        "in",
-        "on",
-        "at",
-        "by",
-        "for",
-        "from",
-        "with",
-        "as",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "am",
-        "it",
-        "its",
-        "he",
-        "she",
-        "they",
-        "i",
-        "you",
-        "we",
-        "his",
-        "her",
-        "their",
-        "our",
-        "my",
-        "your",
-        "this",
-        "that",
-        "these",
-        "those",
-        "so",
-        "than",
-        "then",
-        "do",
-        "does",
-        "did",
-        "have",
-        "has",
-        "had",
-        "will",
-        "would",
-        "can",
-        "could",
-        "should",
-        "if",
-        "not",
-    ]
-)
+_UNSTRESSED_TEXT = """
+a an the and or but of to in on at by for from with as is are was were be been am it its he she they
+i you we his her their our my your this that these those so than then do does did have has had will
+would can could should if not
+"""
+_UNSTRESSED = frozenset(_UNSTRESSED_TEXT.split())
 
 # Face: blinks, brows and a trace of a smile.
 BLINKS_PER_MINUTE = 17.0  # Bentivoglio et al., Movement Disorders 12, 1997: at rest; 26 in talk

@@ -5,8 +5,9 @@ import importlib.util
 import numpy as np
 import pytest
 
-from speech2video.data.synthetic.faces.emotions import EMOTION_PROFILES, Delivery
-from speech2video.data.synthetic.faces.voices import (
+from speech2video.data.synthetic.faces.emotions import (
+    EMOTION_PROFILES,
+    Delivery,
     VoiceProfile,
     synthesise_sentence,
     tilt_spectrum,

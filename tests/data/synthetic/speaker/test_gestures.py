@@ -13,18 +13,16 @@ from speech2video.data.synthetic.speaker.arms import (
     Beat,
     arm_curves,
 )
-from speech2video.data.synthetic.speaker.gesture_poses import (
-    GESTURES,
-    HAND_SHAPES,
-    HandPose,
-    hand_coefficients,
-    shape_rotations,
-)
 from speech2video.data.synthetic.speaker.gestures import (
     GESTURE_WORDS,
+    GESTURES,
+    HAND_SHAPES,
     SHORTEST_RAMP,
     GestureUse,
+    HandPose,
     choose_gestures,
+    hand_coefficients,
+    shape_rotations,
 )
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
