@@ -1,6 +1,5 @@
 """Clips on disk: the folder of one recording, the names of its files, and what describes it."""
 
-import json
 import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write, read_json, typed_fields
+from speech2video.util.files import read_json, typed_fields, write_json
 
 MAX_NAMES = 8  # clips, in a message
 
@@ -60,9 +59,7 @@ class ClipFolder(Generic[Info]):
 
     def write_info(self, info: Info) -> None:
         """Write the clip's description."""
-        text = json.dumps(asdict(cast(Any, info)), indent=2, ensure_ascii=False) + "\n"
-        with atomic_write(self.json) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_json(self.json, asdict(cast(Any, info)))
 
     @classmethod
     @contextmanager

@@ -8,7 +8,6 @@ python scripts/benchmark.py pipeline --threads 2 --minutes 10 [--size 512] [--pr
 python scripts/benchmark.py speech2face --threads 2 [--minutes 1]
 """
 
-import json
 from importlib import import_module
 
 import _checkout  # noqa: F401
@@ -17,7 +16,7 @@ from benchmarks import peak_memory_mb
 
 from speech2video.options.evaluation import BenchmarkOptions
 from speech2video.util.errors import run_command
-from speech2video.util.files import atomic_write
+from speech2video.util.files import write_json
 
 MODULES = {
     "body": "preprocessing",
@@ -40,8 +39,7 @@ def main() -> None:
     for name, value in metrics.items():
         print(f"{name:32} {value:.4g}" if isinstance(value, float) else f"{name:32} {value}")
     if options.json:
-        with atomic_write(options.json) as partial:
-            partial.write_text(json.dumps(metrics, indent=2) + "\n")
+        write_json(options.json, metrics)
 
 
 if __name__ == "__main__":

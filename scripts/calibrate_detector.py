@@ -29,7 +29,7 @@ from speech2video.data.synthetic.speaker.recording import (
 from speech2video.options.tools import CalibrateDetectorOptions
 from speech2video.util.body.body_model import NUM_BETAS, Body
 from speech2video.util.errors import run_command
-from speech2video.util.files import atomic_write
+from speech2video.util.files import write_text
 from speech2video.util.iteration import progress_bar
 from speech2video.util.rendering.appearance import Appearance, scale_colour
 from speech2video.util.text.synthesis import synthesise
@@ -45,8 +45,7 @@ def main() -> None:
     seeds = range(options.seed, options.seed + options.speakers)
     bar = progress_bar(seeds, total=len(seeds), name="speakers")
     table = calibrate([calibration_clip(options, seed) for seed in bar])
-    with atomic_write(options.output) as partial:
-        partial.write_text(as_json(table), encoding="utf-8")
+    write_text(options.output, as_json(table))
     for name, measured in table["points"].items():
         print(f"{name:18} {measured['sigma_mm']:5.1f} mm remain  {measured['offset_mm']}")
     print(f"{options.output}: {len(table['points'])} points of {len(seeds)} speakers")

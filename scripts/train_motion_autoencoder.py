@@ -5,7 +5,6 @@ python scripts/train_motion_autoencoder.py
 Takes some minutes on two cores. Writes model.safetensors, options.json and metrics.json.
 """
 
-import json
 from collections.abc import Iterator
 
 import _checkout  # noqa: F401
@@ -26,7 +25,7 @@ from speech2video.models.evaluators.gesture_distance import (
 from speech2video.options.tools import TrainMotionAutoencoderOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import run_command
-from speech2video.util.files import atomic_write
+from speech2video.util.files import atomic_write, write_json
 from speech2video.util.iteration import progress_bar
 from speech2video.util.text.synthesis import synthesise
 
@@ -56,8 +55,7 @@ def main() -> None:
     metrics = evaluate(model, held_out, body)
     with atomic_write(options.output / "options.json") as partial:
         options.save(partial)
-    with atomic_write(options.output / "metrics.json") as partial:
-        partial.write_text(json.dumps(metrics, indent=2) + "\n")
+    write_json(options.output / "metrics.json", metrics)
     print(f"{options.output}: " + ", ".join(f"{k} {v:.3g}" for k, v in metrics.items()))
 
 

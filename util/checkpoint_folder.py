@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write, write_errors
+from speech2video.util.files import write_errors, write_text
 
 OPTIONS_FILE, WEIGHTS_FILE = "options.json", "model.safetensors"
 _BEST = "best"
@@ -89,8 +89,7 @@ def new_checkpoint(folder: Path, step: int) -> Iterator[Path]:
 
 def mark_best(folder: Path, step: int) -> None:
     """Mark a checkpoint as the best of its folder."""
-    with atomic_write(folder / _BEST) as partial:
-        partial.write_text(step_folder(folder, step).name + "\n", encoding="utf-8")
+    write_text(folder / _BEST, step_folder(folder, step).name + "\n")
 
 
 def prune_checkpoints(folder: Path, *, keep: int) -> None:

@@ -1,6 +1,5 @@
 """Report on a dataset's quality: report.html for reading, report.json with the same metrics."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from speech2video.data.preprocessing.clip_metrics import (
 )
 from speech2video.util import html_report
 from speech2video.util.body.body_model import Body
-from speech2video.util.files import atomic_write, write_errors
+from speech2video.util.files import write_json
 from speech2video.util.html_report import tags
 from speech2video.util.metrics.statistics import best_lag
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_map
@@ -63,9 +62,7 @@ def write_report(dataset: Path, *, body: Body) -> Path:
         "all": medians([asdict(one) for one in metrics]),
         "clips": [asdict(one) for one in metrics],
     }
-    path = dataset / "report.json"
-    with atomic_write(path) as partial, write_errors(path):
-        partial.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(dataset / "report.json", values)
     classes = {True: "good", False: "poor", None: "unknown"}
     sentences = [tags.li(one.sentence, cls=classes[one.good]) for one in verdicts]
     rows = [[cell(one) for _, cell in _COLUMNS] for one in metrics]

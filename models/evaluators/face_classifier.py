@@ -6,7 +6,6 @@ teachers. Report their accuracy on held-out real clips next to every score.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from speech2video.models.checkpointing import load_weights, save_weights
 from speech2video.models.optim import backward_and_step, cosine_decay, set_lr
 from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write, read_json
+from speech2video.util.files import read_json, write_json
 
 IMAGE_SIZE = 64  # pixels of the network's input
 WIDTHS = (16, 40, 80, 160)  # channels of the blocks, at 32, 16, 8 and 4 pixels
@@ -178,8 +177,7 @@ def load_or_train_classifier(
             torch.cat(images_N3SS), labels_N, seed=seed, steps=steps, device=device
         )
         save_weights(weights, network)
-        with atomic_write(json_path) as partial:  # last: it marks the classifier as complete
-            partial.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_json(json_path, config)  # last: it marks the classifier as complete
     return FaceClassifier(network, classes, device=device)
 
 

@@ -14,7 +14,7 @@ from speech2video.data.gestures.timeline import COLLISION
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.skeleton import POINT_INDEX, indices
 from speech2video.util.metrics.statistics import checked
-from speech2video.util.timing import FPS
+from speech2video.util.timing import FPS, frame_times
 
 SEEDS = 10  # timelines evaluated, because a few words say little about a probability
 KEY_TOLERANCE = 0.06  # metres RMS over the hands within which a key pose is reached
@@ -92,7 +92,7 @@ def detect_gestures(
         tolerance: root mean square over D within which a pose is the key pose.
     """
     values_TD = checked("motion", values_TD, axes=2)
-    times_T = (np.arange(len(values_TD)) + 0.5) / FPS
+    times_T = frame_times(len(values_TD))
     found = []
     for plan in planned:
         near = np.flatnonzero(np.abs(times_T - plan.time) <= MAX_DELAY)

@@ -1,6 +1,5 @@
 """Metrics as nested tables: collected over frames and clips, printed, and written as report."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from speech2video.util import html_report
-from speech2video.util.files import atomic_write
+from speech2video.util.files import write_json
 from speech2video.util.metrics.statistics import bootstrap_interval, finite_mean
 
 Metrics = dict[str, Any]  # numbers and text, or dicts of them; NaN where unknown
@@ -49,9 +48,7 @@ def write_metrics(folder: Path, title: str, metrics: Metrics) -> None:
     Raises:
         DataError: the folder is not writable.
     """
-    with atomic_write(folder / "metrics.json") as partial:
-        text = json.dumps(_without_nan(metrics), indent=2, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "metrics.json", _without_nan(metrics))
     sections = [
         html_report.section(
             heading.replace("_", " "),

@@ -4,14 +4,13 @@ Raters get the folder `study` only. All its videos are written alike, and their 
 they belong to a study with synthetic videos. `study_key.json` next to it maps sides to systems.
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from dominate import tags
 
-from speech2video.util.files import atomic_write
+from speech2video.util.files import write_json
 from speech2video.util.html_report import table, video, write_page
 from speech2video.util.timing import FPS
 from speech2video.util.video.writer import write_video
@@ -81,8 +80,7 @@ class UserStudy:
             tags.textarea(readonly=True),
         ]
         write_page(self._folder / FOLDER / PAGE, TITLE, *content, script=_SCRIPT)
-        with atomic_write(self._folder / KEY) as partial:
-            partial.write_text(json.dumps(self._key, indent=2) + "\n", encoding="utf-8")
+        write_json(self._folder / KEY, self._key)
         return {"page": f"{FOLDER}/{PAGE}", "key": KEY, "pairs": len(codes), "result": "not done"}
 
 

@@ -14,9 +14,7 @@ from functools import cache
 import numpy as np
 
 from speech2video.util.audio.mel import (
-    HOP,
     HOPS_PER_FRAME,
-    MARGIN,
     WindowStream,
     frequencies,
     log_power,
@@ -54,11 +52,6 @@ class FeatureSet:
     def size(self) -> int:
         """F, the values of a frame."""
         return HOPS_PER_FRAME * self.static_size * (2 if self.reach else 1)
-
-    @property
-    def lookahead(self) -> int:
-        """Samples past its end that a frame depends on."""
-        return MARGIN + self.reach * HOP
 
     def window_features(self, power_NB: np.ndarray) -> np.ndarray:
         """Return static features (N, C) of windows from their power spectra (N, 257)."""
@@ -165,7 +158,7 @@ def extract_features(audio_S: np.ndarray, *, kind: str = "mfcc") -> np.ndarray:
 class FeatureExtractor:
     """`extract_features` of audio that comes in chunks of any size, in bounded memory.
 
-    A frame comes out as soon as `FeatureSet.lookahead` samples past its end are there.
+    A frame comes out as soon as its windows, and those of its deltas, are complete.
     """
 
     def __init__(self, kind: str = "mfcc") -> None:
