@@ -7,6 +7,7 @@ The same command resumes a stopped run. checkpoints/NAME/speech2face/index.html 
 """
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -126,14 +127,9 @@ def mean_appearance(dataset: FaceDataset) -> tuple[Tensor, Tensor]:
 
     Heads are warped back to their median place in the clip. Augmented copies of a clip count once.
     """
-    clips = {
-        recording.name: (recording, motion_TM)
-        for recording, motion_TM in reversed(
-            [*zip(dataset.recordings, dataset.motions, strict=True)]
-        )
-    }
-    heads: dict[str, list[Tensor]] = {speaker: [] for speaker in dataset.speakers}
-    images: dict[str, list[Tensor]] = {speaker: [] for speaker in dataset.speakers}
+    items = [*zip(dataset.recordings, dataset.motions, strict=True)]
+    clips = {recording.name: (recording, motion_TM) for recording, motion_TM in reversed(items)}
+    heads, images = defaultdict(list), defaultdict(list)
     for recording, motion_TM in clips.values():
         rows = np.unique(np.linspace(0, len(recording) - 1, SAMPLED_FRAMES).round().astype(int))
         frames = to_floats(torch.from_numpy(np.ascontiguousarray(recording.frames_T3HW[rows])))

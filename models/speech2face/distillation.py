@@ -170,8 +170,8 @@ def identity_loss(student_ND: Tensor, teacher_ND: Tensor) -> Tensor:
 def contrastive_loss(student_ND: Tensor, teacher_ND: Tensor) -> Tensor:
     """Return InfoNCE from voices to the faces of the whole batch, 0-dim.
 
-    Clips of one person are no negatives of each other: the targets are the teacher's similarities
-    of the faces. With faces all different this is InfoNCE.
+    Targets are the teacher's similarities of the faces, so that clips of one person are no
+    negatives of each other.
     """
     faces_MD = gather_processes(teacher_ND.detach())
     target_NM = (teacher_ND.detach() @ faces_MD.T / CONTRASTIVE_TEMPERATURE).softmax(1)
@@ -182,8 +182,7 @@ def contrastive_loss(student_ND: Tensor, teacher_ND: Tensor) -> Tensor:
 def posterior_loss(student_NP: Tensor, teacher_NP: Tensor) -> Tensor:
     """Return the cross-entropy of speaker logits of voice and face, 0-dim.
 
-    Hinton et al., Distilling the Knowledge in a Neural Network, 2015. Unlike `contrastive_loss` it
-    compares with all speakers, however few of them are in the batch.
+    Hinton et al., Distilling the Knowledge in a Neural Network, 2015.
     """
     target_NP = teacher_NP.detach().softmax(1)
     return -(target_NP * student_NP.log_softmax(1)).sum(1).mean()

@@ -197,8 +197,8 @@ class IdentityBank(nn.Module):
 class HeadMotionGenerator(nn.Module):
     """Generate head motion and blinks from noise, with the statistics of real motion.
 
-    The face generator is trained with ground-truth motion, so that chance does not blur its frames;
-    at inference the motion comes from here (Vougioukas et al. 2020 feed noise through a GRU, too).
+    The face generator is trained with ground-truth motion, which keeps its frames sharp; at
+    inference the motion comes from here (as from the noise GRU of Vougioukas et al. 2020).
 
     Attributes:
         mean, std, lowest, highest: (M,) of the training clips' motion.
@@ -209,14 +209,12 @@ class HeadMotionGenerator(nn.Module):
     lowest: Tensor
     highest: Tensor
 
-    def __init__(
-        self, motion_dim: int, *, noise_dim: int = NOISE_DIM, hidden: int = NOISE_HIDDEN
-    ) -> None:
+    def __init__(self, motion_dim: int, *, noise_dim: int = NOISE_DIM) -> None:
         super().__init__()
         self.noise_dim = noise_dim
-        self.gru = nn.GRU(noise_dim, hidden, batch_first=True)
+        self.gru = nn.GRU(noise_dim, NOISE_HIDDEN, batch_first=True)
         self.out = nn.Sequential(
-            nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, motion_dim)
+            nn.Linear(NOISE_HIDDEN, NOISE_HIDDEN), nn.GELU(), nn.Linear(NOISE_HIDDEN, motion_dim)
         )
         for name, value in (("mean", 0.0), ("std", 1.0), ("lowest", -3.0), ("highest", 3.0)):
             self.register_buffer(name, torch.full((motion_dim,), value))

@@ -1,15 +1,14 @@
 """The face generator: identity, content, emotion and head motion to frames.
 
-    appearance = generator.decode_identity(identity)                         once per clip
+    appearance = generator.encode_appearance(identity)                       once per clip
     frames = generator.generate(appearance, content, emotion, motion)        (N, T, 3, H, W), -1..1
 
-The appearance is decoded once: an identity selects a mixture of the training speakers' appearance
-codes, which gives a portrait of eigenfaces (Turk and Pentland, 1991) and a pyramid of feature maps.
-Both have a part that moves with the head and a static background. The moving part is warped by the
-head's shift, roll and zoom; the rest of the motion (turn, nod, lids), content and emotion modulate
-the convolution blocks. These predict a 32×32 flow that warps the portrait (as Wiles et al., X2Face,
-2018, and Siarohin et al., First Order Motion Model, 2019, warp a reference image) and a residual
-that is added to it. Frames are independent of each other, so that long videos do not drift.
+An identity selects a mixture of the training speakers' appearance codes, which is decoded as a
+portrait of eigenfaces (Turk and Pentland, 1991) and a pyramid of feature maps. Parts that move with
+the head are warped by its shift, roll and zoom; other motion, content and emotion modulate the
+convolution blocks. These predict a flow that warps the portrait (as in Wiles et al., X2Face, 2018,
+and Siarohin et al., First Order Motion Model, 2019) and a residual that is added to it. Frames are
+independent of each other, so that long videos do not drift.
 """
 
 from collections.abc import Sequence
@@ -228,21 +227,14 @@ class FaceGenerator(nn.Module):
         self._init_weights()
 
     def forward(
-        self,
-        source: Tensor,
-        inputs: FrameInputs | None = None,
-        speaker_N: Tensor | None = None,
+        self, source: Tensor, inputs: FrameInputs | None = None, speaker_N: Tensor | None = None
     ) -> GeneratorOutput:
-        """Return frames, speaker logits, or both.
-
-        DistributedDataParallel synchronises the gradients of one call of this method per step;
-        hence both in one.
+        """Return frames, speaker logits, or both: DDP synchronises one call per step.
 
         Args:
             source: see `encode_appearance`.
             inputs: of the frames, if frames are to be generated.
-            speaker_N: training speakers to generate, in place of the identities `source`, whose
-                logits are returned.
+            speaker_N: speakers to generate in place of `source`, whose logits are returned.
         """
         if inputs is None:
             return GeneratorOutput(None, self.identity_bank.classify(source))
@@ -346,8 +338,6 @@ class ReferenceFaceGenerator(FaceGenerator):
 
 def repeat_frames(maps_NCHW: Tensor, length: int) -> Tensor:
     """Return maps (N T, C, H, W), the same for all T frames of a clip."""
-    if length == 1:
-        return maps_NCHW
     return maps_NCHW[:, None].expand(-1, length, -1, -1, -1).flatten(0, 1)
 
 

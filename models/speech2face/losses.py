@@ -6,6 +6,7 @@ Names, weights and stages of all losses stand in `options/speech2face.py`.
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -61,9 +62,9 @@ class StageSchedule:
         The parts are teachers, students, and both last stages together.
         """
         parts = (0, self.ends[0], self.ends[1], self.ends[-1])
-        number = next((i for i in range(2) if step < parts[i + 1]), 2)
-        done, length = step - parts[number], parts[number + 1] - parts[number]
-        return cosine_decay(done, max(length, 1)) * min(1.0, (done + 1) / WARM_UP)
+        begin, end = next((part for part in pairwise(parts) if step < part[1]), parts[-2:])
+        done = step - begin
+        return cosine_decay(done, max(end - begin, 1)) * min(1.0, (done + 1) / WARM_UP)
 
 
 @dataclass(frozen=True)
