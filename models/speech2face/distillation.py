@@ -48,7 +48,7 @@ class DistillationHeads(nn.Module):
 
 
 @dataclass(eq=False)
-class SpeechCodes:
+class DistillationBatch:
     """Codes of a batch's speech with their losses; None where no loss needs them.
 
     Attributes:
@@ -85,14 +85,14 @@ class Distillation:
         self.network, self.teachers = network, teachers
         self.weights, self.look_ahead = weights, look_ahead
 
-    def encode(self, batch: Mapping[str, Tensor], *, generating: bool) -> SpeechCodes:
+    def encode(self, batch: Mapping[str, Tensor], *, generating: bool) -> DistillationBatch:
         """Return identity and emotion of a batch of `FaceDataset` as far as losses need them.
 
         Args:
             generating: whether frames are generated, too. An encoder without a distillation loss
                 is then left to learn from them.
         """
-        codes, identity_ND, emotion_N8 = SpeechCodes(), None, None
+        codes, identity_ND, emotion_N8 = DistillationBatch(), None, None
         frames = to_floats(batch["frames"][:, teacher_frames(batch["frames"])]).flatten(0, 1)
         if self.uses(*IDENTITY_LOSSES) or (
             not generating and self.uses("emotion_in_identity", "covariance")
@@ -106,7 +106,7 @@ class Distillation:
             codes.terms["covariance"] = lambda: cross_covariance(identity_ND, emotion_N8)
         return codes
 
-    def encode_content(self, batch: Mapping[str, Tensor], codes: SpeechCodes) -> Tensor:
+    def encode_content(self, batch: Mapping[str, Tensor], codes: DistillationBatch) -> Tensor:
         """Return content (N, T − look-ahead, 256), each at its own frame, and add its losses."""
         content_NTC, _ = self.network("content").train()(batch["masked_mel"])
         content_NTC = content_NTC[:, self.look_ahead :]
@@ -114,7 +114,7 @@ class Distillation:
         codes.head_inputs["speaker_in_content"] = reverse_gradient(content_NTC.mean(1))
         return content_NTC
 
-    def losses(self, codes: SpeechCodes, batch: Mapping[str, Tensor]) -> Losses:
+    def losses(self, codes: DistillationBatch, batch: Mapping[str, Tensor]) -> Losses:
         """Return the losses in use, those of the heads last."""
         losses = compute_losses(codes.terms, self.weights)
         inputs = {name: code for name, code in codes.head_inputs.items() if name in self.weights}
@@ -131,7 +131,9 @@ class Distillation:
         """Return whether any of these losses is in use."""
         return any(name in self.weights for name in names)
 
-    def _encode_identity(self, codes: SpeechCodes, voice_NBL: Tensor, frames: Tensor) -> Tensor:
+    def _encode_identity(
+        self, codes: DistillationBatch, voice_NBL: Tensor, frames: Tensor
+    ) -> Tensor:
         codes.identity_ND = identity_ND = self.network("identity").train()(voice_NBL)
         codes.head_inputs["emotion_in_identity"] = reverse_gradient(identity_ND)
         with torch.no_grad():
@@ -146,7 +148,9 @@ class Distillation:
             )
         return identity_ND
 
-    def _encode_emotion(self, codes: SpeechCodes, voice_NBL: Tensor, frames: Tensor) -> Tensor:
+    def _encode_emotion(
+        self, codes: DistillationBatch, voice_NBL: Tensor, frames: Tensor
+    ) -> Tensor:
         logits_N8 = self.network("emotion").train()(voice_NBL)
         emotion_N8 = logits_N8.softmax(1)
         codes.head_inputs["speaker_in_emotion"] = reverse_gradient(emotion_N8)

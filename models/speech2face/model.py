@@ -28,8 +28,8 @@ from speech2video.models.speech2face.distillation import (
     EMOTION_LOSSES,
     IDENTITY_LOSSES,
     Distillation,
+    DistillationBatch,
     DistillationHeads,
-    SpeechCodes,
     energy_distance,
     masked_cross_entropy,
     masked_mse,
@@ -155,7 +155,7 @@ class Speech2FaceModel(BaseModel):
         motion = {"motion_statistics": lambda: self._motion_loss(batch)}
         return losses | compute_losses(motion, self.weights)
 
-    def _bank_inputs(self, codes: SpeechCodes) -> Tensor | None:
+    def _bank_inputs(self, codes: DistillationBatch) -> Tensor | None:
         """Return the identities that the identity bank is trained with, None where it is not."""
         if self.predictor.uses_reference_image or "identity_bank" not in self.weights:
             return None

@@ -10,7 +10,7 @@ Frames are computed four at once, counted from the first: how the audio is chunk
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -64,12 +64,10 @@ class SpeechEmbedding:
     Attributes:
         identity_D: (128,), a unit vector.
         emotion_8: share of each of `EMOTIONS`, sum 1.
-        emotion_code_E: (64,), the generator's code of it.
     """
 
     identity_D: Tensor
     emotion_8: Tensor
-    emotion_code_E: Tensor
 
     @property
     def emotion(self) -> str:
@@ -124,7 +122,7 @@ class Speech2FacePredictor:
         if not count:
             raise DataError("the audio is empty; there is no speech to embed")
         emotion_8 = (logits_8 * max(1 / count, WINDOW_OVERLAP)).softmax(0)
-        return self._embedding(F.normalize(identity_D, dim=0), emotion_8)
+        return SpeechEmbedding(F.normalize(identity_D, dim=0), emotion_8)
 
     def with_emotion(self, embedding: SpeechEmbedding, emotion: str) -> SpeechEmbedding:
         """Return the identity with a named emotion; raises `DataError` for an untrained one."""
@@ -133,7 +131,7 @@ class Speech2FacePredictor:
             raise DataError(f"emotion {emotion}: this face was trained with {known}")
         emotion_8 = torch.zeros_like(embedding.emotion_8)
         emotion_8[EMOTIONS.index(emotion)] = 1
-        return self._embedding(embedding.identity_D, emotion_8)
+        return replace(embedding, emotion_8=emotion_8)
 
     @torch.inference_mode()
     def stream(
@@ -210,11 +208,6 @@ class Speech2FacePredictor:
             for t in range(early, len(group)):
                 yield content_NTC[:, t : t + 1]
             early = max(0, early - len(group))
-
-    def _embedding(self, identity_D: Tensor, emotion_8: Tensor) -> SpeechEmbedding:
-        with torch.no_grad():
-            code_E = self.generator.encode_emotion(emotion_8[None])[0]
-        return SpeechEmbedding(identity_D, emotion_8, code_E)
 
     def _appearance(
         self, embedding: SpeechEmbedding, image_3HW: np.ndarray | None

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 
 from evaluation.tables import MODEL, REAL
 from speech2video.data.speech2face.clip import (
@@ -92,7 +93,9 @@ class Run:
     def encode(self, audio_S: np.ndarray) -> SpeechCodes:
         """Encode speech as a whole."""
         embedding = self._embed(audio_S)
-        parts = (embedding.identity_D, embedding.emotion_code_E, embedding.emotion_8)
+        with torch.no_grad():
+            emotion_E = self._face.generator.encode_emotion(embedding.emotion_8[None])[0]
+        parts = (embedding.identity_D, emotion_E, embedding.emotion_8)
         return SpeechCodes(*(part.cpu().double().numpy() for part in parts))
 
     def generate(
@@ -107,10 +110,7 @@ class Run:
         """Generate frames like test.py, with the speech encoded as a whole."""
         embedding = self._embed(audio_S)
         if emotion_audio_S is not None:
-            other = self._embed(emotion_audio_S)
-            embedding = replace(
-                embedding, emotion_8=other.emotion_8, emotion_code_E=other.emotion_code_E
-            )
+            embedding = replace(embedding, emotion_8=self._embed(emotion_audio_S).emotion_8)
         return self._face.generate_frames(
             audio_S,
             embedding=embedding,
