@@ -2,10 +2,8 @@
 
 import json
 import re
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +18,7 @@ from speech2video.util.body.skeleton import (
     indices,
 )
 from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write
+from speech2video.util.files import read_npz, write_npz
 from speech2video.util.rendering.openpose import OpenPoseFrame, points_to_openpose, read_openpose
 
 FACE_MESH_POINTS = 468
@@ -102,7 +100,7 @@ class Keypoints:
 
     def save(self, path: Path) -> None:
         """Write an npz file, atomically."""
-        arrays: dict[str, Any] = {
+        arrays = {
             "points": self.points_TK3,
             "world": self.world_TK3,
             "point_names": np.array(POINTS),
@@ -113,40 +111,27 @@ class Keypoints:
         }
         if self.face_mesh_TM2 is not None:
             arrays["face_mesh"] = self.face_mesh_TM2
-        with atomic_write(Path(path)) as partial, open(partial, "wb") as stream:
-            np.savez_compressed(stream, **arrays)
+        write_npz(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Keypoints":
         """Return the keypoints of a file written by `save`; raises `DataError` for any other."""
+        arrays = read_npz(path, what="a file of keypoints")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                if file["point_names"].tolist() != list(POINTS):
-                    raise DataError(f"{path}: its points are not the body's {len(POINTS)}")
-                width, height = (int(n) for n in file["size"])
-                return cls(
-                    points_TK3=file["points"],
-                    world_TK3=file["world"],
-                    width=width,
-                    height=height,
-                    fps=float(file["fps"]),
-                    source=str(file["source"]),
-                    people=int(file["people"]),
-                    face_mesh_TM2=file.get("face_mesh"),
-                )
-        except FileNotFoundError:
-            raise DataError(f"{path}: no such file") from None
-        except DataError as error:
-            raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-        except (
-            OSError,
-            ValueError,
-            EOFError,
-            KeyError,
-            zipfile.BadZipFile,
-            TypeError,
-            AttributeError,
-        ) as error:
+            if arrays["point_names"].tolist() != list(POINTS):
+                raise DataError(f"its points are not the body's {len(POINTS)}")
+            width, height = (int(n) for n in arrays["size"])
+            return cls(
+                points_TK3=arrays["points"],
+                world_TK3=arrays["world"],
+                width=width,
+                height=height,
+                fps=float(arrays["fps"]),
+                source=str(arrays["source"]),
+                people=int(arrays["people"]),
+                face_mesh_TM2=arrays.get("face_mesh"),
+            )
+        except (DataError, KeyError, ValueError, TypeError) as error:
             raise DataError(f"{path}: not a file of keypoints ({error})") from None
 
 

@@ -24,7 +24,7 @@ from speech2video.util.body.pose_vector import HAND_COMPONENTS, NUM_EXPRESSIONS,
 from speech2video.util.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from speech2video.util.body.skeleton import JOINTS
 from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write
+from speech2video.util.files import write_npz
 from speech2video.util.rendering.camera import Camera
 
 SHOW_FPS = 30.0  # missing in SHOW's files
@@ -77,8 +77,7 @@ def write_motion(path: Path, motion: Motion) -> None:
     }
     if motion.camera:
         arrays["camera"] = np.array(json.dumps(asdict(motion.camera)))
-    with atomic_write(path) as partial, open(partial, "wb") as stream:
-        np.savez_compressed(stream, **arrays)
+    write_npz(path, arrays)
 
 
 class _MotionFile:

@@ -7,9 +7,12 @@ import math
 import os
 import types
 import typing
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from speech2video.util.errors import DataError
 
@@ -64,6 +67,23 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
     """Write a json file atomically. Raises `DataError` if it cannot be written."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a compressed npz file atomically; raises `DataError` if it cannot be written."""
+    content: dict[str, Any] = {**arrays}
+    with atomic_write(path) as partial, write_errors(path), open(partial, "wb") as stream:
+        np.savez_compressed(stream, **content)
+
+
+def read_npz(path: Path, *, what: str) -> dict[str, np.ndarray]:
+    """Return the arrays of an npz file; raises `DataError`, which says `what` it should be."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason}); {what} is needed") from None
 
 
 def read_json(path: Path, *, what: str) -> Any:

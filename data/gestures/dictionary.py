@@ -5,7 +5,6 @@ motion of each entry under its name.
 """
 
 import dataclasses
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from speech2video.util.body.pose_vector import POSE_SIZE
 from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write, read_json, typed_fields, write_json
+from speech2video.util.files import read_json, read_npz, typed_fields, write_npz
 from speech2video.util.text.transcript import Word, strip_punctuation
 from speech2video.util.timing import FPS
 
@@ -148,9 +147,7 @@ class GestureDictionary:
 
     def save(self, folder: Path) -> None:
         """Write dictionary.json and motions.npz; raises `DataError` if they cannot be written."""
-        motions: dict[str, Any] = {entry.name: entry.motion_NP.numpy() for entry in self.entries}
-        with atomic_write(folder / MOTIONS_NAME) as partial, partial.open("wb") as stream:
-            np.savez_compressed(stream, **motions)
+        write_npz(folder / MOTIONS_NAME, {e.name: e.motion_NP.numpy() for e in self.entries})
         rows = [_row(entry) for entry in self.entries]
         values = {"format": FORMAT, "body": self.body, "entries": rows}
         write_json(folder / JSON_NAME, values, indent=1)
@@ -238,13 +235,7 @@ def _entry(row: Any, number: int, motions: Mapping[str, Tensor]) -> GestureEntry
 
 
 def _read_motions(path: Path) -> dict[str, Tensor]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; the motions of the dictionary are needed") from None
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not an npz file of plain numbers ({error})") from None
+    arrays = read_npz(path, what="the dictionary's file of motions")
     odd = next((name for name, array in arrays.items() if array.dtype.kind not in "fiu"), None)
     if odd is not None:
         raise DataError(f"{path}: {odd!r} holds {arrays[odd].dtype}; numbers are needed")

@@ -1,6 +1,5 @@
 """Quality metrics of one clip: detection rates, errors of the fit, and audio-video synchrony."""
 
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +15,7 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import split_pose
 from speech2video.util.body.skeleton import IBUG68, POINTS, indices
 from speech2video.util.errors import DataError
+from speech2video.util.files import read_npz
 from speech2video.util.metrics.points import EYE_CORNERS, distances, lip_opening
 from speech2video.util.metrics.statistics import (
     best_lag,
@@ -225,16 +225,14 @@ def _row_means(values_TN: np.ndarray) -> np.ndarray:
 
 def _fitted_pixels(clip: Clip, motion: Motion, body: Body) -> np.ndarray:
     """Return the fit's points (T, 144, 2) as saved, or else the body's own projected points."""
-    path = clip.projection
-    if path.is_file():
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                pixels_TK2 = file["projected"]
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: no fitted points can be read from it ({error})") from None
+    if clip.projection.is_file():
+        arrays = read_npz(clip.projection, what="a file of fitted points")
+        pixels_TK2 = arrays.get("projected", np.empty(0))
         if pixels_TK2.shape[1:] != (len(POINTS), 2):
             needed = f"(frames, {len(POINTS)}, 2)"
-            raise DataError(f"{path}: 'projected' is {pixels_TK2.shape}; {needed} is needed")
+            raise DataError(
+                f"{clip.projection}: 'projected' is {pixels_TK2.shape}; {needed} needed"
+            )
         return pixels_TK2
     if motion.camera is None:
         return np.full((len(motion), len(POINTS), 2), np.nan, np.float32)

@@ -21,6 +21,7 @@ from speech2video.data.preprocessing.fitting.fit import fit_body
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
+from speech2video.util.files import write_npz
 from speech2video.util.process_pool import Progress
 from speech2video.util.text.speech_source import align_transcript, recognise_words
 from speech2video.util.text.transcript import Word, read_words, write_words
@@ -281,7 +282,7 @@ def _fit(clip: Clip, keypoints: Keypoints, body: Body, progress: Progress) -> Mo
     """Fit the body, write the projection of its points, and return the motion."""
     fit = fit_body(keypoints, body, progress)
     body.betas = fit.betas
-    np.savez_compressed(clip.projection, projected=fit.pixels.numpy().astype(np.float32))
+    write_npz(clip.projection, {"projected": fit.pixels.numpy().astype(np.float32)})
     return motion_from_pose(fit.pose, body, camera=fit.camera)
 
 

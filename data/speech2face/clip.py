@@ -14,7 +14,7 @@ import numpy as np
 from speech2video.data.clip import ClipFolder, join_names
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write, write_errors
+from speech2video.util.files import read_npz, write_npz
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 from speech2video.util.video.reader import read_frames
 
@@ -73,14 +73,8 @@ class FaceClip(ClipFolder[FaceInfo]):
 
     def points(self) -> np.ndarray:
         """Return the landmarks (T, 68, 2) float32; raises `DataError` if missing or broken."""
-        try:
-            with np.load(self.landmarks, allow_pickle=False) as file:
-                points_TK2 = file["points_TK2"]
-        except OSError as error:
-            reason = error.strerror or error
-            raise DataError(f"{self.landmarks}: cannot be read ({reason})") from None
-        except (ValueError, KeyError, EOFError) as error:
-            raise DataError(f"{self.landmarks}: no points_TK2 in it ({error})") from None
+        arrays = read_npz(self.landmarks, what="a file of landmarks")
+        points_TK2 = arrays.get("points_TK2", np.empty(0))
         if points_TK2.shape[1:] != (LANDMARKS, 2) or points_TK2.dtype.kind != "f":
             found = f"points_TK2 is {points_TK2.dtype} {points_TK2.shape}"
             raise DataError(f"{self.landmarks}: {found}; floats (T, {LANDMARKS}, 2) are needed")
@@ -88,8 +82,7 @@ class FaceClip(ClipFolder[FaceInfo]):
 
     def write_points(self, points_TK2: np.ndarray) -> None:
         """Write the landmarks (T, 68, 2), pixels of the frames."""
-        with atomic_write(self.landmarks) as partial, write_errors(self.landmarks):
-            np.savez_compressed(partial, points_TK2=points_TK2.astype(np.float32))
+        write_npz(self.landmarks, {"points_TK2": points_TK2.astype(np.float32)})
 
 
 def eye_centres(points_TK2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
