@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from speech2video.options.base import option
 from speech2video.options.training import ARCHITECTURE, TrainingOptions
+from speech2video.util.audio.features import FEATURE_SETS
 from speech2video.util.errors import OptionError
 
 
@@ -68,7 +69,7 @@ class TrainAudio2PoseOptions(TrainingOptions):
     )
 
     features: str = option(
-        "mfcc", "speech features", group=ARCHITECTURE, choices=("mfcc", "logmel", "snr")
+        "mfcc", "speech features", group=ARCHITECTURE, choices=tuple(FEATURE_SETS)
     )
     hidden_size: int = option(
         256, "width of the LSTMs", group=ARCHITECTURE, minimum=1, maximum=8192
