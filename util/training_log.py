@@ -73,10 +73,9 @@ class TrainingLog:
         """
         validation = self._validation(step)
         number = len(validation["tables"])
-        rows_of = {name: _rows(name, value) for name, value in columns.items()}
-        count = max((len(rows) for rows in rows_of.values()), default=0)
-        table: list[list[str]] = [[""] * len(columns) for _ in range(count)]
-        for column, rows in enumerate(rows_of.values()):
+        all_rows = [_rows(name, value) for name, value in columns.items()]
+        table = [[""] * len(columns) for _ in range(max(map(len, all_rows), default=0))]
+        for column, rows in enumerate(all_rows):
             for row, image in enumerate(rows):
                 path = f"images/{step:08d}_{number}_{row}_{column}.jpg"
                 _write_image(self.folder / path, image)

@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -87,12 +87,6 @@ class _Event(NamedTuple):
     phoneme: str | None
 
 
-class _TimedPhoneme(NamedTuple):
-    start: int  # samples at ESPEAK_RATE
-    end: int
-    phoneme: str
-
-
 def synthesise(
     text: str, *, voice: str = "en-us", rate_wpm: int = 160, pitch: int = 50
 ) -> SynthesisedSpeech:
@@ -113,9 +107,9 @@ def synthesise(
         raise DataError("the text has no words to speak")
     pcm_S, events = _run_espeak(text, voice=voice, rate_wpm=rate_wpm, pitch=pitch)
     words = split_words(text)
-    groups = _phonemes_by_word(events, spans, end=len(pcm_S))
+    groups = _phones_by_word(events, spans, end=len(pcm_S))
     groups = _share_merged(groups, words, voice=voice)
-    phones = [_phone(one, index) for index, group in enumerate(groups) for one in group]
+    phones = [replace(phone, word=word) for word, group in enumerate(groups) for phone in group]
     return SynthesisedSpeech(_resample(pcm_S), _timed_words(words, groups), phones)
 
 
@@ -126,14 +120,14 @@ def _resample(pcm_S: np.ndarray) -> np.ndarray:
     return np.clip(audio_S, -1, 1).astype(np.float32)
 
 
-def _phonemes_by_word(
+def _phones_by_word(
     events: Sequence[_Event], spans: Sequence[tuple[int, int]], *, end: int
-) -> list[list[_TimedPhoneme]]:
-    """Return each word's phonemes; words that espeak-ng merges with those before stay empty.
+) -> list[list[Phone]]:
+    """Return each word's phones; words that espeak-ng merges with those before stay empty.
 
-    Phonemes belong to the word whose event came last, whatever the times of both.
+    Phones belong to the word whose event came last, whatever the times of both.
     """
-    groups: list[list[_TimedPhoneme]] = [[] for _ in spans]
+    groups: list[list[Phone]] = [[] for _ in spans]
     word = -1
     ends = [event.sample for event in events if event.phoneme is not None][1:] + [end]
     phoneme_ends = iter(ends)
@@ -143,8 +137,15 @@ def _phonemes_by_word(
             continue
         until = next(phoneme_ends)
         if event.phoneme and word >= 0 and until > event.sample:  # some accents' r lasts no time
-            groups[word].append(_TimedPhoneme(event.sample, until, event.phoneme))
+            groups[word].append(_phone(event.phoneme, event.sample, until))
     return groups
+
+
+def _phone(phoneme: str, start: int, end: int) -> Phone:
+    """Return a phone from IPA with its stress mark, and samples at 22,050 Hz."""
+    stress = _STRESS.get(phoneme[0], 0)
+    text = phoneme.lstrip("".join(_STRESS))
+    return Phone(text, start / ESPEAK_RATE, end / ESPEAK_RATE, stress=stress)
 
 
 def _word_at(position: int, spans: Sequence[tuple[int, int]], *, after: int) -> int:
@@ -157,9 +158,9 @@ def _word_at(position: int, spans: Sequence[tuple[int, int]], *, after: int) -> 
 
 
 def _share_merged(
-    groups: Sequence[list[_TimedPhoneme]], words: Sequence[str], *, voice: str
-) -> list[list[_TimedPhoneme]]:
-    """Return the groups with the phonemes of merged words ("in the") distributed over them."""
+    groups: Sequence[list[Phone]], words: Sequence[str], *, voice: str
+) -> list[list[Phone]]:
+    """Return the groups with the phones of merged words ("in the") distributed over them."""
     if all(groups):
         return list(groups)
     counts = _phoneme_counts(words, voice=voice)
@@ -173,28 +174,23 @@ def _share_merged(
     return shared
 
 
-def _share(phonemes: list[_TimedPhoneme], counts: Sequence[int]) -> list[list[_TimedPhoneme]]:
-    """Return the phonemes cut in proportion to `counts`, at least one to each while they last."""
-    cuts = np.round(np.cumsum(counts) / sum(counts) * len(phonemes)).astype(int)
-    parts, last = len(counts), len(phonemes)
+def _share(phones: list[Phone], counts: Sequence[int]) -> list[list[Phone]]:
+    """Return the phones cut in proportion to `counts`, at least one to each while they last."""
+    cuts = np.round(np.cumsum(counts) / sum(counts) * len(phones)).astype(int)
+    parts, last = len(counts), len(phones)
     cuts = [min(max(cut, part + 1), last - parts + part + 1) for part, cut in enumerate(cuts)]
-    return [phonemes[begin:end] for begin, end in zip([0, *cuts[:-1]], cuts, strict=True)]
+    return [phones[begin:end] for begin, end in zip([0, *cuts[:-1]], cuts, strict=True)]
 
 
-def _timed_words(words: Sequence[str], groups: Sequence[Sequence[_TimedPhoneme]]) -> list[Word]:
-    """Return the words with their times; one without a phoneme of its own lasts no time."""
+def _timed_words(words: Sequence[str], groups: Sequence[Sequence[Phone]]) -> list[Word]:
+    """Return the words with their times; one without a phone of its own lasts no time."""
     timed: list[Word] = []
-    for word, phonemes in zip(words, groups, strict=True):
+    for word, phones in zip(words, groups, strict=True):
         before = timed[-1].end if timed else 0.0
-        start = phonemes[0].start / ESPEAK_RATE if phonemes else before
-        timed.append(Word(word, start, phonemes[-1].end / ESPEAK_RATE if phonemes else before))
+        timed.append(
+            Word(word, *((phones[0].start, phones[-1].end) if phones else (before, before)))
+        )
     return timed
-
-
-def _phone(one: _TimedPhoneme, word: int) -> Phone:
-    text = one.phoneme.lstrip("".join(_STRESS))
-    stress = _STRESS.get(one.phoneme[0], 0)
-    return Phone(text, one.start / ESPEAK_RATE, one.end / ESPEAK_RATE, word, stress)
 
 
 class _EventId(ctypes.Union):
