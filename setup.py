@@ -1,4 +1,4 @@
-"""Package the checkout: `options`, `util`, `data` and `models` become subpackages of `speech2video`.
+"""Package the checkout: options, util, data and models become subpackages of speech2video.
 
 `speech2video/` links to them, so that type checkers, editors and packaging follow one import name.
 A checkout without symbolic links (Windows) maps the folders instead.

@@ -10,48 +10,41 @@ from speech2video.options.base import BODY_HELP, REQUIRED, Options, option
 class BuildDictionaryOptions(Options):
     """Build the gesture dictionary of one speaker: mined from clips, listed by hand, or both."""
 
-    dataset: Path = option(REQUIRED, "dataset folder of clips", group="files")
-    output: Path = option(REQUIRED, "folder of the dictionary", group="files")
+    dataset: Path = option(REQUIRED, "dataset folder of clips")
+    output: Path = option(REQUIRED, "folder of the dictionary")
     list: Path | None = option(
         None,
         "csv of gestures chosen by hand: word,clip,start,end,probability (seconds in that clip)",
-        group="files",
     )
-    body: Path | None = option(None, BODY_HELP, group="files")
-    overwrite: bool = option(
-        False, "replace an existing dictionary, including manual edits", group="files"
-    )
+    body: Path | None = option(None, BODY_HELP)
+    overwrite: bool = option(False, "replace an existing dictionary, including manual edits")
     name: str | None = option(
         None,
         "trained run: gestures are departures from its prediction for the same speech; "
         "from the clip's median pose if left out",
-        group="search",
     )
-    checkpoints: Path = option(Path("checkpoints"), "folder of all runs", group="search")
-    propose: bool = option(True, "search the clips for gestures", group="search")
-    min_count: int = option(3, "minimum number of occurrences of a word", group="search", minimum=2)
-    max_entries: int = option(60, "maximum number of proposed entries", group="search", minimum=1)
+    checkpoints: Path = option(Path("checkpoints"), "folder of all runs")
+    propose: bool = option(True, "search the clips for gestures")
+    min_count: int = option(3, "minimum number of occurrences of a word", minimum=2)
+    max_entries: int = option(60, "maximum number of proposed entries", minimum=1)
     false_discovery_rate: float = option(
         0.05,
         "expected share of proposals that are due to chance",
-        group="search",
         minimum=0.0001,
         maximum=0.5,
     )
-    seed: int = option(0, "random seed of the comparison moments", group="search", minimum=0)
+    seed: int = option(0, "random seed of the comparison moments", minimum=0)
 
 
 @dataclass(frozen=True)
 class ImportMotionOptions(Options):
     """Make a clip without video from motion and audio recorded elsewhere."""
 
-    motion: Path = option(REQUIRED, "npz of BEAT2, AMASS, SHOW or this project", group="files")
-    audio: Path = option(REQUIRED, "audio of the motion, any format", group="files")
-    output: Path = option(REQUIRED, "dataset folder: datasets/NAME", group="files")
-    words: Path | None = option(
-        None, "words with times: TextGrid, csv, …; or plain text to align", group="files"
-    )
-    body: Path | None = option(None, BODY_HELP, group="files")
+    motion: Path = option(REQUIRED, "npz of BEAT2, AMASS, SHOW or this project")
+    audio: Path = option(REQUIRED, "audio of the motion, any format")
+    output: Path = option(REQUIRED, "dataset folder: datasets/NAME")
+    words: Path | None = option(None, "words with times: TextGrid, csv, …; or plain text to align")
+    body: Path | None = option(None, BODY_HELP)
 
 
 @dataclass(frozen=True)
@@ -61,27 +54,19 @@ class DrawPoseOptions(Options):
     pose: Path = option(
         REQUIRED,
         "motion: npz of BEAT2, AMASS, SHOW or this project, or a clip's folder",
-        group="files",
     )
-    audio: Path | None = option(
-        None, "audio of the video, any format; a clip's folder has its own", group="files"
-    )
-    output: Path = option(REQUIRED, "mp4 to write", group="files")
-    body: Path | None = option(None, BODY_HELP, group="files")
-    size: int = option(
-        512, "larger side of the image in pixels", group="image", minimum=64, maximum=4096
-    )
+    audio: Path | None = option(None, "audio of the video, any format; a clip's folder has its own")
+    output: Path = option(REQUIRED, "mp4 to write")
+    body: Path | None = option(None, BODY_HELP)
+    size: int = option(512, "larger side of the image in pixels", minimum=64, maximum=4096)
     map_style: str = option(
         "speech2video",
         "style of the skeleton; the vid2vid authors' checkpoints expect vid2vid_authors",
-        group="image",
         choices=("speech2video", "filled_mouth", "vid2vid_authors"),
     )
-    mesh: bool = option(False, "render the shaded body instead of its skeleton", group="image")
-    clamp: bool = option(False, "limit every joint to its anatomical range", group="motion")
-    fps: float | None = option(
-        None, "frame rate of the motion, if its file has none", group="motion", minimum=1
-    )
+    mesh: bool = option(False, "render the shaded body instead of its skeleton")
+    clamp: bool = option(False, "limit every joint to its anatomical range")
+    fps: float | None = option(None, "frame rate of the motion, if its file has none", minimum=1)
 
 
 @dataclass(frozen=True)
@@ -96,103 +81,73 @@ class CheckVideoOptions(Options):
 class ExportCheckpointOptions(Options):
     """Export a run's checkpoint to ship: averaged weights in 16 bits, no machine's paths."""
 
-    name: str = option(REQUIRED, "name of the run", group="files")
+    name: str = option(REQUIRED, "name of the run")
     kind: str = option(
         REQUIRED,
         "model of the run to export",
-        group="files",
         choices=("audio2pose", "pose2video", "speech2face"),
     )
-    output: Path = option(
-        REQUIRED, "folder of the speaker; the model gets a folder in it", group="files"
-    )
-    checkpoints: Path = option(Path("checkpoints"), "folder of all runs", group="files")
+    output: Path = option(REQUIRED, "folder of the speaker; the model gets a folder in it")
+    checkpoints: Path = option(Path("checkpoints"), "folder of all runs")
 
 
 @dataclass(frozen=True)
 class MakeDemoSpeakerOptions(Options):
     """Record the synthetic speaker: videos with voice, and their ground truth."""
 
-    output: Path = option(
-        REQUIRED, "dataset folder of the recordings and their ground truth", group="files"
-    )
-    minutes: float = option(
-        4.0, "total length of the recordings", group="speech", minimum=0.01, maximum=6000
-    )
-    seconds: float = option(
-        40.0, "length of one recording", group="speech", minimum=0.5, maximum=600
-    )
-    seed: int = option(0, "random seed of sentences, voices and motion", group="speech", minimum=0)
-    size: int = option(
-        512, "height and width of the images in pixels", group="image", minimum=64, maximum=2048
-    )
-    jobs: int = option(1, "number of processes", group="machine", minimum=1, maximum=256)
+    output: Path = option(REQUIRED, "dataset folder of the recordings and their ground truth")
+    minutes: float = option(4.0, "total length of the recordings", minimum=0.01, maximum=6000)
+    seconds: float = option(40.0, "length of one recording", minimum=0.5, maximum=600)
+    seed: int = option(0, "random seed of sentences, voices and motion", minimum=0)
+    size: int = option(512, "height and width of the images in pixels", minimum=64, maximum=2048)
+    jobs: int = option(1, "number of processes", minimum=1, maximum=256)
 
 
 @dataclass(frozen=True)
 class MakeDemoFacesOptions(Options):
     """Make clips of synthetic talking faces: many people, eight emotions, ground truth."""
 
-    output: Path = option(
-        REQUIRED, "dataset folder of the clips and their ground truth", group="files"
-    )
-    people: int = option(24, "number of people", group="speech", minimum=1, maximum=99)
+    output: Path = option(REQUIRED, "dataset folder of the clips and their ground truth")
+    people: int = option(24, "number of people", minimum=1, maximum=99)
     sentences: int = option(
         10,
         "sentences per person; from 10 on every person has all emotions, in training too",
-        group="speech",
         minimum=1,
         maximum=99,
     )
-    seconds: float = option(
-        2.5, "maximum length of a clip", group="speech", minimum=1.2, maximum=10
-    )
-    seed: int = option(0, "random seed of people, voices and motion", group="speech", minimum=0)
-    size: int = option(
-        128, "height and width of the images in pixels", group="image", minimum=32, maximum=1024
-    )
-    jobs: int = option(1, "number of processes", group="machine", minimum=1, maximum=256)
+    seconds: float = option(2.5, "maximum length of a clip", minimum=1.2, maximum=10)
+    seed: int = option(0, "random seed of people, voices and motion", minimum=0)
+    size: int = option(128, "height and width of the images in pixels", minimum=32, maximum=1024)
+    jobs: int = option(1, "number of processes", minimum=1, maximum=256)
 
 
 @dataclass(frozen=True)
 class CalibrateDetectorOptions(Options):
     """Measure the offsets of MediaPipe's body points on rendered speakers of many shapes."""
 
-    output: Path = option(REQUIRED, "json table to write", group="files")
-    strips: Path = option(
-        REQUIRED, "folder of the speakers' keypoints and ground truth; reused", group="files"
-    )
-    speakers: int = option(30, "number of shapes and appearances", group="speakers", minimum=4)
-    frames: int = option(50, "frames per speaker", group="speakers", minimum=25)
+    output: Path = option(REQUIRED, "json table to write")
+    strips: Path = option(REQUIRED, "folder of the speakers' keypoints and ground truth; reused")
+    speakers: int = option(30, "number of shapes and appearances", minimum=4)
+    frames: int = option(50, "frames per speaker", minimum=25)
     shape_spread: float = option(
-        0.7, "standard deviation of the shape coefficients", group="speakers", minimum=0, maximum=2
+        0.7, "standard deviation of the shape coefficients", minimum=0, maximum=2
     )
-    seed: int = option(
-        1000, "seed of the first speaker; evaluate on other seeds", group="speakers", minimum=0
-    )
-    size: int = option(512, "height and width of the images", group="image", minimum=256)
+    seed: int = option(1000, "seed of the first speaker; evaluate on other seeds", minimum=0)
+    size: int = option(512, "height and width of the images", minimum=256)
 
 
 @dataclass(frozen=True)
 class TrainMotionAutoencoderOptions(Options):
     """Train the motion autoencoder of the Fréchet gesture distance on the synthetic speaker."""
 
-    output: Path = option(
-        Path("checkpoints/motion_autoencoder"), "folder of the checkpoint", group="files"
-    )
-    recordings: int = option(
-        120, "recordings of the synthetic speaker", group="motion", minimum=2, maximum=10000
-    )
-    seconds: float = option(40.0, "length of one recording", group="motion", minimum=5, maximum=600)
-    frames: int = option(
-        32, "frames of a window, at 25 a second", group="architecture", minimum=8, maximum=256
-    )
-    width: int = option(64, "channels", group="architecture", minimum=8, maximum=1024)
-    code: int = option(32, "size of a window's code", group="architecture", minimum=2, maximum=512)
-    depth: int = option(
-        3, "number of temporal halvings", group="architecture", minimum=1, maximum=8
-    )
-    steps: int = option(3000, "training steps", group="training", minimum=1)
-    batch_size: int = option(64, "windows per step", group="training", minimum=2, maximum=4096)
-    lr: float = option(3e-3, "peak learning rate", group="training", minimum=1e-7)
-    seed: int = option(0, "random seed of motion, weights and batches", group="training", minimum=0)
+    output: Path = option(Path("checkpoints/motion_autoencoder"), "folder of the checkpoint")
+    recordings: int = option(120, "recordings of the synthetic speaker", minimum=2, maximum=10000)
+    seconds: float = option(40.0, "length of one recording", minimum=5, maximum=600)
+    frames: int = option(32, "frames of a window, at 25 a second", minimum=8, maximum=256)
+    width: int = option(64, "channels", minimum=8, maximum=1024)
+    code: int = option(32, "size of a window's code", minimum=2, maximum=512)
+    depth: int = option(3, "number of temporal halvings", minimum=1, maximum=8)
+    steps: int = option(3000, "training steps", minimum=1)
+    batch_size: int = option(64, "windows per step", minimum=2, maximum=4096)
+    lr: float = option(3e-3, "peak learning rate", minimum=1e-7)
+    seed: int = option(0, "random seed of motion, weights and batches", minimum=0)
