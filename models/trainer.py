@@ -128,7 +128,7 @@ class _TrainingRun:
             self.seconds_before = state["seconds"]
             self.saved_step, self.validated_step = self.model.step, state["validated_step"]
             _print_once(f"{checkpoint}: goes on after step {self.model.step}")
-        distributed.barrier()  # no process writes while another still searches for a checkpoint
+        distributed.barrier()  # no process writes before all have searched for a checkpoint
         if distributed.is_main():
             title = f"{self.options.name}: {self.options.KIND}"
             self.log = TrainingLog(self.options.folder, title=title, step=self.model.step)

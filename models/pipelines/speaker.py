@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
 
 LEAD = 2 * SAMPLE_RATE  # samples at the start of a stream that loudness and voice are measured on
-HASH_DIGITS = 12  # enough to tell checkpoints apart
+HASH_DIGITS = 12  # enough to identify a checkpoint
 _READ_BYTES = 1 << 20
 
 OptionsType = TypeVar("OptionsType", bound=InferenceOptions)
