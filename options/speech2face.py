@@ -196,8 +196,5 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     def for_shipping(self) -> "TrainSpeech2FaceOptions":
         """Return the options without this machine's folders and files."""
         return dataclasses.replace(
-            super().for_shipping(),
-            identity_teacher=None,
-            emotion_teacher=None,
-            emotion_classes=(),
+            super().for_shipping(), identity_teacher=None, emotion_teacher=None, emotion_classes=()
         )

@@ -28,11 +28,7 @@ from speech2video.models.speech2face.discriminators import (
     SYNC_FRAMES,
     join_sync_inputs,
 )
-from speech2video.models.speech2face.teachers import (
-    EMOTION_TEMPERATURE,
-    FaceTeachers,
-    resize_faces,
-)
+from speech2video.models.speech2face.teachers import EMOTION_TEMPERATURE, FaceTeachers, resize_faces
 from speech2video.options.speech2face import LOSSES, STAGES
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 

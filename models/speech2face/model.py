@@ -13,13 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from speech2video.data.speech2face.clip import EMOTIONS, FaceRecording
-from speech2video.data.speech2face.dataset import (
-    LIPS,
-    MOUTH,
-    NOISE_WARM_UP,
-    lip_shapes,
-    part_boxes,
-)
+from speech2video.data.speech2face.dataset import LIPS, MOUTH, NOISE_WARM_UP, lip_shapes, part_boxes
 from speech2video.models.base_model import BaseModel
 from speech2video.models.gan import GANDiscriminator
 from speech2video.models.pose2video.renderer import to_floats

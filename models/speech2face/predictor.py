@@ -156,12 +156,6 @@ class Speech2FacePredictor:
             DataError: no audio, an untrained emotion, or an image too many, missing or of another
                 size.
         """
-        if (reference_image is not None) != self.uses_reference_image:
-            raise DataError(
-                "this face was trained with a reference image; one is needed"
-                if self.uses_reference_image
-                else "this face takes no reference image, only speech"
-            )
         if emotion is not None:
             embedding = self.with_emotion(embedding, emotion)
         appearance = self._appearance(embedding, reference_image)
@@ -212,6 +206,9 @@ class Speech2FacePredictor:
     def _appearance(
         self, embedding: SpeechEmbedding, image_3HW: np.ndarray | None
     ) -> AppearanceFeatures:
+        if (image_3HW is not None) != self.uses_reference_image:
+            verb = "needs a" if self.uses_reference_image else "takes no"
+            raise DataError(f"this face {verb} reference image")
         if image_3HW is None:
             return self.generator.encode_appearance(embedding.identity_D[None])
         needed = (3, self.size, self.size)

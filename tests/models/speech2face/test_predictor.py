@@ -148,7 +148,7 @@ def test_bad_input_is_named(
 def test_the_baseline_needs_a_reference_image(mel: np.ndarray, log_mel: np.ndarray) -> None:
     face = Speech2FacePredictor(small_networks(baseline=True).eval())
     embedding = face.embed_speech([log_mel])
-    with pytest.raises(DataError, match="one is needed"):
+    with pytest.raises(DataError, match="needs a reference image"):
         list(face.stream([mel], embedding=embedding))
     with pytest.raises(DataError, match=r"a reference image of \(3, 8, 8\)"):
         list(face.stream([mel], embedding=embedding, reference_image=np.zeros((3, 8, 8), np.uint8)))
