@@ -4,15 +4,16 @@ Each attribute cycles through its values in an order of its own, drawn by the se
 differ in nearly everything, and more people leave the first ones as they were.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from speech2video.data.synthetic.faces.emotions import SILENT, VoiceProfile
 from speech2video.util.rendering.appearance import (
-    BOB,
     Appearance,
     Colour,
     HairStyle,
@@ -22,86 +23,25 @@ from speech2video.util.rendering.appearance import (
 
 Item = TypeVar("Item")
 
-SKINS: tuple[Colour, ...] = (
-    (0.96, 0.80, 0.71),
-    (0.92, 0.72, 0.60),
-    (0.87, 0.66, 0.50),
-    (0.80, 0.58, 0.42),
-    (0.68, 0.47, 0.33),
-    (0.55, 0.37, 0.26),
-    (0.47, 0.32, 0.235),
-    (0.94, 0.76, 0.62),
-)
-HAIRS: tuple[Colour, ...] = (
-    (0.10, 0.08, 0.07),
-    (0.24, 0.15, 0.10),
-    (0.42, 0.26, 0.16),
-    (0.55, 0.24, 0.11),
-    (0.80, 0.62, 0.36),
-    (0.93, 0.84, 0.62),
-    (0.62, 0.61, 0.60),
-)
-DARK_HAIRS = 2  # of them, which people of the darkest skins have
+
+def _freeze(value: Any) -> Any:
+    """Return a json value with tuples for lists and hair styles for objects."""
+    if isinstance(value, dict):
+        return HairStyle(**{name: _freeze(item) for name, item in value.items()})
+    return tuple(map(_freeze, value)) if isinstance(value, list) else value
+
+
+# Colours, hair styles and voices to draw from.
+CHOICES: dict[str, Any] = {
+    name: _freeze(values)
+    for name, values in json.loads(
+        (Path(__file__).parent / "people.json").read_text("utf-8")
+    ).items()
+}
+DARK_HAIRS = 2  # of the hair colours, for people of the darkest skins
 DARK_SKIN = 0.5  # red, below which hair is dark or grey
-IRISES: tuple[Colour, ...] = (
-    (0.33, 0.22, 0.13),
-    (0.30, 0.46, 0.66),
-    (0.34, 0.50, 0.34),
-    (0.20, 0.13, 0.08),
-    (0.46, 0.50, 0.54),
-)
-TOPS: tuple[Colour, ...] = (
-    (0.20, 0.42, 0.47),
-    (0.62, 0.18, 0.20),
-    (0.86, 0.84, 0.80),
-    (0.16, 0.18, 0.30),
-    (0.84, 0.66, 0.24),
-    (0.30, 0.44, 0.24),
-    (0.14, 0.14, 0.15),
-    (0.56, 0.38, 0.60),
-    (0.44, 0.56, 0.74),
-)
-BACKGROUNDS: tuple[tuple[Colour, Colour], ...] = (
-    ((0.70, 0.73, 0.77), (0.93, 0.935, 0.94)),
-    ((0.30, 0.45, 0.58), (0.52, 0.68, 0.80)),
-    ((0.52, 0.50, 0.44), (0.80, 0.77, 0.70)),
-    ((0.28, 0.40, 0.34), (0.48, 0.62, 0.52)),
-    ((0.24, 0.25, 0.29), (0.42, 0.43, 0.47)),
-    ((0.60, 0.46, 0.42), (0.86, 0.72, 0.66)),
-    ((0.48, 0.44, 0.58), (0.70, 0.66, 0.80)),
-)
-LONG = HairStyle(fringe=0.80, length=0.20, temple=(0.45, 1.0), curl=(0.0, 0.006), sway=0.05)
-FRINGE = HairStyle(fringe=1.2, length=0.12, sway=0.0, temple=(0.7, 1.0))
-CURLS = HairStyle(
-    fringe=0.92, length=0.06, thickness=0.044, locks=0.008, sway=0.06, curl=(0.0, 0.03)
-)
-PIXIE = HairStyle(fringe=1.04, length=0.0, thickness=0.014, sway=0.2, temple=(0.75, 1.35))
-CROP = HairStyle(
-    fringe=0.80, length=-0.012, thickness=0.011, locks=0.003, sway=0.03, temple=(0.85, 1.4)
-)
-PARTED = HairStyle(fringe=0.86, length=-0.006, thickness=0.019, sway=0.22, temple=(0.8, 1.3))
-AFRO = HairStyle(
-    fringe=0.84, length=0.0, thickness=0.024, locks=0.005, sway=0.0, temple=(0.85, 1.35)
-)
-SHAGGY = HairStyle(fringe=1.02, length=0.05, thickness=0.022, locks=0.006, sway=0.12)
-RECEDING = HairStyle(
-    fringe=0.52, length=-0.012, thickness=0.008, locks=0.002, sway=0.0, temple=(0.75, 1.3)
-)
-WOMENS = (BOB, LONG, PIXIE, CURLS, FRINGE)
-MENS = (CROP, "bald", PARTED, AFRO, "shaved", SHAGGY, RECEDING)
 BEARDS = ("", "full", "", "moustache", "", "stubble", "goatee")
 GLASSES = (False, False, True, False, False)
-
-WOMENS_VOICES = (
-    *("en-us+f2", "en-gb-x-rp+f4", "en-us+belinda", "en-gb-scotland+f1", "en-us+Annie"),
-    *("en-us+steph", "en-gb-x-gbclan+f5", "en-us+f3", "en-029+linda", "en-gb-x-rp+grandma"),
-    *("en-us+anika", "en-us-nyc+Alicia"),
-)
-MENS_VOICES = (
-    *("en-us+m3", "en-gb-x-rp+m1", "en-us+edward", "en-gb-scotland+m7", "en-us-nyc+m2"),
-    *("en-029+m5", "en-us+klatt3", "en-gb-x-gbcwmd+Andy", "en-us+Michael", "en-us+m8"),
-    *("en-gb-x-rp+david", "en-us+quincy"),
-)
 FORMANTS = (0.82, 1.22)
 FUNDAMENTAL = (0.78, 1.32)
 PACES = (145, 190)  # words a minute
@@ -177,7 +117,7 @@ def draw_person(number: int, *, seed: int) -> DemoPerson:
     draws, own = _Draws(2 * seed + man, place), _Draws(2 * seed, number)
     random = np.random.default_rng((seed, number))
     appearance = _appearance(draws, own, man)
-    style = draws.of(MENS if man else WOMENS)
+    style = draws.of(CHOICES["mens_hair_styles" if man else "womens_hair_styles"])
     head = style if isinstance(style, str) else "hair"
     if head == "hair":
         appearance = replace(appearance, style=style)
@@ -195,28 +135,26 @@ def draw_person(number: int, *, seed: int) -> DemoPerson:
 
 
 def _appearance(draws: _Draws, own: _Draws, man: bool) -> Appearance:
-    skin = own.of(SKINS)
-    hair = own.of(HAIRS)
-    if skin[0] < DARK_SKIN and hair != HAIRS[-1]:
-        hair = HAIRS[HAIRS.index(hair) % DARK_HAIRS]
-    lips = blend_colours(
-        scale_colour(skin, (0.86, 0.62, 0.64)), (0.72, 0.30, 0.32), 0.2 if man else 0.45
-    )
-    top = own.of(TOPS)
+    skin: Colour = own.of(CHOICES["skin"])
+    hair: Colour = own.of(CHOICES["hair"])
+    if skin[0] < DARK_SKIN and hair != CHOICES["hair"][-1]:
+        hair = CHOICES["hair"][CHOICES["hair"].index(hair) % DARK_HAIRS]
+    rosy, red = scale_colour(skin, (0.86, 0.62, 0.64)), (0.72, 0.30, 0.32)
+    top: Colour = own.of(CHOICES["top"])
     return Appearance(
         skin=skin,
-        lips=lips,
+        lips=blend_colours(rosy, red, 0.2 if man else 0.45),
         hair=hair,
-        iris=draws.of(IRISES),
+        iris=draws.of(CHOICES["iris"]),
         top=top,
         trim=blend_colours(top, (0.9, 0.88, 0.82), 0.7),
-        background=own.of(BACKGROUNDS),
+        background=own.of(CHOICES["background"]),
     )
 
 
 def _voice_profile(draws: _Draws, own: _Draws, man: bool) -> VoiceProfile:
     return VoiceProfile(
-        voice=draws.of(MENS_VOICES if man else WOMENS_VOICES),
+        voice=draws.of(CHOICES["mens_voices" if man else "womens_voices"]),
         rate_wpm=round(own.within(*PACES)),
         pitch=round(own.within(*PITCH)),
         formants=own.within(*FORMANTS),

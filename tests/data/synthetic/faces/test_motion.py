@@ -7,9 +7,8 @@ import torch
 from speech2video.data.speech2face.clip import EYE_DISTANCE, EYES_AT, eye_centres
 from speech2video.data.synthetic.faces.emotions import EMOTION_PROFILES
 from speech2video.data.synthetic.faces.head import ACTIONS, Head, person_outfit
-from speech2video.data.synthetic.faces.motion import FaceMotion, animate_face
 from speech2video.data.synthetic.faces.people import draw_person
-from speech2video.data.synthetic.faces.recording import aligned_camera
+from speech2video.data.synthetic.faces.recording import FaceMotion, aligned_camera, animate_face
 from speech2video.data.synthetic.speaker.motion import EXPRESSION_NAMES
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SLICES
