@@ -6,7 +6,6 @@ FOLDER/images/ videos/ tensorboard/
 """
 
 import json
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -82,17 +81,11 @@ class TrainingLog:
                 table[row][column] = path
         validation["tables"].append({"title": title, "columns": list(columns), "rows": table})
 
-    def video_path(self, step: int, name: str) -> Path:
-        """Return where to write a video that is then logged by `video`, so that none is copied."""
-        return self.folder / "videos" / f"{step:08d}_{name}.mp4"
-
-    def video(self, step: int, name: str, path: Path) -> None:
-        """Log a video; a file outside the run's folder is copied into it."""
-        kept = self.video_path(step, name)
-        if path.resolve() != kept.resolve():
-            with atomic_write(kept) as partial:
-                shutil.copyfile(path, partial)
-        self._validation(step)["videos"].append({"name": name, "path": f"videos/{kept.name}"})
+    def video(self, step: int, name: str) -> Path:
+        """Log a video, and return the path to write it to."""
+        path = f"videos/{step:08d}_{name}.mp4"
+        self._validation(step)["videos"].append({"name": name, "path": path})
+        return self.folder / path
 
     def write(self) -> None:
         """Write the page and its content."""

@@ -139,9 +139,8 @@ class Audio2PoseModel(BaseModel):
         for clip in batches:
             pose_TP = self.predictor.predict_from_audio(clip.audio_S)[: len(clip)]
             if log is not None and not metrics:
-                path = log.video_path(self.step, "ground_truth_and_predicted")
+                path = log.video(self.step, "ground_truth_and_predicted")
                 write_comparison(path, clip, pose_TP, self.predictor.body)
-                log.video(self.step, "ground_truth_and_predicted", path)
             metrics.append(pose_metrics(pose_TP, clip.pose_TP, self.predictor.body))
         return {name: float(np.nanmean([m[name] for m in metrics])) for name in metrics[0]}
 

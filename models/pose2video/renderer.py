@@ -286,9 +286,8 @@ class Rollout:
         log.images(step, {name: images[numbers] for name, images in columns.items()})
         regions = {r: np.stack(list(self._region_rows(r, numbers))) for r in SHOWN_REGIONS}
         log.images(step, regions, title="regions, generated and real")
-        path = log.video_path(step, "map_generated_real")
+        path = log.video(step, "map_generated_real")
         write_video(path, (np.concatenate(row, 2) for row in zip(*columns.values(), strict=True)))
-        log.video(step, "map_generated_real", path)
 
     def _region_rows(self, region: str, numbers: np.ndarray) -> Iterator[np.ndarray]:
         """Yield a region of frames, enlarged, generated and real; black where it is absent."""

@@ -308,10 +308,9 @@ def _show(
     real = [_strip(clip.frames_T3HW) for clip in clips[:SHOWN_CLIPS]]
     generated = [_strip(frames) for frames in videos[:SHOWN_CLIPS]]
     log.images(step, {"real": np.stack(real), "generated": np.stack(generated)})
-    path = log.video_path(step, "real_generated")
+    path = log.video(step, "real_generated")
     pairs = zip(clips[0].frames_T3HW, videos[0], strict=False)
     write_video(path, (np.concatenate(pair, 2) for pair in pairs))
-    log.video(step, "real_generated", path)
 
 
 def _strip(frames_T3HW: np.ndarray) -> np.ndarray:

@@ -18,13 +18,13 @@ from speech2video.models.pose2video.renderer import RendererOptions
 from speech2video.options.evaluation import EvaluateSpeechOptions
 from speech2video.options.inference import BodyVideoOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
-from speech2video.util.audio.audio_io import read_audio, write_audio
+from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.points import lip_opening
 from speech2video.util.text.speech_source import Speech
 from speech2video.util.text.transcript import Word, read_words
-from speech2video.util.timing import FPS
+from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 from speech2video.util.video.reader import read_frames
 
 
@@ -200,10 +200,11 @@ def _audio_trial(path: Path, frames: int | None, folder: Path) -> Trial:
 
 def _cut_audio(audio: Path, cut: Path, *, begin: int, frames: int) -> Path:
     """Write the audio of some frames to a file, and return it."""
-    chunks = list(read_audio(audio, start=begin / FPS, duration=frames / FPS))
-    if not chunks:
+    samples = slice(begin * SAMPLES_PER_FRAME, (begin + frames) * SAMPLES_PER_FRAME)
+    audio_S = load_audio(audio)[samples]
+    if not len(audio_S):
         raise DataError(f"{audio}: no audio from {begin / FPS:.1f} s on")
-    write_audio(cut, np.concatenate(chunks))
+    write_audio(cut, audio_S)
     return cut
 
 

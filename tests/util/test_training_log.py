@@ -17,14 +17,19 @@ def log_of(folder: Path, step: int = 0) -> TrainingLog:
     return TrainingLog(folder, title="a <run>", step=step, tensorboard=False)
 
 
+def write_video(log: TrainingLog, step: int) -> None:
+    path = log.video(step, "v")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"video")
+
+
 def test_page_has_curves_images_and_videos(tmp_path: Path) -> None:
     log = log_of(tmp_path)
     for step in range(1, 6):
         log.scalars(step, {"train/loss": 1 / step, "validation/loss": 2 / step})
-    (tmp_path / "elsewhere.mp4").write_bytes(b"video")
     log.images(5, {"map": torch.rand(2, 3, 700, 350), "real": np.zeros((3, 8, 8), np.uint8)})
     log.images(5, {"grey": torch.rand(1, 8, 8).bfloat16()}, title="mouths")
-    log.video(5, "spoken", tmp_path / "elsewhere.mp4")
+    write_video(log, 5)
     log.close()
     page = (tmp_path / "index.html").read_text()
     assert page.count("<polyline") == 2 and "a &lt;run&gt;" in page and "mouths" in page
@@ -41,9 +46,7 @@ def test_curves_and_images_are_bounded(tmp_path: Path) -> None:
     assert (np.diff(curve[:, 0]) > 0).all() and np.abs(curve[:, 0] - curve[:, 1]).max() < 4
     for step in range(2 * KEPT_VALIDATIONS):
         log.images(step, {"a": np.zeros((20, 3, 4, 4), np.uint8)})
-        log.video_path(step, "v").parent.mkdir(exist_ok=True)
-        log.video_path(step, "v").write_bytes(b"")
-        log.video(step, "v", log.video_path(step, "v"))
+        write_video(log, step)
     steps = [one["step"] for one in log.validations]
     assert steps == [0, *range(KEPT_VALIDATIONS + 1, 2 * KEPT_VALIDATIONS)]
     assert len(list((tmp_path / "images").iterdir())) == KEPT_VALIDATIONS * ROWS

@@ -35,20 +35,20 @@ LAYOUTS = {1: "mono", 2: "stereo"}
 TimedBlock = tuple[Fraction, np.ndarray, int]  # seconds on the clock, samples (C, n), rate in Hz
 
 
-def read_audio(
-    path: Path, *, start: float = 0.0, duration: float | None = None
-) -> Iterator[np.ndarray]:
+def read_audio(path: Path) -> Iterator[np.ndarray]:
     """Yield 16 kHz mono audio in chunks (S,) float32 in [-1, 1], one second each but the last.
 
-    `start` and `duration` are seconds on the clock shared with the video. Stereo becomes the mean
-    of its channels. Takes the memory of a few seconds, however long the file.
-    Raises `DataError` if there is no audio track or nothing in it decodes to finite numbers.
+    Stereo becomes the mean of its channels. Takes the memory of a few seconds, however long the
+    file. Raises `DataError` if there is no audio track or nothing in it decodes to finite numbers.
     """
-    begin = round(start * SAMPLE_RATE)
-    end = None if duration is None else begin + round(duration * SAMPLE_RATE)
-    blocks = read_audio_blocks(path, rate=SAMPLE_RATE)
-    mono = (block.mean(axis=0).clip(-1, 1) for block in blocks)
-    yield from _rechunk(_cut(mono, begin, end), SAMPLE_RATE)
+    rest_S = np.zeros(0, np.float32)
+    for block in read_audio_blocks(path, rate=SAMPLE_RATE):
+        rest_S = np.concatenate([rest_S, block.mean(axis=0).clip(-1, 1)])
+        while len(rest_S) >= SAMPLE_RATE:
+            yield rest_S[:SAMPLE_RATE]
+            rest_S = rest_S[SAMPLE_RATE:]
+    if len(rest_S):
+        yield rest_S
 
 
 def load_audio(path: Path, *, normalise: bool = False) -> np.ndarray:
@@ -153,31 +153,6 @@ def read_audio_blocks(path: Path, *, rate: int) -> Iterator[np.ndarray]:
         if first is None:
             raise DataError(f"{path}: no audio in it could be decoded")
         yield from _resample(_on_clock(first, timed), first[2], rate)
-
-
-def _cut(blocks: Iterable[np.ndarray], begin: int, end: int | None) -> Iterator[np.ndarray]:
-    """Yield the part of the blocks (S,) between two sample numbers."""
-    position = 0
-    for block in blocks:
-        last = None if end is None else max(end - position, 0)
-        part = block[max(begin - position, 0) : last]
-        position += len(block)
-        if len(part):
-            yield part
-        if end is not None and position >= end:
-            return
-
-
-def _rechunk(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """Yield the same samples in chunks of `size`; the last may be shorter."""
-    rest = np.zeros(0, np.float32)
-    for block in blocks:
-        rest = np.concatenate([rest, block])
-        while len(rest) >= size:
-            yield rest[:size]
-            rest = rest[size:]
-    if len(rest):
-        yield rest
 
 
 def _timed(path: Path, decoded: Iterable, start: Fraction | None) -> Iterator[TimedBlock]:

@@ -46,8 +46,6 @@ class VideoInfo:
 class ReadReport:
     """How much of a video could be read; complete once `read_frames` has come to its end."""
 
-    frames: int = 0  # yielded, at the constant rate
-    decoded: int = 0  # frames, at the source's own times
     seconds: float = 0.0  # of video that could be read
     stated_seconds: float = float("nan")  # of video that the file states
     damage: Damage = field(default_factory=Damage)
@@ -109,7 +107,6 @@ def read_frames(
                 continue
             rgb_HW3 = frame_to_rgb(frame, size)
             for more in reversed(range(count)):
-                report.frames += 1
                 # a held frame is yielded as copies: drawing on one must not change the others
                 yield (rgb_HW3.copy() if more else rgb_HW3).transpose(2, 0, 1)
 
@@ -137,7 +134,6 @@ def _held(
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yield (number of output frames that show it, frame): sample and hold at constant `rate`."""
     given, now, gap = 0, Fraction(0), 1 / rate
-    report.decoded = 1
     for time, frame in decoded:
         time = now + gap if time is None else time - start
         if time <= now:  # the clock never goes back
@@ -148,7 +144,6 @@ def _held(
             yield index - given, held
             given = index
         held, gap, now = frame, time - now, time
-        report.decoded += 1
         report.seconds = float(now)
     end = now + _last_duration(held, gap, rate)
     report.seconds = float(end)

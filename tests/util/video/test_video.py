@@ -49,7 +49,7 @@ def test_video_is_read_as_written(tmp_path, count, audio):
     assert write_video(path, map(blocks, range(count)), audio=audio) == count
     report = ReadReport()
     frames = list(read_frames(path, report=report))
-    assert len(frames) == report.frames == report.decoded == count and report.is_complete
+    assert len(frames) == count and report.is_complete
     for number, frame in enumerate(frames):
         assert frame.shape == (3, 64, 96) and frame.dtype == np.uint8
         error = (frame.astype(int) - blocks(number))[:, 4:28, 68:92]
@@ -129,7 +129,7 @@ def test_writing_and_reading_are_lazy(tmp_path):
     assert write_video(tmp_path / "a.mp4", frames()) == 50
     report = ReadReport()
     next(read_frames(tmp_path / "a.mp4", report=report))
-    assert report.decoded < 5
+    assert report.seconds < 5 / 25
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, FileNotFoundError])
@@ -306,10 +306,7 @@ def test_damaged_packets_are_skipped(tmp_path):
 @pytest.mark.parametrize("path", cases(DATA, "**/*.mp4", "**/*.mpg"))
 def test_real_recordings(path):
     info, report = probe(path), ReadReport()
-    shapes = {frame.shape for frame in read_frames(path, fps=1, report=report)}
-    assert shapes == {(3, info.height, info.width)}
-    assert abs(report.frames - report.seconds) <= 0.5 + 1e-6
+    shapes = [frame.shape for frame in read_frames(path, fps=1, report=report)]
+    assert set(shapes) == {(3, info.height, info.width)}
+    assert abs(len(shapes) - report.seconds) <= 0.5 + 1e-6
     assert report.seconds <= info.duration + 0.05
-    with av.open(str(path)) as container:
-        stored = sum(1 for packet in container.demux(video=0) if packet.size)
-    assert report.decoded >= stored - report.damage.packets - 1
