@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from speech2video.options.base import option
+from speech2video.options.base import BODY_HELP, inherit, option
 from speech2video.options.training import ARCHITECTURE, TrainingOptions
 from speech2video.util.audio.features import FEATURE_SETS
 from speech2video.util.errors import OptionError
@@ -17,25 +17,17 @@ class TrainAudio2PoseOptions(TrainingOptions):
 
     KIND: ClassVar[str] = "audio2pose"
 
-    steps: int | None = option(4000, "stop after this many steps", group="training", minimum=1)
-    lr: float = option(2e-3, "initial learning rate of Adam", group="training", minimum=0)
+    steps: int | None = inherit(TrainingOptions, "steps", 4000)
+    lr: float = inherit(TrainingOptions, "lr", 2e-3)
     lr_d: float = option(
         5e-5, "learning rate of the motion discriminator; 0: none", group="training", minimum=0
     )
-    ema: float = option(
-        0.995,
-        "decay of the averaged weights used at inference; 0: no average",
-        group="training",
-        minimum=0,
-        maximum=0.999999,
-    )
+    ema: float = inherit(TrainingOptions, "ema", 0.995)
     dropout: float = option(
         0.15, "share of the LSTMs' units dropped", group="training", minimum=0, maximum=0.9
     )
 
-    body: Path | None = option(
-        None, "SMPLX_NEUTRAL.npz of your own; default: the open body", group="files"
-    )
+    body: Path | None = option(None, BODY_HELP, group="files")
     gestures: Path | None = option(
         None,
         "the person's gesture dictionary; its gestures are inserted at inference, not learned",
@@ -62,7 +54,7 @@ class TrainAudio2PoseOptions(TrainingOptions):
     )
     num_augmentations: int = option(
         16,
-        "copies of each clip with another pitch, room, noise and speed; 1: the clip alone",
+        "copies of each clip with changed voice, acoustics, noise and speed; 1: the clip alone",
         group="data",
         minimum=1,
         maximum=1000,
@@ -110,6 +102,4 @@ class TrainAudio2PoseOptions(TrainingOptions):
 
     def for_shipping(self) -> "TrainAudio2PoseOptions":
         """Return the options without the paths of this machine."""
-        shipped = super().for_shipping()
-        assert isinstance(shipped, TrainAudio2PoseOptions)
-        return dataclasses.replace(shipped, body=None, gestures=None)
+        return dataclasses.replace(super().for_shipping(), body=None, gestures=None)

@@ -1,4 +1,4 @@
-"""Clips of speech and motion without pictures: the synthetic speaker performs, nothing is drawn."""
+"""Clips of speech and motion of the synthetic speaker, without video."""
 
 from pathlib import Path
 

@@ -40,7 +40,7 @@ OTHER_ALIKE = 0.38  # and so is the other hand
 MARGIN = 2  # extra frames of a motion, for the ramps
 EXAMPLES = 6
 KEY_IN_WORD = (-5, 5)  # word lengths, range
-MIN_WORD = 0.04  # seconds, floor of a word's length
+MIN_WORD = 0.04  # seconds, minimum of a word's length
 LIST_HEADER = ("word", "clip", "start", "end", "probability")
 KEY_POSE_SECONDS = 0.06  # a listed gesture that is not longer is a key pose
 

@@ -19,7 +19,7 @@ from speech2video.data.gestures.timeline import Insertion, Timeline, plan_gestur
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import TOLERANCE, check_angles, clamp_pose, limit_excess
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES, vector_to_smplx
-from speech2video.util.body.rotations import slerp
+from speech2video.util.body.rotations import minimum_jerk, slerp
 from speech2video.util.body.skeleton import BODY_JOINTS
 from speech2video.util.errors import DataError
 from speech2video.util.text.transcript import Word
@@ -163,12 +163,3 @@ def _weight(gesture: Insertion, time_N: Tensor) -> Tensor:
     ramp_out = max(MIN_SECONDS, gesture.end - gesture.hold_end)
     rise_N = minimum_jerk((time_N - gesture.start) / ramp_in)
     return rise_N * (1 - minimum_jerk((time_N - gesture.hold_end) / ramp_out))
-
-
-def minimum_jerk(share: Tensor) -> Tensor:
-    """Return the position, 0 to 1, of a reaching movement at a share of its duration.
-
-    The polynomial of Flash & Hogan, "The coordination of arm movements", J. Neurosci. 5, 1985.
-    """
-    share = share.clamp(0, 1)
-    return share**3 * (10 + share * (6 * share - 15))

@@ -344,7 +344,7 @@ def _scores(
 ) -> np.ndarray:
     """Return (radii, L, N, 2): −ln P(as many others near, if each is near by chance).
 
-    `near` (L, N, 2, N) tells which occurrences are near each hand of each, `rate` (L, N, 2) how
+    `near` (L, N, 2, N) says which occurrences are near each hand of each, `rate` (L, N, 2) how
     often random moments are.
     """
     count = deviation.shape[1]

@@ -15,7 +15,7 @@ from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES, vector_to
 from speech2video.util.body.skeleton import BODY_JOINTS, POINT_INDEX, POINTS, indices
 
 LIP_PAIRS = tuple((f"face_{i}", f"face_{j}") for i, j in ((61, 67), (62, 66), (63, 65)))  # iBUG 68
-MIN_RMS = 1e-3  # standard deviations per frame: floor of the data's speed
+MIN_RMS = 1e-3  # standard deviations per frame, minimum of the data's speed
 SPEED, JERK = 1, 3  # orders of differences
 PARTS = {  # weights within each part
     "face": {"expression": 1.0, "jaw": 1.0},

@@ -1,7 +1,7 @@
 """Training of audio2pose: one step, and the validation on held-out clips."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -165,8 +165,8 @@ def pose_metrics(pose_TP: Tensor, true_TP: Tensor, body: Body) -> dict[str, floa
 
 def write_comparison(path: Path, clip: MotionClip, pose_TP: Tensor, body: Body) -> None:
     """Write a skeleton video with audio: ground truth on the left, predicted poses on the right."""
-    frames = min(len(pose_TP), VIDEO_FRAMES)
-    points = [body.points(poses[:frames]) for poses in (clip.pose_TP, pose_TP)]
+    count = min(len(pose_TP), VIDEO_FRAMES)
+    points = [body.points(poses[:count]) for poses in (clip.pose_TP, pose_TP)]
     size = VIDEO_SIZE
     camera = clip.camera or Camera.framing(points[0], width=size, height=size)
     scale = size / max(camera.width, camera.height)
@@ -176,15 +176,11 @@ def write_comparison(path: Path, clip: MotionClip, pose_TP: Tensor, body: Body) 
         draw_skeleton_maps(camera.project(points_TK3).numpy(), width=width, height=height)
         for points_TK3 in points
     ]
+    frames = (np.concatenate(pair, axis=2) for pair in zip(*maps, strict=False))
     with tempfile.TemporaryDirectory() as scratch:
         audio = Path(scratch) / "audio.wav"
-        write_audio(audio, clip.audio_S[: frames * SAMPLES_PER_FRAME])
-        write_video(path, _side_by_side(maps), audio=audio)
-
-
-def _side_by_side(videos: list[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
-    for frames in zip(*videos, strict=False):
-        yield np.concatenate(frames, axis=2)
+        write_audio(audio, clip.audio_S[: count * SAMPLES_PER_FRAME])
+        write_video(path, frames, audio=audio)
 
 
 def _gesture_columns() -> list[int]:

@@ -65,8 +65,8 @@ class SpeechToPose(nn.Module):
     """Speech features and noise to standardised pose vectors.
 
     The paper names an LSTM only. Delayed output follows "Synthesizing Obama" (Suwajanakorn et al.
-    2017): a pose is given `look_ahead` frames late, so that lips open before the phone while the
-    network still runs on a live stream. Two branches: lips follow phones within 0.1 s, hands follow
+    2017): a pose is given `look_ahead` frames late, so that lips open before the phone and the
+    network runs on live audio. Two branches: lips follow phones within 0.1 s, hands follow
     phrases. The body branch also gets noise, because one sentence has many fitting gestures.
 
     Buffers hold the training data's statistics. Inputs are standardised by `feature_mean` and

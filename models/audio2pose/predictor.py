@@ -104,10 +104,6 @@ class PosePredictor:
     def predict_from_audio(self, audio_S: np.ndarray, *, seed: int = 0, smooth: int = 1) -> Tensor:
         """Return pose vectors (T, 106), T = ceil(S / 640), of loudness-normalised speech."""
         features_TF = extract_features(audio_S, kind=self.features)
-        return self.predict(features_TF, seed=seed, smooth=smooth)
-
-    def predict(self, features_TF: np.ndarray, *, seed: int = 0, smooth: int = 1) -> Tensor:
-        """Return pose vectors (T, 106) of a whole recording's features (T, F)."""
         voice_F = voice_mean(features_TF, self.features, self.network.voice_mean.cpu().numpy())
         chunks = (features_TF[i : i + CHUNK] for i in range(0, len(features_TF), CHUNK))
         poses = list(self.stream(chunks, voice_F, seed=seed, smooth=smooth))

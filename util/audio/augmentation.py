@@ -1,7 +1,7 @@
-"""Augmentation of speech: another voice, room, microphone or noise, with the same timing.
+"""Augmentation of speech: another voice, acoustics, microphone or noise, with the same timing.
 
 Pitch and formants, which distinguish speakers, change independently, and so do colour, echo, noise
-and level. Every phone stays in place to within 10 ms, so the recorded motion still fits. Only a
+and level. Every phone stays in place to within 10 ms, so the recorded motion fits. Only a
 change of speed (`vocal_tract.change_speed`) moves phones; the motion is resampled alike.
 """
 
@@ -28,6 +28,8 @@ MODULATION_DEPTH, MODULATION_HERTZ = 0.4, (0.1, 1.5)
 BABBLE_SPEAKERS = 6
 NOISE_TO_BABBLE = 0.3  # ratio of amplitudes
 
+RATIOS = ("pitch", "formants", "speed")  # drawn uniformly in their logarithm
+
 Range = tuple[float, float]
 
 
@@ -35,7 +37,7 @@ Range = tuple[float, float]
 class AudioAugmentation:
     """Random changes of audio, each applied with `probability`; one whose range is None never is.
 
-    Values are uniform in their ranges, ratios uniform in their logarithm.
+    Values are uniform in their ranges, those of `RATIOS` in their logarithm.
     """
 
     pitch: Range | None = (0.65, 1.6)  # ratio of the voice's pitch
@@ -62,7 +64,7 @@ class AudioAugmentation:
         """
         if not len(audio_S):
             return np.zeros(0, np.float32)
-        pitch, formants = self._ratio("pitch", rng), self._ratio("formants", rng)
+        pitch, formants = self._draw("pitch", rng) or 1.0, self._draw("formants", rng) or 1.0
         out_S = change_voice(audio_S, pitch=pitch, formants=formants)
         if (curve_B := self._curve(rng)) is not None:
             out_S = equalise(out_S, curve_B)
@@ -77,7 +79,7 @@ class AudioAugmentation:
 
     def draw_speed(self, rng: np.random.Generator) -> float:
         """Return a factor for `change_speed` and for resampling the motion; 1 for no change."""
-        return self._ratio("speed", rng)
+        return self._draw("speed", rng) or 1.0
 
     def _noise(self, audio_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return noise (S,) of power 1 and a random kind; each kind includes coloured noise."""
@@ -92,24 +94,13 @@ class AudioAugmentation:
         return noise_S / np.sqrt(np.square(noise_S).mean())
 
     def _draw(self, name: str, rng: np.random.Generator) -> float | None:
-        """Return a value from a range, None for no change."""
-        place = self._place(name, rng)
-        if place is None:
+        """Return a value from a range, None for no change; both consume two random numbers."""
+        happens, share = rng.random() < self.probability, rng.random()
+        limits: Range | None = getattr(self, name)
+        if not happens or limits is None:
             return None
-        low, high = getattr(self, name)
-        return low + place * (high - low)
-
-    def _ratio(self, name: str, rng: np.random.Generator) -> float:
-        place = self._place(name, rng)
-        if place is None:
-            return 1.0
-        low, high = getattr(self, name)
-        return low * (high / low) ** place
-
-    def _place(self, name: str, rng: np.random.Generator) -> float | None:
-        """Return a position in a range, 0 to 1. Skipped changes consume as many random numbers."""
-        happens, place = rng.random() < self.probability, rng.random()
-        return place if happens and getattr(self, name) is not None else None
+        low, high = limits
+        return low * (high / low) ** share if name in RATIOS else low + share * (high - low)
 
     def _curve(self, rng: np.random.Generator) -> np.ndarray | None:
         """Return a filter's decibels (B,) at `_frequencies`, None for no filter."""
@@ -140,9 +131,9 @@ def equalise(audio_S: np.ndarray, curve_B: np.ndarray) -> np.ndarray:
 def add_echo(
     audio_S: np.ndarray, seconds: float, *, direct: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return 16 kHz audio (S,) with the echo of a room, cut off at the end.
+    """Return 16 kHz audio (S,) with reverberation, cut off at the end.
 
-    The echo is decaying noise, `direct` dB below the direct audio, 60 dB down after `seconds`.
+    It is decaying noise, `direct` dB below the direct audio, 60 dB down after `seconds`.
     """
     size = max(round(seconds * SAMPLE_RATE), 1)
     tail = rng.standard_normal(size) * 10 ** (-3 * np.arange(size) / size)

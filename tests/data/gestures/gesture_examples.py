@@ -1,4 +1,4 @@
-"""A small gesture dictionary, legal motion to put it into, and a person who gestures at a word."""
+"""A small gesture dictionary, motion within the joint limits, and clips with a gesture."""
 
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from speech2video.data.motion_io import write_motion
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
+from speech2video.util.body.rotations import minimum_jerk
 from speech2video.util.body.skeleton import BODY_JOINTS
 from speech2video.util.text.transcript import Word, write_words
 from speech2video.util.timing import FPS
@@ -44,7 +45,7 @@ def pose(**joints: tuple[float, float, float]) -> Tensor:
 
 
 def small_dictionary(body: Body) -> GestureDictionary:
-    """Return a key pose of one arm and a motion of everything."""
+    """Return a key pose of one arm and a motion of all parts."""
     up = pose(right_shoulder=(0.0, 0.9, 0.3), right_elbow=(0.0, 1.6, 0.0))
     up[0, POSE_SLICES["right_hand"]] = 0.4
     up[0, POSE_SLICES["jaw"]] = 0.2
@@ -59,12 +60,12 @@ def small_dictionary(body: Body) -> GestureDictionary:
 
 
 def speech(count: int, *, apart: float = 3.0, text: str = "up") -> list[Word]:
-    """Return a word said again and again."""
+    """Return a word repeated `count` times."""
     return [Word(text, 1 + apart * k, 1.4 + apart * k) for k in range(count)]
 
 
 def gesturing_clips(folder: Path, body: Body, *, clips: int = 3, share: float = 0.75) -> list[Word]:
-    """Write clips of somebody who lifts an arm at "up" and moves about at random; return the made.
+    """Write clips of random motion with an arm lifted at "up"; return the words with the gesture.
 
     The hand arrives at 40 % of the word, by a minimum-jerk reach of 0.4 s, and holds for 0.4 s.
     """
@@ -89,7 +90,7 @@ def gesturing_clips(folder: Path, body: Body, *, clips: int = 3, share: float = 
 
 
 def _rest(frames: int, random: np.random.Generator) -> Tensor:
-    """Return arms that go from one place to another at random times."""
+    """Return motion of both arms between random poses."""
     places = random.uniform(-0.35, 0.35, (frames // 30 + 2, 4, 3))
     share = (np.arange(frames) / 30) % 1
     share = (share**2 * (3 - 2 * share))[:, None, None]
@@ -107,12 +108,8 @@ def _rest(frames: int, random: np.random.Generator) -> Tensor:
 
 def _lift(pose_TP: Tensor, key: float) -> None:
     time = (torch.arange(len(pose_TP)) + 0.5) / FPS
-
-    def step(x: Tensor) -> Tensor:
-        x = x.clamp(0, 1)
-        return x**3 * (10 + x * (6 * x - 15))
-
-    weight = (step((time - key + 0.4) / 0.4) * (1 - step((time - key - 0.4) / 0.5)))[:, None]
+    rise = minimum_jerk((time - key + 0.4) / 0.4)
+    weight = (rise * (1 - minimum_jerk((time - key - 0.4) / 0.5)))[:, None]
     up = pose(right_shoulder=(0.0, 0.3, 0.6), right_elbow=(0.0, 2.1, 0.0))[0]
     for name in ("right_shoulder", "right_elbow"):
         pose_TP[:, joint(name)] += weight * (up[joint(name)] - pose_TP[:, joint(name)])

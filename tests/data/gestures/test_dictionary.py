@@ -1,4 +1,4 @@
-"""The dictionary's folder: a round trip, and one clear line on whatever was edited wrongly."""
+"""The dictionary's folder: a round trip, and one-line errors on invalid edits."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def test_round_trip(tmp_path: Path, body: Body) -> None:
     assert (tmp_path / "dictionary.json").read_text() == text
 
 
-def test_edits_are_taken_and_order_is_kept(tmp_path: Path, body: Body) -> None:
+def test_edits_and_order_are_kept(tmp_path: Path, body: Body) -> None:
     small_dictionary(body).save(tmp_path)
     edit(tmp_path, lambda rows: (rows.reverse(), rows[0].update(on=False, probability=1)))
     loaded = GestureDictionary.load(tmp_path)
@@ -77,7 +77,7 @@ def edit(folder: Path, change: Callable[[list], object]) -> None:
         (lambda rows: rows.append("up"), "json object"),
     ],
 )
-def test_edited_nonsense_is_one_line(
+def test_invalid_edits_give_one_line_errors(
     tmp_path: Path, body: Body, change: Callable[[list], object], words: str
 ) -> None:
     small_dictionary(body).save(tmp_path)
@@ -101,7 +101,9 @@ def test_edited_nonsense_is_one_line(
     ],
     ids=["shape", "empty", "nan", "degrees", "long", "text", "pickle"],
 )
-def test_broken_motions_are_one_line(tmp_path: Path, body: Body, motion_NP: np.ndarray) -> None:
+def test_broken_motions_give_one_line_errors(
+    tmp_path: Path, body: Body, motion_NP: np.ndarray
+) -> None:
     dictionary = small_dictionary(body)
     dictionary.save(tmp_path)
     np.savez(tmp_path / "motions.npz", up=motion_NP, all=dictionary.entries[1].motion_NP.numpy())
@@ -112,7 +114,7 @@ def test_broken_motions_are_one_line(tmp_path: Path, body: Body, motion_NP: np.n
 
 @pytest.mark.parametrize("name", ["dictionary.json", "motions.npz"])
 @pytest.mark.parametrize("content", [None, b"", b"[1]", b"\xff\xfe", b"{}", b"[" * 100_000])
-def test_broken_files_are_one_line(
+def test_broken_files_give_one_line_errors(
     tmp_path: Path, body: Body, name: str, content: bytes | None
 ) -> None:
     small_dictionary(body).save(tmp_path)
@@ -122,6 +124,6 @@ def test_broken_files_are_one_line(
     assert "\n" not in str(error.value)
 
 
-def test_entries_are_checked_when_made() -> None:
+def test_entries_are_checked() -> None:
     with pytest.raises(DataError, match="NaN"):
         GestureEntry("a", ("a",), 1.0, ("head",), torch.full((1, POSE_SIZE), torch.nan))

@@ -1,4 +1,4 @@
-"""Gestures in a motion: what may change, what may not, and when."""
+"""Gestures inserted into motion: what changes, what does not, and when."""
 
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ def mixed(count: int) -> list[Word]:
     ]
 
 
-def test_no_words_no_change(gestures: GestureInserter, body: Body) -> None:
+def test_without_gestures_poses_are_unchanged(gestures: GestureInserter, body: Body) -> None:
     pose_TP = legal_motion(100, body)
     assert torch.equal(gestures.insert(pose_TP, []), pose_TP)
     assert torch.equal(gestures.insert(pose_TP, [Word("nothing", 1, 2)]), pose_TP)
@@ -84,7 +84,7 @@ def test_face_root_and_legs_are_never_touched(gestures: GestureInserter, body: B
     assert torch.equal(inserted[:, joint("left_hip")], pose_TP[:, joint("left_hip")])
 
 
-def test_the_key_pose_is_there_at_its_moment(gestures: GestureInserter, body: Body) -> None:
+def test_the_key_pose_is_reached_at_its_time(gestures: GestureInserter, body: Body) -> None:
     pose_TP = legal_motion(200, body)
     sure = always(gestures, body)
     inserted = sure.insert(pose_TP, [Word("up,", 3.0, 3.5)])
@@ -123,13 +123,13 @@ def test_pieces_equal_the_whole(gestures: GestureInserter, body: Body, size: int
     torch.testing.assert_close(torch.cat(pieces), whole, atol=1e-5, rtol=0)
 
 
-def test_same_seed_same_gestures_another_seed_others(gestures: GestureInserter) -> None:
+def test_the_seed_determines_the_gestures(gestures: GestureInserter) -> None:
     words = speech(40)
     assert gestures.plan(words, seed=3) == gestures.plan(words, seed=3)
     assert gestures.plan(words, seed=3).inserted != gestures.plan(words, seed=4).inserted
 
 
-def test_more_words_do_not_change_what_was_drawn(gestures: GestureInserter) -> None:
+def test_more_words_do_not_change_earlier_draws(gestures: GestureInserter) -> None:
     words = speech(30)
     few, many = (gestures.plan(part, seed=2) for part in (words[:20], words))
     assert many.insertions[:20] == few.insertions
@@ -146,14 +146,14 @@ def test_probabilities_hold(gestures: GestureInserter, body: Body) -> None:
     assert len(always(gestures, body, 1.0).plan(words).inserted) == len(words)
 
 
-def test_an_entry_that_is_off_is_never_made(gestures: GestureInserter, body: Body) -> None:
+def test_disabled_entries_are_not_inserted(gestures: GestureInserter, body: Body) -> None:
     entries = tuple(replace(e, on=False) for e in gestures.dictionary.entries)
     off = GestureInserter(GestureDictionary(entries, body.name), body)
     assert not off.plan(speech(20)).insertions
 
 
 @pytest.mark.parametrize("apart", [0.15, 0.3, 0.45, 0.6, 0.9, 1.4, 2.0])
-def test_no_two_meet(gestures: GestureInserter, body: Body, apart: float) -> None:
+def test_gestures_do_not_overlap(gestures: GestureInserter, body: Body, apart: float) -> None:
     words = [Word(("up", "all")[k % 3 == 0], 2 + apart * k, 2.1 + apart * k) for k in range(60)]
     timeline = always(gestures, body).plan(words)
     assert len(timeline.inserted) > 3
@@ -164,13 +164,11 @@ def test_no_two_meet(gestures: GestureInserter, body: Body, apart: float) -> Non
     assert reasons <= {"", COLLISION} and (COLLISION in reasons) == (apart < 0.5)
 
 
-def test_hands_move_no_faster_where_gestures_follow_each_other(
-    gestures: GestureInserter, body: Body
-) -> None:
-    still = torch.zeros(FRAMES, POSE_SIZE)
+def test_consecutive_gestures_are_no_faster(gestures: GestureInserter, body: Body) -> None:
+    static = torch.zeros(FRAMES, POSE_SIZE)
     sure = always(gestures, body)
-    alone = sure.insert(still, speech(1, text="up"))
-    chained = sure.insert(still, speech(60, apart=0.6))
+    alone = sure.insert(static, speech(1, text="up"))
+    chained = sure.insert(static, speech(60, apart=0.6))
     columns = joint("right_elbow")
     speeds = [pose[:, columns].diff(dim=0).norm(dim=1).max() for pose in (alone, chained)]
     assert speeds[1] < 1.6 * speeds[0]
@@ -183,7 +181,7 @@ def test_gestures_of_other_parts_do_not_collide(gestures: GestureInserter, body:
     assert len(both.plan([Word("up", 2, 2.2), Word("yes", 2.2, 2.4)]).inserted) == 2
 
 
-def test_what_lies_outside_is_left_out(gestures: GestureInserter, body: Body) -> None:
+def test_gestures_outside_the_motion_are_skipped(gestures: GestureInserter, body: Body) -> None:
     sure = always(gestures, body)
     words = [Word("up", 0.0, 0.2), Word("up", 3.9, 4.4)]
     timeline = sure.plan(words, frames=100)
@@ -191,7 +189,7 @@ def test_what_lies_outside_is_left_out(gestures: GestureInserter, body: Body) ->
     assert sure.insert(legal_motion(100, body), words).shape == (100, POSE_SIZE)
 
 
-def test_an_edited_timeline_is_obeyed(gestures: GestureInserter, body: Body) -> None:
+def test_an_edited_timeline_is_applied(gestures: GestureInserter, body: Body) -> None:
     pose_TP = legal_motion(300, body)
     timeline = gestures.plan(speech(3), frames=300, seed=1)
     reverse = {"": "by hand", CHANCE: ""}
@@ -201,7 +199,7 @@ def test_an_edited_timeline_is_obeyed(gestures: GestureInserter, body: Body) -> 
         assert changed[round(one.key * FPS)] == bool(one.skipped)
 
 
-def test_another_bodys_fingers_are_left_out(body: Body) -> None:
+def test_hands_of_another_body_are_unchanged(body: Body) -> None:
     foreign = GestureInserter(replace(small_dictionary(body), body="smplx"), body)
     pose_TP = legal_motion(FRAMES, body)
     inserted = foreign.insert(pose_TP, speech(18))
@@ -210,7 +208,7 @@ def test_another_bodys_fingers_are_left_out(body: Body) -> None:
     assert not torch.equal(inserted, pose_TP)
 
 
-def test_what_makes_no_sense_is_one_line(gestures: GestureInserter, body: Body) -> None:
+def test_invalid_arguments_raise(gestures: GestureInserter, body: Body) -> None:
     with pytest.raises(DataError, match="no gesture 'x'"):
         gestures.apply(legal_motion(60, body), Timeline((Insertion("x", 1, 1, 1, 1, 1),)))
     with pytest.raises(DataError, match="shape"):

@@ -1,4 +1,4 @@
-"""The timeline's file: a round trip, edits by hand, and one clear line on nonsense."""
+"""The timeline's file: a round trip, edits by hand, and one-line errors on invalid ones."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,9 @@ def test_entry_and_key_are_enough_with_the_dictionary(tmp_path: Path, body: Body
         (3, "json object"),
     ],
 )
-def test_nonsense_is_one_line(tmp_path: Path, body: Body, row: object, words: str) -> None:
+def test_invalid_rows_give_one_line_errors(
+    tmp_path: Path, body: Body, row: object, words: str
+) -> None:
     path = write(tmp_path, [row])
     with pytest.raises(DataError) as error:
         Timeline.load(path, small_dictionary(body))
@@ -50,7 +52,7 @@ def test_nonsense_is_one_line(tmp_path: Path, body: Body, row: object, words: st
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"format": 2, "insertions": []}', '{"insertions": 1}'])
-def test_other_files_are_one_line(tmp_path: Path, text: str) -> None:
+def test_other_files_give_one_line_errors(tmp_path: Path, text: str) -> None:
     path = tmp_path / "timeline.json"
     path.write_text(text)
     with pytest.raises(DataError, match=r"timeline\.json"):

@@ -1,4 +1,4 @@
-"""Speech to pose: what a stream gives, and what it may know of what comes later."""
+"""The LSTM network: streaming, causality, noise and dropout."""
 
 import torch
 
@@ -23,7 +23,7 @@ def inputs(frames: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(2, frames, FEATURES), torch.randn(2, frames, NOISE)
 
 
-def test_a_stream_gives_what_the_whole_gives():
+def test_streaming_equals_one_call():
     net, (speech, noise) = network(), inputs()
     whole, _ = net(speech, noise)
     state, parts = None, []
@@ -33,7 +33,7 @@ def test_a_stream_gives_what_the_whole_gives():
     torch.testing.assert_close(torch.cat(parts, 1), whole)
 
 
-def test_what_comes_later_changes_nothing():
+def test_later_speech_does_not_change_earlier_poses():
     net, (speech, noise) = network(), inputs()
     other = speech.clone()
     other[:, 20:] += 1
@@ -49,7 +49,7 @@ def test_noise_moves_the_body_and_not_the_face():
     assert (one[..., :93] != other[..., :93]).any()
 
 
-def test_all_numbers_of_the_pose_are_given_once():
+def test_branches_cover_the_pose_vector_once():
     taken = [
         i
         for parts in branch_slices().values()

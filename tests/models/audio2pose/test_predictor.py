@@ -1,4 +1,4 @@
-"""Speech to pose in use: legal poses, one for each frame, however they are asked for."""
+"""The pose predictor: one pose inside the joint limits for each frame, streamed or not."""
 
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ from speech2video.util.body.pose_vector import POSE_SLICES, vector_to_smplx
 
 
 def predictor(body: Body, *arguments: str, wild: float = 3.0) -> PosePredictor:
-    """A network that moves as wildly as no person can."""
+    """Return a predictor whose network exceeds the joint limits."""
     options = TrainAudio2PoseOptions.parse(
         ["--name", "x", "--dataset", "x", "--hidden_size", "8", "--resume", "never", *arguments]
     )
@@ -39,11 +39,11 @@ def test_there_are_as_many_poses_as_frames(body: Body, samples: int):
     assert pose_TP.shape == (-(-samples // 640), 106)
 
 
-def test_no_sound_no_pose(body: Body):
+def test_empty_audio_gives_no_poses(body: Body):
     assert predictor(body).predict_from_audio(wave(0)).shape == (0, 106)
 
 
-def test_no_frame_breaks_a_limit(body: Body):
+def test_joint_limits_hold(body: Body):
     made = predictor(body)
     pose_TP = made.predict_from_audio(wave(64_000))
     report = limit_report(vector_to_smplx(pose_TP, body.hands).rotations)
@@ -57,24 +57,26 @@ def test_no_frame_breaks_a_limit(body: Body):
 @pytest.mark.parametrize(
     "arguments", [(), ("--look_ahead", "0"), ("--features", "logmel"), ("--features", "snr")]
 )
-def test_a_stream_gives_what_the_whole_gives(body: Body, arguments: tuple[str, ...]):
+def test_streaming_equals_offline_prediction(body: Body, arguments: tuple[str, ...]):
     made = predictor(body, *arguments, wild=0.3)
-    features_TF = extract_features(wave(50_000), kind=made.features)
+    audio_S = wave(50_000)
+    features_TF = extract_features(audio_S, kind=made.features)
     voice_F = voice_mean(features_TF, made.features, made.network.voice_mean.numpy())
     cuts = [0, 1, 3, 40, 40, len(features_TF)]
     chunks = [features_TF[a:b] for a, b in pairwise(cuts)]
     streamed = torch.cat(list(made.stream(chunks, voice_F, seed=4)))
-    torch.testing.assert_close(streamed, made.predict(features_TF, seed=4), rtol=1e-4, atol=1e-4)
+    whole = made.predict_from_audio(audio_S, seed=4)
+    torch.testing.assert_close(streamed, whole, rtol=1e-4, atol=1e-4)
 
 
-def test_poses_come_as_soon_as_they_can(body: Body):
+def test_poses_are_delayed_by_the_look_ahead_only(body: Body):
     made = predictor(body)
     features_TF = extract_features(wave(640 * 50))
     stream = made.stream(iter([features_TF[:20], features_TF[20:]]), np.zeros(112, np.float32))
     assert len(next(stream)) == 20 - made.network.look_ahead
 
 
-def test_articulation_moves_the_face_further_from_rest_and_nothing_else(body: Body):
+def test_face_motion_scale_scales_the_face_only(body: Body):
     usual, wider = (predictor(body, "--face_motion_scale", a, wild=0.01) for a in ("1", "1.5"))
     one_TP, other_TP = (made.predict_from_audio(wave(32_000)) for made in (usual, wider))
     rest_P = usual.rest_pose()
@@ -88,12 +90,12 @@ def test_articulation_moves_the_face_further_from_rest_and_nothing_else(body: Bo
     assert not torch.equal(one_TP[:, face], other_TP[:, face])
 
 
-def test_limits_hold_however_far_a_face_moves(body: Body):
+def test_joint_limits_hold_for_a_scaled_face(body: Body):
     pose_TP = predictor(body, "--face_motion_scale", "4").predict_from_audio(wave(32_000))
     assert limit_report(vector_to_smplx(pose_TP, body.hands).rotations).frames_over == 0
 
 
-def test_silence_leaves_the_face_at_rest_however_far_it_moves(body: Body):
+def test_the_face_is_at_rest_in_silence(body: Body):
     usual, wider = (predictor(body, "--face_motion_scale", a, wild=0.01) for a in ("1", "4"))
     silence = np.zeros(64_000, np.float32)
     torch.testing.assert_close(

@@ -1,4 +1,4 @@
-"""Augmented audio: another voice or room, the same timing."""
+"""Augmented audio: another voice or acoustics, the same timing."""
 
 from dataclasses import replace
 
