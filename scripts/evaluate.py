@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import _checkout  # noqa: F401
+import torch
 from evaluation import face, motion, preprocessing, speech, video
 from evaluation.tables import Metrics, print_metrics, write_metrics
 
@@ -49,6 +50,9 @@ def main() -> None:
     if name not in KINDS:
         raise OptionError(f"evaluate.py {name}: a kind is needed: {', '.join(KINDS)}")
     options = KINDS[name].options.parse(arguments)
+    threads = getattr(options, "threads", None)
+    if threads is not None:
+        torch.set_num_threads(threads)
     metrics = KINDS[name].evaluate(options)
     write_metrics(options.output, f"Evaluation: {name}", metrics)
     print_metrics(metrics)

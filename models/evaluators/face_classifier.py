@@ -9,13 +9,13 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speech2video.data.speech2face.clip import FaceRecording
 from speech2video.models.checkpointing import load_weights, save_weights
 from speech2video.models.optim import backward_and_step, cosine_decay, set_lr
 from speech2video.util.errors import DataError
@@ -35,16 +35,6 @@ FRAME_STEP = 3  # every third frame of a video is classified
 MAX_BATCH = 64  # images classified at once
 # Augmentation: artefacts of generators that do not change the class.
 SHIFT, SCALE, LIGHT, BLUR, NOISE = 0.02, 0.03, 0.10, 1.2, 0.02
-
-
-class LabelledVideo(Protocol):
-    """A face clip with name and frames (T, 3, H, W) uint8."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def frames_T3HW(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -135,7 +125,7 @@ class _Block(nn.Module):
 
 def load_or_train_classifier(
     folder: Path,
-    clips: Sequence[LabelledVideo],
+    clips: Sequence[FaceRecording],
     labels: Sequence[str],
     *,
     seed: int,
@@ -261,7 +251,7 @@ def _gaussian_blur(images: Tensor, sigma: float) -> Tensor:
 
 
 def _fingerprint(
-    clips: Sequence[LabelledVideo], labels: Sequence[str], images: Sequence[Tensor]
+    clips: Sequence[FaceRecording], labels: Sequence[str], images: Sequence[Tensor]
 ) -> str:
     """Return a hash of labelled clips."""
     digest = hashlib.sha256()

@@ -106,8 +106,8 @@ class ImageNetworks:
         found = []
         for start in range(0, len(frames_T3HW) - I3D_FRAMES + 1, I3D_STRIDE):
             clip_T3HW = np.ascontiguousarray(frames_T3HW[start : start + I3D_FRAMES])
-            clip_13THW = torch.from_numpy(clip_T3HW)[None].transpose(1, 2).to(self._device)
-            found.append(self._i3d(clip_13THW.float()))
+            clip_3THW = torch.from_numpy(clip_T3HW).transpose(0, 1).to(self._device)
+            found.append(self._i3d(clip_3THW[None].float()))
         return np.concatenate(found) if found else np.zeros((0, 1))
 
     def _load(self, metrics: tuple[str, ...], loader: Callable) -> Callable | None:

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from evaluation.face_disentanglement import (
@@ -29,7 +28,7 @@ from evaluation.face_metrics import FRECHET, FaceClassifiers, FaceMetrics
 from evaluation.face_systems import (
     LATE,
     SPEECH_AND_REFERENCE,
-    FaceSystem,
+    Run,
     Systems,
     balanced_subset,
     contrasting_clip,
@@ -58,13 +57,11 @@ def evaluate(options: EvaluateFaceOptions) -> Metrics:
         DataError: no such run or dataset, incompatible runs, or an invalid network file.
         UserError: MediaPipe or torchmetrics is not installed.
     """
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     model, others = load_runs(options)
     split = _cut(load_split(options, model.size), options.frames)
     seeds = range(options.seed, options.seed + options.seeds)
     classifiers = FaceClassifiers(split.training, options)
-    systems = Systems(split.training, model, {**others}, seeds)
+    systems = Systems(split.training, model, others, seeds)
     networks = ImageNetworks(options.networks, device=options.device)
     evaluator = _FaceEvaluator(options, classifiers, networks, systems)
     metrics: Metrics = {"about": _about(options, model, split)}
@@ -214,7 +211,7 @@ def _summary(metrics: Metrics) -> Metrics:
     return found
 
 
-def _about(options: EvaluateFaceOptions, model: FaceSystem, split: FaceSplit) -> Metrics:
+def _about(options: EvaluateFaceOptions, model: Run, split: FaceSplit) -> Metrics:
     return {
         "run": options.name,
         "size": f"{model.size}x{model.size}",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluation.face_metrics import FaceClassifiers, FaceMetrics
-from evaluation.face_systems import FaceSystem, SpeechCodes, Systems, contrasting_clip
+from evaluation.face_systems import Run, SpeechCodes, Systems, contrasting_clip
 from evaluation.tables import Metrics
 from speech2video.data.speech2face.clip import EMOTIONS, FaceRecording
 from speech2video.util.errors import DataError
@@ -86,7 +86,7 @@ class EmotionControl:
 
     def __init__(
         self,
-        model: FaceSystem,
+        model: Run,
         classifiers: FaceClassifiers,
         face_metrics: FaceMetrics,
         seed: int,

@@ -152,12 +152,12 @@ class FaceMetrics:
             for number, video in enumerate(generated.videos)
         ]
         for part in measured[0]:
-            self.table.add(part, system, clip.speaker, [one[part] for one in measured])
+            self.table.add_clip(part, system, clip.speaker, [one[part] for one in measured])
         classifier = self._classifiers.emotion
         if classifier is not None and clip.emotion in classifier.classes:
             labels = [classifier.predict(video).label for video in generated.videos]
             hits = [{"accuracy": float(label == clip.emotion)} for label in labels]
-            self.table.add("emotion", system, clip.speaker, hits)
+            self.table.add_clip("emotion", system, clip.speaker, hits)
             self._emotions[system].append(labels)
             if system == REAL:
                 self._true_emotions.append(clip.emotion)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -44,54 +44,21 @@ class SpeechCodes(NamedTuple):
     logits_C: np.ndarray
 
 
-class FaceSystem(Protocol):
-    """A model that generates faces from speech.
+class Run:
+    """A trained run.
 
     Attributes:
         size: pixels of its frames.
         emotions: names of the emotions it can generate.
+        uses_reference_image: whether it is the baseline that needs one.
     """
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def emotions(self) -> tuple[str, ...]: ...
-
-    def encode(self, audio_S: np.ndarray) -> SpeechCodes:
-        """Encode 16 kHz speech."""
-        ...
-
-    def generate(
-        self,
-        audio_S: np.ndarray,
-        *,
-        emotion: str | None = None,
-        emotion_audio_S: np.ndarray | None = None,
-        reference_image: np.ndarray | None = None,
-        seed: int = 0,
-    ) -> np.ndarray:
-        """Generate frames (T, 3, H, W) uint8, one for each 640 samples.
-
-        Args:
-            audio_S: speech: content and identity.
-            emotion: a name, instead of the emotion of the speech.
-            emotion_audio_S: other speech for the emotion.
-            reference_image: (3, H, W) uint8 of the speaker, for the baseline that needs one.
-            seed: of blinks and head motion.
-        """
-        ...
-
-
-class Run:
-    """A trained model as a `FaceSystem`."""
 
     def __init__(self, face: Speech2FacePredictor) -> None:
         self._face, self.size, self.emotions = face, face.size, face.emotions
         self.uses_reference_image = face.uses_reference_image
 
     def encode(self, audio_S: np.ndarray) -> SpeechCodes:
-        """Encode speech as a whole."""
+        """Encode 16 kHz speech as a whole."""
         embedding = self._embed(audio_S)
         with torch.no_grad():
             emotion_E = self._face.generator.encode_emotion(embedding.emotion_8[None])[0]
@@ -107,7 +74,15 @@ class Run:
         reference_image: np.ndarray | None = None,
         seed: int = 0,
     ) -> np.ndarray:
-        """Generate frames like test.py, with the speech encoded as a whole."""
+        """Generate frames (T, 3, H, W) uint8 like test.py.
+
+        Args:
+            audio_S: speech: content and identity.
+            emotion: a name, instead of the emotion of the speech.
+            emotion_audio_S: other speech for the emotion.
+            reference_image: (3, H, W) uint8 of the speaker.
+            seed: of blinks and head motion.
+        """
         embedding = self._embed(audio_S)
         if emotion_audio_S is not None:
             embedding = replace(embedding, emotion_8=self._embed(emotion_audio_S).emotion_8)
@@ -143,8 +118,8 @@ class Systems:
     def __init__(
         self,
         training: Sequence[FaceRecording],
-        model: FaceSystem,
-        others: dict[str, FaceSystem],
+        model: Run,
+        others: dict[str, Run],
         seeds: Sequence[int],
     ) -> None:
         self._model, self._others, self._seeds = model, others, tuple(seeds)

@@ -87,8 +87,6 @@ def evaluate(options: EvaluateSpeechOptions) -> Metrics:
         DataError: no such speaker or dataset, or an invalid clip or audio file.
         UserError: MediaPipe is not installed.
     """
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     renderer = options.checkpoints / options.name / POSE2VIDEO
     trained = read_renderer_options(resolve_checkpoint(renderer) / OPTIONS_FILE)
     dataset = find_dataset(options, trained)

@@ -92,79 +92,83 @@ def tables(metrics: Metrics, heading: str = "") -> Iterator[TextTable]:
 
 
 class FrameTable:
-    """Values (T,) of frames by part of the image, metric and system, NaN where unknown."""
+    """Values of frames by part of the image, metric and system, NaN where unknown."""
+
+    COMPARISONS = FRAME_COMPARISONS
+    BLOCK = BLOCK
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, str], dict[str, list[np.ndarray]]] = defaultdict(dict)
 
     def add(self, part: str, metric: str, system: str, values_T: np.ndarray) -> None:
-        """Add the values of a clip."""
-        rows = self._values[part, metric]
-        rows.setdefault(system, []).append(np.asarray(values_T, np.float64))
+        """Add the values (T,) of a clip."""
+        rows = self._values[part, metric].setdefault(system, [])
+        rows.append(np.asarray(values_T, np.float64))
 
     def means(self) -> Metrics:
-        """Return the means over all frames with a value, by part, metric and system."""
+        """Return the means of known values by part, metric and system."""
         metrics: Metrics = defaultdict(dict)
-        for (part, metric), systems in self._values.items():
-            metrics[part][metric] = {
-                system: finite_mean(np.concatenate(values)) for system, values in systems.items()
-            }
+        for part, metric in self._values:
+            samples = self._samples(part, metric)
+            if any(np.isfinite(values_N).any() for values_N in samples.values()):
+                metrics[part][metric] = {name: finite_mean(v) for name, v in samples.items()}
         return dict(metrics)
 
-    def improvements(self, baselines: Sequence[str], *, draws: int, seed: int) -> Metrics:
-        """Return the model's improvements over baselines with 95 % paired bootstrap intervals."""
+    def intervals(self, *, draws: int, seed: int) -> Metrics:
+        """Return the model's main metrics and improvements with 95 % bootstrap intervals."""
         rows: Metrics = {}
-        for (part, metric), sign in FRAME_COMPARISONS.items():
-            systems = {
-                system: np.concatenate(values)
-                for system, values in self._values.get((part, metric), {}).items()
+        for (part, metric), sign in self.COMPARISONS.items():
+            samples = self._samples(part, metric)
+            own_N = samples.pop(MODEL, np.zeros(0))
+            compared = {MODEL: own_N} | {
+                f"improvement_over_{name}": sign * (own_N - other_N)
+                for name, other_N in samples.items()
+                if len(other_N) == len(own_N)
             }
             row = {}
-            for baseline in baselines:
-                if {MODEL, baseline} <= set(systems):
-                    gain_T = sign * (systems[MODEL] - systems[baseline])
-                    found = _interval(gain_T, block=BLOCK, draws=draws, seed=seed)
-                    row |= {
-                        baseline if key == "value" else f"{baseline}_{key}": value
-                        for key, value in found.items()
-                    }
-            if row:
+            for name, values_N in compared.items():
+                known_N = values_N[np.isfinite(values_N)]
+                if len(known_N):
+                    block = min(self.BLOCK, len(known_N))
+                    found = bootstrap_interval(
+                        np.mean, known_N, block=block, draws=draws, seed=seed
+                    )
+                    row[name] = found._asdict()
+            if MODEL in row:
                 rows[f"{part} {metric}"] = row
         return rows
 
+    def _samples(self, part: str, metric: str) -> dict[str, np.ndarray]:
+        """Return independent values (N,) by system."""
+        systems = self._values.get((part, metric), {})
+        return {system: np.concatenate(values) for system, values in systems.items()}
 
-class ClipTable:
-    """Values of clips by part, metric and system, one for each seed, NaN where unknown."""
+
+class ClipTable(FrameTable):
+    """Values of clips, one for each seed."""
+
+    COMPARISONS = CLIP_COMPARISONS
+    BLOCK = 1
 
     def __init__(self) -> None:
-        self._values: dict[tuple[str, str], dict[str, list[list[float]]]] = defaultdict(dict)
+        super().__init__()
         self._speakers: dict[tuple[str, str], list[str]] = defaultdict(list)  # of the model's clips
 
-    def add(
+    def add_clip(
         self, part: str, system: str, speaker: str, seeds: Sequence[Mapping[str, float]]
     ) -> None:
         """Add a clip's metrics, one mapping for each seed."""
         for metric in seeds[0]:
-            rows = self._values[part, metric].setdefault(system, [])
-            rows.append([float(values[metric]) for values in seeds])
+            self.add(part, metric, system, np.array([values[metric] for values in seeds]))
             if system == MODEL:
                 self._speakers[part, metric].append(speaker)
-
-    def means(self) -> Metrics:
-        """Return the means over clips and seeds with a value, by part, metric and system."""
-        metrics: Metrics = defaultdict(dict)
-        for (part, metric), systems in self._values.items():
-            means = {s: finite_mean(_over_seeds(values)) for s, values in systems.items()}
-            if np.isfinite(list(means.values())).any():
-                metrics[part][metric] = means
-        return dict(metrics)
 
     def by_speaker(self) -> Metrics:
         """Return the model's means of `SPEAKER_METRICS` for each speaker."""
         rows: Metrics = defaultdict(dict)
         for part, metric in SPEAKER_METRICS:
             speakers = np.array(self._speakers[part, metric])
-            values_C = _over_seeds(self._values[part, metric].get(MODEL, []))
+            values_C = self._samples(part, metric).get(MODEL, np.zeros(0))
             for speaker in np.unique(speakers).tolist():
                 row = rows[speaker] | {"clips": int((speakers == speaker).sum())}
                 rows[speaker] = row | {metric: finite_mean(values_C[speakers == speaker])}
@@ -174,29 +178,17 @@ class ClipTable:
         """Return the model's means for each seed, and their standard deviation (n − 1)."""
         rows: Metrics = {}
         for (part, metric), systems in self._values.items():
-            values_CS = np.array(systems.get(MODEL, [[np.nan]]))
-            means = [finite_mean(values_C) for values_C in values_CS.T]
+            means = [finite_mean(v_C) for v_C in np.array(systems.get(MODEL, [[np.nan]])).T]
             known = [value for value in means if np.isfinite(value)]
             if len(known) > 1:
                 row = {f"seed {first + i}": value for i, value in enumerate(means)}
                 rows[f"{part} {metric}"] = row | {"deviation": float(np.std(known, ddof=1))}
         return rows
 
-    def intervals(self, *, draws: int, seed: int) -> Metrics:
-        """Return 95 % bootstrap intervals over clips of the model's means and improvements."""
-        rows: Metrics = {}
-        for key, sign in CLIP_COMPARISONS.items():
-            systems = {name: _over_seeds(v) for name, v in self._values.get(key, {}).items()}
-            own_C = systems.get(MODEL)
-            if own_C is None or not np.isfinite(own_C).any():
-                continue
-            row = {MODEL: _interval(own_C, draws=draws, seed=seed)}
-            for name, others_C in systems.items():
-                if name != MODEL and len(others_C) == len(own_C):
-                    gain_C = sign * (own_C - others_C)
-                    row[f"improvement_over_{name}"] = _interval(gain_C, draws=draws, seed=seed)
-            rows[" ".join(key)] = {name: found for name, found in row.items() if found}
-        return rows
+    def _samples(self, part: str, metric: str) -> dict[str, np.ndarray]:
+        """Return the means over seeds (C,) by system."""
+        systems = self._values.get((part, metric), {})
+        return {s: np.array([np.mean(seeds) for seeds in v]) for s, v in systems.items()}
 
 
 def mean_over_parts(values: Sequence[np.ndarray]) -> np.ndarray:
@@ -218,18 +210,6 @@ def by_metric(systems: Mapping[str, Mapping[str, float]]) -> Metrics:
 def file_name(name: str) -> str:
     """Return a clip's name as a file name."""
     return re.sub(r"[^\w.-]+", "_", name).strip("_") or "_"
-
-
-def _over_seeds(values: Sequence[Sequence[float]]) -> np.ndarray:
-    return np.array([np.mean(seeds) for seeds in values])
-
-
-def _interval(values: np.ndarray, *, block: int = 1, draws: int, seed: int) -> Metrics:
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return {}
-    block = min(block, len(known))
-    return bootstrap_interval(np.mean, known, block=block, draws=draws, seed=seed)._asdict()
 
 
 def _without_nan(value: Any) -> Any:

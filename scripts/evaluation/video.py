@@ -65,8 +65,6 @@ def evaluate(options: EvaluateVideoOptions) -> Metrics:
         DataError: no such run or dataset, nothing held out, or an invalid network file.
         UserError: MediaPipe or torchmetrics is not installed.
     """
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     folder = options.checkpoints / options.name / TrainPose2VideoOptions.KIND
     renderer = load_renderer(folder, device=options.device, dtype=DTYPES[options.precision])
     train, test = _load_videos(options, folder, renderer)
@@ -129,16 +127,10 @@ class _VideoEvaluator:
         for part, rows in self._distribution_metrics().items():
             metrics[part] |= rows
         options = self._options
-        improvements = self._table.improvements(
-            BASELINES, draws=options.bootstrap_samples, seed=options.seed
-        )
         if options.landmarks:
-            metrics["landmarks"]["hands_detected_in_real"] = {REAL: self._hands}
-        return {
-            **metrics,
-            "model_improvement": improvements,
-            "unavailable": self._unavailable(),
-        }
+            metrics.setdefault("landmarks", {})["hands_detected_in_real"] = {REAL: self._hands}
+        intervals = self._table.intervals(draws=options.bootstrap_samples, seed=options.seed)
+        return {**metrics, "model_intervals": intervals, "unavailable": self._unavailable()}
 
     def _add_features(self, frames: Frames, video: PoseVideo) -> None:
         (boxes,) = part_boxes(video, "head")

@@ -11,7 +11,7 @@ from evaluation import face, face_metrics
 from evaluation.face_metrics import face_lip_opening, lip_curve, lip_metrics
 from evaluation.face_systems import (
     LATE,
-    FaceSystem,
+    Run,
     Systems,
     balanced_subset,
     contrasting_clip,
@@ -54,12 +54,12 @@ def clips() -> list[FaceRecording]:
 
 
 def run_evaluation(
-    system: FaceSystem,
+    system: Run,
     clips: list[FaceRecording],
     folders: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
     *more: object,
-    others: dict[str, FaceSystem] | None = None,
+    others: dict[str, Run] | None = None,
     held: tuple[str, ...] = (),
 ) -> Any:
     """Return metrics.json of a system without checkpoint."""
@@ -239,8 +239,8 @@ def test_means_seeds_and_intervals_of_a_table() -> None:
     table = ClipTable()
     for clip in range(10):
         seeds = [{"top_1": 1.0}, {"top_1": float(clip % 2)}]
-        table.add("identity", "model", "ab"[clip % 2], seeds)
-        table.add("identity", "reference_image", "ab"[clip % 2], [{"top_1": 0.0}])
+        table.add_clip("identity", "model", "ab"[clip % 2], seeds)
+        table.add_clip("identity", "reference_image", "ab"[clip % 2], [{"top_1": 0.0}])
     assert table.means()["identity"]["top_1"] == {"model": 0.75, "reference_image": 0.0}
     row = table.by_seed(5)["identity top_1"]
     assert (row["seed 5"], row["seed 6"]) == (1.0, 0.5)

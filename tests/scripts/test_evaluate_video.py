@@ -130,7 +130,9 @@ def test_training_frames_are_found(
     assert whole["ssim"]["nearest_pose"] == pytest.approx(1)
     assert whole["flicker"]["mean_frame"] == 0
     assert whole["psnr"]["mean_frame"] > whole["psnr"]["model"]
-    assert metrics["model_improvement"]["whole_frame psnr"]["nearest_pose_high"] < 0
+    assert (
+        metrics["model_intervals"]["whole_frame psnr"]["improvement_over_nearest_pose"]["high"] < 0
+    )
 
 
 def test_held_out_clips_come_from_the_run(
@@ -187,7 +189,7 @@ def test_a_perfect_renderer_has_perfect_metrics(
         "fvd",
         "landmarks",
     }
-    assert metrics["model_improvement"]["head ssim"]["mean_frame_low"] > 0
+    assert metrics["model_intervals"]["head ssim"]["improvement_over_mean_frame"]["low"] > 0
     rows = metrics["drift"]["by_time"]
     assert len(rows) == 3 and rows["from 0 s"]["sharpness"] == pytest.approx(1)
     for name in ("psnr", "ssim", "sharpness"):

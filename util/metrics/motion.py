@@ -68,30 +68,14 @@ def l1_diversity(values_TD: np.ndarray) -> float:
     return float(np.abs(values_TD - values_TD.mean(0)).sum(1).mean())
 
 
-def srgr(
-    predicted_TJ3: np.ndarray,
-    true_TJ3: np.ndarray,
-    *,
-    threshold: float = SRGR_THRESHOLD,
-    weights_T: np.ndarray | None = None,
-) -> float:
-    """Return BEAT's semantic relevance recall: the share of joints closer than `threshold`.
+def srgr(predicted_TJ3: np.ndarray, true_TJ3: np.ndarray) -> float:
+    """Return BEAT's semantic relevance recall: the share of joints closer than `SRGR_THRESHOLD`.
 
-    `weights_T` is the semantic relevance of each frame, divided by its mean, so that a perfect
-    motion scores 1. (EMAGE divides by a constant 0.165, the mean of BEAT's weights.) Without
-    weights it is the percentage of correct keypoints.
-
-    Raises:
-        DataError: the shapes differ, or weights are negative or all zero.
+    All frames have the same semantic relevance, as without BEAT's annotations: the percentage of
+    correct keypoints.
     """
     predicted_TJ3, true_TJ3 = checked_pair(predicted_TJ3, true_TJ3, axes=3)
-    right_T = (np.linalg.norm(predicted_TJ3 - true_TJ3, axis=2) < threshold).mean(1)
-    if weights_T is None:
-        return float(right_T.mean())
-    weights_T = checked("weights", weights_T, axes=1)
-    if len(weights_T) != len(right_T) or weights_T.min() < 0 or not weights_T.any():
-        raise DataError(f"weights: {len(right_T)} of at least 0, not all 0, are needed")
-    return float(np.average(right_T, weights=weights_T))
+    return float((np.linalg.norm(predicted_TJ3 - true_TJ3, axis=2) < SRGR_THRESHOLD).mean())
 
 
 def lvd_emage(predicted_TD: np.ndarray, true_TD: np.ndarray) -> float:
@@ -210,9 +194,9 @@ def joint_speeds(values_TJ3: np.ndarray, *, fps: float) -> np.ndarray:
     return np.linalg.norm(np.gradient(values_TJ3, axis=0) * fps, axis=2)
 
 
-def motion_beats(speed_T: np.ndarray, *, mean_speed: float, order: int = BEAT_ORDER) -> np.ndarray:
+def motion_beats(speed_T: np.ndarray, *, mean_speed: float) -> np.ndarray:
     """Return the frames in which a joint's speed (T,) has a local minimum that is not rest."""
-    minima = argrelmin(np.asarray(speed_T), order=order)[0]
+    minima = argrelmin(np.asarray(speed_T), order=BEAT_ORDER)[0]
     return minima[speed_T[minima] / max(mean_speed, 1e-12) > MIN_BEAT_SPEED]
 
 
@@ -222,11 +206,8 @@ def beat_constancy(
     *,
     fps: float,
     mean_speed_J: np.ndarray,
-    joints: Sequence[int] | None = None,
-    sigma: float = BEAT_SIGMA,
-    order: int = BEAT_ORDER,
 ) -> float:
-    """Return exp(−d² / 2σ²), d from each audio onset to the nearest beat, over onsets and joints.
+    """Return exp(−d² / 2σ²), d from each onset to the nearest beat, over onsets and upper body.
 
     Between 0 and 1; a joint without beats counts 0. The ground truth's own value is the target:
     jitter scores high.
@@ -237,9 +218,6 @@ def beat_constancy(
         fps: frames per second.
         mean_speed_J: reference speed of each joint, the same for all motions compared:
             `joint_speeds(true_TJ3, fps=fps).mean(0)`.
-        joints: numbers of the joints used; by default the 13 of the upper body.
-        sigma: seconds.
-        order: frames on either side of a beat that must be faster.
 
     Raises:
         DataError: no onsets, or not one mean speed for each joint.
@@ -252,14 +230,11 @@ def beat_constancy(
         needed = f"one for each of {speeds_TJ.shape[1]} joints is needed"
         raise DataError(f"mean speeds of shape {np.shape(mean_speed_J)}; {needed}")
     scores = []
-    for joint in indices(UPPER_BODY) if joints is None else joints:
-        beats = motion_beats(speeds_TJ[:, joint], mean_speed=mean_speed_J[joint], order=order)
-        scores.append(_proximity(onsets, beats / fps, sigma))
+    for joint in _BODY:
+        beats = motion_beats(speeds_TJ[:, joint], mean_speed=mean_speed_J[joint])
+        if not len(beats):
+            scores.append(0.0)
+            continue
+        distance = np.abs(onsets[:, None] - beats / fps).min(1)
+        scores.append(float(np.exp(-np.square(distance) / (2 * BEAT_SIGMA**2)).mean()))
     return float(np.mean(scores))
-
-
-def _proximity(onsets: np.ndarray, beats: np.ndarray, sigma: float) -> float:
-    if not len(beats):
-        return 0.0
-    distance = np.abs(onsets[:, None] - beats).min(1)
-    return float(np.exp(-np.square(distance) / (2 * sigma**2)).mean())

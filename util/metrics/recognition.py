@@ -64,7 +64,7 @@ class LinearProbe:
 
 
 def cross_validated(
-    vectors_ND: np.ndarray, labels_N: np.ndarray, groups_N: np.ndarray, *, folds: int = FOLDS
+    vectors_ND: np.ndarray, labels_N: np.ndarray, groups_N: np.ndarray
 ) -> np.ndarray:
     """Return the predictions (N,) of probes trained without each vector's group.
 
@@ -72,7 +72,6 @@ def cross_validated(
         vectors_ND: features.
         labels_N: their classes.
         groups_N: vectors of one group, such as a sentence, stay in one fold.
-        folds: number of folds; with fewer groups each is a fold.
 
     Raises:
         DataError: fewer than two groups, or a fold leaves a single class.
@@ -80,7 +79,7 @@ def cross_validated(
     labels_N, (_, group_N) = np.asarray(labels_N), np.unique(groups_N, return_inverse=True)
     if group_N.max(initial=0) < 1:
         raise DataError("one group of vectors; a probe needs two at least")
-    fold_N = group_N % folds
+    fold_N = group_N % FOLDS
     predicted_N = labels_N.copy()
     for fold in np.unique(fold_N):
         held_N = fold_N == fold

@@ -9,7 +9,6 @@ from scipy.linalg import eigh
 from speech2video.util.errors import DataError
 
 MIN_OVERLAP = 25  # frames, one second; a correlation over fewer is not meaningful
-BOOTSTRAP_SAMPLES = 1000
 CONFIDENCE = 0.95
 HALVINGS = 20  # random halvings of the recordings in `halved_distance`
 
@@ -20,9 +19,6 @@ class Interval(NamedTuple):
     value: float
     low: float
     high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
 def checked(name: str, values: np.ndarray, *, axes: int, frames: int = 1) -> np.ndarray:
@@ -114,7 +110,7 @@ def bootstrap_interval(
     *samples: np.ndarray,
     block: int = 1,
     confidence: float = CONFIDENCE,
-    draws: int = BOOTSTRAP_SAMPLES,
+    draws: int = 1000,
     seed: int = 0,
 ) -> Interval:
     """Return a statistic and its percentile interval (Efron & Tibshirani, 1993).
@@ -180,19 +176,15 @@ def frechet_distance(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
     return max(0.0, float(distance))  # rounding can take it below zero
 
 
-def halved_distance(
-    a: Sequence[np.ndarray], b: Sequence[np.ndarray], *, halvings: int = HALVINGS, seed: int = 0
-) -> float:
+def halved_distance(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> float:
     """Return the mean Fréchet distance of half the recordings of `a` to the other half of `b`.
 
-    With real motion as `a` it is the distance of real motion to itself, with noise as `a` that of
-    noise; the three are comparable, because sample sizes are equal and no recording is in both.
+    Distances of predictions, real motion and noise are comparable, because sample sizes are equal
+    and no recording is in both halves. A single recording is cut in the middle.
 
     Args:
         a: features (N, D) of each recording.
         b: features (N, D) of the same recordings, in the same order.
-        halvings: number of random halvings; a single recording is cut in the middle instead.
-        seed: random seed.
 
     Raises:
         DataError: no recordings, or different numbers of them.
@@ -202,9 +194,9 @@ def halved_distance(
     if len(a) == 1:
         middle = min(len(a[0]), len(b[0])) // 2
         return frechet_distance(a[0][:middle], b[0][middle : 2 * middle])
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     found = []
-    for _ in range(halvings):
+    for _ in range(HALVINGS):
         order = random.permutation(len(a))
         first, second = order[: len(a) // 2], order[len(a) // 2 :]
         halves = np.concatenate([a[i] for i in first]), np.concatenate([b[i] for i in second])
