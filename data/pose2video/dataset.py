@@ -129,9 +129,7 @@ def _back_and_forth(numbers: np.ndarray, frames: int) -> np.ndarray:
     return np.minimum(numbers, 2 * (frames - 1) - numbers)
 
 
-def _region_boxes(
-    points_TK2: np.ndarray, width: int, height: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _region_boxes(points_TK2: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Return boxes (T, R, 4) of `REGIONS`, zeros where absent, and where each is present (T, R)."""
     boxes_RT4 = [region_boxes(points_TK2, region) for region in REGIONS]
     present_TR = np.stack(

@@ -17,8 +17,6 @@ axis_angle_to_matrix = roma.rotvec_to_rotmat
 matrix_to_axis_angle = roma.rotmat_to_rotvec
 axis_angle_to_quaternion = roma.rotvec_to_unitquat
 quaternion_to_axis_angle = roma.unitquat_to_rotvec
-matrix_to_quaternion = roma.rotmat_to_unitquat
-quaternion_to_matrix = roma.unitquat_to_rotmat
 
 
 def matrix_to_6d(matrix: Tensor) -> Tensor:

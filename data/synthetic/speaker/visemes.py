@@ -116,7 +116,6 @@ _VISEMES: dict[str, Viseme] = {
     **dict.fromkeys("uʉ", _GOOSE),
 }
 VOWELS = frozenset("iɪᵻɨeɛæaɑɒʌɐəᵊɜɝɚɔoʊuʉ")
-BILABIALS = frozenset("pbm")
 _STRESS_OPENING = {True: 1.12, False: 0.85}  # of a vowel's jaw
 
 
