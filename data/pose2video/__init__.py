@@ -1,0 +1,1 @@
+"""Clips of video and pose as training sequences of pose to video."""

@@ -23,10 +23,7 @@ from speech2video.util.smoothing import SmoothNoise
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: shares of red, green and blue in brightness
 MID_GREY = 127.5  # grey level that a change of contrast keeps
 
-HANDS = (
-    indices((*LEFT_HAND_JOINTS, *LEFT_TIPS)),
-    indices((*RIGHT_HAND_JOINTS, *RIGHT_TIPS)),
-)
+HANDS = (indices((*LEFT_HAND_JOINTS, *LEFT_TIPS)), indices((*RIGHT_HAND_JOINTS, *RIGHT_TIPS)))
 LIPS = list(IBUG68[48:68])
 FACE = [IBUG68[i] for i in range(48)]
 # Points that are missing together: a hand, a line of the face. Lips are never missing.

@@ -1,0 +1,1 @@
+"""Pose to video: generators, discriminators, training and inference."""

@@ -1,0 +1,1 @@
+"""Generators of frames from skeleton maps; base.py defines their interface."""
