@@ -1,6 +1,7 @@
 """Options of pose to video: training, vid2vid's architecture, import of vid2vid checkpoints."""
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -257,39 +258,25 @@ class Vid2VidOptions(Options):
         return ", ".join([*values, *([] if self.flow else ["no_flow"])])
 
 
-@dataclass(frozen=True)
-class Vid2VidFile:
-    """The options of vid2vid that determine its generator; the defaults are vid2vid's."""
-
-    input_nc: int = 3
-    ngf: int = 128
-    n_scales_spatial: int = 1
-    n_downsample_G: int = 3
-    n_blocks: int = 9
-    n_blocks_local: int = 3
-    norm: str = "batch"
-    no_flow: bool | None = None  # None: as openpose_only, as in vid2vid
-    openpose_only: bool = False
-
-    no_first_img: bool = False
-    n_frames_G: int = 3
-    output_nc: int = 3
-    label_nc: int = 0
-    use_instance: bool = False
-    fg: bool = False
-    netG: str = "composite"
-
-
-VID2VID_NAMES = tuple(Vid2VidFile.__dataclass_fields__)[:7]  # shared with `Vid2VidOptions`
-SUPPORTED = {  # values of the others that a generator from maps alone has
-    "no_first_img": True,
-    "n_frames_G": 3,
-    "output_nc": 3,
-    "label_nc": 0,
-    "use_instance": False,
-    "fg": False,
-    "netG": "composite",
+SUPPORTED = {  # vid2vid's other options: value needed, vid2vid's default
+    "no_first_img": (True, False),
+    "n_frames_G": (3, 3),
+    "output_nc": (3, 3),
+    "label_nc": (0, 0),
+    "use_instance": (False, False),
+    "fg": (False, False),
+    "netG": ("composite", "composite"),
 }
+VID2VID_NAMES = ("input_nc", "ngf", "n_scales_spatial", "n_downsample_G", "n_blocks")
+VID2VID_NAMES += ("n_blocks_local", "norm")  # as in vid2vid's files
+
+
+@dataclass(frozen=True)
+class _FlowOptions:
+    """vid2vid's options of flow; without no_flow, openpose_only counts."""
+
+    no_flow: bool | None = None
+    openpose_only: bool = False
 
 
 def read_vid2vid_options(
@@ -302,17 +289,20 @@ def read_vid2vid_options(
             maps: a first image, labels, instances, a foreground.
     """
     found = read_json(path, what="a json object of vid2vid's options")
-    if isinstance(found, dict):
-        found = {k: v for k, v in found.items() if k in Vid2VidFile.__dataclass_fields__}
-    file = Vid2VidFile(**typed_fields(found, Vid2VidFile, where=str(path)))
-    for name, needed in SUPPORTED.items():
-        if getattr(file, name) != needed:
-            value = f"{name} is {getattr(file, name)}"
-            raise DataError(f"{path}: {value}; only generators with {name} {needed} are supported")
-    values = {name: getattr(file, name) for name in VID2VID_NAMES}
-    flow = not (file.openpose_only if file.no_flow is None else file.no_flow)
+
+    def typed(kind: type, names: Iterable[str]) -> dict[str, Any]:
+        known = {k: v for k, v in found.items() if k in names} if isinstance(found, dict) else found
+        return typed_fields(known, kind, where=str(path))
+
+    values = typed(Vid2VidOptions, VID2VID_NAMES)
+    flow = _FlowOptions(**typed(_FlowOptions, _FlowOptions.__dataclass_fields__))
+    for name, (needed, default) in SUPPORTED.items():
+        if (value := found.get(name, default)) != needed:
+            needed = f"only generators with {name} {needed} are supported"
+            raise DataError(f"{path}: {name} is {value}; {needed}")
+    warps = not (flow.openpose_only if flow.no_flow is None else flow.no_flow)
     try:
-        return Vid2VidOptions(**values, flow=flow, statistics=statistics, map_style=map_style)
+        return Vid2VidOptions(**values, flow=warps, statistics=statistics, map_style=map_style)
     except OptionError as error:
         raise DataError(f"{path}: {str(error).removeprefix('--')}") from None
 

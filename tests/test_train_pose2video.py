@@ -111,8 +111,8 @@ def test_a_run_begins_with_another_s_weights_and_its_own_background(
     dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     arguments = line(dataset, runs, "--pretrained", "straight", "--steps", 1)
-    still = ("--lr", "0", "--map_style", "filled_mouth", "--held_out", "a")
-    assert run_here(monkeypatch, train_pose2video.main, *arguments, *still, "--name", "begun") == 0
+    frozen = ("--lr", "0", "--map_style", "filled_mouth", "--held_out", "a")
+    assert run_here(monkeypatch, train_pose2video.main, *arguments, *frozen, "--name", "begun") == 0
     known = {k: v for k, v in weights(runs, "straight").items() if k.startswith("generator.")}
     begun = weights(runs, "begun")
     other = {key for key in known if not torch.equal(known[key], begun[key])}
@@ -128,7 +128,7 @@ def test_a_trained_generator_renders(dataset: Path, runs: Path) -> None:
     frames = list(renderer.render(renderer.draw_maps(points_TK2)))
     assert [frame.shape for frame in frames] == [(3, SIZE, SIZE)] * 3
     assert (renderer.camera.width, renderer.camera.height) == (SIZE, SIZE)
-    assert np.std(frames[0]) > 5  # what stands still is there from the beginning
+    assert np.std(frames[0]) > 5  # the background is there from the start
 
 
 def test_a_page_shows_the_training(runs: Path) -> None:
@@ -162,7 +162,7 @@ def test_it_trains_otherwise(
     assert [frame.shape for frame in renderer.render(blank)] == [(3, SIZE, SIZE)] * 2
 
 
-def test_without_weights_of_raft_it_goes_on_and_says_so(
+def test_without_weights_of_raft_it_trains_without_flow(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -220,8 +220,8 @@ def test_a_clip_of_one_frame_is_named(
         (("--generator", "slow"), "known are fast, vid2vid"),
         (("--architecture", "depth=3"), "--architecture depth: fast takes"),
         (("--weights", "gam=1"), "--weights gam: no such loss"),
-        (("--flow_ground_truth", "raft", "--raft", "nowhere.pth"), "nowhere.pth: no such file"),
-        (("--vgg", "nowhere.pth", "--weights", "gan=1"), "nowhere.pth: no such file"),
+        (("--flow_ground_truth", "raft", "--raft", "nowhere.pth"), "nowhere.pth: No such file"),
+        (("--vgg", "nowhere.pth", "--weights", "gan=1"), "nowhere.pth: No such file"),
         (("--seq_len", 9), "--max_seq_len 5: at least --seq_len, 9, is needed"),
         (("--discriminators", "none", "head"), "--discriminators none"),
         (("--weights", "gan"), "--weights gan: NAME=VALUE is needed"),
@@ -247,7 +247,7 @@ def test_a_broken_checkpoint_is_one_line(
     assert str(broken) in failing(monkeypatch, capfd, dataset, tmp_path, *more)
 
 
-def test_a_run_goes_on_with_its_own_architecture_alone(
+def test_a_run_resumes_with_its_own_architecture_only(
     dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:
     more = ("--name", "straight", "--steps", STEPS + 2, "--architecture", "channels=8,24")

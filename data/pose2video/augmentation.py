@@ -87,14 +87,14 @@ class ImageTransform:
 class ImageAugmentation:
     """Ranges of random image transforms: uniform, ratios uniform in their logarithm.
 
-    Position and colour each change with `probability`; None as a range changes nothing.
+    Position and colour each change with `probability`.
     """
 
-    scale: Range | None = (0.95, 1.1)  # ratio
-    shift: Range | None = (-0.04, 0.04)  # share of width and of height
-    brightness: Range | None = (-0.03, 0.03)  # share of the grey levels
-    contrast: Range | None = (0.95, 1.05)  # ratio
-    saturation: Range | None = (0.9, 1.1)  # ratio
+    scale: Range = (0.95, 1.1)  # ratio
+    shift: Range = (-0.04, 0.04)  # share of width and of height
+    brightness: Range = (-0.03, 0.03)  # share of the grey levels
+    contrast: Range = (0.95, 1.05)  # ratio
+    saturation: Range = (0.9, 1.1)  # ratio
     probability: float = 0.7
 
     def draw(self, rng: np.random.Generator, *, width: int, height: int) -> ImageTransform:
@@ -111,9 +111,7 @@ class ImageAugmentation:
             self._colour(colour_3) if recolours else None,
         )
 
-    def _box(self, uniform_3: np.ndarray, width: int, height: int) -> Box | None:
-        if self.scale is None and self.shift is None:
-            return None
+    def _box(self, uniform_3: np.ndarray, width: int, height: int) -> Box:
         scale = _uniform_ratio(self.scale, uniform_3[0])
         right, down = (_uniform(self.shift, value) for value in uniform_3[1:])
         box_width, box_height = round(width / scale), round(height / scale)
@@ -122,9 +120,7 @@ class ImageAugmentation:
         y = round((height - box_height) / 2 - down * box_height)
         return x, y, box_width, box_height
 
-    def _colour(self, uniform_3: np.ndarray) -> np.ndarray | None:
-        if self.brightness is None and self.contrast is None and self.saturation is None:
-            return None
+    def _colour(self, uniform_3: np.ndarray) -> np.ndarray:
         brightness = _uniform(self.brightness, uniform_3[0])
         contrast = _uniform_ratio(self.contrast, uniform_3[1])
         saturation = _uniform_ratio(self.saturation, uniform_3[2])
@@ -145,12 +141,12 @@ def _cut(rgb_HW3: np.ndarray, box: Box) -> np.ndarray:
     return rgb_HW3[y + top : y + top + height, x + left : x + left + width]
 
 
-def _uniform(ends: Range | None, uniform: float) -> float:
-    return 0.0 if ends is None else ends[0] + float(uniform) * (ends[1] - ends[0])
+def _uniform(ends: Range, uniform: float) -> float:
+    return ends[0] + float(uniform) * (ends[1] - ends[0])
 
 
-def _uniform_ratio(ends: Range | None, uniform: float) -> float:
-    return 1.0 if ends is None else ends[0] * (ends[1] / ends[0]) ** float(uniform)
+def _uniform_ratio(ends: Range, uniform: float) -> float:
+    return ends[0] * (ends[1] / ends[0]) ** float(uniform)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,14 +8,12 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 from torchvision.ops import roi_align
 
 from speech2video.models.pose2video.generators.base import RGB
 from speech2video.models.pose2video.generators.vid2vid import InstanceNorm
 from speech2video.util.body.skeleton import REGIONS
 
-NORMS = ("spectral", "instance", "none")
 KERNEL = 4  # of strided convolutions, as in pix2pix: every pixel is in as many products
 SLOPE = 0.2  # of leaky ReLUs below zero
 WINDOW = 3  # frames of a temporal discriminator's input
@@ -25,8 +23,8 @@ TEMPORAL_POOLING = 2  # factor by which these frames are smaller
 class PatchDiscriminator(nn.Module):
     """A patch discriminator for each of several image sizes.
 
-    After pix2pixHD (Wang et al., 2018) and, for the norm, Miyato et al., Spectral Normalization
-    for GANs, 2018. Lighter than theirs: the last feature layer is 3×3 and no wider.
+    After pix2pixHD (Wang et al., 2018), but lighter: the last feature layer is 3×3 and no wider.
+    Instance norm: with spectral norm, scores stay near 0 for thousands of steps.
 
     Args:
         channels: of the input; the caller concatenates conditions to it (map and frame, frames of
@@ -34,22 +32,11 @@ class PatchDiscriminator(nn.Module):
         width: channels of the first layer.
         layers: number of layers that halve the size; each doubles the channels.
         scales: image sizes, each half the one before.
-        norm: one of `NORMS`.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        width: int = 32,
-        layers: int = 3,
-        scales: int = 2,
-        norm: str = "spectral",
-    ) -> None:
+    def __init__(self, channels: int, *, width: int = 32, layers: int = 3, scales: int = 2) -> None:
         super().__init__()
-        if norm not in NORMS:
-            raise ValueError(f"norm {norm!r}; one of {', '.join(NORMS)} is needed")
-        self.scales = nn.ModuleList(_layers(channels, width, layers, norm) for _ in range(scales))
+        self.scales = nn.ModuleList(_layers(channels, width, layers) for _ in range(scales))
 
     def forward(self, images_NCHW: Tensor) -> list[list[Tensor]]:
         """Return, for each scale, the features of its layers, of which the last are the scores.
@@ -79,31 +66,20 @@ class PatchNorm(InstanceNorm):
         return features if features[0, 0].numel() == 1 else super().forward(features)
 
 
-def _layers(channels: int, width: int, layers: int, norm: str) -> nn.ModuleList:
+def _layers(channels: int, width: int, layers: int) -> nn.ModuleList:
     widths = [channels, *(width << i for i in range(layers))]
     last = widths[-1]
-    convolutions = [
-        *(nn.Conv2d(i, o, KERNEL, stride=2, padding=1) for i, o in pairwise(widths)),
-        nn.Conv2d(last, last, 3, padding=1),
-    ]
+    first, *others = (nn.Conv2d(i, o, KERNEL, stride=2, padding=1) for i, o in pairwise(widths))
+    others.append(nn.Conv2d(last, last, 3, padding=1))
     scores = nn.Conv2d(last, 1, 3, padding=1)
-    return nn.ModuleList(
-        [
-            *(_layer(c, norm, first=c is convolutions[0]) for c in convolutions),
-            spectral_norm(scores) if norm == "spectral" else scores,
-        ]
-    )
-
-
-def _layer(convolution: nn.Conv2d, norm: str, *, first: bool) -> nn.Sequential:
-    relu = nn.LeakyReLU(SLOPE, inplace=True)
-    if norm == "spectral":
-        return nn.Sequential(spectral_norm(convolution), relu)
-    if norm == "instance" and not first:  # a norm in the first would lose the brightness
+    # a norm in the first layer would lose the brightness
+    hidden = [nn.Sequential(first, nn.LeakyReLU(SLOPE, inplace=True))]
+    for convolution in others:
         # the norm removes the bias, and Adam would amplify the rounding error that is left of it
         convolution.register_parameter("bias", None)
-        return nn.Sequential(convolution, PatchNorm(), relu)
-    return nn.Sequential(convolution, relu)
+        relu = nn.LeakyReLU(SLOPE, inplace=True)
+        hidden.append(nn.Sequential(convolution, PatchNorm(), relu))
+    return nn.ModuleList([*hidden, scores])
 
 
 def crop(images_NCHW: Tensor, boxes_N4: Tensor, size: int) -> Tensor:

@@ -64,17 +64,14 @@ def reconstruction_loss(
     weight_map: Tensor | None = None,
     *,
     present_N: Tensor | None = None,
-    epsilon: float = 0.0,
 ) -> Tensor:
     """Return the mean absolute difference, 0-dim.
 
     Args:
         weight_map: (N, 1, H, W) of mean 1, as from `region_weight_map`.
         present_N: 1 where an item counts, 0 where it does not.
-        epsilon: above 0, Charbonnier's √(d² + ε²) − ε, which is smooth at zero.
     """
-    error = generated.float() - real.float()
-    error = (error.square() + epsilon**2).sqrt() - epsilon if epsilon else error.abs()
+    error = (generated.float() - real.float()).abs()
     return item_mean(error if weight_map is None else error * weight_map, present_N)
 
 

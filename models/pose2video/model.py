@@ -42,7 +42,6 @@ from speech2video.options.pose2video import Curriculum
 from speech2video.util.body.skeleton import REGIONS
 from speech2video.util.training_log import TrainingLog
 
-DISCRIMINATOR_NORM = "instance"  # spectral norm keeps scores near 0 for thousands of steps
 EPSILON = 1e-6  # of Adam: hinge's gradient of a score's bias cancels but for rounding errors
 WARM_UP = 100  # steps over which the learning rate rises at first
 
@@ -124,7 +123,7 @@ class Pose2VideoModel(BaseModel):
         self.add_optimizer(NETWORK, optimizer, self._generator_lr)
         for name in self.gan.discriminators:
             channels = input_channels(name, generator.map_channels)
-            network = PatchDiscriminator(channels, width=self.gan.ndf, norm=DISCRIMINATOR_NORM)
+            network = PatchDiscriminator(channels, width=self.gan.ndf)
             network = self.precision.to_dtype(network)
             network.to(self.device, memory_format=torch.channels_last)
             optimizer = self._adam(network, optim.lr_d, (0.0, 0.99))

@@ -5,10 +5,11 @@ out; nothing replaces it.
 """
 
 import abc
+import pickle
+import re
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from speech2video.models.checkpointing import copy_tensors
 from speech2video.models.pose2video.generators.base import warp
-from speech2video.models.pose2video.losses import item_mean, resize_flow
+from speech2video.models.pose2video.losses import resize_flow
 from speech2video.util import distributed
 from speech2video.util.errors import DataError
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
 
 TIMEOUT = 10.0  # seconds without an answer
+NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64)
 
 # VGG19 (Simonyan and Zisserman, 2014) up to its 13th convolution: channels, "M" halves the size
 CONVOLUTIONS = (64, 64, "M", 128, 128, "M", *(256,) * 4, "M", *(512,) * 4, "M", 512)
@@ -74,7 +76,8 @@ class PretrainedNetwork(nn.Module, abc.ABC):
                 print(f"without {cls.PURPOSE}: {reason}", file=sys.stderr)
             return None
         network = cls()
-        copy_tensors(path, network._weights(), cls._select(_read_tensors(Path(path), cls.FILE)))
+        needed = f"{cls.FILE} as safetensors, or as a file of plain tensors, is needed"
+        copy_tensors(path, network._weights(), cls._select(read_plain_tensors(path, needed)))
         return network
 
     @classmethod
@@ -106,17 +109,15 @@ class PerceptualLoss(PretrainedNetwork):
         self.features = nn.Sequential(*_vgg_layers())
         self.requires_grad_(False).eval()
 
-    def forward(
-        self, generated: Tensor, real: Tensor, *, present_N: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, generated: Tensor, real: Tensor) -> Tensor:
         """Return the difference of images (N, 3, H, W) -1..1, 0-dim; no gradient in `real`.
 
-        Images are 16 pixels a side or more. `present_N`: 1 where an item counts, 0 where not.
+        Images are 16 pixels a side or more.
         """
         with torch.no_grad():
             features_real = list(self._compared_features(real))
         losses = [
-            weight * item_mean((fake.float() - target.float()).abs(), present_N)
+            weight * (fake.float() - target.float()).abs().mean()
             for weight, fake, target in zip(
                 COMPARED.values(), self._compared_features(generated), features_real, strict=True
             )
@@ -229,45 +230,61 @@ def _inside(flow: Tensor) -> Tensor:
     return (x > -EDGE) & (x < width - 1 + EDGE) & (y > -EDGE) & (y < height - 1 + EDGE)
 
 
-def _read_tensors(path: Path, network: str) -> dict[str, Tensor]:
-    """Return a file's tensors by name; raises `DataError` as `PretrainedNetwork.load` does."""
-    needed = f"{network} as safetensors, or as a file of plain tensors, is needed"
+def read_plain_tensors(path: Path, needed: str) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, or of one of `torch.save`, without running code.
+
+    Args:
+        needed: ends the error messages: "torchvision's vgg19 is needed".
+
+    Raises:
+        DataError: missing, damaged, or with anything but dense tensors by name in it.
+    """
     try:
         if path.suffix == ".safetensors":
             found = load_file(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; {needed}") from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}; {needed}") from None
+    except pickle.UnpicklingError as error:
+        unsafe = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", str(error))
+        reason = f"it contains {unsafe[1]}" if unsafe else "damaged, or no weights"
+        raise DataError(f"{path}: {reason}; {needed}") from None
     except Exception:  # a damaged pickle may raise anything
-        raise DataError(f"{path}: not readable; {needed}") from None
-    if not isinstance(found, dict) or not all(isinstance(t, Tensor) for t in found.values()):
-        raise DataError(f"{path}: no tensors by name; {needed}")
+        raise DataError(f"{path}: damaged, or no weights; {needed}") from None
+    if not isinstance(found, dict) or not all(
+        isinstance(name, str) and _is_plain(value) for name, value in found.items()
+    ):
+        raise DataError(f"{path}: not only plain tensors by name; {needed}")
     return found
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether a value is a dense tensor of numbers in memory, not sparse or nested."""
+    return (
+        isinstance(value, Tensor)
+        and value.dtype in NUMBERS
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_nested
+    )
 
 
 def _download(url: str) -> tuple[Path, str]:
     """Return torchvision's path of the weights, and why they are not there, "" if they are."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    timeout = socket.getdefaulttimeout()
     with distributed.main_process_first():
         if path.is_file():
             return path, ""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             check = path.stem.rpartition("-")[2]  # the name ends with the start of its SHA-256
-            with _timeout(TIMEOUT):
-                bar = sys.stderr.isatty()
-                torch.hub.download_url_to_file(url, str(path), check, progress=bar)
+            socket.setdefaulttimeout(TIMEOUT)
+            bar = sys.stderr.isatty()
+            torch.hub.download_url_to_file(url, str(path), check, progress=bar)
         except (OSError, HTTPException, RuntimeError) as error:
             return path, f"{path} is not there, and could not be downloaded ({error})"
+        finally:
+            socket.setdefaulttimeout(timeout)
     return path, ""
-
-
-@contextmanager
-def _timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -6,8 +6,6 @@ the architecture, which only the options contain. Files are read as plain tensor
 run code.
 """
 
-import pickle
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,13 +19,13 @@ from speech2video.models.pose2video.generators.vid2vid import (
     Scale,
     Vid2VidGenerator,
 )
+from speech2video.models.pose2video.pretrained import read_plain_tensors
 from speech2video.options.pose2video import Vid2VidOptions
 from speech2video.util.errors import DataError
 
 WRAPPER = "module."  # prefix of all names of a network saved inside DataParallel
 UNUSED = ("num_batches_tracked",)  # by batch norm; absent in files of older versions
 UNUSED_INSTANCE = (*UNUSED, "running_mean", "running_var")  # saved without effect by older versions
-NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64)
 LAYER = 3  # indices of a layer: convolution, norm and ReLU
 BLOCK = {"conv1": 1, "conv2": 5}  # index in a residual block, paddings and ReLU between
 
@@ -63,21 +61,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         DataError: missing, damaged, with NaN or infinity, or with anything but tensors in it.
     """
-    needed = "a file of plain tensors is needed"
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}; every scale has such a file") from None
-    except pickle.UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", str(error))
-        reason = f"it contains {found[1]}" if found else "damaged, or no weights"
-        raise DataError(f"{path}: {reason}; {needed}") from None
-    except Exception:  # a damaged pickle may raise anything
-        raise DataError(f"{path}: damaged, or no weights; {needed}") from None
-    if not isinstance(weights, dict) or not all(
-        isinstance(name, str) and _is_plain(value) for name, value in weights.items()
-    ):
-        raise DataError(f"{path}: plain tensors by name are needed, and nothing else")
+    weights = read_plain_tensors(path, "a file of plain tensors is needed for every scale")
     for name, tensor in weights.items():
         if not tensor.isfinite().all():
             raise DataError(f"{path}: {name} holds NaN or infinity")
@@ -98,17 +82,6 @@ def vid2vid_tensors(scale: Scale, *, finer: bool) -> dict[str, Tensor]:
         if kind not in UNUSED:
             tensors[f"{names[layer]}.{kind}"] = tensor
     return tensors
-
-
-def _is_plain(value: object) -> bool:
-    """Return whether a value is a dense tensor of numbers in memory, not sparse or nested."""
-    return (
-        isinstance(value, Tensor)
-        and value.dtype in NUMBERS
-        and value.layout == torch.strided
-        and value.device.type == "cpu"
-        and not value.is_nested
-    )
 
 
 def _copy_weights(

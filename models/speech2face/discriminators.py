@@ -32,9 +32,7 @@ class FrameDiscriminator(nn.Module):
 
     def __init__(self, *, width: int = 16, layers: int = 4) -> None:
         super().__init__()
-        self.patches = PatchDiscriminator(
-            RGB, width=width, layers=layers, scales=1, norm="instance"
-        )
+        self.patches = PatchDiscriminator(RGB, width=width, layers=layers, scales=1)
         self.projection = nn.Linear(IDENTITY_DIM, width << (layers - 1), bias=False)
 
     def forward(self, images_NCHW: Tensor, identity_ND: Tensor) -> Features:

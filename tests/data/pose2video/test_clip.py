@@ -43,7 +43,7 @@ def test_a_data_set_is_loaded_with_points_where_the_camera_has_them(tmp_path: Pa
         load_pose_videos(tmp_path, body, width=64, height=48, names=["b", "c"])
 
 
-def test_a_part_knows_where_in_the_file_it_is():
+def test_a_part_has_its_offset_in_the_file():
     part = video("a", 100).part(75, 100)
     assert part.begin == 75 and np.array_equal(part.points_TK2[:, 0, 0], np.arange(75, 100))
 

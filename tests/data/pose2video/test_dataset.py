@@ -132,8 +132,8 @@ def test_flow_takes_the_frame_before_to_the_frame(videos: list[PoseVideo]):
     trusted = item["flow_trust"] == 255
     assert not flow[0].any() and not trusted[0].any() and trusted[1:].float().mean() > 0.6
     off = (warp(frames[:-1], flow[1:]) - frames[1:]).abs().mean(1)
-    still = (frames[:-1] - frames[1:]).abs().mean(1)
-    assert off[trusted[1:]].mean() < 0.4 * still[trusted[1:]].mean()
+    unwarped = (frames[:-1] - frames[1:]).abs().mean(1)
+    assert off[trusted[1:]].mean() < 0.4 * unwarped[trusted[1:]].mean()
 
 
 def test_noise_changes_maps_and_nothing_else(videos: list[PoseVideo]):

@@ -1,4 +1,4 @@
-"""Frames at random are the frames in order, whatever was asked before, however little is kept."""
+"""Random access gives the file's frames, whatever is cached."""
 
 from pathlib import Path
 

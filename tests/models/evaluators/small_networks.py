@@ -1,4 +1,4 @@
-"""Networks with random weights under the names of those that judge images."""
+"""Small networks with random weights in place of those of image metrics."""
 
 import warnings
 from pathlib import Path
@@ -17,12 +17,12 @@ class SmallInception(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.look, self.head = nn.Conv2d(3, 6, 5, 4), nn.Linear(6, 8)
+        self.features, self.head = nn.Conv2d(3, 6, 5, 4), nn.Linear(6, 8)
 
     def forward(
         self, x: Tensor, return_features: bool = False, no_output_bias: bool = False
     ) -> Tensor:
-        features = self.look(x.float() / 255).mean((2, 3))
+        features = self.features(x.float() / 255).mean((2, 3))
         return features if return_features else self.head(features).softmax(1)
 
 

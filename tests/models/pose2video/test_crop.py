@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from speech2video.models.pose2video.discriminators import crop
 
-PICTURE = torch.rand(1, 2, 20, 30, generator=torch.Generator().manual_seed(0))
+IMAGE = torch.rand(1, 2, 20, 30, generator=torch.Generator().manual_seed(0))
 
 
 def box(*ends: float) -> torch.Tensor:
@@ -15,8 +15,8 @@ def box(*ends: float) -> torch.Tensor:
 
 
 def test_a_box_of_whole_pixels_is_copied() -> None:
-    torch.testing.assert_close(crop(PICTURE, box(7, 3, 23, 19), 16), PICTURE[..., 3:19, 7:23])
-    square = PICTURE[..., :20, :20]
+    torch.testing.assert_close(crop(IMAGE, box(7, 3, 23, 19), 16), IMAGE[..., 3:19, 7:23])
+    square = IMAGE[..., :20, :20]
     torch.testing.assert_close(crop(square, box(0, 0, 20, 20), 20), square)
 
 
@@ -41,8 +41,8 @@ def test_a_ramp_stays_a_ramp(ends: tuple[float, ...]) -> None:
     "ends", [(5.3, 4.1, 12.9, 11.7), (-6.2, 3.0, 9.8, 19.0), (14.5, 8.5, 40, 34), (-9, -9, 39, 29)]
 )
 def test_it_is_the_mean_of_samples_and_zero_outside(ends: tuple[float, ...]) -> None:
-    seen = crop(PICTURE, box(*ends), 6)[0].numpy()
-    np.testing.assert_allclose(seen, reference(PICTURE[0].numpy(), ends, 6), atol=1e-5)
+    seen = crop(IMAGE, box(*ends), 6)[0].numpy()
+    np.testing.assert_allclose(seen, reference(IMAGE[0].numpy(), ends, 6), atol=1e-5)
 
 
 def reference(image: np.ndarray, ends: tuple[float, ...], size: int) -> np.ndarray:
@@ -76,18 +76,18 @@ def test_fine_stripes_turn_grey_and_do_not_alias() -> None:
 
 def test_absent_and_outside_are_zero() -> None:
     boxes = torch.tensor([[0, 0, 0, 0], [50, 50, 70, 70], [-30, 0, -10, 20]], dtype=torch.float32)
-    assert crop(PICTURE.expand(3, 2, 20, 30), boxes, 8).abs().max() == 0
+    assert crop(IMAGE.expand(3, 2, 20, 30), boxes, 8).abs().max() == 0
 
 
 def test_each_image_has_its_own_box() -> None:
     boxes = torch.cat((box(1, 2, 9, 10), box(12.5, 3.5, 22.1, 13.1)))
-    both = crop(torch.cat((PICTURE, -PICTURE)), boxes, 8)
-    alone = [crop(p, b[None], 8) for p, b in zip((PICTURE, -PICTURE), boxes, strict=True)]
+    both = crop(torch.cat((IMAGE, -IMAGE)), boxes, 8)
+    alone = [crop(p, b[None], 8) for p, b in zip((IMAGE, -IMAGE), boxes, strict=True)]
     torch.testing.assert_close(both, torch.cat(alone))
 
 
 def test_gradients_go_to_the_images_alone() -> None:
-    image, boxes = PICTURE.clone().requires_grad_(), box(-3.2, 2.1, 12.4, 17.7).requires_grad_()
+    image, boxes = IMAGE.clone().requires_grad_(), box(-3.2, 2.1, 12.4, 17.7).requires_grad_()
     seen = crop(image, boxes, 8)
     weight = torch.rand_like(seen)
     (seen * weight).sum().backward()
@@ -97,6 +97,6 @@ def test_gradients_go_to_the_images_alone() -> None:
 
 
 def test_sixteen_bits_are_taken() -> None:
-    seen = crop(PICTURE.bfloat16(), box(7, 3, 23, 19), 16)
+    seen = crop(IMAGE.bfloat16(), box(7, 3, 23, 19), 16)
     assert seen.dtype == torch.float32
-    torch.testing.assert_close(seen, PICTURE[..., 3:19, 7:23], atol=4e-3, rtol=0)
+    torch.testing.assert_close(seen, IMAGE[..., 3:19, 7:23], atol=4e-3, rtol=0)

@@ -13,29 +13,28 @@ from torch.nn.parallel import DistributedDataParallel
 from speech2video.models import gan as gan
 from speech2video.models.checkpointing import load_weights, save_weights
 from speech2video.models.gan import GANDiscriminator
-from speech2video.models.pose2video.discriminators import NORMS, PatchDiscriminator
+from speech2video.models.pose2video.discriminators import PatchDiscriminator
 
 
-def network_of(norm: str = "spectral", channels: int = 6) -> PatchDiscriminator:
+def network_of() -> PatchDiscriminator:
     torch.manual_seed(0)
-    return PatchDiscriminator(channels, width=8, norm=norm)
+    return PatchDiscriminator(6, width=8)
 
 
 def images(count: int = 2, size: tuple[int, int] = (64, 64), seed: int = 1) -> torch.Tensor:
     return torch.rand(count, 6, *size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def discriminator(norm: str = "spectral") -> GANDiscriminator:
-    network = network_of(norm)
+def discriminator() -> GANDiscriminator:
+    network = network_of()
     return GANDiscriminator(
         network, torch.optim.Adam(network.parameters(), lr=2e-3), gan_mode="hinge"
     )
 
 
-@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("size", [(32, 32), (45, 70), (64, 96)])
-def test_each_scale_gives_features_and_then_scores(norm: str, size: tuple[int, int]) -> None:
-    scales = network_of(norm)(images(3, size))
+def test_each_scale_gives_features_and_then_scores(size: tuple[int, int]) -> None:
+    scales = network_of()(images(3, size))
     assert len(scales) == 2
     for number, features in enumerate(scales):
         height, width = (side >> number for side in size)
@@ -44,9 +43,8 @@ def test_each_scale_gives_features_and_then_scores(norm: str, size: tuple[int, i
         assert all(f.isfinite().all() for f in features)
 
 
-@pytest.mark.parametrize("norm", NORMS)
-def test_images_of_a_batch_are_independent(norm: str) -> None:
-    network, x, y = network_of(norm).eval(), images(seed=1), images(seed=2)
+def test_images_of_a_batch_are_independent() -> None:
+    network, x, y = network_of().eval(), images(seed=1), images(seed=2)
     both = network(torch.cat((x, y)))
     for whole, *halves in zip(both, network(x), network(y), strict=True):
         for features, *parts in zip(whole, *halves, strict=True):
@@ -59,23 +57,11 @@ def test_a_score_is_about_its_patch() -> None:
     changed[..., :16, :16] = 0
     before, after = (network(one)[0][-1] for one in (x, changed))
     moved = (before - after).abs()[0, 0]
-    assert moved[:2, :2].min() > 0 and moved[8:, 8:].max() == 0
+    assert moved[:2, :2].min() > 3 * moved[8:, 8:].max()  # instance norm sees all
 
 
-def test_spectral_norm_makes_every_layer_one() -> None:
-    network = network_of()
-    for _ in range(30):
-        network(images(1))
-    weights = [m.weight for m in network.eval().modules() if isinstance(m, nn.Conv2d)]
-    assert len(weights) == 10
-    for weight in weights:
-        norm = torch.linalg.matrix_norm(weight.detach().flatten(1), 2)
-        assert float(norm) == pytest.approx(1, abs=0.05)
-
-
-@pytest.mark.parametrize("norm", NORMS)
-def test_it_learns_to_tell_and_teaches_the_fake_alone(norm: str) -> None:
-    trained = discriminator(norm)
+def test_it_learns_and_trains_the_fake_alone() -> None:
+    trained = discriminator()
     real, fake = images(4, (32, 32)), images(4, (32, 32), seed=2)
     real = nn.functional.avg_pool2d(real, 3, 1, 1)
     losses = [float(trained.update(real, fake)) for _ in range(40)]
@@ -88,11 +74,10 @@ def test_it_learns_to_tell_and_teaches_the_fake_alone(norm: str) -> None:
     assert all(p.grad is None for p in trained.network.parameters())
 
 
-@pytest.mark.parametrize("norm", NORMS)
 def test_saved_and_loaded_it_gives_the_same_scores_and_trains_the_same(
-    norm: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    trained, other = discriminator(norm), discriminator(norm)
+    trained, other = discriminator(), discriminator()
     trained.network.to(memory_format=torch.channels_last)
     trained.update(images(), images(seed=2))
     save_weights(tmp_path / "d.safetensors", trained.network)
@@ -106,13 +91,12 @@ def test_saved_and_loaded_it_gives_the_same_scores_and_trains_the_same(
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("norm", NORMS)
-def test_sixteen_bits_give_about_the_same_scores(norm: str) -> None:
+def test_sixteen_bits_give_about_the_same_scores() -> None:
     x = images()
-    plain = network_of(norm).eval()(x)
-    short = network_of(norm).bfloat16().eval()(x)
+    plain = network_of().eval()(x)
+    short = network_of().bfloat16().eval()(x)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = network_of(norm)(x)
+        mixed = network_of()(x)
     for one in (short, mixed):
         for features, approximate in zip(plain, one, strict=True):
             assert approximate[-1].dtype == torch.bfloat16
@@ -141,8 +125,3 @@ def test_wrapped_for_several_processes_it_learns_the_same(
     assert list(weights[0]) == list(weights[1])
     for name, tensor in weights[0].items():
         torch.testing.assert_close(tensor, weights[1][name], atol=1e-5, rtol=1e-3)
-
-
-def test_unknown_norm_is_refused() -> None:
-    with pytest.raises(ValueError, match="spectral, instance, none"):
-        PatchDiscriminator(3, norm="batch")

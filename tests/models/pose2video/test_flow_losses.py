@@ -30,7 +30,7 @@ def test_the_truth_has_no_error_and_a_pixel_off_is_one() -> None:
     assert flow_loss(torch.full((2, 2, 6, 8), 0.5), torch.ones(2, 2, 12, 16), ALL) == 0
 
 
-def test_what_is_not_trusted_teaches_nothing() -> None:
+def test_untrusted_pixels_have_no_gradient() -> None:
     trust = ALL.clone()
     trust[:, :, 4:] = 0
     flow = FLOW.clone().requires_grad_()
@@ -74,7 +74,7 @@ def test_two_half_batches_are_one_whole() -> None:
         torch.testing.assert_close(whole, torch.stack(halves).mean())
 
 
-def test_warping_teaches_the_flow() -> None:
+def test_warping_trains_the_flow() -> None:
     flow = torch.zeros(1, 2, 12, 16, requires_grad=True)
     x = torch.arange(16.0).expand(1, 3, 12, 16) / 8 - 1
     warp_loss(flow, x, x + 0.25, torch.ones(1, 12, 16)).backward()

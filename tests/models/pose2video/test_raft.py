@@ -110,8 +110,8 @@ def test_it_learns_nothing() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "no such file; torchvision's raft_small"),
-        (b"none", "not readable"),
+        (None, "No such file or directory; torchvision's raft_small"),
+        (b"none", "damaged, or no weights"),
         ({"a": torch.zeros(3)}, "weights of another network"),
     ],
     ids=["missing", "damaged", "foreign"],

@@ -253,7 +253,7 @@ def test_options_that_are_none_are_one_line(saved: Path, text: str | None) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_without_a_checkpoint_it_says_so(tmp_path: Path) -> None:
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no checkpoint in it"):
         load_renderer(tmp_path)
 

@@ -7,7 +7,7 @@ from speech2video.models.pose2video.generators.base import Generator, GeneratorO
 
 
 class Toy(Generator):
-    """Paints numbers that tell which maps and which frames it saw."""
+    """Generates numbers that encode its maps and past frames."""
 
     def step(self, maps: Tensor, past: Past | None = None) -> GeneratorOutput:
         seen = maps.new_zeros(len(maps), 6, *maps.shape[2:]) if past is None else past
@@ -39,7 +39,7 @@ def test_the_first_map_stands_for_its_own_past() -> None:
     )
 
 
-def test_a_stream_reads_no_further_than_it_paints() -> None:
+def test_a_stream_reads_no_further_than_it_generates() -> None:
     read = []
     stream = Toy().generate_frames(read.append(i) or m for i, m in enumerate(maps(5)))
     next(stream)
@@ -54,7 +54,7 @@ def test_a_stream_keeps_no_gradients() -> None:
     assert torch.is_grad_enabled()
 
 
-PICTURE = torch.rand(2, 3, 6, 9, generator=torch.Generator().manual_seed(0))
+IMAGE = torch.rand(2, 3, 6, 9, generator=torch.Generator().manual_seed(0))
 
 
 def flow(right: float, down: float) -> torch.Tensor:
@@ -62,19 +62,19 @@ def flow(right: float, down: float) -> torch.Tensor:
 
 
 def test_no_flow_moves_nothing() -> None:
-    torch.testing.assert_close(warp(PICTURE, flow(0, 0)), PICTURE)
+    torch.testing.assert_close(warp(IMAGE, flow(0, 0)), IMAGE)
 
 
 def test_whole_pixels_shift_and_the_border_stays() -> None:
-    moved = warp(PICTURE, flow(2, -1))
-    torch.testing.assert_close(moved[..., 1:, :-2], PICTURE[..., :-1, 2:])
-    torch.testing.assert_close(moved[..., 0, :-2], PICTURE[..., 0, 2:])
-    torch.testing.assert_close(moved[..., 1:, -1], PICTURE[..., :-1, -1])
+    moved = warp(IMAGE, flow(2, -1))
+    torch.testing.assert_close(moved[..., 1:, :-2], IMAGE[..., :-1, 2:])
+    torch.testing.assert_close(moved[..., 0, :-2], IMAGE[..., 0, 2:])
+    torch.testing.assert_close(moved[..., 1:, -1], IMAGE[..., :-1, -1])
 
 
 def test_half_a_pixel_is_the_mean_of_two() -> None:
-    moved = warp(PICTURE, flow(0, 0.5))
-    torch.testing.assert_close(moved[..., :-1, :], (PICTURE[..., :-1, :] + PICTURE[..., 1:, :]) / 2)
+    moved = warp(IMAGE, flow(0, 0.5))
+    torch.testing.assert_close(moved[..., :-1, :], (IMAGE[..., :-1, :] + IMAGE[..., 1:, :]) / 2)
 
 
 def test_positions_are_exact_in_a_wide_image_of_16_bits() -> None:

@@ -1,4 +1,4 @@
-"""Our generator: steady whatever its past, the same as a stream, and it knows its places."""
+"""The fast generator: stable for any past, equal as a stream, learned by position."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def build(**kind: object) -> FastGenerator:
 
 
 def empty() -> FastGenerator:
-    """Return a generator that has learned that nobody is in the image."""
+    """Return a generator that generates no foreground."""
     generator = FastGenerator(size=SIZE, channels=(8, 16), blocks=(1, 1))
     torch.nn.init.constant_(generator.to_rgb.bias[-(PACK**2) :], -50)
     return generator.requires_grad_(False)
@@ -88,10 +88,10 @@ def test_no_gradient_goes_into_the_frames_before() -> None:
 
 
 @torch.no_grad()
-def test_where_nobody_is_it_paints_what_stands_still() -> None:
-    generator, still = empty(), images(3)
-    generator.init_background(still)
-    torch.testing.assert_close(generator.step(images(1, 9)).frame[0], still)
+def test_without_a_person_it_generates_the_background() -> None:
+    generator, background = empty(), images(3)
+    generator.init_background(background)
+    torch.testing.assert_close(generator.step(images(1, 9)).frame[0], background)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -101,10 +101,10 @@ def test_what_stands_still_is_moved_as_images_are(
     right: int, down: int, dtype: torch.dtype
 ) -> None:
     generator = empty()
-    still_HW3 = images(3).permute(1, 2, 0).add(1).mul(127.5).byte().numpy()
-    generator.init_background(torch.from_numpy(still_HW3).permute(2, 0, 1).float() / 127.5 - 1)
+    background_HW3 = images(3).permute(1, 2, 0).add(1).mul(127.5).byte().numpy()
+    generator.init_background(torch.from_numpy(background_HW3).permute(2, 0, 1).float() / 127.5 - 1)
     change = ImageTransform(WIDTH, HEIGHT, box=(right, down, WIDTH, HEIGHT))
-    moved = torch.from_numpy(change.image(still_HW3).copy()).permute(2, 0, 1) / 127.5 - 1
+    moved = torch.from_numpy(change.image(background_HW3).copy()).permute(2, 0, 1) / 127.5 - 1
     view = torch.from_numpy(change.view())[None]
     frame = generator.to(dtype).step(images(1, 9), view=view).frame[0]
     tolerance = 1e-4 if dtype == torch.float32 else 1 / 127.5
