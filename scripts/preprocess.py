@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,17 +39,11 @@ BAR = "{percentage:3.0f}%|{bar}| {n:.1f} of {total} recordings [{elapsed}, {rema
 
 
 class Task(NamedTuple):
-    """One recording, the folder of its clip, and the conversion's settings."""
+    """One recording, its clip, made or not, and the function that makes it."""
 
     recording: Path
-    folder: Path
-    config: ClipConfig | FaceClipConfig
-
-    @property
-    def clip(self) -> Clip | FaceClip:
-        """The clip, made or not."""
-        kind = FaceClip if isinstance(self.config, FaceClipConfig) else Clip
-        return kind(self.folder)
+    clip: Clip | FaceClip
+    convert: Callable[[Progress], object]
 
 
 def main() -> None:
@@ -87,9 +82,12 @@ def body_tasks(options: PreprocessOptions) -> list[Task]:
         raise DataError(
             f"{options.input}: two recordings are called {double}; clips are named after them"
         )
-    return [
-        Task(path, options.output / path.stem, clip_config(options, path)) for path in recordings
-    ]
+    tasks = []
+    for path in recordings:
+        clip, config = Clip(options.output / path.stem), clip_config(options, path)
+        convert = partial(preprocess_recording, path, clip.folder, config)
+        tasks.append(Task(path, clip, convert))
+    return tasks
 
 
 def face_tasks(options: PreprocessOptions) -> list[Task]:
@@ -103,13 +101,14 @@ def face_tasks(options: PreprocessOptions) -> list[Task]:
     table = read_labels(options.labels) if options.labels else None
     root = options.input if options.input.is_dir() else options.input.parent
     config = FaceClipConfig(options.face_size, options.label_scheme, root, table)
-    folders: dict[str, Path] = {}
+    tasks: dict[str, Task] = {}
     for path in list_recordings(options.input, FACE_RECORDINGS, recursive=True):
         name = "_".join(path.relative_to(root).with_suffix("").parts)
-        if name in folders:
-            raise DataError(f"{folders[name]} and {path}: both would become {name}")
-        folders[name] = path
-    return [Task(path, options.output / name, config) for name, path in folders.items()]
+        if name in tasks:
+            raise DataError(f"{tasks[name].recording} and {path}: both would become {name}")
+        clip = FaceClip(options.output / name)
+        tasks[name] = Task(path, clip, partial(preprocess_face, path, clip.folder, config))
+    return list(tasks.values())
 
 
 def list_recordings(
@@ -194,10 +193,7 @@ def make_clip(task: Task, progress: Progress) -> str:
     """Make one clip; return the error in one line, or an empty string."""
     reason = ""
     try:
-        if isinstance(task.config, FaceClipConfig):
-            preprocess_face(task.recording, task.folder, task.config, progress)
-        else:
-            preprocess_recording(task.recording, task.folder, task.config, progress)
+        task.convert(progress)
     except UserError as error:
         reason = " ".join(str(error).split())
     progress(1.0)

@@ -1,0 +1,1 @@
+"""Conversion of recordings into clips, and the report on their quality."""

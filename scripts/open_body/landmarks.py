@@ -11,21 +11,13 @@ from open_body.blendshapes import BodyDraft
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
+from speech2video.data.keypoints import FACE_MESH_POINTS
+from speech2video.data.preprocessing.detection.mediapipe_networks import FACEMESH_IBUG68
 from speech2video.util.body.skeleton import JOINTS
 
-# FaceMesh vertices at the places of iBUG 68.
-FACEMESH_IBUG68 = (
-    (162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389)  # contour
-    + (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)  # brows
-    + (168, 197, 5, 4, 98, 97, 2, 326, 327)  # nose
-    + (33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380)  # eyes
-    + (61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181)  # outer lips
-    + (78, 82, 13, 312, 308, 317, 14, 87)  # inner lips
-)
 CONTOUR = slice(0, 17)
 NOSE_BASE = 33
 
-FACEMESH_POINTS = 468
 IMAGE = 720  # pixels
 EXTENT = 0.36  # metres of head that the image shows
 VIEWS = ((0, 0), (-12, 0), (12, 0), (0, -10), (0, 10))  # yaw, pitch in degrees
@@ -137,7 +129,7 @@ def _detect(image: np.ndarray) -> np.ndarray:
         found = getattr(net.process(image), "multi_face_landmarks")  # noqa: B009
     if not found:
         raise RuntimeError("MediaPipe finds no face in the rendered head")
-    points = [(point.x, point.y) for point in found[0].landmark[:FACEMESH_POINTS]]
+    points = [(point.x, point.y) for point in found[0].landmark[:FACE_MESH_POINTS]]
     return np.array(points) * image.shape[1::-1]
 
 

@@ -199,16 +199,6 @@ class _SearchState:
     wait: int = 0
     searches: int = 0
 
-    @property
-    def outstretched(self) -> bool:
-        """Whether this search is at an outstretched arm's hand."""
-        return self.searches % 2 == 0
-
-    @property
-    def balanced(self) -> bool:
-        """Whether this search is in balanced colours."""
-        return self.searches % 4 >= 2
-
     def update(self, hand: Hand | None, max_pause: int) -> None:
         """Set the result of a frame, and the pause until the next search."""
         self.last = hand
@@ -287,20 +277,23 @@ class HandTracker:
         if state.pause > 0:
             return None
         state.searches += 1
-        for box in self._candidates(image_HW3, arm, state):
-            rough = self._detect(image_HW3, box, side, state.balanced)
+        outstretched, balanced = state.searches % 2 == 0, state.searches % 4 >= 2
+        for box in self._candidates(image_HW3, arm, outstretched, balanced):
+            rough = self._detect(image_HW3, box, side, balanced)
             if rough is not None and arm.accepts(rough, None):
                 return self._track(image_HW3, 1.0, arm, side, rough)
         return None
 
-    def _candidates(self, image_HW3: np.ndarray, arm: Arm, state: _SearchState) -> Iterator[Box]:
+    def _candidates(
+        self, image_HW3: np.ndarray, arm: Arm, outstretched: bool, balanced: bool
+    ) -> Iterator[Box]:
         """Yield boxes that may contain a lost hand, the cheaper and likelier first."""
         height, width = image_HW3.shape[:2]
         inside = arm.hand_is_inside(width, height)
         if inside:
             yield from arm.guesses()
-        box = arm.search_boxes()[state.outstretched or not inside]
-        for points_212 in self._palms(_balance(box.crop(image_HW3), state.balanced)):
+        box = arm.search_boxes()[outstretched or not inside]
+        for points_212 in self._palms(_balance(box.crop(image_HW3), balanced)):
             yield Box.around(box.pixels(points_212))
 
     def _track(

@@ -1,0 +1,1 @@
+"""Least-squares fit of the SMPL-X body to keypoints."""
