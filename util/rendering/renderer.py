@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -58,12 +57,7 @@ class MeshRenderer:
     def __enter__(self) -> "MeshRenderer":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._plotter.close()
 
     def frames(self, pose_TP: Tensor) -> Iterator[np.ndarray]:

@@ -227,21 +227,21 @@ def animate_face(
     count = frame_count(len(speech.audio_S))
     times_T, duration = frame_times(count), count / FPS
     # One generator for each part: more blinks must not change the nods.
-    chance = [np.random.default_rng((*seed, part)) for part in range(5)]
+    rngs = [np.random.default_rng((*seed, part)) for part in range(5)]
     stresses = stressed_times(speech.words, speech.phones)
-    swell_T = smooth_noise(times_T, chance[0], SWELL_HERTZ, 1)[:, 0]
+    swell_T = smooth_noise(times_T, rngs[0], SWELL_HERTZ, 1)[:, 0]
     strength_T = person.liveliness * (1 + SWELL * swell_T.clip(-2, 1.5))
 
     jaw_T, mouth = mouth_curves(speech.phones, times_T, duration)
-    face = face_curves(times_T, duration, stresses, (), chance[1])
+    face = face_curves(times_T, duration, stresses, (), rngs[1])
     face["mouth_smile"] = face["mouth_smile"] - SMILE + REST_SMILE
-    face["blink"] = blink_curve(times_T, duration, chance[2], emotion.blinks)
+    face["blink"] = blink_curve(times_T, duration, rngs[2], emotion.blinks)
     jaw_T, values = _add_emotion(jaw_T, mouth, face, emotion, strength_T, person.articulation)
 
-    nods = choose_nods(stresses, chance[3], NOD_CHANCE, NOD_SIZE)
+    nods = choose_nods(stresses, rngs[3], NOD_CHANCE, NOD_SIZE)
     nods = [(time, emotion.nods * size) for time, size in nods]
-    breath_T = breath(times_T, chance[3])
-    translation_T3, rotations = torso_curves(times_T, breath_T, nods, (), chance[4])
+    breath_T = breath(times_T, rngs[3])
+    translation_T3, rotations = torso_curves(times_T, breath_T, nods, (), rngs[4])
     rotations = {joint: emotion.motion * rotation for joint, rotation in rotations.items()}
     rotations["head"] = rotations["head"] + strength_T[:, None] * np.radians(emotion.head)
     pose_TP = assemble_pose(SHIFT * translation_T3, rotations, jaw_T, values)

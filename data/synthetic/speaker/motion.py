@@ -111,17 +111,17 @@ def animate_speaker(speech: SynthesisedSpeech, *, seed: int, body: Body) -> Spea
     count = frame_count(len(speech.audio_S))
     times_T, duration = frame_times(count), count / FPS
     # One generator for each part: more blinks must not change the gestures.
-    chance = [np.random.default_rng((seed, part)) for part in range(6)]
-    gestures = choose_gestures(speech.words, speech.phones, chance[0])
+    rngs = [np.random.default_rng((seed, part)) for part in range(6)]
+    gestures = choose_gestures(speech.words, speech.phones, rngs[0])
     stresses = stressed_times(speech.words, speech.phones)
-    beats = _choose_beats(stresses, gestures, chance[1])
+    beats = _choose_beats(stresses, gestures, rngs[1])
     arms = Arms(body)
-    arms_2TN = arm_curves(arms, times_T, phrases(speech.words), beats, gestures, chance[2])
-    breath_T = breath(times_T, chance[3])
+    arms_2TN = arm_curves(arms, times_T, phrases(speech.words), beats, gestures, rngs[2])
+    breath_T = breath(times_T, rngs[3])
     arms_2TN[:, :, 4] += BREATH_SHRUG * breath_T
-    nods = choose_nods(stresses, chance[3], NOD_CHANCE, NOD_SIZE)
-    translation_T3, rotations = torso_curves(times_T, breath_T, nods, gestures, chance[4])
-    face = face_curves(times_T, duration, stresses, gestures, chance[5])
+    nods = choose_nods(stresses, rngs[3], NOD_CHANCE, NOD_SIZE)
+    translation_T3, rotations = torso_curves(times_T, breath_T, nods, gestures, rngs[4])
+    face = face_curves(times_T, duration, stresses, gestures, rngs[5])
     jaw_T, mouth = mouth_curves(speech.phones, times_T, duration)
     mouth["mouth_smile"] = mouth["mouth_smile"] + face.pop("mouth_smile")
     for side, name in enumerate(("left", "right")):

@@ -62,12 +62,12 @@ class RecordingPlan:
 
     def sentences_and_voice(self) -> tuple[list[str], Voice]:
         """Return the sentences and the voice: voices take turns, pace and pitch vary."""
-        chance = np.random.default_rng((self.seed, self.number))
+        rng = np.random.default_rng((self.seed, self.number))
         turns = np.random.default_rng(self.seed).permutation(len(VOICES))
         voice = VOICES[turns[self.number % len(VOICES)]]
-        rate = round(voice.rate_wpm * chance.uniform(1 - PACE, 1 + PACE))
-        pitch = round(np.clip(voice.pitch + chance.uniform(-TONE, TONE), *PITCHES))
-        sentences = draw_sentences(self.seconds, seed=int(chance.integers(2**31)))
+        rate = round(voice.rate_wpm * rng.uniform(1 - PACE, 1 + PACE))
+        pitch = round(np.clip(voice.pitch + rng.uniform(-TONE, TONE), *PITCHES))
+        sentences = draw_sentences(self.seconds, seed=int(rng.integers(2**31)))
         return sentences, Voice(voice.voice, rate, pitch)
 
     def speech(self) -> SynthesisedSpeech:

@@ -154,8 +154,8 @@ def mouth_segments(phones: Iterable[Phone], duration: float) -> list[Segment]:
         if phone.start - end >= SILENCE:
             segments.append(Segment(_SHUT, end, phone.start))
         edges = np.linspace(phone.start, phone.end, len(symbols) + 1)
-        for audio, start, stop in zip(symbols, edges[:-1], edges[1:], strict=True):
-            segments.append(Segment(_stressed(audio, phone.stress), float(start), float(stop)))
+        for symbol, start, stop in zip(symbols, edges[:-1], edges[1:], strict=True):
+            segments.append(Segment(_stressed(symbol, phone.stress), float(start), float(stop)))
         end = phone.end
     return [*segments, Segment(_SHUT, end, max(duration, end) + 1.0)]
 

@@ -76,16 +76,16 @@ def test_silence_is_a_closed_mouth(body: Body, phone: float):
 
 
 def test_vowels_open_the_mouth_and_open_ones_most(body: Body):
-    def widest(audio: str) -> float:
-        return lip_gap(body, fake_speech([("x", f"h ˈ{audio} h")])).max()
+    def widest(ipa: str) -> float:
+        return lip_gap(body, fake_speech([("x", f"h ˈ{ipa} h")])).max()
 
     assert widest("ɑː") > widest("ɛ") > widest("iː") > 2
     assert widest("ɑː") > 8
 
 
 def test_rounded_sounds_narrow_the_lips_and_spread_ones_widen_them(body: Body):
-    def width(audio: str) -> float:
-        speech = fake_speech([("x", f"ˈ{audio} {audio}")])
+    def width(ipa: str) -> float:
+        speech = fake_speech([("x", f"ˈ{ipa} {ipa}")])
         return over_rest(lip_points(body, speech), "face_48", "face_54")[frames(speech) > 1].mean()
 
     assert width("uː") < width("ɑː") < width("iː")
@@ -108,8 +108,8 @@ def test_the_mouth_opens_before_the_first_sound():
 
 
 def test_teeth_touch_the_lip_in_f_and_v(body: Body):
-    for audio in "fv":
-        speech = fake_speech([("x", f"ˈɑː {audio} ɑː")], phone=0.12)
+    for ipa in "fv":
+        speech = fake_speech([("x", f"ˈɑː {ipa} ɑː")], phone=0.12)
         middle = np.abs(frames(speech) - (speech.phones[1].start + speech.phones[1].end) / 2)
         assert lip_gap(body, speech)[middle.argmin()] < 4.5
 
