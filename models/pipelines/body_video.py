@@ -13,7 +13,7 @@ Each stage is a generator that pulls its input from the stage above. `PrefetchSt
 threads that keep a few items ready, so that an hour of speech needs the memory of a minute.
 """
 
-from collections import deque
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,11 +123,6 @@ class BodySpeaker(Speaker[BodyVideoOptions]):
 
     @classmethod
     def load(cls, options: BodyVideoOptions, device: torch.device) -> "BodySpeaker":
-        """Return the speaker that the options name, with the parts that they need.
-
-        Raises:
-            DataError: no such speaker, or a part is missing, broken or of another version.
-        """
         folder = options.checkpoints / options.name
         if not folder.is_dir():
             known = list_speakers(options.checkpoints, AUDIO2POSE)
@@ -169,7 +164,6 @@ class BodySpeaker(Speaker[BodyVideoOptions]):
         return Camera.framing(self.body.points(pose_TP), width=self.size[0], height=self.size[1])
 
     def read_speech(self, audio: Path | None, options: BodyVideoOptions) -> Speech:
-        """Return the speech of an audio file with its words; without audio, a motion's name."""
         if audio is not None:
             return recorded_speech(audio, words=options.words, transcript=options.transcript)
         motion = options.pose or options.openpose
@@ -177,11 +171,6 @@ class BodySpeaker(Speaker[BodyVideoOptions]):
         return Speech(motion.name if motion.is_dir() else motion.stem)
 
     def make_video(self, speech: Speech, options: BodyVideoOptions, *, bar: bool = True) -> int:
-        """Write `options.outputs(speech.stem)`; return the video's number of frames.
-
-        Raises:
-            DataError: unusable audio, motion or timeline, or a file that cannot be written.
-        """
         outputs = options.outputs(speech.stem)
         check_output_paths(outputs, speech.audio)
         kept: list[Tensor] = []
@@ -211,7 +200,6 @@ class BodySpeaker(Speaker[BodyVideoOptions]):
         return count
 
     def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
-        """Yield frames (H, W, 3) uint8 of audio that arrives in chunks (S,), see `Speaker`."""
         predictor, renderer = self._predictor, self.pose2video
         if renderer is None:
             raise DataError(f"{self.name}: no {POSE2VIDEO} to render with")
@@ -324,13 +312,12 @@ def render_frames(
     if options.skeleton or speaker.pose2video is None:
         yield from maps
         return
-    waiting: deque[np.ndarray] = deque()  # maps whose frames are not rendered yet
-    drawn = collect_into(waiting, maps) if options.side_by_side else maps
-    for frame in speaker.pose2video.render(drawn):
-        yield np.concatenate((waiting.popleft(), frame), axis=2) if options.side_by_side else frame
+    maps, shown = itertools.tee(maps)
+    for frame, skeleton in zip(speaker.pose2video.render(maps), shown, strict=False):
+        yield np.concatenate((skeleton, frame), axis=2) if options.side_by_side else frame
 
 
-def collect_into(store: list[Item] | deque[Item], items: Iterable[Item]) -> Iterator[Item]:
+def collect_into(store: list[Item], items: Iterable[Item]) -> Iterator[Item]:
     """Yield the items, and append each to a store."""
     for item in items:
         store.append(item)

@@ -58,7 +58,8 @@ class Speaker(abc.ABC, Generic[OptionsType]):
         """Return the speaker that the options name, with the parts that they need.
 
         Raises:
-            DataError: no such speaker, or a part is missing, broken or of another version.
+            DataError: no such speaker; a part is missing, broken, of another version, or does not
+                fit the options.
         """
 
     @abc.abstractmethod
@@ -87,7 +88,7 @@ class Speaker(abc.ABC, Generic[OptionsType]):
         """
 
     def read_speech(self, audio: Path | None, options: OptionsType) -> Speech:
-        """Return the speech of an audio file, as the options describe it."""
+        """Return the speech of an audio file with its words; without audio, of a given motion."""
         assert audio is not None
         return recorded_speech(audio)
 

@@ -61,12 +61,6 @@ class TalkingFace(Speaker[TalkingFaceOptions]):
 
     @classmethod
     def load(cls, options: TalkingFaceOptions, device: torch.device) -> "TalkingFace":
-        """Return the face that the options name.
-
-        Raises:
-            DataError: no such face, or a broken one; an emotion or a reference image that do not
-                fit it.
-        """
         folder = options.checkpoints / options.name / SPEECH2FACE
         if not folder.is_dir():
             known = list_speakers(options.checkpoints, SPEECH2FACE)
@@ -84,11 +78,6 @@ class TalkingFace(Speaker[TalkingFaceOptions]):
         return cls(options.name, provenance, predictor, image)
 
     def make_video(self, speech: Speech, options: TalkingFaceOptions, *, bar: bool = True) -> int:
-        """Write `options.outputs(speech.stem).video`; return its number of frames.
-
-        Raises:
-            DataError: unusable audio, or a file that cannot be written.
-        """
         path, output = speech.audio, options.outputs(speech.stem).video
         assert path is not None
         check_output_paths(options.outputs(speech.stem), path)
@@ -119,7 +108,6 @@ class TalkingFace(Speaker[TalkingFaceOptions]):
             )
 
     def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
-        """Yield frames (H, W, 3) uint8 of audio that arrives in chunks (S,), see `Speaker`."""
         lead_S, chunks = read_lead(chunks)
         lead_BL = log_mels(lead_S)
         stats = MelStats.measure([lead_BL])
