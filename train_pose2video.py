@@ -10,9 +10,9 @@ import torch
 
 from speech2video.data.loader import training_loader
 from speech2video.data.pose2video.augmentation import ImageAugmentation, MapNoise
-from speech2video.data.pose2video.background import estimate_background
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos, shared_camera
 from speech2video.data.pose2video.dataset import Pose2VideoDataset, collate
+from speech2video.data.pose2video.frames import estimate_background
 from speech2video.data.splits import split_clips
 from speech2video.models.pose2video.losses import loss_weights
 from speech2video.models.pose2video.model import GanConfig, OptimConfig, Pose2VideoModel

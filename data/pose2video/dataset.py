@@ -15,7 +15,7 @@ from speech2video.data.pose2video.augmentation import (
     random_crops,
 )
 from speech2video.data.pose2video.clip import PoseVideo
-from speech2video.data.pose2video.frame_cache import FrameCache
+from speech2video.data.pose2video.frames import FrameCache
 from speech2video.options.pose2video import Curriculum
 from speech2video.util.body.skeleton import REGIONS, boxes_visible, region_boxes
 from speech2video.util.rendering.skeleton_maps import draw_map

@@ -26,7 +26,7 @@ from evaluation.video_metrics import (
     part_boxes,
 )
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos
-from speech2video.data.pose2video.frame_cache import FrameCache
+from speech2video.data.pose2video.frames import FrameCache
 from speech2video.data.splits import split_clips
 from speech2video.models.evaluators.image_metrics import (
     I3D_FRAMES,

@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation.tables import Metrics
 from speech2video.data.pose2video.clip import PoseVideo
-from speech2video.data.pose2video.frame_cache import FrameCache
+from speech2video.data.pose2video.frames import FrameCache
 from speech2video.models.pose2video.renderer import Pose2VideoRenderer
 from speech2video.util.body.skeleton import (
     IBUG68,

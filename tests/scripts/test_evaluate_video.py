@@ -19,7 +19,7 @@ from speech2video.data.clip import Clip, ClipInfo
 from speech2video.data.motion import motion_from_pose
 from speech2video.data.motion_io import write_motion
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos
-from speech2video.data.pose2video.frame_cache import FrameCache
+from speech2video.data.pose2video.frames import FrameCache
 from speech2video.models.checkpointing import save_weights
 from speech2video.models.pose2video.renderer import NETWORK, build_generator, complete_options
 from speech2video.options.pose2video import TrainPose2VideoOptions, Vid2VidOptions

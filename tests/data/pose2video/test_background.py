@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from speech2video.data.pose2video.background import estimate_background, person_mask
+from speech2video.data.pose2video.frames import estimate_background, person_mask
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE
 from speech2video.util.body.skeleton import region_boxes

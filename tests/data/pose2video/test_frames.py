@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos
-from speech2video.data.pose2video.frame_cache import FrameCache
+from speech2video.data.pose2video.frames import FrameCache
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
 from speech2video.util.video.reader import read_frames
@@ -52,7 +52,7 @@ def test_with_room_each_frame_is_decoded_once(
     for clip in (0, 1):
         assert np.array_equal(cache.frames(clip, range(len(videos[clip]))), ground_truth[clip])
     assert cache.bytes == 200 * FRAME_BYTES
-    monkeypatch.setattr("speech2video.data.pose2video.frame_cache.open_media", None)
+    monkeypatch.setattr("speech2video.data.pose2video.frames.open_media", None)
     for clip in (1, 0):
         assert np.array_equal(cache.frames(clip, range(len(videos[clip]))), ground_truth[clip])
 
