@@ -159,32 +159,32 @@ def find_runs(mask_T: np.ndarray) -> list[slice]:
     return [slice(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
-def fill_gaps(keypoints: Keypoints, *, max_gap: int = MAX_GAP) -> Keypoints:
+def fill_gaps(keypoints: Keypoints) -> Keypoints:
     """Return keypoints with short gaps filled by linear interpolation.
 
     The confidence of filled points is interpolated, too, times `FILLED_CONFIDENCE`. Gaps longer
-    than `max_gap` frames, and those at the beginning and the end, remain.
+    than `MAX_GAP` frames, and those at the beginning and the end, remain.
     """
     points_TK3, world_TK3 = keypoints.points_TK3.copy(), keypoints.world_TK3.copy()
     found_TK = points_TK3[..., 2] > 0
-    _interpolate(points_TK3, found_TK, max_gap)
+    _interpolate(points_TK3, found_TK)
     filled_TK = (points_TK3[..., 2] > 0) & ~found_TK
     points_TK3[filled_TK, 2] *= FILLED_CONFIDENCE
-    _interpolate(world_TK3, np.isfinite(world_TK3).all(2), max_gap)
+    _interpolate(world_TK3, np.isfinite(world_TK3).all(2))
     mesh_TM2 = keypoints.face_mesh_TM2
     if mesh_TM2 is not None:
         mesh_TM2 = mesh_TM2.copy()
-        _interpolate(mesh_TM2, np.isfinite(mesh_TM2).all(2), max_gap)
+        _interpolate(mesh_TM2, np.isfinite(mesh_TM2).all(2))
     return replace(keypoints, points_TK3=points_TK3, world_TK3=world_TK3, face_mesh_TM2=mesh_TM2)
 
 
-def _interpolate(values_TKC: np.ndarray, known_TK: np.ndarray, max_gap: int) -> None:
+def _interpolate(values_TKC: np.ndarray, known_TK: np.ndarray) -> None:
     """Fill short gaps (T, K, C) in place."""
     for k in range(values_TKC.shape[1]):
         known = np.flatnonzero(known_TK[:, k])
         steps = np.diff(known)
         for before, step in zip(known[:-1], steps, strict=True):
-            if 1 < step <= max_gap + 1:
+            if 1 < step <= MAX_GAP + 1:
                 after = before + step
                 share = np.arange(1, step, dtype=np.float32)[:, None] / step
                 ends = values_TKC[before, k], values_TKC[after, k]

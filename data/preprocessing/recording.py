@@ -164,7 +164,10 @@ def _fill(clip: Clip, recording: Path, config: ClipConfig, progress: Progress) -
     progress(CONVERTED)
     try:
         if config.keypoints == "mediapipe":
-            found = _detect(clip, video, _part(progress, CONVERTED, DETECTED))
+            frames = read_frames(clip.video, fps=FPS)
+            frames = with_progress(frames, video.frames, _part(progress, CONVERTED, DETECTED))
+            size = {"width": video.width, "height": video.height}
+            found = detect_keypoints(frames, **size, fps=FPS)
         else:
             found = _read_openpose(Path(config.keypoints), video)
         keypoints = remove_guessed_wrists(fill_gaps(found))
@@ -254,11 +257,6 @@ def _resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
         return frame
     image_HW3 = frame.transpose(1, 2, 0)
     return cv2.resize(image_HW3, (width, height), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
-
-
-def _detect(clip: Clip, video: ConvertedVideo, progress: Progress) -> Keypoints:
-    frames = with_progress(read_frames(clip.video, fps=FPS), video.frames, progress)
-    return detect_keypoints(frames, width=video.width, height=video.height, fps=FPS)
 
 
 def _read_openpose(folder: Path, video: ConvertedVideo) -> Keypoints:

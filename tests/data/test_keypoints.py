@@ -64,7 +64,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, mesh: bool) -> None:
 def test_a_short_gap_in_a_straight_line_is_filled_exactly(length: int) -> None:
     gap = slice(10, 10 + length)
     holed, whole = straight(gap), straight(slice(0))
-    filled, wrist = fill_gaps(holed, max_gap=5), POINT_INDEX["left_wrist"]
+    filled, wrist = fill_gaps(holed), POINT_INDEX["left_wrist"]
     places, confidence = filled.points_TK3[..., :2], filled.points_TK3[..., 2]
     np.testing.assert_allclose(places, whole.points_TK3[..., :2], rtol=1e-6)
     np.testing.assert_allclose(
@@ -76,7 +76,7 @@ def test_a_short_gap_in_a_straight_line_is_filled_exactly(length: int) -> None:
 @pytest.mark.parametrize("gap", [slice(10, 16), slice(0, 3), slice(FRAMES - 2, FRAMES)])
 def test_long_gaps_and_open_ends_stay_missing(gap: slice) -> None:
     holed = straight(gap)
-    filled = fill_gaps(holed, max_gap=5)
+    filled = fill_gaps(holed)
     np.testing.assert_array_equal(filled.points_TK3, holed.points_TK3)
 
 

@@ -282,7 +282,7 @@ class _Tracks:
         return result, world.astype(np.float32)
 
 
-def smooth_track(values_TKC: np.ndarray, *, sigma: float = SMOOTHING_SIGMA) -> np.ndarray:
+def smooth_track(values_TKC: np.ndarray) -> np.ndarray:
     """Return points smoothed over time, by a median of three and a centred Gaussian.
 
     A centred filter has no lag, unlike MediaPipe's one-euro filter. NaN is ignored, and stays NaN.
@@ -291,7 +291,7 @@ def smooth_track(values_TKC: np.ndarray, *, sigma: float = SMOOTHING_SIGMA) -> n
     values = np.where(known, _median_of_three(values_TKC), 0.0)
     total, weight = np.zeros_like(values), np.zeros_like(values)
     for step in range(-SMOOTHING_RADIUS, SMOOTHING_RADIUS + 1):
-        share = np.exp(-0.5 * (step / sigma) ** 2)
+        share = np.exp(-0.5 * (step / SMOOTHING_SIGMA) ** 2)
         here = slice(max(0, -step), max(0, len(values) - max(0, step)))
         if here.start < here.stop:
             there = slice(here.start + step, here.stop + step)
