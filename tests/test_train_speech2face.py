@@ -109,8 +109,8 @@ def test_two_processes_equal_one(
     two = start(dataset, runs, "--name", "two", *same, launcher=LAUNCHER)
     arguments = line(dataset, runs, "--name", "one", *same)
     assert run_here(monkeypatch, train_speech2face.main, *arguments) == 0
-    said = two.communicate(timeout=300)[1]
-    assert two.returncode == 0, said
+    errors = two.communicate(timeout=300)[1]
+    assert two.returncode == 0, errors
     one, two = weights(runs, "one"), weights(runs, "two")
     assert one.keys() == two.keys()
     for key in one:
@@ -215,10 +215,7 @@ def test_a_list_becomes_faces(
     [
         (("--emotion", "angry"), "--emotion angry: face was trained with neutral, happy"),
         (("--reference_image", "x.png"), "it takes no --reference_image"),
-        (("--name", "nobody"), "no speech2face in it; there are: face"),
-        (("--skeleton",), "--skeleton: makes no sense with --model speech2face"),
-        (("--smooth", 3), "--smooth: makes no sense with --model speech2face"),
-        (("--model", "speech2video", "--emotion", "sad"), "--emotion: makes no sense"),
+        (("--name", "other"), "no speech2face in it; there are: face"),
         (("--audio", "no.wav"), "no such file"),
         (("--audio", "empty.wav"), "empty.wav"),
     ],
@@ -231,9 +228,19 @@ def test_bad_input_is_one_line(
     write_audio(tmp_path / "a.wav", recording().audio_S[:9000])
     write_audio(tmp_path / "empty.wav", np.zeros(0, np.float32))
     assert show(monkeypatch, shipped, "--name", "face", "--audio", "a.wav", *more) == 2
-    said = capfd.readouterr().err.strip().splitlines()
-    assert len(said) == 1 and words in said[0]
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and words in lines[0]
     assert not list(tmp_path.glob("**/*.mp4"))
+
+
+@pytest.mark.parametrize(
+    "more", [("--skeleton",), ("--smooth", 3), ("--model", "speech2video", "--emotion", "sad")]
+)
+def test_options_of_the_other_model_are_unknown(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch, capfd, more: tuple
+) -> None:
+    assert show(monkeypatch, shipped, "--name", "face", "--audio", "a.wav", *more) == 2
+    assert "unrecognized arguments: --" in capfd.readouterr().err
 
 
 def test_the_baseline_trains_and_needs_a_reference_image(
@@ -255,7 +262,7 @@ def test_the_baseline_trains_and_needs_a_reference_image(
     assert show(monkeypatch, tmp_path, *given) == 2
     assert "its baseline needs --reference_image" in capfd.readouterr().err
     assert show(monkeypatch, tmp_path, *given, "--reference_image", tmp_path / "a.wav") == 2
-    assert "not readable as a picture" in capfd.readouterr().err
+    assert "not readable as an image" in capfd.readouterr().err
     assert show(monkeypatch, tmp_path, *given, "--reference_image", tmp_path / "face.png") == 0
 
 
@@ -263,9 +270,9 @@ def failing(monkeypatch: pytest.MonkeyPatch, capfd, *arguments: object) -> str:
     """Return the one line that a run fails with."""
     capfd.readouterr()
     assert run_here(monkeypatch, train_speech2face.main, *line(*arguments)) == 2
-    said = [words for words in capfd.readouterr().err.splitlines() if "error: " in words]
-    assert len(said) == 1
-    return said[0]
+    errors = [line for line in capfd.readouterr().err.splitlines() if "error: " in line]
+    assert len(errors) == 1
+    return errors[0]
 
 
 @pytest.mark.parametrize(
@@ -298,5 +305,5 @@ def test_an_incomplete_clip_is_named(
     copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
     clip = min(copy.iterdir())
     (clip / file).unlink()
-    said = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
-    assert str(clip / file) in said
+    message = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
+    assert str(clip / file) in message
