@@ -140,10 +140,10 @@ class GestureDictionary:
 
     def entry(self, name: str) -> GestureEntry:
         """Return the entry of a name; raises `DataError` if there is none."""
-        for entry in self.entries:
-            if entry.name == name:
-                return entry
-        raise DataError(f"no gesture {name!r} in the dictionary")
+        found = next((entry for entry in self.entries if entry.name == name), None)
+        if found is None:
+            raise DataError(f"no gesture {name!r} in the dictionary")
+        return found
 
     def save(self, folder: Path) -> None:
         """Write dictionary.json and motions.npz; raises `DataError` if they cannot be written."""

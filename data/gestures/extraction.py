@@ -149,12 +149,13 @@ def _place_in_word(time: float, start: float, end: float) -> float:
 def _align(candidate: GestureCandidate, hands: HandTrajectories) -> tuple[list[_Instance], int]:
     """Return the instances, each moved to where it is most like the medoid, and its number."""
     centre = candidate.lag + OFFSETS[len(OFFSETS) // 2]
-    rows = [k for k, hand in enumerate(candidate.hand_N) if hand >= 0]
-    instances = []
-    for k in rows:
-        one = candidate.occurrences[k]
-        instances.append(_Instance(one, int(candidate.hand_N[k]), one.middle + centre))
-    number = rows.index(candidate.medoid[0])
+    made = np.flatnonzero(candidate.hand_N >= 0).tolist()
+    words = [candidate.occurrences[k] for k in made]
+    hand_N = candidate.hand_N[made].tolist()
+    instances = [
+        _Instance(one, hand, one.middle + centre) for one, hand in zip(words, hand_N, strict=True)
+    ]
+    number = made.index(candidate.medoid[0])
     pattern = _window(instances[number], hands)
     first, last = (BEFORE + edge for edge in ALIGNED)
     aligned = []

@@ -105,19 +105,16 @@ class Audio2PoseModel(BaseModel):
             outputs_NTP, _ = self.net(NETWORK)(batch["features"], batch["noise"])
         pose_NTP = outputs_NTP[:, self.predictor.network.look_ahead :]
         losses = self.pose_losses(pose_NTP, true_NTP, batch)
-        discriminator_losses = self._update_discriminator(pose_NTP, true_NTP, batch, losses)
-        total = reduce(torch.add, (LOSSES[name].weight * loss for name, loss in losses.items()))
+        losses |= self._gan_losses(pose_NTP, true_NTP, batch)
+        weighted = (term.weight * losses[name] for name, term in LOSSES.items() if name in losses)
+        total = reduce(torch.add, weighted)
         self.backward_and_step(NETWORK, total)
-        return {"loss": total, **losses, **discriminator_losses}
+        return {"loss": total, **losses}
 
-    def _update_discriminator(
-        self,
-        pose_NTP: Tensor,
-        true_NTP: Tensor,
-        batch: Mapping[str, Tensor],
-        losses: dict[str, Tensor],
+    def _gan_losses(
+        self, pose_NTP: Tensor, true_NTP: Tensor, batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Train the discriminator, add the "gan" loss to `losses`, return the discriminator's."""
+        """Do one step of the discriminator; return its loss and the predictor's."""
         discriminator = self.discriminators.get("motion")
         if discriminator is None:
             return {}
@@ -128,10 +125,9 @@ class Audio2PoseModel(BaseModel):
         real, fake = (m[..., GESTURE_COLUMNS] + noise_NTG for m in (true_NTP, moving_NTP))
         free_N = (batch["gesture"].mean(1) < MAX_GESTURE_SHARE).to(real.dtype)
         present_N = batch["weight"].amin(1) * free_N
-        condition = (speech_NTF,)
-        loss = discriminator.update(real, fake, condition=condition, present_N=present_N)
-        losses["gan"] = discriminator.generator_loss(fake, condition=condition, present_N=present_N)
-        return {"d_motion": loss}
+        given = {"condition": (speech_NTF,), "present_N": present_N}
+        d_loss = discriminator.update(real, fake, **given)
+        return {"gan": discriminator.generator_loss(fake, **given), "d_motion": d_loss}
 
     def validate(self, batches: Iterable[MotionClip], log: TrainingLog | None) -> dict[str, float]:
         """Return the mean metrics of held-out clips; write a video of the first one to the log."""
