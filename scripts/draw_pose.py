@@ -50,8 +50,7 @@ def draw_frames(
     """Yield the frames (3, H, W) uint8 RGB of pose vectors (T, 106)."""
     points_TK3 = body.points(pose_TP)
     camera = motion.camera or Camera.framing(points_TK3, width=options.size, height=options.size)
-    scale = options.size / max(camera.width, camera.height)
-    camera = camera.resized(round(camera.width * scale), round(camera.height * scale))
+    camera = camera.scaled_to(options.size)
     size = {"width": camera.width, "height": camera.height}
     if options.mesh:
         with MeshRenderer(body, camera) as renderer:

@@ -165,8 +165,7 @@ def write_comparison(path: Path, clip: MotionClip, pose_TP: Tensor, body: Body) 
     points = [body.points(poses[:count]) for poses in (clip.pose_TP, pose_TP)]
     size = VIDEO_SIZE
     camera = clip.camera or Camera.framing(points[0], width=size, height=size)
-    scale = size / max(camera.width, camera.height)
-    camera = camera.resized(round(camera.width * scale), round(camera.height * scale))
+    camera = camera.scaled_to(size)
     width, height = camera.width, camera.height
     maps = [
         draw_skeleton_maps(camera.project(points_TK3).numpy(), width=width, height=height)

@@ -104,6 +104,11 @@ class Camera:
         pixels = torch.stack((x / depth, y / depth), -1) * self.focal
         return pixels + torch.tensor(self.center).to(pixels)
 
+    def scaled_to(self, size: int) -> "Camera":
+        """Return the camera of the same image with a larger side of `size` pixels."""
+        scale = size / max(self.width, self.height)
+        return self.resized(round(self.width * scale), round(self.height * scale))
+
     def resized(self, width: int, height: int) -> "Camera":
         """Return the camera of the same view in an image of another size, centred, aspect kept."""
         scale = min(width / self.width, height / self.height)

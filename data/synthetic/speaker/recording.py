@@ -168,8 +168,7 @@ def render_speaker(
     Raises:
         UserError: PyVista is not installed.
     """
-    scale = size / max(camera.width, camera.height)
-    camera = camera.resized(round(camera.width * scale), round(camera.height * scale))
+    camera = camera.scaled_to(size)
     with MeshRenderer(body or Body.load(), camera, appearance=appearance) as renderer:
         yield from renderer.frames(pose_TP)
 
