@@ -61,7 +61,13 @@ class MotionAutoencoder(nn.Module):
         super().__init__()
         if frames % 2**depth:
             raise ValueError(f"{frames} frames halved {depth} times: not whole")
-        self.sizes = dict(features=features, frames=frames, width=width, code=code, depth=depth)
+        self.sizes = {
+            "features": features,
+            "frames": frames,
+            "width": width,
+            "code": code,
+            "depth": depth,
+        }
         short = frames // 2**depth
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("spread", torch.ones(features))

@@ -1,4 +1,4 @@
-"""What is no recording of a speaker: one clear line, status 2, and nothing half-made."""
+"""Invalid recordings: one line of error, status 2, and no partial output."""
 
 import contextlib
 import errno
@@ -31,13 +31,13 @@ from tests.shared import ROOT, run_here
 
 pytest.importorskip("mediapipe", reason="the extra `preprocess` is not installed")
 
-DISK = 30_000  # bytes that fit on a disk that is nearly full
+DISK = 30_000  # bytes, size limit of a file
 
 
 def refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
 ) -> str:
-    """Run the command, which fails in one line; return that."""
+    """Run the command, which must fail, and return its one line of error."""
     assert run_here(monkeypatch, script.main, *arguments) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
     assert len(errors) == 1
@@ -48,30 +48,30 @@ def is_empty(folder: Path) -> bool:
     return not folder.exists() or not list(folder.iterdir())
 
 
-def plain(folder: Path, *, frames: int = 60, audio: bool = True) -> Path:
-    """Write a video of nobody."""
+def write_empty_scene(folder: Path, *, frames: int = 60, audio: bool = True) -> Path:
+    """Write a video without a person."""
     write_audio(folder / "a.wav", np.zeros(frames * 640, np.float32))
-    picture = np.full((3, 64, 64), 128, np.uint8)
+    frame_3HW = np.full((3, 64, 64), 128, np.uint8)
     audio = folder / "a.wav" if audio else None
-    write_video(folder / "a.mp4", (picture for _ in range(frames)), audio=audio)
+    write_video(folder / "a.mp4", (frame_3HW for _ in range(frames)), audio=audio)
     return folder / "a.mp4"
 
 
-def text(path: Path, words: str = "no video") -> Path:
+def write_text(path: Path, words: str = "no video") -> Path:
     path.write_text(words)
     return path
 
 
-def folder_called(path: Path) -> Path:
+def make_folder(path: Path) -> Path:
     path.mkdir()
     return path.parent
 
 
-def short(folder: Path) -> Path:
-    """Write a video whose file breaks off after a second and a half."""
+def write_truncated(folder: Path) -> Path:
+    """Write a video whose file is truncated after a second and a half."""
     noise = np.random.default_rng(0).integers(0, 255, (100, 3, 64, 64), np.uint8)
     path = folder / "short.mp4"
-    write_video(path, iter(noise), audio=plain(folder))
+    write_video(path, iter(noise), audio=write_empty_scene(folder))
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 8])
     return path
 
@@ -80,30 +80,30 @@ def short(folder: Path) -> Path:
     ("make", "words"),
     [
         (lambda folder: folder / "none.mp4", "no such file"),
-        (lambda folder: text(folder / "text.mp4") / "talk.mp4", "no such file"),
+        (lambda folder: write_text(folder / "text.mp4") / "talk.mp4", "no such file"),
         (lambda folder: folder, "no recordings"),
-        (lambda folder: text(folder / "text.mp4"), "text.mp4: not a video"),
-        (lambda folder: text(folder / "empty.mp4", ""), "empty.mp4: not a video"),
-        (lambda folder: folder_called(folder / "x.mp4"), "x.mp4: a folder"),
-        (lambda folder: plain(folder), "no person found in 60 frames"),
-        (lambda folder: plain(folder, frames=20), "0.8 s; at least 2 s"),
-        (short, "s of 4.00 s read"),
-        (lambda folder: plain(folder, audio=False), "no audio track"),
+        (lambda folder: write_text(folder / "text.mp4"), "text.mp4: not a video"),
+        (lambda folder: write_text(folder / "empty.mp4", ""), "empty.mp4: not a video"),
+        (lambda folder: make_folder(folder / "x.mp4"), "x.mp4: a folder"),
+        (lambda folder: write_empty_scene(folder), "no person found in 60 frames"),
+        (lambda folder: write_empty_scene(folder, frames=20), "0.8 s; at least 2 s"),
+        (write_truncated, "s of 4.00 s read"),
+        (lambda folder: write_empty_scene(folder, audio=False), "no audio track"),
     ],
     ids=[
-        "absent",
+        "missing",
         "in a file",
         "no recordings",
         "text",
         "empty",
         "folder",
-        "nobody",
+        "no person",
         "short",
-        "torn",
-        "mute",
+        "truncated",
+        "no audio",
     ],
 )
-def test_what_is_no_recording_is_one_line_and_leaves_nothing(
+def test_invalid_recordings_are_refused_without_output(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -119,7 +119,7 @@ def test_what_is_no_recording_is_one_line_and_leaves_nothing(
 
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[Path]:
-    """A folder that its owner may not read; root may."""
+    """A folder without read permission, except for root."""
     folder = tmp_path / "locked"
     folder.mkdir(mode=0)
     yield folder
@@ -127,7 +127,7 @@ def locked(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
-def test_a_folder_that_may_not_be_read(
+def test_a_folder_without_permission_is_refused(
     locked: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -139,7 +139,7 @@ def test_a_folder_that_may_not_be_read(
     assert not output.exists()
 
 
-def test_a_folder_that_fails_to_be_read(
+def test_a_folder_with_read_errors_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(folder: Path) -> Iterator[Path]:
@@ -165,7 +165,7 @@ TEXT = "It was the best of times, it was the worst of times, it was the age of w
     ],
     ids=["too many words", "no words", "another recording's times", "broken"],
 )
-def test_a_transcript_that_does_not_fit(
+def test_an_unsuitable_transcript_is_refused(
     demo: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -174,40 +174,40 @@ def test_a_transcript_that_does_not_fit(
     content: str,
     words: str,
 ) -> None:
-    transcript, output = text(tmp_path / name, content), tmp_path / "out"
+    transcript, output = write_text(tmp_path / name, content), tmp_path / "out"
     arguments = ("--input", demo / "recordings", "--output", output, "--transcripts", transcript)
     assert words in refused(monkeypatch, capsys, *arguments)
     assert is_empty(output)
 
 
-def test_no_folder_can_be_made(
+def test_an_output_that_cannot_be_created_is_refused(
     demo: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    output = text(tmp_path / "file") / "dataset"
+    output = write_text(tmp_path / "file") / "dataset"
     line = refused(monkeypatch, capsys, "--input", demo / "recordings", "--output", output)
     assert str(output) in line and "cannot be written" in line
 
 
-def test_a_folder_that_is_no_clip_is_left_alone(
+def test_other_folders_are_not_overwritten(
     demo: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    mine = tmp_path / "000/diary.txt"
-    mine.parent.mkdir()
-    text(mine, "dear diary")
+    other = tmp_path / "000/diary.txt"
+    other.parent.mkdir()
+    write_text(other, "dear diary")
     line = refused(monkeypatch, capsys, "--input", demo / "recordings", "--output", tmp_path)
     assert "000: in the way" in line
-    assert mine.read_text() == "dear diary" and len(list(tmp_path.rglob("*"))) == 2
+    assert other.read_text() == "dear diary" and len(list(tmp_path.rglob("*"))) == 2
 
 
 @pytest.fixture
 def small_disk() -> Iterator[None]:
-    """No file may grow past `DISK` bytes."""
+    """Limit files to `DISK` bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (DISK, hard))
     yield
@@ -215,7 +215,7 @@ def small_disk() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_disk")
-def test_a_full_disk_at_once(
+def test_a_full_disk_is_reported(
     demo: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -227,7 +227,7 @@ def test_a_full_disk_at_once(
     assert is_empty(output)
 
 
-def test_a_disk_that_fills_late(
+def test_a_disk_that_fills_later_is_reported(
     demo: Path,
     demo_clip: Clip,
     tmp_path: Path,
@@ -248,7 +248,7 @@ def test_a_disk_that_fills_late(
 
 
 def make_mixed(demo: Path, folder: Path) -> Path:
-    """Write good, odd and bad recordings, all of two to five seconds."""
+    """Write valid, unusual and invalid recordings of two to five seconds."""
     source = demo / "recordings/000.mp4"
     frames = list(islice(read_frames(source), 15, 67))
     folder.mkdir()
@@ -256,24 +256,24 @@ def make_mixed(demo: Path, folder: Path) -> Path:
         (folder / f"whole{kind}").write_bytes(source.with_suffix(kind).read_bytes())
     (folder / "cut.mp4").write_bytes(source.read_bytes()[: source.stat().st_size * 6 // 10])
     write_video(folder / "mute.mp4", iter(frames))
-    two = [(number / 25, with_onlooker(frame)) for number, frame in enumerate(frames)]
+    two = [(number / 25, with_bystander(frame)) for number, frame in enumerate(frames)]
     second_CS = load_audio(source)[None, :16_000]
     make_recording(folder / "odd.mp4", two, second_CS, rate=16_000)
-    text(folder / "text.mp4")
+    write_text(folder / "text.mp4")
     return folder
 
 
-def with_onlooker(frame: np.ndarray) -> np.ndarray:
-    """Return a picture (H, W, 3) with a smaller second person beside the first."""
-    beside = np.repeat(frame[:, :, :1], frame.shape[2] * 3 // 4, axis=2)
+def with_bystander(frame: np.ndarray) -> np.ndarray:
+    """Return an image (H, W, 3) with a smaller second person next to the first."""
+    added = np.repeat(frame[:, :, :1], frame.shape[2] * 3 // 4, axis=2)
     small = frame[:, ::2, ::2]
-    beside[:, -small.shape[1] :, -small.shape[2] :] = small
-    return np.concatenate([frame, beside], axis=2).transpose(1, 2, 0)
+    added[:, -small.shape[1] :, -small.shape[2] :] = small
+    return np.concatenate([frame, added], axis=2).transpose(1, 2, 0)
 
 
 @pytest.fixture(scope="module")
 def killed(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[int]]:
-    """Recordings, a data set whose making was killed after the first clip, and its processes."""
+    """Recordings, a dataset whose run was killed after the first clip, and its processes."""
     folder = tmp_path_factory.mktemp("killed")
     recordings, output = make_mixed(demo, folder / "recordings"), folder / "dataset"
     arguments = ["--input", recordings, "--output", output, "--jobs", "2"]
@@ -307,47 +307,47 @@ def test_a_killed_run_leaves_no_worker(killed: tuple[Path, Path, list[int]]) -> 
         time.sleep(0.05)
 
 
-class TakenUp(NamedTuple):
-    """A killed run's data set after a second run.
+class ResumedRun(NamedTuple):
+    """A killed run's dataset after a second run.
 
     Attributes:
         output: its folder.
-        made: what the first run had made, with its times.
-        said: what the second run printed.
+        made: files of the first run, with their times.
+        printed: output of the second run.
     """
 
     output: Path
     made: dict[Path, int]
-    said: str
+    printed: str
 
 
 @pytest.fixture(scope="module")
-def taken_up(killed: tuple[Path, Path, list[int]]) -> TakenUp:
+def resumed(killed: tuple[Path, Path, list[int]]) -> ResumedRun:
     recordings, output, _ = killed
     made = {path: path.stat().st_mtime_ns for path in output.glob("[!.]*/*")}
-    with pytest.MonkeyPatch.context() as monkeypatch, io.StringIO() as said:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    with pytest.MonkeyPatch.context() as monkeypatch, io.StringIO() as printed:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             status = run_here(monkeypatch, script.main, "--input", recordings, "--output", output)
         assert status == 2
-        return TakenUp(output, made, said.getvalue())
+        return ResumedRun(output, made, printed.getvalue())
 
 
-def test_a_killed_run_is_taken_up_where_it_stopped(taken_up: TakenUp, demo_clip: Clip) -> None:
-    assert taken_up.made
-    assert {path: path.stat().st_mtime_ns for path in taken_up.made} == taken_up.made
-    assert "of 5 recordings are there" in taken_up.said
+def test_a_killed_run_is_resumed(resumed: ResumedRun, demo_clip: Clip) -> None:
+    assert resumed.made
+    assert {path: path.stat().st_mtime_ns for path in resumed.made} == resumed.made
+    assert "of 5 recordings are there" in resumed.printed
     names = {"cut", "odd", "whole", "report.html", "report.json"}
-    assert {path.name for path in taken_up.output.iterdir()} == names
+    assert {path.name for path in resumed.output.iterdir()} == names
     for path in demo_clip.folder.iterdir():
-        if path != demo_clip.json:  # which names the recording
-            assert (taken_up.output / "whole" / path.name).read_bytes() == path.read_bytes()
+        if path != demo_clip.json:  # contains the recording's name
+            assert (resumed.output / "whole" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_bad_recordings_are_named_and_keep_no_other_back(taken_up: TakenUp) -> None:
-    errors = [line for line in taken_up.said.splitlines() if line.startswith("error: ")]
+def test_invalid_recordings_do_not_stop_others(resumed: ResumedRun) -> None:
+    errors = [line for line in resumed.printed.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
     assert "mute.mp4: no audio track" in errors[0] and "text.mp4: not a video" in errors[1]
-    assert "3 of 5 recordings in" in taken_up.said
+    assert "3 of 5 recordings in" in resumed.printed
 
 
 @pytest.mark.parametrize(
@@ -358,16 +358,16 @@ def test_bad_recordings_are_named_and_keep_no_other_back(taken_up: TakenUp) -> N
         ("odd", "2 people; the largest who stays was taken"),
     ],
 )
-def test_what_is_odd_is_said(taken_up: TakenUp, name: str, words: str) -> None:
-    clip = Clip(taken_up.output / name)
+def test_unusual_recordings_have_notes(resumed: ResumedRun, name: str, words: str) -> None:
+    clip = Clip(resumed.output / name)
     assert any(words in note for note in clip.info().notes)
-    if clip.json not in taken_up.made:
-        assert f"{name}.mp4: " in taken_up.said and words in taken_up.said
+    if clip.json not in resumed.made:
+        assert f"{name}.mp4: " in resumed.printed and words in resumed.printed
     assert len(load_audio(clip.audio)) == 640 * clip.info().frames
-    assert words in (taken_up.output / "report.html").read_text()
+    assert words in (resumed.output / "report.html").read_text()
 
 
-def test_of_two_people_the_larger_is_taken(taken_up: TakenUp) -> None:
-    clip = Clip(taken_up.output / "odd")
+def test_the_larger_of_two_people_is_used(resumed: ResumedRun) -> None:
+    clip = Clip(resumed.output / "odd")
     noses_TK = Keypoints.load(clip.keypoints).points_TK3[:, POINT_INDEX["nose"], 0]
     assert clip.info().people == 2 and (noses_TK < SIZE).all()

@@ -1,4 +1,4 @@
-"""A random walk of poses for tests."""
+"""Random smooth poses for tests."""
 
 import torch
 from torch import Tensor
