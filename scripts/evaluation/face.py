@@ -109,7 +109,7 @@ class _FaceEvaluator:
 
         Args:
             clips: held out.
-            people: real clips of the speakers among whom identity is recognised.
+            people: real clips of all speakers to be recognised.
             write: whether to write videos and pairs of the user study.
         """
         options = self._options

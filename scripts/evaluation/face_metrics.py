@@ -113,7 +113,7 @@ class FaceMetrics:
         classifiers: of identity and emotion.
         networks: of LPIPS and FID.
         options: of the evaluation.
-        people: real clips of the speakers among whom identity is recognised.
+        people: real clips of all speakers to be recognised.
     """
 
     def __init__(
