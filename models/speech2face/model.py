@@ -45,7 +45,7 @@ from speech2video.util.metrics.statistics import correlation
 from speech2video.util.training_log import TrainingLog
 from speech2video.util.video.writer import write_video
 
-MAIN = "speech2face"  # the optimiser of all but the discriminators
+MAIN = "speech2face"  # the optimizer of all but the discriminators
 EPSILON = 1e-6  # of Adam, as in pose2video
 FRAME_SPACING = 3  # before the adversarial stage: neighbouring frames are nearly the same
 # Share of the frames' gradient that reaches the content encoder: all of an untrained generator's
