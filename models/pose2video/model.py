@@ -24,6 +24,7 @@ from speech2video.models.pose2video.discriminators import (
 )
 from speech2video.models.pose2video.generators import MAPS_PER_STEP, Generator, GeneratorOutput
 from speech2video.models.pose2video.losses import (
+    LOSSES,
     flow_loss,
     loss_weights,
     reconstruction_loss,
@@ -42,6 +43,7 @@ from speech2video.options.pose2video import Curriculum
 from speech2video.util.body.skeleton import REGIONS
 from speech2video.util.training_log import TrainingLog
 
+ADVERSARIAL = [name for name, term in LOSSES.items() if term.adversarial]
 EPSILON = 1e-6  # of Adam: hinge's gradient of a score's bias cancels but for rounding errors
 WARM_UP = 100  # steps over which the learning rate rises at first
 
@@ -241,10 +243,8 @@ class Pose2VideoModel(BaseModel):
             by_kind.setdefault(discriminator_kind(name), []).append(torch.stack(of_generator))
         if not by_kind:
             return losses, {}
-        gan, feature_matching = torch.stack(
-            [torch.stack(of_kind).mean(0) for of_kind in by_kind.values()]
-        ).sum(0)
-        return losses, {"gan": gan, "feature_matching": feature_matching}
+        of_kinds = [torch.stack(of_kind).mean(0) for of_kind in by_kind.values()]
+        return losses, dict(zip(ADVERSARIAL, torch.stack(of_kinds).sum(0), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
