@@ -1,0 +1,1 @@
+"""Models: networks, losses, training steps, inference and pipelines."""

@@ -1,0 +1,1 @@
+"""Options of all commands as dataclasses; nothing here imports torch."""
