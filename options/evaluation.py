@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from speech2video.options.base import BODY_HELP, REQUIRED, Options, option
+from speech2video.options.base import BODY_HELP, REQUIRED, Options, inherit, option
+from speech2video.options.inference import BodyVideoOptions
 from speech2video.util.errors import OptionError
 
 
@@ -38,20 +39,8 @@ class _Intervals(Options):
 @dataclass(frozen=True)
 class _BodyMotion(Options):
     body: Path | None = option(None, BODY_HELP, group="files")
-    smooth: int = option(
-        1,
-        "odd number of frames over which body and hands are smoothed; 1: none",
-        group="data",
-        minimum=1,
-        maximum=51,
-    )
-    face_motion_scale: float | None = option(
-        None,
-        "scale of facial motion relative to rest; by default the speaker's own",
-        group="data",
-        minimum=0,
-        maximum=4,
-    )
+    smooth: int = inherit(BodyVideoOptions, "smooth", 1)
+    face_motion_scale: float | None = inherit(BodyVideoOptions, "face_motion_scale", None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -171,22 +160,13 @@ class EvaluateSpeechOptions(_BodyMotion, _Machine, RunEvaluationOptions):
     frames: int | None = option(
         None, "most frames of each clip and audio file", group="data", minimum=25
     )
-    gestures: str | None = option(
-        None,
-        "gesture dictionary folder, or off; by default the speaker's own, for clips with words",
-        group="data",
-    )
+    gestures: str | None = inherit(BodyVideoOptions, "gestures", None)
     landmarks: bool = option(
         True,
         "detect lips and hands in the videos with MediaPipe; without, lips are those of the poses",
         group="data",
     )
-    precision: str = option(
-        "auto",
-        "of the renderer; auto: bf16 where the machine supports it natively",
-        group="machine",
-        choices=("auto", "fp32", "bf16"),
-    )
+    precision: str = inherit(BodyVideoOptions, "precision", "auto")
 
 
 @dataclass(frozen=True)

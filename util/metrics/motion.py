@@ -18,6 +18,7 @@ from scipy.signal import argrelmin
 
 from speech2video.util.body.joint_limits import limit_report
 from speech2video.util.body.skeleton import (
+    BODY_JOINTS,
     LEFT_HAND_JOINTS,
     LEFT_TIPS,
     POINT_INDEX,
@@ -37,21 +38,8 @@ BEAT_SIGMA = 0.3  # seconds
 MIN_BEAT_SPEED = 0.1  # share of the mean speed; slower minima are rest
 BEAT_ORDER = 7  # frames on either side that must be faster; EMAGE's at 30 fps
 ONSET_HOP = 512  # samples
-UPPER_BODY = (  # the 13 joints of EMAGE's beat constancy
-    "spine1",
-    "spine2",
-    "spine3",
-    "neck",
-    "left_collar",
-    "right_collar",
-    "head",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-)
+LOWER_BODY = ("pelvis", "hip", "knee", "ankle", "foot")
+UPPER_BODY = tuple(j for j in BODY_JOINTS if not j.endswith(LOWER_BODY))  # 13 joints, as in EMAGE
 _BODY = indices(UPPER_BODY)
 _HANDS = {
     "left_wrist": indices(LEFT_HAND_JOINTS + LEFT_TIPS),
