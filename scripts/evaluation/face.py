@@ -14,8 +14,10 @@ lips are detected by MediaPipe. The row `real` gives the accuracy of both on rec
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from dominate import tags
 from tqdm import tqdm
 
 from evaluation.face_disentanglement import (
@@ -36,11 +38,12 @@ from evaluation.face_systems import (
     load_split,
 )
 from evaluation.tables import MODEL, REAL, Metrics, file_name
-from evaluation.user_study import Pair, UserStudy
 from speech2video.data.speech2face.clip import FaceRecording, FaceSplit
 from speech2video.models.evaluators.image_metrics import ImageNetworks
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.util.audio.audio_io import write_audio
+from speech2video.util.files import write_json
+from speech2video.util.html_report import table, video, write_page
 from speech2video.util.timing import FPS
 from speech2video.util.video.writer import write_video
 
@@ -48,6 +51,19 @@ COLUMNS = (REAL, MODEL, SPEECH_AND_REFERENCE)  # of the written videos
 STUDY_PAIRS = ((REAL, MODEL), (MODEL, SPEECH_AND_REFERENCE))
 NETWORK_METRICS = ("lpips", "fid")
 OBSERVED, UNSEEN = "observed_speakers", "unseen_speakers"
+STUDY, STUDY_PAGE, STUDY_KEY = "study", "index.html", "study_key.json"
+STUDY_COMMENT = "synthetic or recorded: one of a pair in a user study of speech2video"
+STUDY_TITLE = "Two videos"
+STUDY_TEXT = "Some of these videos are synthetic. Watch both with audio, then choose one."
+STUDY_QUESTION = "Which is more like a recording of a person who says this?"
+_STUDY_SCRIPT = """
+document.querySelector("button").onclick = () => {
+  const answers = Object.fromEntries(new FormData(document.querySelector("form")));
+  const missing = document.querySelectorAll("fieldset").length - Object.keys(answers).length;
+  document.querySelector("textarea").value = JSON.stringify(answers, null, 2);
+  document.querySelector("output").value = missing ? missing + " without an answer" : "complete";
+};
+"""
 
 
 def evaluate(options: EvaluateFaceOptions) -> Metrics:
@@ -66,8 +82,9 @@ def evaluate(options: EvaluateFaceOptions) -> Metrics:
     evaluator = _FaceEvaluator(options, classifiers, networks, systems)
     metrics: Metrics = {"about": _about(options, model, split)}
     if split.observed:
-        table, face_metrics = evaluator.run(split.observed, people=split.training, write=True)
-        metrics[OBSERVED] = table
+        metrics[OBSERVED], face_metrics = evaluator.run(
+            split.observed, people=split.training, write=True
+        )
         codes = [systems.encode(clip) for clip in split.observed]
         metrics["voices"] = voice_metrics(systems, split.observed, codes)
         trained = split.training, systems.codes
@@ -127,21 +144,21 @@ class _FaceEvaluator:
                     kept[generated.system] = generated.videos[0]
             if write:
                 self._write(clip, kept, show=id(clip) in shown, study=id(clip) in studied)
-        metrics, table = face_metrics.metrics(), face_metrics.table
-        intervals = table.intervals(draws=options.bootstrap_samples, seed=options.seed)
+        metrics, values = face_metrics.metrics(), face_metrics.table
+        intervals = values.intervals(draws=options.bootstrap_samples, seed=options.seed)
         return {
             "clips": len(chosen),
             "frames": sum(map(len, chosen)),
             **metrics,
-            "model_by_speaker": table.by_speaker(),
+            "model_by_speaker": values.by_speaker(),
             "model_intervals": intervals,
-            "model_by_seed": table.by_seed(options.seed),
+            "model_by_seed": values.by_seed(options.seed),
         }, face_metrics
 
     def files(self) -> Metrics:
         """Return the written videos, and write the page of the user study."""
         metrics: Metrics = {"real_model_and_baseline": self._videos} if self._videos else {}
-        if self._study is not None and (self._options.output / "study").is_dir():
+        if self._study is not None and (self._options.output / STUDY).is_dir():
             metrics["user_study"] = self._study.finish()
         return metrics
 
@@ -159,7 +176,69 @@ class _FaceEvaluator:
             for first, second in STUDY_PAIRS if study else ():
                 if self._study is not None and {first, second} <= set(videos):
                     pair = (first, second), (videos[first], videos[second])
-                    self._study.add(Pair(clip.name, *pair, audio))
+                    self._study.add(StudyPair(clip.name, *pair, audio))
+
+
+class StudyPair(NamedTuple):
+    """One question: clip, names of both systems, their frames (T, 3, H, W), and the audio."""
+
+    clip: str
+    names: tuple[str, str]
+    videos: tuple[np.ndarray, np.ndarray]
+    audio: Path
+
+
+class UserStudy:
+    """Writes pairs of videos with the same audio, then a page for raters and its key.
+
+    Raters get the folder `study` only. Its videos are written alike, and their metadata say that
+    they belong to a study with synthetic videos. `study_key.json` maps sides to systems.
+
+    Args:
+        folder: of the evaluation.
+        seed: of sides and order.
+    """
+
+    def __init__(self, folder: Path, *, seed: int) -> None:
+        self._folder, self._random = folder, np.random.default_rng(seed)
+        self._key: dict[str, dict[str, str]] = {}
+        self._codes = [f"{code:04x}" for code in self._random.permutation(1 << 16)]
+
+    def add(self, pair: StudyPair) -> None:
+        """Write both videos of a pair on random sides, under random names."""
+        code = self._codes[len(self._key)]
+        first = int(self._random.integers(2))
+        sides = {"left": first, "right": 1 - first}
+        for side, index in sides.items():
+            write_video(
+                self._folder / STUDY / f"{code}_{side}.mp4",
+                pair.videos[index],
+                fps=FPS,
+                audio=pair.audio,
+                metadata={"comment": STUDY_COMMENT},
+                synthetic=False,
+            )
+        names = {side: pair.names[index] for side, index in sides.items()}
+        self._key[code] = {"clip": pair.clip} | names
+
+    def finish(self) -> dict[str, str | int]:
+        """Write page and key; return their description for the report."""
+        codes = sorted(self._key)  # random, and so is their order
+        content: list[Any] = [
+            tags.p(STUDY_TEXT),
+            tags.form(*(_question(number, code) for number, code in enumerate(codes, 1))),
+            tags.button("Show my answers"),
+            tags.output(),
+            tags.textarea(readonly=True),
+        ]
+        write_page(self._folder / STUDY / STUDY_PAGE, STUDY_TITLE, *content, script=_STUDY_SCRIPT)
+        write_json(self._folder / STUDY_KEY, self._key)
+        return {
+            "page": f"{STUDY}/{STUDY_PAGE}",
+            "key": STUDY_KEY,
+            "pairs": len(codes),
+            "result": "not done",
+        }
 
 
 def _emotion_metrics(
@@ -225,3 +304,12 @@ def _about(options: EvaluateFaceOptions, model: Run, split: FaceSplit) -> Metric
         "lags": "frames by which the lips are late",
         "landmarks": "MediaPipe" if options.landmarks else "--no-landmarks",
     }
+
+
+def _question(number: int, code: str) -> Any:
+    sides = ("left", "right")
+    videos = [video(f"{code}_{side}.mp4") for side in sides]
+    choices: list[Any] = [
+        tags.label(tags.input_(type="radio", name=code, value=side), f" {side}") for side in sides
+    ]
+    return tags.fieldset(tags.legend(f"{number}. {STUDY_QUESTION}"), table([videos, choices]))

@@ -21,7 +21,6 @@ from evaluation.face_systems import (
 )
 from evaluation.lip_sync import MAX_LAG, loudness
 from evaluation.tables import ClipTable
-from evaluation.user_study import COMMENT
 
 from speech2video.data.speech2face.clip import FaceRecording, split_faces
 from speech2video.options.evaluation import EvaluateFaceOptions
@@ -177,7 +176,7 @@ def test_the_study_does_not_contain_its_key(
         for side in ("left", "right"):
             assert f"{code}_{side}.mp4" in page
             video = (tmp_path / "study" / f"{code}_{side}.mp4").read_bytes()
-            assert COMMENT.encode() in video
+            assert face.STUDY_COMMENT.encode() in video
     assert "study_key" not in page and "speech_and_reference" not in page
     (name,) = metrics["real_model_and_baseline"].values()
     assert (tmp_path / name).is_file()
