@@ -150,7 +150,7 @@ def pose_metrics(pose_TP: Tensor, true_TP: Tensor, body: Body) -> dict[str, floa
     true_range = true_gap_T.std()
     return {
         "lip_correlation": correlation(true_gap_T, gap_T),
-        "lip_best_correlation": best,
+        "best_lip_correlation": best,
         "lip_lag": float("nan") if lag is None else float(lag),
         "lip_range": float(gap_T.std() / true_range) if true_range else float("nan"),
         "lip_opening_error_mm": 1000 * float(np.abs(true_gap_T - gap_T).mean()),
