@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from speech2video.models.pose2video.generators import RGB
+from speech2video.models.pose2video.generators.base import RGB
 from speech2video.models.pose2video.generators.vid2vid import InstanceNorm
 from speech2video.util.body.skeleton import REGIONS
 

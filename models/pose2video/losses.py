@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speech2video.models.pose2video.generators import warp
+from speech2video.models.pose2video.generators.base import warp
 from speech2video.options.training import parse_loss_weights
 
 WINDOW, STRIDE = 8, 4  # pixels, of SSIM's windows

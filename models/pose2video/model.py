@@ -22,7 +22,7 @@ from speech2video.models.pose2video.discriminators import (
     input_channels,
     temporal_stride,
 )
-from speech2video.models.pose2video.generators import MAPS_PER_STEP, Generator, GeneratorOutput
+from speech2video.models.pose2video.generators.base import MAPS_PER_STEP, Generator, GeneratorOutput
 from speech2video.models.pose2video.losses import (
     LOSSES,
     flow_loss,

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from speech2video.models.checkpointing import copy_tensors
-from speech2video.models.pose2video.generators import warp
+from speech2video.models.pose2video.generators.base import warp
 from speech2video.models.pose2video.losses import resize_flow
 from speech2video.util import distributed
 from speech2video.util.errors import DataError

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from speech2video.data.pose2video.clip import PoseVideo
 from speech2video.data.pose2video.frames import FrameCache
 from speech2video.models.checkpointing import load_networks
-from speech2video.models.pose2video.generators import MAPS_PER_STEP, RGB, Generator
+from speech2video.models.pose2video.generators.base import MAPS_PER_STEP, RGB, Generator
 from speech2video.models.registry import GENERATORS, load_class
 from speech2video.options.pose2video import TrainPose2VideoOptions, Vid2VidOptions
 from speech2video.util.body.skeleton import REGIONS, boxes_visible, region_boxes

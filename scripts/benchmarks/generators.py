@@ -26,7 +26,7 @@ from benchmarks import (
 from speech2video.data.speech2face.dataset import MOTION
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.pipelines.talking_face import TalkingFace
-from speech2video.models.pose2video.generators import MAPS_PER_STEP, PAST_FRAMES, Generator
+from speech2video.models.pose2video.generators.base import MAPS_PER_STEP, PAST_FRAMES, Generator
 from speech2video.models.pose2video.generators.vid2vid import Vid2VidGenerator
 from speech2video.models.pose2video.renderer import build_generator, load_renderer
 from speech2video.models.speech2face.encoders import CONTENT_DIM, IDENTITY_DIM, NUM_EMOTIONS

@@ -16,7 +16,7 @@ def dis_flow(frame_HW3: np.ndarray, before_HW3: np.ndarray) -> np.ndarray:
     """Return the flow (2, H, W) float32 of a frame (H, W, 3) uint8: pixels right, pixels down.
 
     It leads from each pixel of the frame to where the frame before shows the same, as `warp` in
-    models/pose2video/generators/__init__.py takes it. Dense inverse search (Kroeger et al., ECCV 2016),
+    models/pose2video/generators/base.py takes it. Dense inverse search (Kroeger et al., ECCV 2016),
     down to single pixels and without OpenCV's variational refinement, which smooths fingers away.
     On flat surfaces the flow is that of the surroundings, or zero.
     """

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speech2video.models.pose2video.generators import (
+from speech2video.models.pose2video.generators.base import (
     MAPS_PER_STEP,
     RGB,
     Generator,

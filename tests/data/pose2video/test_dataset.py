@@ -9,7 +9,7 @@ from speech2video.data.pose2video.augmentation import ImageAugmentation, MapNois
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos
 from speech2video.data.pose2video.dataset import REGIONS, Pose2VideoDataset
 from speech2video.data.pose2video.frames import FrameCache
-from speech2video.models.pose2video.generators import warp
+from speech2video.models.pose2video.generators.base import warp
 from speech2video.options.pose2video import Curriculum
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.skeleton import region_boxes

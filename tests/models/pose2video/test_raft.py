@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.models.optical_flow import raft_small
 
 from speech2video.models.pose2video import pretrained
-from speech2video.models.pose2video.generators import warp
+from speech2video.models.pose2video.generators.base import warp
 from speech2video.models.pose2video.pretrained import RaftFlowEstimator, consistency_mask
 from speech2video.util.errors import DataError
 

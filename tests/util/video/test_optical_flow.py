@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from speech2video.models.pose2video.generators import warp
+from speech2video.models.pose2video.generators.base import warp
 from speech2video.util.video.optical_flow import dis_flow, flow_trust
 from tests.video_clips import texture
 

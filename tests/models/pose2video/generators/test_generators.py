@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from speech2video.models.pose2video.generators import Generator, GeneratorOutput, Past, warp
+from speech2video.models.pose2video.generators.base import Generator, GeneratorOutput, Past, warp
 
 
 class Toy(Generator):

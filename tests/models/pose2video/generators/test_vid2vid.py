@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from speech2video.models.pose2video.generators import append_frame, warp
+from speech2video.models.pose2video.generators.base import append_frame, warp
 from speech2video.models.pose2video.generators.vid2vid import (
     BatchNorm,
     Vid2VidGenerator,
