@@ -124,7 +124,7 @@ def _clip_metrics(pose_TP: Tensor, clip: MotionClip, body: Body) -> dict[str, fl
     lips, true_lips = align_heads(points, true_points)[:, LIPS], true_points[:, LIPS]
     return {
         "lip_correlation": correlation(true_opening_T, opening_T),
-        "best_lip_correlation": best,
+        "lip_best_correlation": best,
         "lip_lag_frames": np.nan if lag is None else float(lag),
         "lip_range": float(opening_T.std() / true_range) if true_range else np.nan,
         "lip_opening_error_mm": 1000 * float(np.abs(opening_T - true_opening_T).mean()),
