@@ -160,7 +160,8 @@ def _renderer_seconds(renderer: Pose2VideoRenderer) -> tuple[float, float]:
     random = np.random.default_rng(0)
     map_3HW = random.integers(0, 256, (3, renderer.height, renderer.width)).astype(np.uint8)
     frames = renderer.render(repeat(map_3HW))
-    next(frames), next(frames)  # load libraries
+    for _ in islice(frames, 2):  # loads libraries
+        pass
     watch = Stopwatch()
     for _ in islice(frames, RENDERER_FRAMES):
         pass
