@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from speech2video.options.base import BODY_HELP, inherit, option
-from speech2video.options.training import ARCHITECTURE, TrainingOptions
+from speech2video.options.base import BODY_HELP, grouped, inherit
+from speech2video.options.training import TrainingOptions
 from speech2video.util.audio.features import FEATURE_SETS
 from speech2video.util.errors import OptionError
 
@@ -19,84 +19,62 @@ class TrainAudio2PoseOptions(TrainingOptions):
 
     steps: int | None = inherit(TrainingOptions, "steps", 4000)
     lr: float = inherit(TrainingOptions, "lr", 2e-3)
-    lr_d: float = option(
-        5e-5, "learning rate of the motion discriminator; 0: none", group="training", minimum=0
+    lr_d: float = grouped.training(
+        5e-5, "learning rate of the motion discriminator; 0: none", min=0
     )
     ema: float = inherit(TrainingOptions, "ema", 0.995)
-    dropout: float = option(
-        0.15, "share of the LSTMs' units dropped", group="training", minimum=0, maximum=0.9
+    dropout: float = grouped.training(0.15, "share of the LSTMs' units dropped", min=0, max=0.9)
+
+    body: Path | None = grouped.files(None, BODY_HELP)
+    gestures: Path | None = grouped.files(
+        None, "the person's gesture dictionary; its gestures are inserted at inference, not learned"
     )
 
-    body: Path | None = option(None, BODY_HELP, group="files")
-    gestures: Path | None = option(
-        None,
-        "the person's gesture dictionary; its gestures are inserted at inference, not learned",
-        group="files",
+    held_out: tuple[str, ...] = grouped.data((), "clips to validate on, not to train on")
+    held_out_seconds: float = grouped.data(
+        8.0, "without --held_out: seconds at each clip's end to validate on", min=0.4
     )
-
-    held_out: tuple[str, ...] = option((), "clips to validate on, not to train on", group="data")
-    held_out_seconds: float = option(
-        8.0,
-        "without --held_out: seconds at each clip's end to validate on",
-        group="data",
-        minimum=0.4,
-    )
-    smooth: int = option(
+    smooth: int = grouped.data(
         7,
         "odd number of frames to smooth the clips' bodies and hands over, against jitter of the "
         "fit; 1: none, for motion capture",
-        group="data",
-        minimum=1,
-        maximum=51,
+        min=1,
+        max=51,
+        odd=True,
     )
-    seq_len: int = option(
-        100, "frames of a training window", group="data", minimum=8, maximum=10000
-    )
-    num_augmentations: int = option(
+    seq_len: int = grouped.data(100, "frames of a training window", min=8, max=10000)
+    num_augmentations: int = grouped.data(
         16,
         "copies of each clip with changed voice, acoustics, noise and speed; 1: the clip alone",
-        group="data",
-        minimum=1,
-        maximum=1000,
+        min=1,
+        max=1000,
     )
 
-    features: str = option(
-        "mfcc", "speech features", group=ARCHITECTURE, choices=tuple(FEATURE_SETS)
-    )
-    hidden_size: int = option(
-        256, "width of the LSTMs", group=ARCHITECTURE, minimum=1, maximum=8192
-    )
-    layers: int = option(2, "layers of each LSTM", group=ARCHITECTURE, minimum=1, maximum=16)
-    look_ahead: int = option(
+    features: str = grouped.architecture("mfcc", "speech features", choices=tuple(FEATURE_SETS))
+    hidden_size: int = grouped.architecture(256, "width of the LSTMs", min=1, max=8192)
+    layers: int = grouped.architecture(2, "layers of each LSTM", min=1, max=16)
+    look_ahead: int = grouped.architecture(
         6,
         "frames (0.04 s) of speech past each pose that the network receives before it",
-        group=ARCHITECTURE,
-        minimum=0,
-        maximum=250,
+        min=0,
+        max=250,
     )
-    bidirectional: bool = option(
-        False, "bidirectional LSTMs; they need the whole file, so no live audio", group=ARCHITECTURE
+    bidirectional: bool = grouped.architecture(
+        False, "bidirectional LSTMs; they need the whole file, so no live audio"
     )
-    noise: int = option(
-        12,
-        "random numbers per frame, which vary the motion from seed to seed",
-        group=ARCHITECTURE,
-        minimum=0,
-        maximum=1000,
+    noise: int = grouped.architecture(
+        12, "random numbers per frame, which vary the motion from seed to seed", min=0, max=1000
     )
 
-    face_motion_scale: float = option(
+    face_motion_scale: float = grouped.result(
         1.0,
         "at inference, scale of facial motion relative to rest; predictions move too little",
-        group="result",
-        minimum=0,
-        maximum=4,
+        min=0,
+        max=4,
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.smooth % 2 == 0:
-            raise OptionError(f"--smooth {self.smooth}: an odd number of frames is needed")
         if self.bidirectional and self.look_ahead:
             raise OptionError("--bidirectional needs the whole file: --look_ahead 0 is needed")
 

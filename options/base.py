@@ -2,7 +2,8 @@
 
 @dataclass(frozen=True)
 class DrawOptions(Options):
-    size: int = option(512, "height and width of the image", group="image", minimum=64)
+    output: Path = grouped.files(REQUIRED, "png to write")
+    size: int = option(512, "height and width of the image", group="image", min=64)
 
 options = DrawOptions.parse()          # from the command line; bad values: one line, status 2
 options.save(path)                     # options.json; DrawOptions.load(path) gives it back
@@ -14,6 +15,7 @@ import json
 import types
 import typing
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,10 @@ from speech2video.util.errors import OptionError
 if typing.TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
 
+ARCHITECTURE = "architecture"  # the group that belongs to the weights: a resumed run keeps it
+MACHINE = "machine"  # the group that a resumed run does not take from its past
 REQUIRED = dataclasses.MISSING
+Config = typing.TypeVar("Config")  # a dataclass
 BODY_HELP = "SMPLX_NEUTRAL.npz of your own; the open body if left out"
 
 
@@ -32,20 +37,38 @@ def option(
     *,
     group: str = "options",
     choices: Sequence[Any] | None = None,
-    minimum: float | None = None,
-    maximum: float | None = None,
+    min: float | None = None,
+    max: float | None = None,
+    odd: bool = False,
     positional: bool = False,
 ) -> Any:
     """Return a dataclass field with help, group and range; `REQUIRED` means no default."""
-    metadata = {
-        "help": help,
-        "group": group,
-        "choices": choices,
-        "minimum": minimum,
-        "maximum": maximum,
-        "positional": positional,
-    }
+    metadata = {key: value for key, value in locals().items() if key != "default"}
     return dataclasses.field(default=default, metadata=metadata, kw_only=True)
+
+
+class grouped:
+    """`option` for each group of options: `grouped.files(REQUIRED, "png to write")`."""
+
+    files = partial(option, group="files")
+    architecture = partial(option, group=ARCHITECTURE)
+    training = partial(option, group="training")
+    losses = partial(option, group="losses")
+    data = partial(option, group="data")
+    checkpoints = partial(option, group="checkpoints")
+    machine = partial(option, group=MACHINE)
+    teachers = partial(option, group="teachers")
+    benchmark = partial(option, group="benchmark")
+    speaker = partial(option, group="speaker")
+    speech = partial(option, group="speech")
+    motion = partial(option, group="motion")
+    face = partial(option, group="face")
+    faces = partial(option, group="faces")
+    fit = partial(option, group="fit")
+    frames = partial(option, group="frames")
+    words = partial(option, group="words")
+    checkpoint = partial(option, group="checkpoint")
+    result = partial(option, group="result")
 
 
 def inherit(base: type, name: str, default: Any) -> Any:
@@ -54,10 +77,18 @@ def inherit(base: type, name: str, default: Any) -> Any:
     return dataclasses.field(default=default, metadata=field.metadata, kw_only=True)
 
 
-def check_name(name: str) -> None:
-    """Raise `OptionError` for a --name that is no plain folder name."""
+def check_name(name: str, option: str = "name") -> None:
+    """Raise `OptionError` for an option, --name, that is no plain file or folder name."""
     if Path(name).name != name or name.startswith(".") or not name:
-        raise OptionError(f"--name {name}: a plain name is needed, not a path")
+        raise OptionError(f"--{option} {name}: a plain name is needed, not a path")
+
+
+def check_pairs(options: "Options", *names: str) -> None:
+    """Raise `OptionError` for options whose items are not all NAME=VALUE."""
+    for name in names:
+        for pair in getattr(options, name):
+            if "=" not in pair:
+                raise OptionError(f"--{name} {pair}: NAME=VALUE is needed")
 
 
 class Options:
@@ -90,6 +121,13 @@ class Options:
             dashes = "" if field.metadata["positional"] else "--"
             groups[name].add_argument(dashes + field.name, **_argument(field, hint))
         return parser
+
+    def fill(self, config: type[Config], **others: Any) -> Config:
+        """Return a config: `others`, and for its remaining fields the options of their names."""
+        names = [field.name for field in dataclasses.fields(config)]  # pyright: ignore[reportArgumentType]
+        return config(
+            **{name: getattr(self, name) for name in names if name not in others}, **others
+        )
 
     def save(self, path: Path) -> None:
         """Write the options as json."""
@@ -164,7 +202,7 @@ def _check(field: dataclasses.Field, value: Any) -> None:
         if item is None:
             continue
         given = f"--{field.name} {item}"
-        choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
+        choices, low, high = (field.metadata[key] for key in ("choices", "min", "max"))
         if choices and item not in choices:
             raise OptionError(f"{given}: one of {', '.join(map(str, choices))} is needed")
         # written so that NaN, which compares false with everything, is refused too
@@ -172,3 +210,5 @@ def _check(field: dataclasses.Field, value: Any) -> None:
             raise OptionError(f"{given}: at least {low} is needed")
         if high is not None and not item <= high:
             raise OptionError(f"{given}: at most {high} is allowed")
+        if field.metadata["odd"] and item % 2 == 0:
+            raise OptionError(f"{given}: an odd number is needed")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speech2video.options.base import REQUIRED, Options, check_name, inherit, option
+from speech2video.options.base import REQUIRED, Options, check_name, grouped, inherit
 from speech2video.util.errors import OptionError
 
 if TYPE_CHECKING:
@@ -29,37 +29,30 @@ class OutputPaths:
 class InferenceOptions(Options):
     """Make a video of a trained speaker from audio, text, or a list of audio files."""
 
-    model: str = option(
+    model: str = grouped.speaker(
         SPEECH2VIDEO,
         "speech2video: body video of one speaker; speech2face: face that fits the voice; "
         "add --help for the options of either",
-        group="speaker",
         choices=(SPEECH2VIDEO, SPEECH2FACE),
     )
-    name: str = option(REQUIRED, "the speaker, a folder in --checkpoints", group="speaker")
-    checkpoints: Path = option(Path("checkpoints"), "folder of all speakers", group="speaker")
+    name: str = grouped.speaker(REQUIRED, "the speaker, a folder in --checkpoints")
+    checkpoints: Path = grouped.speaker(Path("checkpoints"), "folder of all speakers")
 
-    audio: Path | None = option(None, "speech, any file with audio that PyAV reads", group="speech")
-    text: str | None = option(None, "English text, spoken by espeak-ng", group="speech")
-    audio_list: Path | None = option(
-        None, "text file with the path of an audio file on each line", group="speech"
+    audio: Path | None = grouped.speech(None, "speech, any file with audio that PyAV reads")
+    text: str | None = grouped.speech(None, "English text, spoken by espeak-ng")
+    audio_list: Path | None = grouped.speech(
+        None, "text file with the path of an audio file on each line"
     )
-    voice: str = option("en-us", "espeak-ng's name of the voice of --text", group="speech")
-    seed: int = option(0, "random seed of the motion", group="motion", minimum=0)
+    voice: str = grouped.speech("en-us", "espeak-ng's name of the voice of --text")
+    seed: int = grouped.motion(0, "random seed of the motion", min=0)
 
-    output: Path | None = option(
-        None,
-        "mp4 to write, with --audio_list a folder; by default results/NAME/AUDIO.mp4",
-        group="result",
+    output: Path | None = grouped.result(
+        None, "mp4 to write, with --audio_list a folder; by default results/NAME/AUDIO.mp4"
     )
 
-    device: str = option(
-        "auto", "where to compute", group="machine", choices=("auto", "cpu", "cuda")
-    )
-    threads: int | None = option(
-        None, "processor cores; by default all", group="machine", minimum=1
-    )
-    jobs: int = option(1, "processes for --audio_list", group="machine", minimum=1, maximum=256)
+    device: str = grouped.machine("auto", "where to compute", choices=("auto", "cpu", "cuda"))
+    threads: int | None = grouped.machine(None, "processor cores; by default all", min=1)
+    jobs: int = grouped.machine(1, "processes for --audio_list", min=1, max=256)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,86 +94,74 @@ class InferenceOptions(Options):
 
 
 @dataclass(frozen=True)
-class BodyVideoOptions(InferenceOptions):
+class MotionOptions(Options):
+    """How predicted motion is changed before it is drawn."""
+
+    smooth: int = grouped.motion(
+        1,
+        "odd number of frames over which body and hands, never the face, are smoothed; 1: none",
+        min=1,
+        max=51,
+        odd=True,
+    )
+    face_motion_scale: float | None = grouped.motion(
+        None, "scale of facial motion relative to rest; by default the speaker's own", min=0, max=4
+    )
+
+
+@dataclass(frozen=True)
+class BodyVideoOptions(MotionOptions, InferenceOptions):
     """Make a video of a trained speaker from audio, text, motion, or a list of audio files."""
 
-    body: Path | None = option(
-        None, "SMPLX_NEUTRAL.npz, for a speaker that was trained with it", group="speaker"
+    body: Path | None = grouped.speaker(
+        None, "SMPLX_NEUTRAL.npz, for a speaker that was trained with it"
     )
-    words: Path | None = option(
+    words: Path | None = grouped.speech(
         None,
         "words with their times, for gestures: TextGrid or csv; with --audio_list a folder of "
         "such files, named after the audio files",
-        group="speech",
     )
-    transcript: str | None = option(
-        None, "words of --audio, aligned with it, for gestures", group="speech"
-    )
+    transcript: str | None = grouped.speech(None, "words of --audio, aligned with it, for gestures")
 
-    pose: Path | None = option(
+    pose: Path | None = grouped.motion(
         None,
         "motion in place of predicted motion: npz of BEAT2, AMASS, SHOW or this project, or a "
         "clip's folder",
-        group="motion",
     )
-    place: bool = option(
-        True, "move --pose to the speaker's usual place and direction", group="motion"
+    place: bool = grouped.motion(True, "move --pose to the speaker's usual place and direction")
+    openpose: Path | None = grouped.motion(
+        None, "folder of OpenPose json in place of speech, for the paper authors' checkpoints"
     )
-    openpose: Path | None = option(
-        None,
-        "folder of OpenPose json in place of speech, for the paper authors' checkpoints",
-        group="motion",
+    gestures: str | None = grouped.motion(
+        None, "folder of a gesture dictionary, or off; by default the speaker's, if words are given"
     )
-    gestures: str | None = option(
-        None,
-        "folder of a gesture dictionary, or off; by default the speaker's, if words are given",
-        group="motion",
-    )
-    timeline: Path | None = option(
-        None, "gestures to insert: an edited json of --save_timeline", group="motion"
-    )
-    smooth: int = option(
-        1,
-        "odd number of frames over which body and hands, never the face, are smoothed; 1: none",
-        group="motion",
-        minimum=1,
-        maximum=51,
-    )
-    face_motion_scale: float | None = option(
-        None,
-        "scale of facial motion relative to rest; by default the speaker's",
-        group="motion",
-        minimum=0,
-        maximum=4,
+    timeline: Path | None = grouped.motion(
+        None, "gestures to insert: an edited json of --save_timeline"
     )
 
-    size: tuple[int, int] = option(
+    size: tuple[int, int] = grouped.result(
         (512, 512),
         "width and height of the image, for a renderer of any size (an imported one)",
-        group="result",
-        minimum=64,
-        maximum=4096,
+        min=64,
+        max=4096,
     )
-    skeleton: bool = option(False, "draw the skeleton instead of the speaker", group="result")
-    side_by_side: bool = option(False, "draw the skeleton next to the speaker", group="result")
-    save_pose: Path | None = option(
-        None, "also write the motion: npz of SMPL-X; with --audio_list a folder", group="result"
+    skeleton: bool = grouped.result(False, "draw the skeleton instead of the speaker")
+    side_by_side: bool = grouped.result(False, "draw the skeleton next to the speaker")
+    save_pose: Path | None = grouped.result(
+        None, "also write the motion: npz of SMPL-X; with --audio_list a folder"
     )
-    save_timeline: Path | None = option(
-        None, "also write the inserted gestures: json; with --audio_list a folder", group="result"
+    save_timeline: Path | None = grouped.result(
+        None, "also write the inserted gestures: json; with --audio_list a folder"
     )
 
-    precision: str = option(
+    precision: str = grouped.machine(
         "auto",
         "precision of the renderer; auto: bf16 on machines with bf16 units",
-        group="machine",
         choices=("auto", "fp32", "bf16"),
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.smooth % 2 == 0:
-            raise OptionError(f"--smooth {self.smooth}: an odd number of frames is needed")
         if len(self.size) != 2:
             raise OptionError("--size: two numbers are needed, width and height")
         self._exclude("words", "transcript")
@@ -225,14 +206,13 @@ class TalkingFaceOptions(InferenceOptions):
     """Make a video of a face that fits a voice, from audio, text, or a list of audio files."""
 
     model: str = inherit(InferenceOptions, "model", SPEECH2FACE)
-    emotion: str | None = option(
+    emotion: str | None = grouped.face(
         None,
         "emotion of the face, by default that of the voice: neutral, calm, happy, sad, angry, "
         "fearful, disgusted, surprised",
-        group="face",
     )
-    reference_image: Path | None = option(
-        None, "aligned image of the person, for the baseline", group="face"
+    reference_image: Path | None = grouped.face(
+        None, "aligned image of the person, for the baseline"
     )
 
 

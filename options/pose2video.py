@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from speech2video.options.base import REQUIRED, Options, check_name, inherit, option
-from speech2video.options.training import ARCHITECTURE, TrainingOptions
+from speech2video.options.base import (
+    BODY_HELP,
+    REQUIRED,
+    Options,
+    check_name,
+    check_pairs,
+    grouped,
+    inherit,
+)
+from speech2video.options.training import TrainingOptions
 from speech2video.util.body.skeleton import REGIONS
 from speech2video.util.errors import DataError, OptionError
 from speech2video.util.files import read_json, typed_fields
@@ -59,112 +67,82 @@ class TrainPose2VideoOptions(TrainingOptions):
     steps: int | None = inherit(TrainingOptions, "steps", 4000)
     batch_size: int = inherit(TrainingOptions, "batch_size", 4)
     ema: float = inherit(TrainingOptions, "ema", 0.998)
-    gradient_checkpointing: bool = option(
-        False,
-        "recompute activations in the backward pass: less memory, a third more time",
-        group="training",
+    gradient_checkpointing: bool = grouped.training(
+        False, "recompute activations in the backward pass: less memory, a third more time"
     )
 
-    generator: str = option("fast", "fast, vid2vid: see models/registry.py", group=ARCHITECTURE)
-    width: int = option(256, "of the image", group=ARCHITECTURE, minimum=32, maximum=4096)
-    height: int = option(256, "of the image", group=ARCHITECTURE, minimum=32, maximum=4096)
-    map_style: str = option(
+    generator: str = grouped.architecture("fast", "fast, vid2vid: see models/registry.py")
+    width: int = grouped.architecture(256, "of the image", min=32, max=4096)
+    height: int = grouped.architecture(256, "of the image", min=32, max=4096)
+    map_style: str = grouped.architecture(
         "filled_mouth",
         "skeleton maps: lips as two lines (speech2video, vid2vid_authors), or the open mouth "
         "filled, which small images need",
-        group=ARCHITECTURE,
         choices=MAP_STYLES,
     )
-    architecture: tuple[str, ...] = option(
-        (),
-        "NAME=VALUE, in place of the generator's defaults: channels=48,96,192 flow=false",
-        group=ARCHITECTURE,
+    architecture: tuple[str, ...] = grouped.architecture(
+        (), "NAME=VALUE, in place of the generator's defaults: channels=48,96,192 flow=false"
     )
-    camera: tuple[float, ...] = option(
-        (),
-        "camera of the maps, numbers as in util/rendering/camera.py; by default the clips'",
-        group=ARCHITECTURE,
+    camera: tuple[float, ...] = grouped.architecture(
+        (), "camera of the maps, numbers as in util/rendering/camera.py; by default the clips'"
     )
 
-    body: Path | None = option(None, "SMPLX_NEUTRAL.npz; the open body if left out", group="files")
-    vgg: Path | None = option(
-        None, "weights of torchvision's VGG19; downloaded if left out", group="files"
-    )
-    raft: Path | None = option(
-        None, "weights of torchvision's small RAFT; downloaded if left out", group="files"
+    body: Path | None = grouped.files(None, BODY_HELP)
+    vgg: Path | None = grouped.files(None, "weights of torchvision's VGG19; downloaded if left out")
+    raft: Path | None = grouped.files(
+        None, "weights of torchvision's small RAFT; downloaded if left out"
     )
 
-    clips: tuple[str, ...] = option(
-        (), "clips to use, of one outfit and one camera; all if left out", group="data"
+    clips: tuple[str, ...] = grouped.data(
+        (), "clips to use, of one outfit and one camera; all if left out"
     )
-    held_out: tuple[str, ...] = option((), "clips for validation only", group="data")
-    held_out_seconds: float = option(
-        10.0, "end of each clip that is for validation, without --held_out", group="data", minimum=0
+    held_out: tuple[str, ...] = grouped.data((), "clips for validation only")
+    held_out_seconds: float = grouped.data(
+        10.0, "end of each clip that is for validation, without --held_out", min=0
     )
-    seq_len: int = option(1, "frames of a sequence at first", group="data", minimum=1, maximum=256)
-    max_seq_len: int = option(
-        4, "frames of a sequence in the end", group="data", minimum=1, maximum=256
-    )
-    seq_grow_start: int = option(
-        20, "epoch in which sequences first double", group="data", minimum=0
-    )
-    seq_grow_epochs: int = option(10, "epochs between further doublings", group="data", minimum=1)
-    crop_size: int = option(
-        96, "pixels of crops about head and hands", group="data", minimum=32, maximum=4096
-    )
-    crop_epochs: int = option(
-        0, "epochs on crops, before whole images; 0: none", group="data", minimum=0
-    )
-    scale_epochs: int = option(
+    seq_len: int = grouped.data(1, "frames of a sequence at first", min=1, max=256)
+    max_seq_len: int = grouped.data(4, "frames of a sequence in the end", min=1, max=256)
+    seq_grow_start: int = grouped.data(20, "epoch in which sequences first double", min=0)
+    seq_grow_epochs: int = grouped.data(10, "epochs between further doublings", min=1)
+    crop_size: int = grouped.data(96, "pixels of crops about head and hands", min=32, max=4096)
+    crop_epochs: int = grouped.data(0, "epochs on crops, before whole images; 0: none", min=0)
+    scale_epochs: int = grouped.data(
         10,
         "epochs of each scale of a coarse-to-fine generator before the next is added; 0: all at "
         "once",
-        group="data",
-        minimum=0,
+        min=0,
     )
-    epoch_items: int = option(400, "sequences per epoch", group="data", minimum=1)
-    shift: float = option(
-        0.02, "random shift, share of the image", group="data", minimum=0, maximum=0.5
+    epoch_items: int = grouped.data(400, "sequences per epoch", min=1)
+    shift: float = grouped.data(0.02, "random shift, share of the image", min=0, max=0.5)
+    scale: float = grouped.data(0.02, "random scale, share", min=0, max=0.5)
+    colour: float = grouped.data(
+        0.0, "random brightness, contrast and saturation, share", min=0, max=0.5
     )
-    scale: float = option(0.02, "random scale, share", group="data", minimum=0, maximum=0.5)
-    colour: float = option(
-        0.0,
-        "random brightness, contrast and saturation, share",
-        group="data",
-        minimum=0,
-        maximum=0.5,
+    map_noise: float = grouped.data(
+        1.0, "factor on the noise of the maps' points, see MapNoise", min=0
     )
-    map_noise: float = option(
-        1.0, "factor on the noise of the maps' points, see MapNoise", group="data", minimum=0
-    )
-    cache: float = option(4.0, "gigabytes of decoded frames to keep", group="machine", minimum=0.01)
+    cache: float = grouped.machine(4.0, "gigabytes of decoded frames to keep", min=0.01)
 
-    discriminators: tuple[str, ...] = option(
+    discriminators: tuple[str, ...] = grouped.losses(
         ("frame", *TEMPORAL, *REGIONS[:3]),
         "discriminators; none: no GAN",
-        group="losses",
         choices=(*DISCRIMINATORS, "none"),
     )
-    gan_mode: str = option("hinge", "GAN loss", group="losses", choices=("hinge", "lsgan"))
-    lr_d: float = option(2e-4, "learning rate of the discriminators", group="losses", minimum=0)
-    ndf: int = option(32, "channels of the discriminators' first layer", group="losses", minimum=1)
-    gan_start: float = option(
-        0.7, "share of the steps before the GAN starts", group="losses", minimum=0, maximum=1
+    gan_mode: str = grouped.losses("hinge", "GAN loss", choices=("hinge", "lsgan"))
+    lr_d: float = grouped.losses(2e-4, "learning rate of the discriminators", min=0)
+    ndf: int = grouped.losses(32, "channels of the discriminators' first layer", min=1)
+    gan_start: float = grouped.losses(0.7, "share of the steps before the GAN starts", min=0, max=1)
+    part_size: int = grouped.losses(
+        64, "pixels of a region for its discriminator", min=16, max=1024
     )
-    part_size: int = option(
-        64, "pixels of a region for its discriminator", group="losses", minimum=16, maximum=1024
+    flow_ground_truth: str = grouped.losses(
+        "dis", "method that estimates the flow of real frames", choices=("dis", "raft", "none")
     )
-    flow_ground_truth: str = option(
-        "dis",
-        "method that estimates the flow of real frames",
-        group="losses",
-        choices=("dis", "raft", "none"),
+    weights: tuple[str, ...] = grouped.losses(
+        (), "NAME=NUMBER, in place of models/pose2video/losses.py's: gan=0.1"
     )
-    weights: tuple[str, ...] = option(
-        (), "NAME=NUMBER, in place of models/pose2video/losses.py's: gan=0.1", group="losses"
-    )
-    validate_frames: int = option(
-        100, "frames of each validation clip to generate", group="checkpoints", minimum=2
+    validate_frames: int = grouped.checkpoints(
+        100, "frames of each validation clip to generate", min=2
     )
 
     def __post_init__(self) -> None:
@@ -180,16 +158,12 @@ class TrainPose2VideoOptions(TrainingOptions):
             raise OptionError(f"--crop_size {self.crop_size}: {needed}")
         if "none" in self.discriminators and len(self.discriminators) > 1:
             raise OptionError("--discriminators none: no other name can be given with it")
-        for name in ("architecture", "weights"):
-            for pair in getattr(self, name):
-                if "=" not in pair:
-                    raise OptionError(f"--{name} {pair}: NAME=VALUE is needed")
+        check_pairs(self, "architecture", "weights")
 
     @property
     def curriculum(self) -> Curriculum:
         """The options of the same names."""
-        names = [field.name for field in dataclasses.fields(Curriculum)]
-        return Curriculum(**{name: getattr(self, name) for name in names})
+        return self.fill(Curriculum)
 
     @property
     def discriminator_names(self) -> tuple[str, ...]:
@@ -205,39 +179,27 @@ class TrainPose2VideoOptions(TrainingOptions):
 class Vid2VidOptions(Options):
     """The architecture of vid2vid's generator, under vid2vid's names and with its defaults."""
 
-    generator: str = option("vid2vid", "its name", group=ARCHITECTURE, choices=("vid2vid",))
-    map_style: str = option(
-        "speech2video", "skeleton maps of its training", group=ARCHITECTURE, choices=MAP_STYLES
+    generator: str = grouped.architecture("vid2vid", "its name", choices=("vid2vid",))
+    map_style: str = grouped.architecture(
+        "speech2video", "skeleton maps of its training", choices=MAP_STYLES
     )
-    input_nc: int = option(3, "channels of a map", group=ARCHITECTURE, minimum=1, maximum=256)
-    ngf: int = option(
-        128,
-        "channels of the coarsest scale at full size",
-        group=ARCHITECTURE,
-        minimum=1,
-        maximum=1024,
+    input_nc: int = grouped.architecture(3, "channels of a map", min=1, max=256)
+    ngf: int = grouped.architecture(
+        128, "channels of the coarsest scale at full size", min=1, max=1024
     )
-    n_scales_spatial: int = option(
-        1,
-        "scales; each doubles the size and halves the channels",
-        group=ARCHITECTURE,
-        minimum=1,
-        maximum=8,
+    n_scales_spatial: int = grouped.architecture(
+        1, "scales; each doubles the size and halves the channels", min=1, max=8
     )
-    n_downsample_G: int = option(
-        3, "downsampling layers of the coarsest scale", group=ARCHITECTURE, minimum=1, maximum=8
+    n_downsample_G: int = grouped.architecture(
+        3, "downsampling layers of the coarsest scale", min=1, max=8
     )
-    n_blocks: int = option(
-        9, "residual blocks of the coarsest scale", group=ARCHITECTURE, minimum=0, maximum=64
+    n_blocks: int = grouped.architecture(9, "residual blocks of the coarsest scale", min=0, max=64)
+    n_blocks_local: int = grouped.architecture(
+        3, "residual blocks of each finer scale", min=0, max=64
     )
-    n_blocks_local: int = option(
-        3, "residual blocks of each finer scale", group=ARCHITECTURE, minimum=0, maximum=64
-    )
-    norm: str = option("batch", "normalisation", group=ARCHITECTURE, choices=("batch", "instance"))
-    statistics: str = option(
-        "batch", STATISTICS_HELP, group=ARCHITECTURE, choices=("batch", "stored")
-    )
-    flow: bool = option(True, "warp the last frame and blend it in with a mask", group=ARCHITECTURE)
+    norm: str = grouped.architecture("batch", "normalisation", choices=("batch", "instance"))
+    statistics: str = grouped.architecture("batch", STATISTICS_HELP, choices=("batch", "stored"))
+    flow: bool = grouped.architecture(True, "warp the last frame and blend it in with a mask")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -311,29 +273,23 @@ def read_vid2vid_options(
 class ImportVid2VidOptions(Options):
     """Import the generator of a checkpoint of vid2vid or of a fork of it."""
 
-    checkpoint: Path = option(
-        REQUIRED, "folder with latest_net_G0.pth and so on", group="checkpoint"
-    )
-    options: Path = option(
+    checkpoint: Path = grouped.checkpoint(REQUIRED, "folder with latest_net_G0.pth and so on")
+    options: Path = grouped.checkpoint(
         REQUIRED,
         "json of its vid2vid options: ngf, n_blocks, no_flow, ...; vid2vid's defaults for others",
-        group="checkpoint",
     )
-    label: str = option("latest", "prefix of the files: LABEL_net_G0.pth", group="checkpoint")
-    statistics: str = option(
-        "batch", STATISTICS_HELP, group="checkpoint", choices=("batch", "stored")
+    label: str = grouped.checkpoint("latest", "prefix of the files: LABEL_net_G0.pth")
+    statistics: str = grouped.checkpoint("batch", STATISTICS_HELP, choices=("batch", "stored"))
+    map_style: str = grouped.checkpoint(
+        "vid2vid_authors", "skeleton maps of its training", choices=MAP_STYLES
     )
-    map_style: str = option(
-        "vid2vid_authors", "skeleton maps of its training", group="checkpoint", choices=MAP_STYLES
-    )
-    name: str = option(REQUIRED, "name of the result, a folder in --checkpoints", group="result")
-    checkpoints: Path = option(Path("checkpoints"), "folder of all runs", group="result")
+    name: str = grouped.result(REQUIRED, "name of the result, a folder in --checkpoints")
+    checkpoints: Path = grouped.result(Path("checkpoints"), "folder of all runs")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_name(self.name)
-        if Path(self.label).name != self.label or self.label.startswith(".") or not self.label:
-            raise OptionError(f"--label {self.label}: a plain name is needed, not a path")
+        check_name(self.label, "label")
 
     @property
     def folder(self) -> Path:

@@ -6,8 +6,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from speech2video.options.base import inherit, option
-from speech2video.options.training import ARCHITECTURE, TrainingOptions, parse_loss_weights
+from speech2video.options.base import check_pairs, grouped, inherit
+from speech2video.options.training import TrainingOptions, parse_loss_weights
 from speech2video.util.errors import OptionError
 
 NONE, REFERENCE_IMAGE = "none", "reference_image"
@@ -64,92 +64,77 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     KIND: ClassVar[str] = "speech2face"
     TRAINING_ONLY: ClassVar[tuple[str, ...]] = ("teachers", "heads")
 
-    pretrained: str | None = option(
+    pretrained: str | None = grouped.files(
         None,
         "run of the same architecture whose weights to start from, except those of its speakers",
-        group="files",
     )
     steps: int = inherit(TrainingOptions, "steps", 4000)
-    generator_batch_size: int = option(
-        4, "samples of the batch to generate frames of, the slow part", group="training", minimum=1
+    generator_batch_size: int = grouped.training(
+        4, "samples of the batch to generate frames of, the slow part", min=1
     )
     ema: float = inherit(TrainingOptions, "ema", 0.998)
-    precision: str = option("fp32", "32 bits", group="training", choices=("fp32",))
-    stage_shares: tuple[float, ...] = option(
-        (8.0, 17.0, 50.0, 25.0),
-        f"per cent of the steps for each stage: {', '.join(STAGES)}",
-        group="training",
-        minimum=0,
+    precision: str = grouped.training("fp32", "32 bits", choices=("fp32",))
+    stage_shares: tuple[float, ...] = grouped.training(
+        (8.0, 17.0, 50.0, 25.0), f"per cent of the steps for each stage: {', '.join(STAGES)}", min=0
     )
-    stage_steps: tuple[int, ...] = option(
-        (), "instead: steps of each stage, --steps together", group="training", minimum=0
+    stage_steps: tuple[int, ...] = grouped.training(
+        (), "instead: steps of each stage, --steps together", min=0
     )
 
-    size: int = option(128, "pixels a side of the face", group=ARCHITECTURE, choices=(64, 128))
-    num_speakers: int = option(
-        1, "in the identity bank; set to those of the dataset", group=ARCHITECTURE, minimum=1
+    size: int = grouped.architecture(128, "pixels a side of the face", choices=(64, 128))
+    num_speakers: int = grouped.architecture(
+        1, "in the identity bank; set to those of the dataset", min=1
     )
-    baseline: str = option(
+    baseline: str = grouped.architecture(
         NONE,
         "reference_image: the paper's baseline, whose generator is given an image of the person",
-        group=ARCHITECTURE,
         choices=(NONE, REFERENCE_IMAGE),
     )
-    look_ahead: int = option(
-        5, "frames of audio after each frame to encode", group=ARCHITECTURE, minimum=0, maximum=15
+    look_ahead: int = grouped.architecture(
+        5, "frames of audio after each frame to encode", min=0, max=15
     )
-    noise: int = option(
+    noise: int = grouped.architecture(
         16,
         "random numbers a frame, from which the motion of head and lids is generated",
-        group=ARCHITECTURE,
-        minimum=1,
-        maximum=1000,
+        min=1,
+        max=1000,
     )
 
-    identity_teacher: Path | None = option(
-        None, "face-recognition network, TorchScript or ONNX; by default trained", group="teachers"
+    identity_teacher: Path | None = grouped.teachers(
+        None, "face-recognition network, TorchScript or ONNX; by default trained"
     )
-    emotion_teacher: Path | None = option(
-        None, "expression network, TorchScript or ONNX; by default trained", group="teachers"
+    emotion_teacher: Path | None = grouped.teachers(
+        None, "expression network, TorchScript or ONNX; by default trained"
     )
-    emotion_classes: tuple[str, ...] = option(
-        (), "emotions of its outputs; by default all eight in order", group="teachers"
+    emotion_classes: tuple[str, ...] = grouped.teachers(
+        (), "emotions of its outputs; by default all eight in order"
     )
-    teacher_size: int = option(
-        112, "pixels a side of their inputs", group="teachers", minimum=16, maximum=1024
-    )
+    teacher_size: int = grouped.teachers(112, "pixels a side of their inputs", min=16, max=1024)
 
-    held_out_sentences: tuple[str, ...] = option(
-        (), "to validate on; by default the last fifth of each speaker's", group="data"
+    held_out_sentences: tuple[str, ...] = grouped.data(
+        (), "to validate on; by default the last fifth of each speaker's"
     )
-    held_out_speakers: tuple[str, ...] = option((), "not to train on", group="data")
-    seq_len: int = option(25, "frames of a sample", group="data", minimum=16)
-    num_frames: int = option(
-        5, "frames of a sample to generate", group="data", minimum=5, maximum=100
-    )
-    num_augmentations: int = option(
+    held_out_speakers: tuple[str, ...] = grouped.data((), "not to train on")
+    seq_len: int = grouped.data(25, "frames of a sample", min=16)
+    num_frames: int = grouped.data(5, "frames of a sample to generate", min=5, max=100)
+    num_augmentations: int = grouped.data(
         4,
         "audio versions of each clip, with other noise, echo and colour; 1: the recorded one only",
-        group="data",
-        minimum=1,
-        maximum=100,
+        min=1,
+        max=100,
     )
-    epoch_items: int | None = option(
-        None, "samples of an epoch; by default all frames once", group="data", minimum=1
+    epoch_items: int | None = grouped.data(
+        None, "samples of an epoch; by default all frames once", min=1
     )
 
-    dropout: float = option(0.2, "of the speech encoders", group="training", minimum=0, maximum=0.9)
-    ablate: tuple[str, ...] = option(
-        (), "groups of losses to leave out", group="losses", choices=ABLATIONS
+    dropout: float = grouped.training(0.2, "of the speech encoders", min=0, max=0.9)
+    ablate: tuple[str, ...] = grouped.losses((), "groups of losses to leave out", choices=ABLATIONS)
+    weights: tuple[str, ...] = grouped.losses(
+        (), "NAME=NUMBER, weights of losses to change: gan_sync=0.1"
     )
-    weights: tuple[str, ...] = option(
-        (), "NAME=NUMBER, weights of losses to change: gan_sync=0.1", group="losses"
-    )
-    lr_d: float = option(2e-4, "learning rate of the discriminators", group="losses", minimum=0)
-    validate_clips: int = option(8, "held-out clips to validate on", group="checkpoints", minimum=1)
-    validate_frames: int = option(
-        75, "frames of each of them to generate", group="checkpoints", minimum=10
-    )
+    lr_d: float = grouped.losses(2e-4, "learning rate of the discriminators", min=0)
+    validate_clips: int = grouped.checkpoints(8, "held-out clips to validate on", min=1)
+    validate_frames: int = grouped.checkpoints(75, "frames of each of them to generate", min=10)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -174,9 +159,7 @@ class TrainSpeech2FaceOptions(TrainingOptions):
             )
         if self.emotion_classes and self.emotion_teacher is None:
             raise OptionError("--emotion_classes: makes sense with --emotion_teacher only")
-        for pair in self.weights:
-            if "=" not in pair:
-                raise OptionError(f"--weights {pair}: NAME=VALUE is needed")
+        check_pairs(self, "weights")
 
     def stage_ends(self) -> tuple[int, ...]:
         """Return the step before which each stage ends."""

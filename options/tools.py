@@ -25,15 +25,12 @@ class BuildDictionaryOptions(Options):
     )
     checkpoints: Path = option(Path("checkpoints"), "folder of all runs")
     propose: bool = option(True, "search the clips for gestures")
-    min_count: int = option(3, "minimum number of occurrences of a word", minimum=2)
-    max_entries: int = option(60, "maximum number of proposed entries", minimum=1)
+    min_count: int = option(3, "minimum number of occurrences of a word", min=2)
+    max_entries: int = option(60, "maximum number of proposed entries", min=1)
     false_discovery_rate: float = option(
-        0.05,
-        "expected share of proposals that are due to chance",
-        minimum=0.0001,
-        maximum=0.5,
+        0.05, "expected share of proposals that are due to chance", min=0.0001, max=0.5
     )
-    seed: int = option(0, "random seed of the comparison moments", minimum=0)
+    seed: int = option(0, "random seed of the comparison moments", min=0)
 
 
 @dataclass(frozen=True)
@@ -52,13 +49,12 @@ class DrawPoseOptions(Options):
     """Draw SMPL-X motion as a skeleton video, or as the shaded body, with audio."""
 
     pose: Path = option(
-        REQUIRED,
-        "motion: npz of BEAT2, AMASS, SHOW or this project, or a clip's folder",
+        REQUIRED, "motion: npz of BEAT2, AMASS, SHOW or this project, or a clip's folder"
     )
     audio: Path | None = option(None, "audio of the video, any format; a clip's folder has its own")
     output: Path = option(REQUIRED, "mp4 to write")
     body: Path | None = option(None, BODY_HELP)
-    size: int = option(512, "larger side of the image in pixels", minimum=64, maximum=4096)
+    size: int = option(512, "larger side of the image in pixels", min=64, max=4096)
     map_style: str = option(
         "speech2video",
         "style of the skeleton; the vid2vid authors' checkpoints expect vid2vid_authors",
@@ -66,7 +62,7 @@ class DrawPoseOptions(Options):
     )
     mesh: bool = option(False, "render the shaded body instead of its skeleton")
     clamp: bool = option(False, "limit every joint to its anatomical range")
-    fps: float | None = option(None, "frame rate of the motion, if its file has none", minimum=1)
+    fps: float | None = option(None, "frame rate of the motion, if its file has none", min=1)
 
 
 @dataclass(frozen=True)
@@ -83,9 +79,7 @@ class ExportCheckpointOptions(Options):
 
     name: str = option(REQUIRED, "name of the run")
     kind: str = option(
-        REQUIRED,
-        "model of the run to export",
-        choices=("audio2pose", "pose2video", "speech2face"),
+        REQUIRED, "model of the run to export", choices=("audio2pose", "pose2video", "speech2face")
     )
     output: Path = option(REQUIRED, "folder of the speaker; the model gets a folder in it")
     checkpoints: Path = option(Path("checkpoints"), "folder of all runs")
@@ -96,11 +90,11 @@ class MakeDemoSpeakerOptions(Options):
     """Record the synthetic speaker: videos with voice, and their ground truth."""
 
     output: Path = option(REQUIRED, "dataset folder of the recordings and their ground truth")
-    minutes: float = option(4.0, "total length of the recordings", minimum=0.01, maximum=6000)
-    seconds: float = option(40.0, "length of one recording", minimum=0.5, maximum=600)
-    seed: int = option(0, "random seed of sentences, voices and motion", minimum=0)
-    size: int = option(512, "height and width of the images in pixels", minimum=64, maximum=2048)
-    jobs: int = option(1, "number of processes", minimum=1, maximum=256)
+    minutes: float = option(4.0, "total length of the recordings", min=0.01, max=6000)
+    seconds: float = option(40.0, "length of one recording", min=0.5, max=600)
+    seed: int = option(0, "random seed of sentences, voices and motion", min=0)
+    size: int = option(512, "height and width of the images in pixels", min=64, max=2048)
+    jobs: int = option(1, "number of processes", min=1, max=256)
 
 
 @dataclass(frozen=True)
@@ -108,17 +102,17 @@ class MakeDemoFacesOptions(Options):
     """Make clips of synthetic talking faces: many people, eight emotions, ground truth."""
 
     output: Path = option(REQUIRED, "dataset folder of the clips and their ground truth")
-    people: int = option(24, "number of people", minimum=1, maximum=99)
+    people: int = option(24, "number of people", min=1, max=99)
     sentences: int = option(
         10,
         "sentences per person; from 10 on every person has all emotions, in training too",
-        minimum=1,
-        maximum=99,
+        min=1,
+        max=99,
     )
-    seconds: float = option(2.5, "maximum length of a clip", minimum=1.2, maximum=10)
-    seed: int = option(0, "random seed of people, voices and motion", minimum=0)
-    size: int = option(128, "height and width of the images in pixels", minimum=32, maximum=1024)
-    jobs: int = option(1, "number of processes", minimum=1, maximum=256)
+    seconds: float = option(2.5, "maximum length of a clip", min=1.2, max=10)
+    seed: int = option(0, "random seed of people, voices and motion", min=0)
+    size: int = option(128, "height and width of the images in pixels", min=32, max=1024)
+    jobs: int = option(1, "number of processes", min=1, max=256)
 
 
 @dataclass(frozen=True)
@@ -127,13 +121,11 @@ class CalibrateDetectorOptions(Options):
 
     output: Path = option(REQUIRED, "json table to write")
     strips: Path = option(REQUIRED, "folder of the speakers' keypoints and ground truth; reused")
-    speakers: int = option(30, "number of shapes and appearances", minimum=4)
-    frames: int = option(50, "frames per speaker", minimum=25)
-    shape_spread: float = option(
-        0.7, "standard deviation of the shape coefficients", minimum=0, maximum=2
-    )
-    seed: int = option(1000, "seed of the first speaker; evaluate on other seeds", minimum=0)
-    size: int = option(512, "height and width of the images", minimum=256)
+    speakers: int = option(30, "number of shapes and appearances", min=4)
+    frames: int = option(50, "frames per speaker", min=25)
+    shape_spread: float = option(0.7, "standard deviation of the shape coefficients", min=0, max=2)
+    seed: int = option(1000, "seed of the first speaker; evaluate on other seeds", min=0)
+    size: int = option(512, "height and width of the images", min=256)
 
 
 @dataclass(frozen=True)
@@ -141,13 +133,13 @@ class TrainMotionAutoencoderOptions(Options):
     """Train the motion autoencoder of the Fréchet gesture distance on the synthetic speaker."""
 
     output: Path = option(Path("checkpoints/motion_autoencoder"), "folder of the checkpoint")
-    recordings: int = option(120, "recordings of the synthetic speaker", minimum=2, maximum=10000)
-    seconds: float = option(40.0, "length of one recording", minimum=5, maximum=600)
-    frames: int = option(32, "frames of a window, at 25 a second", minimum=8, maximum=256)
-    width: int = option(64, "channels", minimum=8, maximum=1024)
-    code: int = option(32, "size of a window's code", minimum=2, maximum=512)
-    depth: int = option(3, "number of temporal halvings", minimum=1, maximum=8)
-    steps: int = option(3000, "training steps", minimum=1)
-    batch_size: int = option(64, "windows per step", minimum=2, maximum=4096)
-    lr: float = option(3e-3, "peak learning rate", minimum=1e-7)
-    seed: int = option(0, "random seed of motion, weights and batches", minimum=0)
+    recordings: int = option(120, "recordings of the synthetic speaker", min=2, max=10000)
+    seconds: float = option(40.0, "length of one recording", min=5, max=600)
+    frames: int = option(32, "frames of a window, at 25 a second", min=8, max=256)
+    width: int = option(64, "channels", min=8, max=1024)
+    code: int = option(32, "size of a window's code", min=2, max=512)
+    depth: int = option(3, "number of temporal halvings", min=1, max=8)
+    steps: int = option(3000, "training steps", min=1)
+    batch_size: int = option(64, "windows per step", min=2, max=4096)
+    lr: float = option(3e-3, "peak learning rate", min=1e-7)
+    seed: int = option(0, "random seed of motion, weights and batches", min=0)

@@ -4,7 +4,7 @@
 class TrainAudio2PoseOptions(TrainingOptions):
     KIND = "audio2pose"
     lr: float = inherit(TrainingOptions, "lr", 2e-3)
-    hidden_size: int = option(1024, "width of the LSTM", group=ARCHITECTURE)
+    hidden_size: int = grouped.architecture(1024, "width of the LSTM")
 
 Options of the group "architecture" belong to the weights: a resumed run must keep them.
 """
@@ -17,15 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from speech2video.options.base import REQUIRED, Options, check_name, option
+from speech2video.options.base import ARCHITECTURE, MACHINE, REQUIRED, Options, check_name, grouped
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, newest_checkpoint
 from speech2video.util.errors import OptionError
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
 
-MACHINE = "machine"  # the group that a resumed run does not take from its past
-ARCHITECTURE = "architecture"
 _NOT_GIVEN = object()
 
 
@@ -37,67 +35,52 @@ class TrainingOptions(Options):
     FIXED: ClassVar[tuple[str, ...]] = ("precision", "ema")  # as fixed as the architecture
     TRAINING_ONLY: ClassVar[tuple[str, ...]] = ()  # networks left out of shipped checkpoints
 
-    name: str = option(REQUIRED, "name of the run, a folder in --checkpoints", group="files")
-    dataset: Path = option(REQUIRED, "dataset folder: datasets/NAME", group="files")
-    checkpoints: Path = option(Path("checkpoints"), "folder of all runs", group="files")
-    pretrained: str | None = option(
-        None, "run whose weights are the initial ones, of the same architecture", group="files"
+    name: str = grouped.files(REQUIRED, "name of the run, a folder in --checkpoints")
+    dataset: Path = grouped.files(REQUIRED, "dataset folder: datasets/NAME")
+    checkpoints: Path = grouped.files(Path("checkpoints"), "folder of all runs")
+    pretrained: str | None = grouped.files(
+        None, "run whose weights are the initial ones, of the same architecture"
     )
 
-    steps: int | None = option(10000, "stop after this many steps", group="training", minimum=1)
-    epochs: int | None = option(None, "stop after this many epochs", group="training", minimum=1)
-    hours: float | None = option(
-        None, "stop after this many hours of training in all", group="training", minimum=0
+    steps: int | None = grouped.training(10000, "stop after this many steps", min=1)
+    epochs: int | None = grouped.training(None, "stop after this many epochs", min=1)
+    hours: float | None = grouped.training(
+        None, "stop after this many hours of training in all", min=0
     )
-    batch_size: int = option(
-        16, "samples per step, over all processes together", group="training", minimum=1
-    )
-    lr: float = option(1e-3, "initial learning rate", group="training", minimum=0)
-    grad_clip: float = option(
-        1.0, "largest norm of a gradient; 0: no clipping", group="training", minimum=0
-    )
-    ema: float = option(
+    batch_size: int = grouped.training(16, "samples per step, over all processes together", min=1)
+    lr: float = grouped.training(1e-3, "initial learning rate", min=0)
+    grad_clip: float = grouped.training(1.0, "largest norm of a gradient; 0: no clipping", min=0)
+    ema: float = grouped.training(
         0.999,
         "decay of the moving average of weights (EMA), used at inference; 0: none",
-        group="training",
-        minimum=0,
-        maximum=0.999999,
+        min=0,
+        max=0.999999,
     )
-    precision: str = option(
+    precision: str = grouped.training(
         "fp32",
         "32 bits, autocast to bf16, or bf16 weights with 32-bit masters",
-        group="training",
         choices=("fp32", "autocast", "bf16"),
     )
-    seed: int = option(
-        0, "random seed of weights, order and augmentation", group="training", minimum=0
-    )
+    seed: int = grouped.training(0, "random seed of weights, order and augmentation", min=0)
 
-    resume: str = option(
+    resume: str = grouped.checkpoints(
         "auto",
         "continue the run of this name: if there is one, always, or never",
-        group="checkpoints",
         choices=("auto", "always", "never"),
     )
-    save_every: int = option(1000, "steps between checkpoints", group="checkpoints", minimum=1)
-    keep: int = option(
-        2, "checkpoints to keep in addition to the best", group="checkpoints", minimum=1
-    )
-    validate_every: int = option(1000, "steps between validations", group="checkpoints", minimum=1)
-    best_metric: str | None = option(
+    save_every: int = grouped.checkpoints(1000, "steps between checkpoints", min=1)
+    keep: int = grouped.checkpoints(2, "checkpoints to keep in addition to the best", min=1)
+    validate_every: int = grouped.checkpoints(1000, "steps between validations", min=1)
+    best_metric: str | None = grouped.checkpoints(
         None,
         "validation metric of the best checkpoint: NAME where less is better, +NAME where more is",
-        group="checkpoints",
     )
-    patience: int | None = option(
-        None,
-        "stop after this many validations without a better --best_metric",
-        group="checkpoints",
-        minimum=1,
+    patience: int | None = grouped.checkpoints(
+        None, "stop after this many validations without a better --best_metric", min=1
     )
 
-    device: str = option("auto", "where to compute", group=MACHINE, choices=("auto", "cpu", "cuda"))
-    workers: int = option(0, "processes that load data", group=MACHINE, minimum=0, maximum=256)
+    device: str = grouped.machine("auto", "where to compute", choices=("auto", "cpu", "cuda"))
+    workers: int = grouped.machine(0, "processes that load data", min=0, max=256)
 
     def __post_init__(self) -> None:
         super().__post_init__()

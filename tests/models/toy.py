@@ -30,7 +30,7 @@ class ToyOptions(TrainingOptions):
     """Train the toy."""
 
     KIND = "toy"
-    width: int = option(8, "hidden units", group="architecture", minimum=1)
+    width: int = option(8, "hidden units", group="architecture", min=1)
     dropout: float = option(0.2, "dropout rate", group="architecture")
     gan: bool = option(True, "train against a discriminator", group="architecture")
     lr_d: float = option(0.01, "learning rate of the discriminator", group="training")

@@ -14,11 +14,11 @@ class SampleOptions(Options):
 
     name: str = option(REQUIRED, "a name", group="files")
     path: Path | None = option(None, "a path", group="files")
-    size: int = option(256, "100 % of a size", minimum=64, maximum=1024)
-    rate: float = option(0.5, "a rate", minimum=0, maximum=1)
+    size: int = option(256, "100 % of a size", min=64, max=1024)
+    rate: float = option(0.5, "a rate", min=0, max=1)
     kind: str = option("fast", "a kind", choices=("fast", "slow"))
     flag: bool = option(False, "a flag")
-    steps: tuple[int, ...] = option((1, 2), "some steps", minimum=1)
+    steps: tuple[int, ...] = option((1, 2), "some steps", min=1)
 
 
 def test_json_round_trip_gives_equal_options(tmp_path: Path) -> None:
