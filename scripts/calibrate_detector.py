@@ -1,7 +1,7 @@
 """Measure MediaPipe's systematic errors on rendered speakers, whose points are known.
 
 python scripts/calibrate_detector.py --strips datasets/calibration \\
-    --output data/preprocessing/detection/mediapipe_offsets.json
+    --output data/preprocessing/fitting/mediapipe_offsets.json
 
 Shape, appearance and sentences of each speaker depend on a seed. Existing speakers are not rendered
 again. Evaluate the table on recordings of other seeds: `make_demo_speaker.py`, `preprocess.py`,
@@ -18,8 +18,8 @@ import torch
 from speech2video.data.keypoints import Keypoints, fill_gaps
 from speech2video.data.motion import motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
-from speech2video.data.preprocessing.detection.calibration import CalibrationClip, calibrate
 from speech2video.data.preprocessing.detection.mediapipe_keypoints import detect_keypoints
+from speech2video.data.preprocessing.fitting.calibration import CalibrationClip, calibrate
 from speech2video.data.synthetic.speaker.motion import animate_speaker
 from speech2video.data.synthetic.speaker.recording import (
     RecordingPlan,

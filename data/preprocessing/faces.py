@@ -30,15 +30,8 @@ from speech2video.data.preprocessing.recording import (
     fit_audio_length,
     with_progress,
 )
-from speech2video.data.speech2face.clip import (
-    EYES_AT,
-    LANDMARKS,
-    FaceClip,
-    FaceInfo,
-    alignment_transform,
-    eye_centres,
-    transform_points,
-)
+from speech2video.data.speech2face import clip as face_clip
+from speech2video.data.speech2face.clip import EYES_AT, LANDMARKS, FaceClip, FaceInfo
 from speech2video.data.speech2face.labels import FaceLabels, parse_labels
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.errors import DataError
@@ -208,8 +201,8 @@ def preprocess_face(
     points_TK2, people = track_face(frames, fps=FPS)
     found_T = _check_found(recording, points_TK2)
     notes = damage_notes(report)
-    transform_23 = alignment_transform(points_TK2, config.size)
-    points_TK2 = transform_points(points_TK2, transform_23)
+    transform_23 = face_clip.alignment_transform(points_TK2, config.size)
+    points_TK2 = face_clip.transform_points(points_TK2, transform_23)
     with FaceClip.create(folder) as clip:
         count = len(points_TK2)
         aligned = align_frames(read_frames(recording, fps=FPS), transform_23, config.size)
@@ -286,7 +279,7 @@ def _check_found(recording: Path, points_TK2: np.ndarray) -> np.ndarray:
     if found_T.mean() < MIN_FOUND:
         faces = f"a face in {found_T.sum()} of {count} frames" if found_T.any() else "no face in it"
         raise DataError(f"{recording}: {faces}; one, from the front, is needed in most")
-    right_T2, left_T2 = eye_centres(points_TK2[found_T])
+    right_T2, left_T2 = face_clip.eye_centres(points_TK2[found_T])
     distance = float(np.median(np.hypot(*(left_T2 - right_T2).T)))
     if distance < MIN_EYE_DISTANCE:
         needed = f"at least {MIN_EYE_DISTANCE:.0f} are needed"
@@ -301,7 +294,7 @@ def _visibility_notes(
     notes = ()
     if not found_T.all():
         notes += (f"no face found in {(~found_T).sum()} of {len(found_T)} frames",)
-    right_T2, left_T2 = eye_centres(points_TK2[found_T])
+    right_T2, left_T2 = face_clip.eye_centres(points_TK2[found_T])
     place_2 = np.array(EYES_AT) * config.size
     offset_T = np.hypot(*((right_T2 + left_T2) / 2 - place_2).T) / config.size
     if (offset_T > MAX_OFFSET).mean() > MAX_OFFSET_SHARE:

@@ -93,6 +93,13 @@ POINTS = JOINTS + SKIN_POINTS + FACE_LANDMARKS  # 144, as `smplx` returns them
 POINT_INDEX = {name: index for index, name in enumerate(POINTS)}
 IBUG68 = tuple(POINT_INDEX[f"face_{i}"] for i in range(68))  # indices into POINTS, iBUG's order
 
+IBUG_MIRROR = (  # each landmark's number on the other side
+    *(*range(16, -1, -1), *range(26, 16, -1)),  # contour, brows
+    *(*range(27, 31), *range(35, 30, -1)),  # nose
+    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),  # eyes
+    *(*range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1)),  # lips
+)
+
 # Runs of iBUG landmarks that belong together, as (indices, closed).
 FACE_LINES = {
     "contour": (range(17), False),
@@ -119,10 +126,11 @@ def finger_chain(side: str, finger: str) -> tuple[str, ...]:
 
 
 def mirrored(name: str) -> str:
-    """Return the name of the same point on the other side."""
-    for side, other in (("left_", "right_"), ("right_", "left_")):
+    """Return the name of the same point or joint on the other side."""
+    for side, other in (("left_", "right_"), ("right_", "left_"), ("face_", "face_")):
         if name.startswith(side):
-            return other + name.removeprefix(side)
+            rest = name.removeprefix(side)
+            return other + (str(IBUG_MIRROR[int(rest)]) if side == other else rest)
     return name
 
 

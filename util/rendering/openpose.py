@@ -100,12 +100,12 @@ def points_to_openpose(points_K2: np.ndarray) -> OpenPoseFrame:
     return OpenPoseFrame(
         body_253=points_K3[_BODY_25_POINTS],
         face_703=points_K3[_FACE_70_POINTS],
-        left_hand_213=points_K3[_hand_21_points("left")],
-        right_hand_213=points_K3[_hand_21_points("right")],
+        left_hand_213=points_K3[hand_21_points("left")],
+        right_hand_213=points_K3[hand_21_points("right")],
     )
 
 
-def _hand_21_points(side: str) -> list[int]:
+def hand_21_points(side: str) -> list[int]:
     """Return the wrist, then each finger from its root to its tip, thumb first."""
     fingers = [finger_chain(side, finger) for finger in FINGER_TIPS]
     return indices((fingers[0][0], *(name for chain in fingers for name in chain[1:])))

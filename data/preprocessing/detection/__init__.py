@@ -1,1 +1,1 @@
-"""Detection of keypoints by MediaPipe, and calibration of its systematic errors."""
+"""Detection of keypoints by MediaPipe."""

@@ -15,18 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from speech2video.data.preprocessing.detection.mediapipe_networks import (
-    CROP,
-    HAND_MIDDLE_ROOT,
-    HAND_ROOTS,
-    POSE_ELBOWS,
-    POSE_INDEX_ROOTS,
-    POSE_PINKY_ROOTS,
-    POSE_SHOULDERS,
-    POSE_WRISTS,
-    HandNetwork,
-    PalmNetwork,
-)
+from speech2video.data.preprocessing.detection import mediapipe_networks as networks
 
 HAND_LENGTH = 0.19  # metres, wrist to the tip of the middle finger
 PALM_LENGTH = 0.095  # metres, wrist to the root of the middle finger
@@ -88,7 +77,7 @@ class Box:
     @classmethod
     def around(cls, points_212: np.ndarray) -> "Box":
         """Return the box for a hand near the given points."""
-        up_2 = _unit(points_212[HAND_ROOTS].mean(0) - points_212[0])
+        up_2 = _unit(points_212[networks.HAND_ROOTS].mean(0) - points_212[0])
         axes_22 = np.stack([[-up_2[1], up_2[0]], up_2])
         along_K2 = points_212[_PALM_AND_FIRST_JOINTS] @ axes_22.T
         low_2, high_2 = along_K2.min(0), along_K2.max(0)
@@ -99,12 +88,22 @@ class Box:
         """Return the same box in a resized image."""
         return Box(self.center_2 * scale, self.side * scale, self.up_2)
 
-    def crop(self, image_HW3: np.ndarray) -> np.ndarray:
-        """Return the crop, resampled to (CROP, CROP, 3), black outside the image."""
-        to_image_23 = self._to_image(1 / CROP)
+    def crop(self, image_HW3: np.ndarray, balanced: bool) -> np.ndarray:
+        """Return the crop (224, 224, 3), black outside the image.
+
+        `balanced` stretches each channel to the full range.
+        """
+        to_image_23 = self._to_image(1 / networks.CROP)
         to_image_23[:, 2] += to_image_23[:, :2].sum(1) / 2 - 0.5  # OpenCV counts from pixel centres
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(image_HW3, to_image_23, (CROP, CROP), flags=flags)
+        size = (networks.CROP, networks.CROP)
+        crop_HW3 = cv2.warpAffine(image_HW3, to_image_23, size, flags=flags)
+        if not balanced:
+            return crop_HW3
+        low_3, high_3 = np.percentile(crop_HW3[::4, ::4], COLOUR_PERCENTILES, axis=(0, 1))
+        gain_3 = BRIGHTEST / np.maximum(high_3 - low_3, MIN_COLOUR_RANGE)
+        table_1N3 = np.clip((np.arange(256)[None, :, None] - low_3) * gain_3, 0, 255)
+        return cv2.LUT(crop_HW3, table_1N3.astype(np.uint8))
 
     def pixels(self, points_K2: np.ndarray) -> np.ndarray:
         """Return the pixels (K, 2) of points in shares of the box's sides."""
@@ -138,15 +137,11 @@ class Arm:
     @classmethod
     def of_pose(cls, pose_332: np.ndarray, side: int, pixels_per_metre: float) -> "Arm":
         """Return an arm of MediaPipe's pose (33, 2) in pixels; side 0 is the left one."""
-        shoulder_2, other_2 = pose_332[[POSE_SHOULDERS[side], POSE_SHOULDERS[1 - side]]]
-        return cls(
-            shoulder_2=shoulder_2,
-            elbow_2=pose_332[POSE_ELBOWS[side]],
-            wrist_2=pose_332[POSE_WRISTS[side]],
-            roots_2=pose_332[[POSE_PINKY_ROOTS[side], POSE_INDEX_ROOTS[side]]].mean(0),
-            outward=float(np.sign(shoulder_2[0] - other_2[0])),
-            hand_length=HAND_LENGTH * pixels_per_metre,
-        )
+        shoulder_2, elbow_2, wrist_2, *roots = pose_332[list(networks.POSE_ARMS[side])]
+        other_2 = pose_332[networks.POSE_ARMS[1 - side][0]]
+        outward = float(np.sign(shoulder_2[0] - other_2[0]))
+        length = HAND_LENGTH * pixels_per_metre
+        return cls(shoulder_2, elbow_2, wrist_2, np.mean(roots, 0), outward, length)
 
     def guesses(self) -> list[Box]:
         """Return boxes for the hand in the pose's direction and in the forearm's."""
@@ -164,8 +159,8 @@ class Arm:
     def accepts(self, hand: Hand, last: Hand | None) -> bool:
         """Return whether a hand fits the arm, and `last`, the hand in the neighbouring frame."""
         wrist_2, size = hand.points_212[0], self.hand_length
-        length = np.linalg.norm(hand.points_212[HAND_MIDDLE_ROOT] - wrist_2) / size
-        flat = np.linalg.norm(hand.world_213[HAND_MIDDLE_ROOT, :2])
+        length = np.linalg.norm(hand.points_212[networks.HAND_MIDDLE_ROOT] - wrist_2) / size
+        flat = np.linalg.norm(hand.world_213[networks.HAND_MIDDLE_ROOT, :2])
         ratio = length * HAND_LENGTH / max(flat, PALM_LENGTH / 3)
         if not PALM_RATIO[0] < ratio < PALM_RATIO[1]:
             return False
@@ -176,10 +171,10 @@ class Arm:
         within_reach = np.linalg.norm(wrist_2 - self.shoulder_2) < REACH * size
         return bool(within_reach) and hand.side_score > MIN_FAR_SIDE_SCORE
 
-    def hand_is_inside(self, width: int, height: int) -> bool:
+    def hand_is_inside(self, image_HW3: np.ndarray) -> bool:
         """Return whether the hand is inside the image according to the pose."""
-        margin = OUTSIDE_MARGIN * self.hand_length
-        inside_2 = (self.wrist_2 > -margin) & (self.wrist_2 < np.array([width, height]) + margin)
+        margin, size_2 = OUTSIDE_MARGIN * self.hand_length, np.array(image_HW3.shape[1::-1])
+        inside_2 = (self.wrist_2 > -margin) & (self.wrist_2 < size_2 + margin)
         return bool(inside_2.all())
 
 
@@ -230,7 +225,7 @@ class HandTracker:
     """
 
     def __init__(self) -> None:
-        self._network, self._palms = HandNetwork(), PalmNetwork()
+        self._network, self._palms = networks.HandNetwork(), networks.PalmNetwork()
         self._kept: deque[_KeptFrame] = deque(maxlen=KEPT_FRAMES)
         self.hands: list[list[Hand | None]] = []
         self.reset()
@@ -253,7 +248,6 @@ class HandTracker:
             pose_332: MediaPipe's pose (33, 2) in pixels.
             pixels_per_metre: at the body's distance.
         """
-        height, width = image_HW3.shape[:2]
         arms = [Arm.of_pose(pose_332, side, pixels_per_metre) for side in (0, 1)]
         hands = [self._find(image_HW3, arm, side) for side, arm in enumerate(arms)]
         _drop_duplicate(hands, arms[0].hand_length)
@@ -261,24 +255,21 @@ class HandTracker:
             state = self._states[side]
             if hand is not None and state.last is None:
                 self._track_back(hand, side)
-            inside = arm.hand_is_inside(width, height)
-            state.update(hand, MAX_PAUSE if inside else MAX_PAUSE_OUTSIDE)
+            state.update(hand, MAX_PAUSE if arm.hand_is_inside(image_HW3) else MAX_PAUSE_OUTSIDE)
         self.hands.append(hands)
-        scale = min(1.0, KEPT_WIDTH / width)
+        scale = min(1.0, KEPT_WIDTH / image_HW3.shape[1])
         kept_HW3 = cv2.resize(image_HW3, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
         self._kept.append(_KeptFrame(kept_HW3, scale, arms, hands))
 
     def _find(self, image_HW3: np.ndarray, arm: Arm, side: int) -> Hand | None:
         state = self._states[side]
-        if state.last is not None:
-            hand = self._track(image_HW3, 1.0, arm, side, state.last)
-            if hand is not None:
-                return hand
+        if state.last is not None and (hand := self._track(image_HW3, 1.0, arm, side, state.last)):
+            return hand
         if state.pause > 0:
             return None
         state.searches += 1
-        outstretched, balanced = state.searches % 2 == 0, state.searches % 4 >= 2
-        for box in self._candidates(image_HW3, arm, outstretched, balanced):
+        balanced = state.searches % 4 >= 2
+        for box in self._candidates(image_HW3, arm, state.searches % 2 == 0, balanced):
             rough = self._detect(image_HW3, box, side, balanced)
             if rough is not None and arm.accepts(rough, None):
                 return self._track(image_HW3, 1.0, arm, side, rough)
@@ -288,12 +279,11 @@ class HandTracker:
         self, image_HW3: np.ndarray, arm: Arm, outstretched: bool, balanced: bool
     ) -> Iterator[Box]:
         """Yield boxes that may contain a lost hand, the cheaper and likelier first."""
-        height, width = image_HW3.shape[:2]
-        inside = arm.hand_is_inside(width, height)
+        inside = arm.hand_is_inside(image_HW3)
         if inside:
             yield from arm.guesses()
         box = arm.search_boxes()[outstretched or not inside]
-        for points_212 in self._palms(_balance(box.crop(image_HW3), balanced)):
+        for points_212 in self._palms(box.crop(image_HW3, balanced)):
             yield Box.around(box.pixels(points_212))
 
     def _track(
@@ -311,8 +301,7 @@ class HandTracker:
         self, image_HW3: np.ndarray, box: Box, side: int, balanced: bool, scale: float = 1.0
     ) -> Hand | None:
         """Return the hand in a box, in pixels of the frame."""
-        found = self._network(_balance(box.crop(image_HW3), balanced))
-        if found is None:
+        if (found := self._network(box.crop(image_HW3, balanced))) is None:
             return None
         points_212, world_213, left = found
         return Hand(box.pixels(points_212) / scale, world_213, 1 - left if side else left)
@@ -327,16 +316,6 @@ class HandTracker:
             kept.hands[side] = self._track(kept.image_HW3, kept.scale, arm, side, hand)
             _drop_duplicate(kept.hands, arm.hand_length)
             hand = kept.hands[side]
-
-
-def _balance(crop_HW3: np.ndarray, balanced: bool) -> np.ndarray:
-    """Return a crop, if `balanced` with each channel stretched to the full range."""
-    if not balanced:
-        return crop_HW3
-    low_3, high_3 = np.percentile(crop_HW3[::4, ::4], COLOUR_PERCENTILES, axis=(0, 1))
-    gain_3 = BRIGHTEST / np.maximum(high_3 - low_3, MIN_COLOUR_RANGE)
-    table_1N3 = np.clip((np.arange(256)[None, :, None] - low_3) * gain_3, 0, 255)
-    return cv2.LUT(crop_HW3, table_1N3.astype(np.uint8))
 
 
 def _drop_duplicate(hands: list[Hand | None], hand_length: float) -> None:

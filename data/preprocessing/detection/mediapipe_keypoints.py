@@ -1,33 +1,23 @@
 """Detect body, face mesh with pupils, and both hands of one person with MediaPipe."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from speech2video.data.keypoints import FACE_MESH_POINTS, Keypoints, find_runs
+from speech2video.data.preprocessing.detection import mediapipe_networks as networks
 from speech2video.data.preprocessing.detection.hands import (
     HAND_LENGTH,
     MAX_WRIST_DISTANCE,
     Hand,
     HandTracker,
 )
-from speech2video.data.preprocessing.detection.mediapipe_networks import (
-    FACE_SOURCE,
-    FACE_TARGET,
-    HAND_TARGETS,
-    POSE_ELBOWS,
-    POSE_SOURCE,
-    POSE_TARGET,
-    POSE_WRISTS,
-    BodyNetwork,
-    FaceDetector,
-    PersonDetection,
-)
+from speech2video.data.preprocessing.detection.mediapipe_networks import PersonDetection
 from speech2video.util.body.skeleton import POINTS
 from speech2video.util.errors import DataError
 from speech2video.util.iteration import prefetch
+from speech2video.util.metrics.points import distances
 
 FACE_CONFIDENCE = 1.0  # MediaPipe gives none for faces and hands
 HAND_CONFIDENCE = (0.6, 1.0)  # for a side score of 0 and of 1
@@ -35,7 +25,7 @@ HAND_CONFIDENCE = (0.6, 1.0)  # for a side score of 0 and of 1
 OUTSIDE_FACTOR = 0.1  # for points outside the image
 WITHOUT_HAND_FACTOR = 0.4  # for a wrist without a detected hand
 CONTRADICTED_FACTOR = 0.3  # for an elbow whose wrist is not at the detected hand
-LEAST_CONFIDENCE = 1e-3  # of a detected point
+MIN_POINT_CONFIDENCE = 1e-3  # of a detected point
 _UPPER_BODY = [0, 2, 5, 7, 8, 11, 12]  # nose, eyes, ears, shoulders: nearly always visible
 _HEAD = range(11)  # nose, eyes, ears, mouth of the pose
 
@@ -68,7 +58,7 @@ def detect_keypoints(
         DataError: a frame of another size, no frames, or no person in them.
         UserError: MediaPipe is not installed.
     """
-    body, hands, monitor = BodyNetwork(), HandTracker(), BystanderMonitor(round(fps))
+    body, hands, monitor = networks.BodyNetwork(), HandTracker(), BystanderMonitor(round(fps))
     images = (_check_image(frame, width, height) for frame in frames)
     found: list[PersonDetection | None] = []
     # A second thread detects the bodies of the next frames during the detection of hands.
@@ -86,31 +76,18 @@ def detect_keypoints(
         raise DataError(f"no person found in {len(found)} frames; one, from the hips up, is needed")
     tracks = _Tracks(found, hands.hands)
     tracks.clean(width, height)
-    points_TK3, world_TK3 = tracks.to_body_points()
-    return Keypoints(
-        points_TK3=points_TK3,
-        world_TK3=world_TK3,
-        width=width,
-        height=height,
-        fps=fps,
-        source="mediapipe",
-        people=monitor.people,
-        face_mesh_TM2=tracks.face_TK2[:, :FACE_MESH_POINTS].astype(np.float32),
-    )
-
-
-class _TrackedFrame(NamedTuple):
-    """A frame, the tracked person in it, and whether the tracker switched to this person."""
-
-    image_HW3: np.ndarray
-    person: PersonDetection | None
-    switched: bool
+    mesh_TM2 = tracks.face_TK2[:, :FACE_MESH_POINTS].astype(np.float32)
+    points = tracks.to_body_points()
+    return Keypoints(*points, width, height, fps, "mediapipe", monitor.people, mesh_TM2)
 
 
 def _track_person(
-    images: Iterable[np.ndarray], body: BodyNetwork, monitor: "BystanderMonitor"
-) -> Iterator[_TrackedFrame]:
-    """Yield the tracked person of each frame; switch to a clearly larger one."""
+    images: Iterable[np.ndarray], body: networks.BodyNetwork, monitor: "BystanderMonitor"
+) -> Iterator[tuple[np.ndarray, PersonDetection | None, bool]]:
+    """Yield each frame, the tracked person in it, and whether the tracker switched to this one.
+
+    It switches to a clearly larger person.
+    """
     for image_HW3 in images:
         person = body(image_HW3)
         masked_HW3 = monitor.update(image_HW3, person)
@@ -118,7 +95,7 @@ def _track_person(
             body.reset()
             body(masked_HW3)
             person = body(image_HW3)
-        yield _TrackedFrame(image_HW3, person, masked_HW3 is not None)
+        yield image_HW3, person, masked_HW3 is not None
 
 
 def pixels_per_metre(person: PersonDetection) -> float:
@@ -148,7 +125,7 @@ class BystanderMonitor:
     """
 
     def __init__(self, every: int) -> None:
-        self._faces = FaceDetector()
+        self._faces = networks.FaceDetector()
         self._every = max(1, every)
         self._switches_T: list[int] = []  # number of switches so far, per frame
         self._smaller = 0  # consecutive counts in which the tracked person was not the largest
@@ -244,9 +221,9 @@ class _Tracks:
         for side, hand_TK2 in enumerate(self.hands_STK2):
             hand_TK2[find_jumps(hand_TK2)] = np.nan
             hand_TK2[find_short_runs(self.has_hand_T(side))] = np.nan
-            wrist, elbow = POSE_WRISTS[side], POSE_ELBOWS[side]
+            _, elbow, wrist, *_ = networks.POSE_ARMS[side]
             self.pose_TK3[~self.has_hand_T(side), wrist, 2] *= WITHOUT_HAND_FACTOR
-            apart_T = np.linalg.norm(hand_TK2[:, 0] - self.pose_TK3[:, wrist, :2], axis=1)
+            apart_T = distances(hand_TK2[:, 0], self.pose_TK3[:, wrist, :2])
             limit_T = MAX_WRIST_DISTANCE * HAND_LENGTH * self.scale_T
             contradicted_T = apart_T > limit_T  # false for NaN
             self.pose_TK3[contradicted_T, elbow, 2] *= CONTRADICTED_FACTOR
@@ -263,19 +240,19 @@ class _Tracks:
         """Return points and world points (T, 144, 3) float32 as in `Keypoints`."""
         points = np.full((len(self.pose_TK3), len(POINTS), 3), np.nan)
         world = np.full_like(points, np.nan)
-        points[:, POSE_TARGET] = self.pose_TK3[:, POSE_SOURCE]
-        world[:, POSE_TARGET] = self.world_TK3[:, POSE_SOURCE]
-        points[:, FACE_TARGET, :2] = self.face_TK2[:, FACE_SOURCE]
-        points[:, FACE_TARGET, 2] = FACE_CONFIDENCE
+        points[:, networks.POSE_TARGET] = self.pose_TK3[:, networks.POSE_SOURCE]
+        world[:, networks.POSE_TARGET] = self.world_TK3[:, networks.POSE_SOURCE]
+        points[:, networks.FACE_TARGET, :2] = self.face_TK2[:, networks.FACE_SOURCE]
+        points[:, networks.FACE_TARGET, 2] = FACE_CONFIDENCE
         low, high = HAND_CONFIDENCE
-        for side, target in enumerate(HAND_TARGETS):
+        for side, target in enumerate(networks.HAND_TARGETS):
             frames = np.flatnonzero(self.has_hand_T(side))[:, None]
             points[frames, target, :2] = self.hands_STK2[side, frames[:, 0]]
             points[frames, target, 2] = low + (high - low) * self.hands_score_ST[side, frames]
-            wrist_T13 = self.world_TK3[:, POSE_WRISTS[side], None]
+            wrist_T13 = self.world_TK3[:, networks.POSE_ARMS[side][2], None]
             world[frames, target] = (wrist_T13 + self.hands_world_STK3[side])[frames[:, 0]]
         found_TK = np.isfinite(points[..., :2]).all(2)
-        confidence = np.clip(np.nan_to_num(points[..., 2]), LEAST_CONFIDENCE, 1.0)
+        confidence = np.clip(np.nan_to_num(points[..., 2]), MIN_POINT_CONFIDENCE, 1.0)
         result = points.astype(np.float32)
         result[..., 2] = np.where(found_TK, confidence, 0.0)
         result[~found_TK, :2] = np.nan
@@ -317,11 +294,8 @@ def find_jumps(points_TK2: np.ndarray) -> np.ndarray:
     centre_T2, size_T = points_TK2.mean(1), np.ptp(points_TK2, axis=1).max(1)
     before, here, after = centre_T2[:-2], centre_T2[1:-1], centre_T2[2:]
     limit = MAX_JUMP * np.median(np.stack([size_T[:-2], size_T[1:-1], size_T[2:]]), axis=0)
-    moves, gap = (
-        np.minimum(_distance(here, before), _distance(here, after)),
-        _distance(before, after),
-    )
-    jumps_T[1:-1] = (moves > limit) & (gap < limit)  # false for NaN
+    moves = np.minimum(distances(here, before), distances(here, after))
+    jumps_T[1:-1] = (moves > limit) & (distances(before, after) < limit)  # false for NaN
     return jumps_T
 
 
@@ -331,7 +305,3 @@ def find_short_runs(found_T: np.ndarray) -> np.ndarray:
     for run in find_runs(found_T):
         short_T[run] = run.stop - run.start < min(MIN_RUN, len(found_T))
     return short_T
-
-
-def _distance(a_T2: np.ndarray, b_T2: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(a_T2 - b_T2, axis=1)

@@ -11,40 +11,33 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from speech2video.util.body.skeleton import FINGER_TIPS, IBUG68, finger_chain, indices
+from speech2video.util.body.skeleton import IBUG68, indices
 from speech2video.util.errors import UserError
+from speech2video.util.rendering.openpose import hand_21_points
 
 CROP = 224  # pixels; input of the hand network
 _SILENCE = threading.RLock()  # two threads at once would leave standard error closed
 
 # MediaPipe's landmarks of the body's points (`skeleton.POINTS`), numbered as in
-# https://ai.google.dev/edge/mediapipe: pose (33), hand (21), FaceMesh (468, then
-# ten of the irises). Left and right are the person's own in both.
-_SIDED_POSE = {  # name without its side: index on the left; the next is on the right
-    "ear": 7,
-    "shoulder": 11,
-    "elbow": 13,
-    "wrist": 15,
-    "hip": 23,
-    "knee": 25,
-    "ankle": 27,
-    "heel": 29,
-    "big_toe": 31,
-}
+# https://ai.google.dev/edge/mediapipe: pose (33), hand (21), FaceMesh (468, then 10 of the irises).
+# Left and right are the person's own.
+_SIDED_POSE = ("ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "heel", "big_toe")
+_SIDED_INDICES = (7, 11, 13, 15, 23, 25, 27, 29, 31)  # on the left; the next is on the right
 _POSE_NAMES = {"nose": 0, "left_eye_point": 2, "right_eye_point": 5} | {
     f"{side}_{name}": index + step
-    for name, index in _SIDED_POSE.items()
+    for name, index in zip(_SIDED_POSE, _SIDED_INDICES, strict=True)
     for step, side in enumerate(("left", "right"))
 }
 POSE_SOURCE = list(_POSE_NAMES.values())
 POSE_TARGET = indices(tuple(_POSE_NAMES))
 
-POSE_SHOULDERS, POSE_ELBOWS, POSE_WRISTS = (11, 12), (13, 14), (15, 16)  # left, right
-POSE_PINKY_ROOTS, POSE_INDEX_ROOTS = (17, 18), (19, 20)
+# Left and right: shoulder, elbow, wrist, root of the little finger, root of the index finger.
+POSE_ARMS = ((11, 13, 15, 17, 19), (12, 14, 16, 18, 20))
 
 # FaceMesh vertices of iBUG 68.
 FACEMESH_IBUG68 = (
@@ -61,65 +54,7 @@ FACE_TARGET = [*IBUG68, *indices(("right_eye", "left_eye"))]
 # A hand is the wrist, then four points of each finger from root to tip, thumb first.
 HAND_ROOTS = [5, 9, 13]  # the knuckles where index, middle and ring finger begin
 HAND_MIDDLE_ROOT = 9
-HAND_TARGETS = [  # indices in `POINTS`, left and right
-    indices(
-        (
-            f"{side}_wrist",
-            *(name for finger in FINGER_TIPS for name in finger_chain(side, finger)[1:]),
-        )
-    )
-    for side in ("left", "right")
-]
-
-_BODY_GRAPH = """
-input_stream: "image"
-input_side_packet: "complexity"
-input_side_packet: "yes"
-input_side_packet: "no"
-output_stream: "pose"
-output_stream: "world"
-output_stream: "face"
-node {
-  calculator: "PoseLandmarkCpu"
-  input_side_packet: "MODEL_COMPLEXITY:complexity"
-  input_side_packet: "USE_PREV_LANDMARKS:yes"
-  input_side_packet: "SMOOTH_LANDMARKS:no"
-  input_side_packet: "ENABLE_SEGMENTATION:no"
-  input_stream: "IMAGE:image"
-  output_stream: "LANDMARKS:pose"
-  output_stream: "WORLD_LANDMARKS:world"
-}
-node {
-  calculator: "SplitNormalizedLandmarkListCalculator"
-  options { [mediapipe.SplitVectorCalculatorOptions.ext] { ranges { begin: 0 end: 11 } } }
-  input_stream: "pose"
-  output_stream: "head"
-}
-node {
-  calculator: "FaceLandmarksFromPoseCpu"
-  input_side_packet: "REFINE_LANDMARKS:yes"
-  input_stream: "IMAGE:image"
-  input_stream: "FACE_LANDMARKS_FROM_POSE:head"
-  output_stream: "FACE_LANDMARKS:face"
-}
-"""
-_HAND_GRAPH = """
-input_stream: "image"
-input_stream: "roi"
-input_side_packet: "complexity"
-output_stream: "hand"
-output_stream: "world"
-output_stream: "side"
-node {
-  calculator: "HandLandmarkCpu"
-  input_side_packet: "MODEL_COMPLEXITY:complexity"
-  input_stream: "IMAGE:image"
-  input_stream: "ROI:roi"
-  output_stream: "LANDMARKS:hand"
-  output_stream: "WORLD_LANDMARKS:world"
-  output_stream: "HANDEDNESS:side"
-}
-"""
+HAND_TARGETS = [hand_21_points(side) for side in ("left", "right")]  # indices in `POINTS`
 
 
 def import_mediapipe() -> Any:
@@ -181,9 +116,8 @@ class BodyNetwork:
 
     def reset(self) -> None:
         """Start tracking anew."""
-        self._graph = _graph(
-            _BODY_GRAPH, ["pose", "world", "face"], complexity=1, yes=True, no=False
-        )
+        outputs = ["pose", "world", "face"]
+        self._graph = _graph("body", outputs, complexity=1, yes=True, no=False)
         with silenced():
             self(np.zeros((CROP, CROP, 3), np.uint8))
 
@@ -203,7 +137,7 @@ class HandNetwork:
     """MediaPipe's hand landmarks in a given crop."""
 
     def __init__(self) -> None:
-        self._graph = _graph(_HAND_GRAPH, ["hand", "world", "side"], complexity=1)
+        self._graph = _graph("hand", ["hand", "world", "side"], complexity=1)
         from mediapipe.framework.formats.rect_pb2 import NormalizedRect  # pyright: ignore
 
         self._whole = NormalizedRect(x_center=0.5, y_center=0.5, width=1, height=1, rotation=0)
@@ -264,13 +198,14 @@ class FaceDetector:
         return boxes_N4[np.argsort(-boxes_N4[:, 2])]
 
 
-def _graph(text: str, outputs: list[str], **side_inputs: bool | int) -> Any:
-    """Return a running graph of MediaPipe's calculators."""
+def _graph(name: str, outputs: list[str], **side_inputs: bool | int) -> Any:
+    """Return a running graph of MediaPipe's calculators, described in the file `name`.pbtxt."""
     import_mediapipe()
     from google.protobuf import text_format
     from mediapipe.framework.calculator_pb2 import CalculatorGraphConfig  # pyright: ignore
     from mediapipe.python.solution_base import SolutionBase
 
+    text = Path(__file__).with_name(f"{name}.pbtxt").read_text(encoding="utf-8")
     config = text_format.Parse(text, CalculatorGraphConfig())
     with silenced():
         return SolutionBase(graph_config=config, side_inputs=side_inputs, outputs=outputs)

@@ -14,24 +14,10 @@ import torch
 from torch import Tensor
 
 from speech2video.data.keypoints import Keypoints
-from speech2video.data.preprocessing.detection.calibration import DetectorModel, load_detector_model
-from speech2video.data.preprocessing.fitting import residuals
-from speech2video.data.preprocessing.fitting.jacobian import (
-    COLUMNS,
-    POSE_STARTS,
-    UNKNOWNS,
-    PointSkinning,
-    apply_step,
-    global_rotations,
-    jacobian,
-    turn_column,
-)
-from speech2video.data.preprocessing.fitting.residuals import (
-    REST_POSE,
-    Observations,
-    Residuals,
-    observe,
-)
+from speech2video.data.preprocessing.fitting import jacobian, residuals
+from speech2video.data.preprocessing.fitting.calibration import DetectorModel, load_detector_model
+from speech2video.data.preprocessing.fitting.jacobian import COLUMNS, POSE_STARTS, UNKNOWNS
+from speech2video.data.preprocessing.fitting.residuals import Observations, Residuals
 from speech2video.util.body.body_model import NUM_BETAS, Body
 from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES, vector_to_smplx
@@ -102,12 +88,11 @@ class FitStage:
 
     def free_columns(self) -> Tensor:
         """Return the indices of the unknowns that the stage optimises."""
+        if self.fingers:
+            return torch.arange(UNKNOWNS)
         free = torch.zeros(UNKNOWNS, dtype=torch.bool)
         free[COLUMNS["translation"]] = free[COLUMNS["turns"]] = True
-        if self.fingers:
-            free[:] = True
-        else:
-            free[turn_column("jaw")] = False
+        free[jacobian.turn_column("jaw")] = False
         return free.nonzero().squeeze(1)
 
     def smoothness_sigma(self) -> Tensor:
@@ -115,7 +100,7 @@ class FitStage:
         sigma = torch.full((UNKNOWNS,), self.smooth)
         sigma[COLUMNS["translation"]] = self.smooth / 3  # metres
         sigma[COLUMNS["expression"]] = 0.3  # lips are fast, and well visible
-        sigma[turn_column("jaw")] = 0.1
+        sigma[jacobian.turn_column("jaw")] = 0.1
         for name in ("left_hand", "right_hand"):
             sigma[COLUMNS[name]] = 3 * self.smooth
         return sigma
@@ -148,7 +133,7 @@ def fit_body(keypoints: Keypoints, body: Body, progress: Progress = lambda _: No
             done += 1
             progress(done / total)
     fit = solver.fit
-    _, fit.pixels, _ = solver.detected_points(fit.pose)
+    _, fit.pixels, _ = solver.detected_points(fit.pose, solver.body_points(fit.pose))
     return fit
 
 
@@ -156,27 +141,23 @@ class _Solver:
     """Gauss-Newton steps of one clip's pose, shape and face offset, which are in `fit`."""
 
     def __init__(self, keypoints: Keypoints, body: Body) -> None:
-        self.seen, self.body = observe(keypoints), body
+        self.seen, self.body = residuals.observe(keypoints), body
         self.fit = _initial_fit(self.seen, body, keypoints.source)
         table = self.fit.detector.face_K3E
         self.detected_expressions = table if body.name == "open" else torch.zeros_like(table)
-        skinning = PointSkinning.of(body)
+        skinning = jacobian.PointSkinning.of(body)
         directions = skinning.directions + self.detected_expressions
         self.skinning = replace(skinning, directions=directions)
 
-    def detected_points(
-        self, pose: Tensor, body_points: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return points (T, 144, 3), pixels (T, 144, 2) and depths (T, 144) as the detector's.
+    def body_points(self, pose: Tensor) -> Tensor:
+        """Return the points (T, 144, 3) of the body with the shape of the fit."""
+        return self.body.points(pose, betas=self.fit.betas)
 
-        `body_points` are the body's own points, if they are known already.
-        """
-        fit, body, off = self.fit, self.body, self.fit.detector
-        if body_points is None:
-            body_points = body.points(pose, betas=fit.betas)
-        points = body_points.clone()
-        angles = vector_to_smplx(pose, body.hands).rotations
-        rotations = global_rotations(axis_angle_to_matrix(angles))
+    def detected_points(self, pose: Tensor, body_points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return points (T, 144, 3), pixels (T, 144, 2) and depths (T, 144) as the detector's."""
+        fit, off, points = self.fit, self.fit.detector, body_points.clone()
+        angles = vector_to_smplx(pose, self.body.hands).rotations
+        rotations = jacobian.global_rotations(axis_angle_to_matrix(angles))
         on_joints = (rotations[:, off.joints_E] @ off.offsets_E3.unsqueeze(-1)).squeeze(-1)
         points.index_add_(1, off.points_E, on_joints)
         expression = torch.einsum("kce,te->tkc", self.detected_expressions, pose[:, EXPRESSION])
@@ -190,8 +171,7 @@ class _Solver:
 
         A frame whose errors grow is reset, and its `damping` (T,) raised (Levenberg 1944).
         """
-        # Even frames before odd ones: neighbours that move at once, each to where the other was,
-        # would swap places for ever.
+        # Even frames before odd ones: neighbours that move at once would swap places for ever.
         for parity in (0, 1):
             for start in range(parity, len(self.seen), 2 * CHUNK):
                 self._step_frames(slice(start, start + 2 * CHUNK, 2), stage, damping)
@@ -211,11 +191,13 @@ class _Solver:
         step = torch.zeros(len(normal), UNKNOWNS)
         step[:, free] = -torch.linalg.solve(normal + torch.diag_embed(ridge), slope).squeeze(-1)
         old = pose[frames].clone()
-        new = _clamp(apply_step(old, step.clamp(-MAX_STEP, MAX_STEP)), self.body)
+        new = jacobian.apply_step(old, step.clamp(-MAX_STEP, MAX_STEP))
+        new = clamp_pose(new, self.body.hands)
+        new[:, EXPRESSION].clamp_(*EXPRESSION_RANGE)
+        new[:, POSE_STARTS["jaw"]].clamp_(min=0)  # it does not close through the teeth
         pose[frames] = new
-        costs = [
-            _sum(row.errors.square().sum(1) for row in r) for r in (before, rows(with_change=False))
-        ]
+        after = rows(with_change=False)
+        costs = [_sum(row.errors.square().sum(1) for row in block) for block in (before, after)]
         better = costs[1] < costs[0]
         pose[frames] = torch.where(better.unsqueeze(1), new, old)
         damping[frames] = (damping[frames] * torch.where(better, 0.3, 10.0)).clamp(*DAMPING_RANGE)
@@ -224,10 +206,10 @@ class _Solver:
         self, pose: Tensor, seen: Observations, stage: FitStage, *, with_change: bool
     ) -> list[Residuals]:
         """Return all rows but smoothness for some frames, with or without derivatives."""
-        body_points = self.body.points(pose, betas=self.fit.betas)
+        body_points = self.body_points(pose)
         points, pixels, depth = self.detected_points(pose, body_points)
         if with_change:
-            change = jacobian(pose, points, self.body, self.skinning, body_points)
+            change = jacobian.jacobian(pose, points, self.body, self.skinning, body_points)
         else:
             change = points.new_zeros(*points.shape, 0)
         camera = self.fit.camera
@@ -275,7 +257,7 @@ class _Solver:
         determine the third. Undetermined numbers stay zero.
         """
         fit = self.fit
-        points, pixels, depth = self.detected_points(fit.pose)
+        points, pixels, depth = self.detected_points(fit.pose, self.body_points(fit.pose))
         axes = _head_axes(points)
         scale = (depth[:, FACE] / fit.camera.focal).unsqueeze(-1)
         metres = (self.seen.pixels - pixels)[:, FACE] * scale
@@ -296,7 +278,7 @@ def _initial_fit(seen: Observations, body: Body, source: str) -> BodyFit:
     """Return the body in its rest pose, with the nose where it was detected."""
     camera = _initial_camera(seen)
     pose = torch.zeros(len(seen), POSE_SIZE)
-    for joint, angles in REST_POSE.items():
+    for joint, angles in residuals.REST_POSE.items():
         pose[:, POSE_STARTS[joint] : POSE_STARTS[joint] + 3] = torch.tensor(angles)
     nose = POINT_INDEX["face_30"]
     place = body.points(pose[:1])[0, nose]
@@ -319,13 +301,8 @@ def _initial_camera(seen: Observations) -> Camera:
     # A turned head is narrow: the widest tenth are faces turned to the camera.
     width = (left - right).norm(dim=1).quantile(0.9).item()
     distance = min(max(focal * EYE_DISTANCE / max(width, 1e-3), DEPTH_RANGE[0]), DEPTH_RANGE[1])
-    return Camera(
-        focal=focal,
-        center=(seen.width / 2, seen.height / 2),
-        width=seen.width,
-        height=seen.height,
-        translation=(0.0, 0.0, distance),
-    )
+    size, center = (seen.width, seen.height), (seen.width / 2, seen.height / 2)
+    return Camera(focal, center, *size, translation=(0.0, 0.0, distance))
 
 
 def _hold(values: Tensor, known: Tensor) -> Tensor:
@@ -344,15 +321,6 @@ def _head_axes(points: Tensor) -> Tensor:
     return torch.stack((x, torch.linalg.cross(z, x), z), 1)
 
 
-def _clamp(pose: Tensor, body: Body) -> Tensor:
-    """Return poses (T, 106) within the ranges of joints and facial actions."""
-    pose = clamp_pose(pose, body.hands)
-    jaw = POSE_STARTS["jaw"]
-    pose[:, EXPRESSION] = pose[:, EXPRESSION].clamp(*EXPRESSION_RANGE)
-    pose[:, jaw] = pose[:, jaw].clamp(min=0)  # it does not close through the teeth
-    return pose
-
-
 def _remove_motion(offset: Tensor, face: Tensor) -> Tensor:
     """Return an offset (68, 3) without the translation, small rotation and scaling it contains.
 
@@ -362,9 +330,9 @@ def _remove_motion(offset: Tensor, face: Tensor) -> Tensor:
     """
     steady = slice(17, 48)
     centred = face - face[steady].mean(0)
-    motions = [torch.linalg.cross(axis.expand(68, 3), centred) for axis in torch.eye(3)]
-    motions += [centred, *(axis.expand(68, 3) for axis in torch.eye(3))]
-    basis = torch.stack([motion.flatten() for motion in motions], 1)  # (204, 7)
+    axes = torch.eye(3).unsqueeze(1).expand(3, 68, 3)
+    turns = torch.linalg.cross(axes, centred.expand(3, 68, 3))
+    basis = torch.cat((turns, centred[None], axes)).flatten(1).T.contiguous()  # (204, 7)
     rows = basis.view(68, 3, 7)[steady].flatten(0, 1)
     amount = torch.linalg.lstsq(rows, offset[steady].reshape(-1, 1)).solution
     form = offset - (basis @ amount).view(68, 3)

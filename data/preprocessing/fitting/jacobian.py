@@ -11,37 +11,23 @@ import torch
 from torch import Tensor
 
 from speech2video.data.keypoints import PART_POINTS
+from speech2video.util.body import skeleton
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import NUM_EXPRESSIONS, POSE_SLICES, vector_to_smplx
 from speech2video.util.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from speech2video.util.body.skeleton import (
-    JOINTS,
-    LEFT_HAND_JOINTS,
-    PARENTS,
-    POINTS,
-    RIGHT_HAND_JOINTS,
-)
+from speech2video.util.body.skeleton import JOINTS, PARENTS, POINTS
 
 # Joints that the fit turns. Legs stay at rest: speakers are visible from the hips up.
+_ARM = ("collar", "shoulder", "elbow", "wrist")
 TURNED = (
-    "pelvis",
-    "spine1",
-    "spine2",
-    "spine3",
-    "neck",
-    "head",
-    "left_collar",
-    "right_collar",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
+    *("pelvis", "spine1", "spine2", "spine3", "neck", "head"),
+    *(f"{side}_{joint}" for joint in _ARM for side in ("left", "right")),
     "jaw",
 )
-_TURNED = [JOINTS.index(name) for name in TURNED]
-_HANDS = [[JOINTS.index(name) for name in side] for side in (LEFT_HAND_JOINTS, RIGHT_HAND_JOINTS)]
+_TURNED = skeleton.indices(TURNED)
+_HANDS = [
+    skeleton.indices(side) for side in (skeleton.LEFT_HAND_JOINTS, skeleton.RIGHT_HAND_JOINTS)
+]
 _HAND_POINTS = [PART_POINTS["left_hand"], PART_POINTS["right_hand"]]
 _CROSS = torch.zeros(3, 3, 3)  # Levi-Civita symbol
 for _x, _y, _z in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
@@ -56,6 +42,10 @@ COLUMNS = {
     "expression": slice(72, 72 + NUM_EXPRESSIONS),
 }
 UNKNOWNS = COLUMNS["expression"].stop
+# The first of a joint's three indices in the pose vector.
+POSE_STARTS = {
+    joint: POSE_SLICES["body"].start + 3 * (JOINTS.index(joint) - 1) for joint in TURNED
+} | {"pelvis": POSE_SLICES["root_orientation"].start, "jaw": POSE_SLICES["jaw"].start}
 
 
 def turn_column(joint: str) -> slice:
@@ -82,13 +72,12 @@ class PointSkinning:
     def of(cls, body: Body) -> "PointSkinning":
         """Return the skinning of a body's points."""
         weights, directions = body.point_skinning()
-        joints = len(JOINTS)
-        ancestry = torch.eye(joints)
-        for joint in range(1, joints):
+        ancestry = torch.eye(len(JOINTS))
+        for joint in range(1, len(JOINTS)):
             ancestry[joint] += ancestry[PARENTS[joint]]  # row: the joints that turn this one
-        follow = ancestry.clone().fill_diagonal_(0)  # a joint's own turn leaves it where it is
         below = weights @ ancestry
-        below[:joints] = follow
+        # a joint's own turn leaves it where it is
+        below[: len(JOINTS)] = ancestry.fill_diagonal_(0)
         return cls(below, weights, directions[..., -NUM_EXPRESSIONS:])
 
 
@@ -110,8 +99,7 @@ def jacobian(
     """
     angles = vector_to_smplx(pose_TP, body.hands).rotations
     turned = global_rotations(axis_angle_to_matrix(angles))
-    count = len(pose_TP)
-    columns = points_TK3.new_zeros(count, len(POINTS), 3, UNKNOWNS)
+    columns = points_TK3.new_zeros(len(pose_TP), len(POINTS), 3, UNKNOWNS)
     columns[..., COLUMNS["translation"]] = torch.eye(3)
     turns = _turns(_TURNED, hanging.below, points_TK3, joints_TJ3, turned)
     columns[..., COLUMNS["turns"]] = turns.flatten(-2)
@@ -143,9 +131,8 @@ def _turns(
         turned: global rotations of all joints (T, J, 3, 3).
     """
     parents = [max(PARENTS[joint], 0) for joint in joints]
-    axes = turned[:, parents]  # columns are the axes in the world
+    axes = turned[:, parents]  # a copy; columns are the axes in the world
     if joints[0] == 0:
-        axes = axes.clone()
         axes[:, 0] = torch.eye(3)  # the pelvis turns about the world's axes
     cross = torch.einsum("xqp,tjqa->tpxja", _CROSS, axes)  # (axis × p), linear in p
     at_pivot = torch.einsum("tpxja,tjp->txja", cross, pivots[:, joints])
@@ -172,20 +159,7 @@ def apply_step(pose_TP: Tensor, step_TU: Tensor) -> Tensor:
     for name in ("translation", "left_hand", "right_hand", "expression"):
         pose[:, POSE_SLICES[name]] += step_TU[:, COLUMNS[name]]
     turns = axis_angle_to_matrix(step_TU[:, COLUMNS["turns"]].unflatten(1, (-1, 3)))
-    where = torch.tensor([_pose_start(joint) for joint in TURNED])
-    index = (where.unsqueeze(1) + torch.arange(3)).flatten()
+    index = (torch.tensor(list(POSE_STARTS.values())).unsqueeze(1) + torch.arange(3)).flatten()
     before = axis_angle_to_matrix(pose[:, index].unflatten(1, (-1, 3)))
     pose[:, index] = matrix_to_axis_angle(turns @ before).flatten(1)
     return pose
-
-
-def _pose_start(joint: str) -> int:
-    """Return the first of a joint's three indices in the pose vector."""
-    if joint == "jaw":
-        return POSE_SLICES["jaw"].start
-    if joint == "pelvis":
-        return POSE_SLICES["root_orientation"].start
-    return POSE_SLICES["body"].start + 3 * (JOINTS.index(joint) - 1)
-
-
-POSE_STARTS = {joint: _pose_start(joint) for joint in TURNED}

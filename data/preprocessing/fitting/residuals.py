@@ -15,22 +15,17 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from speech2video.data.keypoints import PART_POINTS, Keypoints
-from speech2video.data.preprocessing.detection.calibration import (
-    ARM_BONES,
-    DetectorModel,
-    load_detector_model,
+from speech2video.data.preprocessing.fitting import calibration
+from speech2video.data.preprocessing.fitting.jacobian import (
+    COLUMNS,
+    POSE_STARTS,
+    TURNED,
+    UNKNOWNS,
+    turn_column,
 )
-from speech2video.data.preprocessing.fitting.jacobian import COLUMNS, POSE_STARTS, TURNED, UNKNOWNS
+from speech2video.util.body import skeleton
 from speech2video.util.body.pose_vector import POSE_SLICES
-from speech2video.util.body.skeleton import (
-    FINGER_TIPS,
-    IBUG68,
-    JOINTS,
-    POINT_INDEX,
-    POINTS,
-    finger_chain,
-    indices,
-)
+from speech2video.util.body.skeleton import IBUG68, JOINTS, POINT_INDEX, POINTS, indices
 from speech2video.util.rendering.camera import Camera
 
 # Standard deviations of a detector's error, metres on the person.
@@ -64,11 +59,11 @@ LIP_PAIRS = tuple((IBUG68[a], IBUG68[b]) for a, b in _INNER_LIPS + _OUTER_LIPS)
 _FINGER_BONES = [
     bone
     for side in ("left", "right")
-    for finger in FINGER_TIPS
-    for bone in pairwise(indices(finger_chain(side, finger)))
+    for finger in skeleton.FINGER_TIPS
+    for bone in pairwise(indices(skeleton.finger_chain(side, finger)))
 ]
 BONES = [
-    *(tuple(indices(ends)) for ends in ARM_BONES.values()),
+    *(tuple(indices(ends)) for ends in calibration.ARM_BONES.values()),
     (POINT_INDEX["right_shoulder"], POINT_INDEX["left_shoulder"]),
     (POINT_INDEX["right_hip"], POINT_INDEX["left_hip"]),
     *_FINGER_BONES,
@@ -129,14 +124,8 @@ class Observations:
 
     def frames(self, chunk: slice) -> "Observations":
         """Return the observations of some frames."""
-        return replace(
-            self,
-            pixels=self.pixels[chunk],
-            weight=self.weight[chunk],
-            directions=self.directions[chunk],
-            arm_visible=self.arm_visible[chunk],
-            hand_visible=self.hand_visible[chunk],
-        )
+        parts = {name: part[chunk] for name, part in vars(self).items() if isinstance(part, Tensor)}
+        return replace(self, **parts)
 
     def without_face(self) -> "Observations":
         """Return the observations with zero weight on the landmarks of the face."""
@@ -157,19 +146,19 @@ def observe(keypoints: Keypoints) -> Observations:
     hands = [confidence[:, PART_POINTS[f"{side}_hand"]].min(1) > 0 for side in sides]
     arms = [visible[:, indices((f"{side}_elbow", f"{side}_wrist"))].any(1) for side in sides]
     confidence[:, _BODY_JOINTS] *= visible[:, _BODY_JOINTS]
-    detector = load_detector_model(keypoints.source)
+    detector = calibration.load_detector_model(keypoints.source)
     return Observations(
-        pixels=torch.from_numpy(pixels).float(),
-        weight=torch.from_numpy(confidence / _sigmas(detector)).float(),
-        directions=_directions(keypoints, detector),
-        arm_visible=torch.from_numpy(np.stack(arms, 1)),
-        hand_visible=torch.from_numpy(np.stack(hands, 1)),
-        width=keypoints.width,
-        height=keypoints.height,
+        torch.from_numpy(pixels).float(),
+        torch.from_numpy(confidence / _sigmas(detector)).float(),
+        _directions(keypoints, detector),
+        torch.from_numpy(np.stack(arms, 1)),
+        torch.from_numpy(np.stack(hands, 1)),
+        keypoints.width,
+        keypoints.height,
     )
 
 
-def _sigmas(detector: DetectorModel) -> np.ndarray:
+def _sigmas(detector: calibration.DetectorModel) -> np.ndarray:
     """Return the error (144,) of each point, metres: measured, or a default."""
     hands = PART_POINTS["left_hand"] + PART_POINTS["right_hand"]
     sigma = np.full(len(POINTS), SKIN_SIGMA)
@@ -186,14 +175,14 @@ def _sigmas(detector: DetectorModel) -> np.ndarray:
     return sigma
 
 
-def _directions(keypoints: Keypoints, detector: DetectorModel) -> Tensor:
+def _directions(keypoints: Keypoints, detector: calibration.DetectorModel) -> Tensor:
     """Return the detector's corrected directions of `BONES` (T, B, 3) in world axes."""
     world = keypoints.world_TK3 * np.array([1.0, -1.0, -1.0])  # from camera axes
     ends = np.array(BONES)
     vectors = world[:, ends[:, 1]] - world[:, ends[:, 0]]
     known = np.asarray(np.isfinite(vectors).all(2))
     units = normalize(torch.from_numpy(np.where(known[..., None], vectors, 0.0)).float(), dim=-1)
-    for number, name in enumerate(ARM_BONES):
+    for number, name in enumerate(calibration.ARM_BONES):
         if name in detector.bones:
             matrix_34 = detector.bones[name]
             corrected = units[:, number] @ matrix_34[:, :3].T + matrix_34[:, 3]
@@ -224,10 +213,7 @@ def reprojection(
     """
     metres = depth / camera.focal  # of a pixel at the point's depth
     error = (pixels - seen.pixels) * metres.unsqueeze(-1)
-    moves = _in_image_plane(pixels, change, camera)
-    weight = seen.weight / scale
-    weight = weight * _robust_weight((error * weight.unsqueeze(-1)).norm(dim=-1))
-    return _flat(error * weight.unsqueeze(-1), moves * weight[..., None, None])
+    return _robust(error, _in_image_plane(pixels, change, camera), seen.weight / scale)
 
 
 def lip_gaps(
@@ -239,11 +225,7 @@ def lip_gaps(
     error = ((pixels[:, a] - pixels[:, b]) - (seen.pixels[:, a] - seen.pixels[:, b])) * metres
     moves = _in_image_plane(pixels, change, camera)
     known = (seen.weight[:, a] > 0) & (seen.weight[:, b] > 0)
-    weight = known / LIP_GAP_SIGMA
-    weight = weight * _robust_weight((error * weight.unsqueeze(-1)).norm(dim=-1))
-    return _flat(
-        error * weight.unsqueeze(-1), (moves[:, a] - moves[:, b]) * weight[..., None, None]
-    )
+    return _robust(error, moves[:, a] - moves[:, b], known / LIP_GAP_SIGMA)
 
 
 def bone_directions(
@@ -276,9 +258,8 @@ def pose_prior(pose: Tensor, seen: Observations) -> Residuals:
     current = select_unknowns(pose)
     target = torch.zeros_like(current)
     sigma = torch.full_like(current, TRANSLATION_SIGMA)
-    start = COLUMNS["turns"].start
-    for number, joint in enumerate(TURNED):
-        columns = slice(start + 3 * number, start + 3 * number + 3)
+    for joint in TURNED:
+        columns = turn_column(joint)
         kind = joint.removeprefix("left_").removeprefix("right_")
         target[:, columns] = pose.new_tensor(REST_POSE.get(joint, (0.0, 0.0, 0.0)))
         sigma[:, columns] = pose.new_tensor(PRIOR_SIGMA[kind])
@@ -311,10 +292,9 @@ def smoothness(pose: Tensor, sigma: Tensor, frames: slice) -> Residuals:
 
 def select_unknowns(pose: Tensor) -> Tensor:
     """Return the entries (T, 82) of pose vectors (T, 106) that the solver changes."""
-    turns = [pose[:, POSE_STARTS[joint] : POSE_STARTS[joint] + 3] for joint in TURNED]
-    parts = {name: pose[:, POSE_SLICES[name]] for name in COLUMNS if name != "turns"}
-    parts["turns"] = torch.cat(turns, 1)
-    return torch.cat([parts[name] for name in COLUMNS], 1)
+    turns = [pose[:, start : start + 3] for start in POSE_STARTS.values()]
+    rest = [pose[:, POSE_SLICES[name]] for name in ("left_hand", "right_hand", "expression")]
+    return torch.cat((pose[:, POSE_SLICES["translation"]], *turns, *rest), 1)
 
 
 def _in_image_plane(pixels: Tensor, change: Tensor, camera: Camera) -> Tensor:
@@ -324,9 +304,10 @@ def _in_image_plane(pixels: Tensor, change: Tensor, camera: Camera) -> Tensor:
     return moves[:, :, :2] - slope.unsqueeze(-1) * moves[:, :, 2:]
 
 
-def _robust_weight(error: Tensor) -> Tensor:
-    """Return the square root of Charbonnier's weight of an error in standard deviations."""
-    return (1 + error.square()).pow(-0.25)
+def _robust(error: Tensor, moves: Tensor, weight: Tensor) -> Residuals:
+    """Return weighted errors (T, K, 2), multiplied by the square root of Charbonnier's weight."""
+    weight = weight * (1 + (error * weight.unsqueeze(-1)).norm(dim=-1).square()).pow(-0.25)
+    return _flat(error * weight.unsqueeze(-1), moves * weight[..., None, None])
 
 
 def _flat(errors: Tensor, change: Tensor) -> Residuals:

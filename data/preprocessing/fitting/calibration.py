@@ -8,7 +8,6 @@ T frames of one speaker, N detections of one point, H joints of its offset, U un
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -22,19 +21,13 @@ from torch import Tensor
 from speech2video.data.keypoints import MIN_CONFIDENCE, Keypoints
 from speech2video.data.motion import Motion
 from speech2video.data.preprocessing.fitting.jacobian import global_rotations
+from speech2video.util.body import skeleton
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import NUM_EXPRESSIONS
 from speech2video.util.body.rotations import axis_angle_to_matrix
-from speech2video.util.body.skeleton import (
-    FINGER_TIPS,
-    JOINTS,
-    POINT_INDEX,
-    POINTS,
-    finger_chain,
-    mirrored,
-)
+from speech2video.util.body.skeleton import JOINTS, POINT_INDEX, POINTS, mirrored
 from speech2video.util.errors import DataError
-from speech2video.util.rendering.camera import FACING
+from speech2video.util.rendering.camera import FACING, Camera
 
 TABLES = {"mediapipe": Path(__file__).parent / "mediapipe_offsets.json"}
 MIRROR = (-1.0, 1.0, 1.0)  # of an offset to the other side's; x is to the body's left
@@ -44,26 +37,6 @@ ARM_BONES = {
     for side in ("left", "right")
     for name, start, end in (("upper_arm", "shoulder", "elbow"), ("forearm", "elbow", "wrist"))
 }
-# iBUG landmarks with the sum of each number and its mirror image's; None is its own mirror image.
-_FACE_SUMS = (
-    (range(17), 16),
-    (range(17, 27), 43),
-    (range(27, 31), None),
-    (range(31, 36), 66),
-    ((36, 37, 38, 39, 42, 43, 44, 45), 81),
-    ((40, 41, 46, 47), 87),
-    (range(48, 55), 102),
-    (range(55, 60), 114),
-    (range(60, 65), 124),
-    (range(65, 68), 132),
-)
-FACE_MIRROR = {
-    f"face_{i}": f"face_{i if total is None else total - i}"
-    for numbers, total in _FACE_SUMS
-    for i in numbers
-}
-
-
 MIN_BORDER_DISTANCE = 5.0  # pixels, of points used
 OUTLIER = 0.02  # metres; larger errors lose weight
 ITERATIONS = 4  # of reweighting
@@ -97,11 +70,6 @@ class DetectorModel:
     bones: dict[str, Tensor]
 
 
-def mirrored_name(name: str) -> str:
-    """Return the name of the same point or joint on the other side."""
-    return FACE_MIRROR.get(name, mirrored(name))
-
-
 @cache
 def load_detector_model(source: str) -> DetectorModel:
     """Return the model of a detector; without a table, as for manual annotation, no errors."""
@@ -113,10 +81,10 @@ def load_detector_model(source: str) -> DetectorModel:
     for name, measured in values["points"].items():
         for mirror in (True, False):
             sign = torch.tensor(MIRROR if mirror else (1.0, 1.0, 1.0))
-            point = POINT_INDEX[mirrored_name(name) if mirror else name]
+            point = POINT_INDEX[mirrored(name) if mirror else name]
             sigma_K[point] = measured["sigma_mm"] / 1000
             for joint, millimetres in measured["offset_mm"].items():
-                on = JOINTS.index(mirrored_name(joint) if mirror else joint)
+                on = JOINTS.index(mirrored(joint) if mirror else joint)
                 offsets[point, on] = sign * torch.tensor(millimetres) / 1000
             if "expression_mm" in measured:
                 face_K3E[point] = sign[:, None] * torch.tensor(measured["expression_mm"]) / 1000
@@ -132,20 +100,19 @@ class CalibrationClip:
 
     Attributes:
         keypoints: the detector's.
+        camera: of the image.
         points_TK3: true points in camera axes, metres.
         pixels_TK2: true points in the image.
         rotations_TJ33: true rotations of the joints into camera axes.
         expression_TE: (T, 10) true expressions.
-        focal, center_2: of the camera, pixels.
     """
 
     keypoints: Keypoints
+    camera: Camera
     points_TK3: np.ndarray
     pixels_TK2: np.ndarray
     rotations_TJ33: np.ndarray
     expression_TE: np.ndarray
-    focal: float
-    center_2: np.ndarray
 
     @classmethod
     def of(cls, keypoints: Keypoints, ground_truth: Motion) -> "CalibrationClip":
@@ -158,31 +125,23 @@ class CalibrationClip:
         points_TK3 = body.points(ground_truth.pose_vector(Body.load()))
         rotations_TJ33 = global_rotations(axis_angle_to_matrix(ground_truth.smplx.rotations))
         return cls(
-            keypoints=keypoints,
-            points_TK3=camera.to_camera(points_TK3).numpy(),
-            pixels_TK2=camera.project(points_TK3).numpy(),
-            rotations_TJ33=(torch.tensor(camera.rotation) @ rotations_TJ33).numpy(),
-            expression_TE=ground_truth.smplx.expression.numpy(),
-            focal=camera.focal,
-            center_2=np.array(camera.center),
+            keypoints,
+            camera,
+            camera.to_camera(points_TK3).numpy(),
+            camera.project(points_TK3).numpy(),
+            (torch.tensor(camera.rotation) @ rotations_TJ33).numpy(),
+            ground_truth.smplx.expression.numpy(),
         )
 
 
 def calibrate(clips: list[CalibrationClip]) -> dict[str, Any]:
     """Return the table of `load_detector_model`: offsets and remaining errors, millimetres."""
-    points = {}
-    for name, joints in offset_joints().items():
-        measured = _fit_offset(clips, name, joints)
-        if measured is not None:
-            offset_H3, expression_3E, sigma = measured
-            offsets = dict(zip(joints, _millimetres(offset_H3), strict=True))
-            points[name] = {"offset_mm": offsets, "sigma_mm": _millimetres(sigma)}
-            if expression_3E.size:
-                points[name]["expression_mm"] = _millimetres(expression_3E)
-    bones = {
-        name: _fit_direction(clips, *ends).round(3).tolist() for name, ends in ARM_BONES.items()
+    found = {name: _fit_offset(clips, name, joints) for name, joints in offset_joints().items()}
+    bones = {name: _fit_direction(clips, *ends) for name, ends in ARM_BONES.items()}
+    return {
+        "points": {name: measured for name, measured in found.items() if measured},
+        "bones": {name: matrix_34.round(3).tolist() for name, matrix_34 in bones.items()},
     }
-    return {"points": points, "bones": bones}
 
 
 def _millimetres(metres: np.ndarray) -> Any:
@@ -202,22 +161,21 @@ def offset_joints() -> dict[str, tuple[str, ...]]:
         "left_wrist": ("left_elbow", "left_wrist"),
         "left_ear": ("head",),
     }
-    for finger in FINGER_TIPS:
-        chain = finger_chain("left", finger)
+    for finger in skeleton.FINGER_TIPS:
+        chain = skeleton.finger_chain("left", finger)
         found |= {end: (start,) for start, end in pairwise(chain)}
-    for number in range(68):
-        name = f"face_{number}"
-        if number <= int(mirrored_name(name).removeprefix("face_")):
-            found[name] = ("jaw" if number in JAW_LANDMARKS else "head",)
+    for number, mirror in enumerate(skeleton.IBUG_MIRROR):
+        if number <= mirror:
+            found[f"face_{number}"] = ("jaw" if number in JAW_LANDMARKS else "head",)
     return found
 
 
 def _fit_offset(
     clips: list[CalibrationClip], name: str, joints: tuple[str, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Return a point's offsets (H, 3), those by expression (3, 10) and its remaining error, metres.
+) -> dict[str, Any] | None:
+    """Return a point's offsets, those by expression (3, 10) and its remaining error, millimetres.
 
-    Offsets by expression are empty for points of the body. None for too few detections.
+    There are offsets by expression for points of the face only. None for too few detections.
     """
     found = [_linearise(clip, name, joints, mirror) for clip in clips for mirror in (False, True)]
     change_N2U, error_N2 = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -235,8 +193,12 @@ def _fit_offset(
         offset_U = np.linalg.solve(normal, np.tensordot(weighted_U2N, error_N2, ((2, 1), (0, 1))))
         left_N2 = error_N2 - change_N2U @ offset_U
     variance = np.average(np.square(left_N2).mean(1), weights=weight_N)
-    offset_H3, expression_U = np.split(offset_U, [3 * len(joints)])
-    return offset_H3.reshape(-1, 3), expression_U.reshape(3, -1), np.sqrt(variance)
+    offset_H3, expression_3E = np.split(offset_U, [3 * len(joints)])
+    offsets = dict(zip(joints, _millimetres(offset_H3.reshape(-1, 3)), strict=True))
+    measured = {"offset_mm": offsets, "sigma_mm": _millimetres(np.sqrt(variance))}
+    if expression_3E.size:
+        measured["expression_mm"] = _millimetres(expression_3E.reshape(3, -1))
+    return measured
 
 
 def _linearise(
@@ -250,7 +212,7 @@ def _linearise(
     """
     sign_3 = np.array(MIRROR if mirror else (1.0, 1.0, 1.0))
     if mirror:
-        name, joints = mirrored_name(name), tuple(mirrored_name(joint) for joint in joints)
+        name, joints = mirrored(name), tuple(mirrored(joint) for joint in joints)
     point = POINT_INDEX[name]
     detected_T3, true_T2 = clip.keypoints.points_TK3[:, point], clip.pixels_TK2[:, point]
     size_2 = np.array((clip.keypoints.width, clip.keypoints.height))
@@ -262,35 +224,26 @@ def _linearise(
         by_expression = head_N33[..., None] * clip.expression_TE[used_T, None, None]
         axes.append(by_expression.reshape(len(head_N33), 3, -1))
     axes_N3U = np.concatenate(axes, 2)
-    slope_N2 = (true_T2[used_T] - clip.center_2) / clip.focal
-    metres_N1 = clip.points_TK3[used_T, point, 2:] / clip.focal
+    slope_N2 = (true_T2[used_T] - np.array(clip.camera.center)) / clip.camera.focal
+    metres_N1 = clip.points_TK3[used_T, point, 2:] / clip.camera.focal
     change_N2U = axes_N3U[:, :2] - slope_N2[..., None] * axes_N3U[:, 2:]
     return change_N2U, (detected_T3[used_T, :2] - true_T2[used_T]) * metres_N1
 
 
 def _fit_direction(clips: list[CalibrationClip], start: str, end: str) -> np.ndarray:
     """Return the matrix (3, 4) that corrects the detector's direction of a bone."""
-    guesses, true = zip(*_directions(clips, start, end), strict=True)
-    guess_N4 = np.pad(np.concatenate(guesses), ((0, 0), (0, 1)), constant_values=1.0)
-    true_N3 = np.concatenate(true)
+    directions = [_directions(clip, POINT_INDEX[start], POINT_INDEX[end]) for clip in clips]
+    guess_N3, true_N3 = (np.concatenate(part) for part in zip(*directions, strict=True))
+    guess_N4 = np.pad(guess_N3, ((0, 0), (0, 1)), constant_values=1.0)
     normal = guess_N4.T @ guess_N4 + RIDGE * len(guess_N4) * np.eye(4)
     identity = np.eye(4, 3)
     change = np.linalg.solve(normal, guess_N4.T @ (true_N3 - guess_N4 @ identity))
     return (identity + change).T
 
 
-def _directions(
-    clips: list[CalibrationClip], start: str, end: str
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield guessed and true directions (N, 3), unit vectors, x to the body's left, y up."""
-    a, b = POINT_INDEX[start], POINT_INDEX[end]
-    for clip in clips:
-        vectors = [
-            (points[:, b] - points[:, a]) @ np.array(FACING)
-            for points in (clip.keypoints.world_TK3, clip.points_TK3)
-        ]
-        known = np.isfinite(vectors[0]).all(1)
-        guess_N3, true_N3 = (
-            found[known] / np.linalg.norm(found[known], axis=1, keepdims=True) for found in vectors
-        )
-        yield guess_N3, true_N3
+def _directions(clip: CalibrationClip, start: int, end: int) -> list[np.ndarray]:
+    """Return guessed and true directions (N, 3), unit vectors, x to the body's left, y up."""
+    points = clip.keypoints.world_TK3, clip.points_TK3
+    vectors = [(at_TK3[:, end] - at_TK3[:, start]) @ np.array(FACING) for at_TK3 in points]
+    vectors = [vector_T3[np.isfinite(vectors[0]).all(1)] for vector_T3 in vectors]
+    return [vector_N3 / np.linalg.norm(vector_N3, axis=1, keepdims=True) for vector_N3 in vectors]

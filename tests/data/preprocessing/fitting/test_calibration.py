@@ -6,19 +6,17 @@ import torch
 
 from speech2video.data.keypoints import Keypoints
 from speech2video.data.motion import motion_from_pose
-from speech2video.data.preprocessing.detection.calibration import (
+from speech2video.data.preprocessing.fitting.calibration import (
     ARM_BONES,
-    FACE_MIRROR,
     CalibrationClip,
     calibrate,
     load_detector_model,
-    mirrored_name,
     offset_joints,
 )
 from speech2video.data.preprocessing.fitting.jacobian import POSE_STARTS
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE
-from speech2video.util.body.skeleton import JOINTS, POINT_INDEX, POINTS
+from speech2video.util.body.skeleton import JOINTS, POINT_INDEX, POINTS, mirrored
 from speech2video.util.rendering.camera import Camera
 
 CAMERA = Camera(700.0, (256.0, 256.0), 512, 512, translation=(0.0, 0.1, 1.7))
@@ -41,9 +39,8 @@ def clip(body: Body) -> CalibrationClip:
 
 
 def test_mirroring_twice_gives_the_same_name() -> None:
-    assert len(FACE_MIRROR) == 68
     for name in POINTS:
-        assert mirrored_name(mirrored_name(name)) == name
+        assert mirrored(mirrored(name)) == name
 
 
 def test_the_table_is_symmetric() -> None:
@@ -56,8 +53,8 @@ def test_the_table_is_symmetric() -> None:
     }
     assert {"left_wrist", "face_62", "right_index_tip"} <= {point for point, _ in found}
     for (point, joint), offset in found.items():
-        other = found[mirrored_name(point), mirrored_name(joint)]
-        if point != mirrored_name(point):
+        other = found[mirrored(point), mirrored(joint)]
+        if point != mirrored(point):
             assert torch.equal(other * torch.tensor((-1, 1, 1)), offset)
     assert (table.sigma_K[table.points_E] > 0).all()
     assert set(table.bones) == set(ARM_BONES)
