@@ -87,8 +87,7 @@ class LipSyncDiscriminator(nn.Module):
     def forward(self, rows_NR: Tensor) -> Features:
         """Return features and scores (N, 1) of rows of `join_sync_inputs`."""
         mouths, mels = rows_NR.split((prod(MOUTHS), prod(MELS)), 1)
-        images = self.image_encoder(mouths.unflatten(1, MOUTHS)).flatten(1)
-        image_NH = self.image_projection(images)
+        image_NH = self.image_projection(self.image_encoder(mouths.unflatten(1, MOUTHS)).flatten(1))
         audio_NH = self.audio_encoder(mels.unflatten(1, MELS))
         both_NH = F.leaky_relu(image_NH, SLOPE) * F.leaky_relu(audio_NH, SLOPE)
         return [[image_NH, self.score(both_NH)]]
@@ -104,9 +103,7 @@ class EmotionDiscriminator(nn.Module):
 
     def __init__(self, *, width: int = 16) -> None:
         super().__init__()
-        self.image_encoder = nn.Sequential(
-            *image_trunk(RGB, width), *_downsample(4 * width, 4 * width)
-        )
+        self.image_encoder = image_trunk(RGB, width).extend(_downsample(4 * width, 4 * width))
         self.classifier = nn.Linear(4 * width * (EMOTION_SIDE // 16) ** 2, NUM_EMOTIONS + 1)
 
     def forward(self, images_NCHW: Tensor, emotion_N: Tensor) -> Features:

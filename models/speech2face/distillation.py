@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech2video.models.pose2video.renderer import to_floats
-from speech2video.models.speech2face.encoders import CONTENT_DIM, IDENTITY_DIM, NUM_EMOTIONS
-from speech2video.models.speech2face.losses import Losses, Terms, compute_losses
+from speech2video.models.speech2face.encoders import CONTENT_DIM, IDENTITY_DIM, NUM_EMOTIONS, mlp
+from speech2video.models.speech2face.losses import Terms
 from speech2video.models.speech2face.teachers import EMOTION_TEMPERATURE, FaceTeachers
 from speech2video.util import distributed
 
@@ -36,9 +36,9 @@ class DistillationHeads(nn.Module):
         self.heads = nn.ModuleDict(
             {
                 "lips": nn.Linear(CONTENT_DIM, lips),
-                "speaker_in_emotion": _mlp(NUM_EMOTIONS, speakers),
-                "emotion_in_identity": _mlp(IDENTITY_DIM, NUM_EMOTIONS),
-                "speaker_in_content": _mlp(CONTENT_DIM, speakers),
+                "speaker_in_emotion": mlp(NUM_EMOTIONS, HEAD_HIDDEN, speakers),
+                "emotion_in_identity": mlp(IDENTITY_DIM, HEAD_HIDDEN, NUM_EMOTIONS),
+                "speaker_in_content": mlp(CONTENT_DIM, HEAD_HIDDEN, speakers),
             }
         )
 
@@ -52,13 +52,14 @@ class DistillationBatch:
     """Codes of a batch's speech with their losses; None where no loss needs them.
 
     Attributes:
-        identity_ND: of masked voices, unit vectors.
+        identity_ND, emotion_N8: of masked voices; unit vectors and shares of the emotions.
         target_emotion_NT8: the teacher's logits of `TEACHER_FRAMES` frames.
         terms: losses, to be computed if used.
         head_inputs: codes by the name of the head that reads them.
     """
 
     identity_ND: Tensor | None = None
+    emotion_N8: Tensor | None = None
     target_emotion_NT8: Tensor | None = None
     terms: Terms = field(default_factory=dict)
     head_inputs: dict[str, Tensor] = field(default_factory=dict)
@@ -92,16 +93,14 @@ class Distillation:
             generating: whether frames are generated, too. An encoder without a distillation loss
                 is then left to learn from them.
         """
-        codes, identity_ND, emotion_N8 = DistillationBatch(), None, None
+        codes, voice_NBL = DistillationBatch(), batch["masked_voice"]
         frames = to_floats(batch["frames"][:, teacher_frames(batch["frames"])]).flatten(0, 1)
-        if self.uses(*IDENTITY_LOSSES) or (
-            not generating and self.uses("emotion_in_identity", "covariance")
-        ):
-            identity_ND = self._encode_identity(codes, batch["masked_voice"], frames)
-        if self.uses(*EMOTION_LOSSES) or (
-            not generating and self.uses("speaker_in_emotion", "covariance")
-        ):
-            emotion_N8 = self._encode_emotion(codes, batch["masked_voice"], frames)
+        only = not generating
+        if self.uses(*IDENTITY_LOSSES) or (only and self.uses("emotion_in_identity", "covariance")):
+            self._encode_identity(codes, voice_NBL, frames)
+        if self.uses(*EMOTION_LOSSES) or (only and self.uses("speaker_in_emotion", "covariance")):
+            self._encode_emotion(codes, voice_NBL, frames)
+        identity_ND, emotion_N8 = codes.identity_ND, codes.emotion_N8
         if identity_ND is not None and emotion_N8 is not None:
             codes.terms["covariance"] = lambda: cross_covariance(identity_ND, emotion_N8)
         return codes
@@ -114,9 +113,9 @@ class Distillation:
         codes.head_inputs["speaker_in_content"] = reverse_gradient(content_NTC.mean(1))
         return content_NTC
 
-    def losses(self, codes: DistillationBatch, batch: Mapping[str, Tensor]) -> Losses:
+    def losses(self, codes: DistillationBatch, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the losses in use, those of the heads last."""
-        losses = compute_losses(codes.terms, self.weights)
+        losses = {name: term() for name, term in codes.terms.items() if name in self.weights}
         inputs = {name: code for name, code in codes.head_inputs.items() if name in self.weights}
         outputs = self.network("heads")(inputs) if inputs else {}
         for name, output in outputs.items():
@@ -131,44 +130,32 @@ class Distillation:
         """Return whether any of these losses is in use."""
         return any(name in self.weights for name in names)
 
-    def _encode_identity(
-        self, codes: DistillationBatch, voice_NBL: Tensor, frames: Tensor
-    ) -> Tensor:
+    def _encode_identity(self, codes: DistillationBatch, voice_NBL: Tensor, frames: Tensor) -> None:
         codes.identity_ND = identity_ND = self.network("identity").train()(voice_NBL)
         codes.head_inputs["emotion_in_identity"] = reverse_gradient(identity_ND)
         with torch.no_grad():
             target_NTD = self.teachers.target_identity(frames).unflatten(0, (-1, TEACHER_FRAMES))
             target_ND = F.normalize(target_NTD.mean(1), dim=1)
-        codes.terms["identity_distance"] = lambda: identity_loss(identity_ND, target_ND)
+        codes.terms["identity_distance"] = lambda: (identity_ND - target_ND).square().sum(1).mean()
         codes.terms["contrastive"] = lambda: contrastive_loss(identity_ND, target_ND)
         if "identity" not in self.teachers.external:  # only ours classifies these speakers
-            classify = self.teachers.classify_speaker
-            codes.terms["posterior"] = lambda: posterior_loss(
-                classify(identity_ND), classify(target_ND)
+            codes.terms["posterior"] = lambda: soft_cross_entropy(
+                *map(self.teachers.classify_speaker, (identity_ND, target_ND))
             )
-        return identity_ND
 
-    def _encode_emotion(
-        self, codes: DistillationBatch, voice_NBL: Tensor, frames: Tensor
-    ) -> Tensor:
+    def _encode_emotion(self, codes: DistillationBatch, voice_NBL: Tensor, frames: Tensor) -> None:
         logits_N8 = self.network("emotion").train()(voice_NBL)
-        emotion_N8 = logits_N8.softmax(1)
+        codes.emotion_N8 = emotion_N8 = logits_N8.softmax(1)
         codes.head_inputs["speaker_in_emotion"] = reverse_gradient(emotion_N8)
         with torch.no_grad():
             target_NT8 = self.teachers.target_emotion(frames).unflatten(0, (-1, TEACHER_FRAMES))
         codes.target_emotion_NT8 = target_NT8
         codes.terms["emotion_distance"] = lambda: emotion_loss(logits_N8, target_NT8)
-        return emotion_N8
 
 
 def teacher_frames(frames_NT3HW: Tensor) -> Tensor:
     """Return the indices of the frames that teachers see."""
     return torch.linspace(0, frames_NT3HW.shape[1] - 1, TEACHER_FRAMES).long()
-
-
-def identity_loss(student_ND: Tensor, teacher_ND: Tensor) -> Tensor:
-    """Return the mean squared distance of unit vectors, 0-dim."""
-    return (student_ND - teacher_ND).square().sum(1).mean()
 
 
 def contrastive_loss(student_ND: Tensor, teacher_ND: Tensor) -> Tensor:
@@ -178,24 +165,24 @@ def contrastive_loss(student_ND: Tensor, teacher_ND: Tensor) -> Tensor:
     negatives of each other.
     """
     faces_MD = gather_processes(teacher_ND.detach())
-    target_NM = (teacher_ND.detach() @ faces_MD.T / CONTRASTIVE_TEMPERATURE).softmax(1)
-    log_p_NM = (student_ND @ faces_MD.T / CONTRASTIVE_TEMPERATURE).log_softmax(1)
-    return -(target_NM * log_p_NM).sum(1).mean()
-
-
-def posterior_loss(student_NP: Tensor, teacher_NP: Tensor) -> Tensor:
-    """Return the cross-entropy of speaker logits of voice and face, 0-dim.
-
-    Hinton et al., Distilling the Knowledge in a Neural Network, 2015.
-    """
-    target_NP = teacher_NP.detach().softmax(1)
-    return -(target_NP * student_NP.log_softmax(1)).sum(1).mean()
+    student_NM, teacher_NM = (x @ faces_MD.T for x in (student_ND, teacher_ND))
+    return soft_cross_entropy(student_NM, teacher_NM, temperature=CONTRASTIVE_TEMPERATURE)
 
 
 def emotion_loss(student_N8: Tensor, teacher_NT8: Tensor) -> Tensor:
     """Return the cross-entropy of logits with the maximum over the teacher's frames, 0-dim."""
-    target_N8 = (teacher_NT8.detach().amax(1) / EMOTION_TEMPERATURE).softmax(1)
-    return -(target_N8 * (student_N8 / EMOTION_TEMPERATURE).log_softmax(1)).sum(1).mean()
+    return soft_cross_entropy(student_N8, teacher_NT8.amax(1), temperature=EMOTION_TEMPERATURE)
+
+
+def soft_cross_entropy(
+    student_NC: Tensor, teacher_NC: Tensor, *, temperature: float = 1.0
+) -> Tensor:
+    """Return the cross-entropy of a student's logits with a teacher's, 0-dim.
+
+    Hinton et al., Distilling the Knowledge in a Neural Network, 2015.
+    """
+    target_NC = (teacher_NC.detach() / temperature).softmax(1)
+    return -(target_NC * (student_NC / temperature).log_softmax(1)).sum(1).mean()
 
 
 def masked_cross_entropy(logits_NC: Tensor, label_N: Tensor) -> Tensor:
@@ -242,7 +229,7 @@ def energy_distance(generated_NTM: Tensor, real_NTM: Tensor) -> Tensor:
 
     The mean of energy distances (Székely and Rizzo 2013) of single numbers, of each number over
     `ENERGY_FRAMES` frames, and of all numbers over the whole item. Unlike a squared error, whose
-    optimum is to hold still, it pairs no generated item with a real one.
+    optimum is no motion at all, it pairs no generated item with a real one.
     """
     generated, real = gather_processes(generated_NTM), gather_processes(real_NTM)
     count = generated.shape[1] // ENERGY_FRAMES * ENERGY_FRAMES
@@ -254,9 +241,8 @@ def energy_distance(generated_NTM: Tensor, real_NTM: Tensor) -> Tensor:
     distances = []
     for view in views:
         one, other = view(generated), view(real)
-        across, within, beyond = (
-            _mean_distance(a, b) for a, b in ((one, other), (one, one), (other, other))
-        )
+        pairs = (one, other), (one, one), (other, other)
+        across, within, beyond = (_mean_distance(*pair) for pair in pairs)
         distances.append(2 * across - within - beyond)
     return torch.stack(distances).mean()
 
@@ -281,7 +267,3 @@ def _mean_distance(one_VNC: Tensor, other_VMC: Tensor) -> Tensor:
     """Return the mean root-mean-square distance of all pairs."""
     squares = (one_VNC[:, :, None] - other_VMC[:, None]).square().mean(3)
     return (squares + EPSILON).sqrt().mean()
-
-
-def _mlp(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, HEAD_HIDDEN), nn.ReLU(), nn.Linear(HEAD_HIDDEN, outputs))

@@ -6,6 +6,7 @@ one window, so that content streams and does not depend on how the audio is chun
 Wen et al. 2019 (identity) and Albanie et al. 2018 (emotion).
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -29,6 +30,21 @@ BANK_INIT = 0.1  # of the identity directions: Adam's steps hardly turn long vec
 RGB, PATCH = 3, 2  # channels; pixels a side that one position of the finest feature map stands for
 
 State = tuple[list[Tensor], Tensor]
+
+
+def mlp(
+    inputs: int, hidden: int, outputs: int, activation: type[nn.Module] = nn.ReLU
+) -> nn.Sequential:
+    """Return two linear layers."""
+    return nn.Sequential(nn.Linear(inputs, hidden), activation(), nn.Linear(hidden, outputs))
+
+
+def conv_layers(widths: Sequence[int]) -> list[nn.Module]:
+    """Return convolutions with norms that each halve the size; from `widths`[0] channels on."""
+    layers: list[nn.Module] = []
+    for narrow, wide in pairwise(widths):
+        layers += [nn.Conv2d(narrow, wide, 3, 2, 1), nn.GroupNorm(GROUPS, wide), nn.ReLU(True)]
+    return layers
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -80,19 +96,11 @@ class EmotionEncoder(nn.Module):
 
     def __init__(self, *, widths: tuple[int, ...] = EMOTION_WIDTHS, dropout: float = 0.0) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for narrow, wide in pairwise((1, *widths)):
-            layers += [nn.Conv2d(narrow, wide, 3, 2, 1), nn.GroupNorm(GROUPS, wide)]
-            layers += [nn.ReLU(inplace=True)]
-        self.trunk = nn.Sequential(*layers)
+        self.trunk = nn.Sequential(*conv_layers((1, *widths)))
         bands = -(-N_MELS // 2 ** len(widths))
         self.gru = nn.GRU(widths[-1] * bands, EMOTION_HIDDEN, batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Sequential(
-            nn.Linear(2 * EMOTION_HIDDEN, EMOTION_CODE_DIM),
-            nn.ReLU(),
-            nn.Linear(EMOTION_CODE_DIM, NUM_EMOTIONS),
-        )
+        self.classifier = mlp(2 * EMOTION_HIDDEN, EMOTION_CODE_DIM, NUM_EMOTIONS)
         self.register_buffer("trained", torch.ones(NUM_EMOTIONS))
 
     def forward(self, mel_NBL: Tensor) -> Tensor:
@@ -106,7 +114,7 @@ class EmotionEncoder(nn.Module):
 class ContentEncoder(nn.Module):
     """Encode mels at 25 Hz, by causal convolutions and a GRU with a delayed output.
 
-    Lips open before the audio is heard: the output at frame t + `look_ahead` belongs to frame t
+    Lips open before their speech begins: the output at frame t + `look_ahead` belongs to frame t
     ("Synthesizing Obama", Suwajanakorn et al. 2017).
 
     Attributes:
@@ -197,7 +205,7 @@ class IdentityBank(nn.Module):
 class HeadMotionGenerator(nn.Module):
     """Generate head motion and blinks from noise, with the statistics of real motion.
 
-    The face generator is trained with ground-truth motion, which keeps its frames sharp; at
+    The face generator is trained with motion of real clips, which keeps its frames sharp; at
     inference the motion comes from here (as from the noise GRU of Vougioukas et al. 2020).
 
     Attributes:
@@ -213,9 +221,7 @@ class HeadMotionGenerator(nn.Module):
         super().__init__()
         self.noise_dim = noise_dim
         self.gru = nn.GRU(noise_dim, NOISE_HIDDEN, batch_first=True)
-        self.out = nn.Sequential(
-            nn.Linear(NOISE_HIDDEN, NOISE_HIDDEN), nn.GELU(), nn.Linear(NOISE_HIDDEN, motion_dim)
-        )
+        self.out = mlp(NOISE_HIDDEN, NOISE_HIDDEN, motion_dim, nn.GELU)
         for name, value in (("mean", 0.0), ("std", 1.0), ("lowest", -3.0), ("highest", 3.0)):
             self.register_buffer(name, torch.full((motion_dim,), value))
 
@@ -226,8 +232,7 @@ class HeadMotionGenerator(nn.Module):
 
     def denormalise(self, standard_NTM: Tensor) -> Tensor:
         """Return motion in its own units, clamped to the training clips' range."""
-        motion_NTM = self.mean + self.std * standard_NTM
-        return motion_NTM.clamp(self.lowest, self.highest)
+        return (self.mean + self.std * standard_NTM).clamp(self.lowest, self.highest)
 
     def normalise(self, motion_NTM: Tensor) -> Tensor:
         """Return standardised motion."""

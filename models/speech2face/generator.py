@@ -77,9 +77,8 @@ class EigenfaceDecoder(nn.Module):
         self.heads = nn.Linear(APPEARANCE_DIM, (RGB + 1) * size**2)
         self.background = nn.Linear(APPEARANCE_DIM, RGB * BACKGROUND_SIDE**2)
         with torch.no_grad():
-            for layer in (self.heads, self.background):
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
+            for parameter in self.parameters():
+                parameter.zero_()
             self.heads.bias[RGB * size**2 :] = OPAQUE
 
     @torch.no_grad()
@@ -105,19 +104,17 @@ class EigenfaceDecoder(nn.Module):
         scale = len(heads) ** 0.5
         self.heads.bias[: heads.shape[1]] = mean
         self.background.bias[:] = mean_background
-        self.heads.weight[: heads.shape[1], :count] = (
-            components_RX[:count] * singular_R[:count, None] / scale
-        ).T
-        self.background.weight[:, :count] = (
-            (backgrounds - mean_background).T @ scores_PR[:, :count] / scale
-        )
+        weight_RX = components_RX[:count] * singular_R[:count, None] / scale
+        self.heads.weight[: heads.shape[1], :count] = weight_RX.T
+        weight_YR = (backgrounds - mean_background).T @ scores_PR[:, :count] / scale
+        self.background.weight[:, :count] = weight_YR
         return F.pad(scale * scores_PR[:, :count], (0, APPEARANCE_DIM - count))
 
     def forward(self, appearance_NK: Tensor) -> tuple[Tensor, Tensor]:
         """Return heads (N, 4, H, W) and backgrounds (N, 3, H, W)."""
         heads = self.heads(appearance_NK).unflatten(1, (-1, self.size, self.size))
-        background = self.background(appearance_NK)
-        background = background.unflatten(1, (-1, BACKGROUND_SIDE, BACKGROUND_SIDE))
+        shape = -1, BACKGROUND_SIDE, BACKGROUND_SIDE
+        background = self.background(appearance_NK).unflatten(1, shape)
         return heads, F.interpolate(background, self.size, mode="bilinear", align_corners=False)
 
 
@@ -144,9 +141,8 @@ class AppearanceDecoder(nn.Module):
     ) -> list[tuple[Tensor, Tensor]]:
         """Return the maps of each level, the coarsest first; `skips` are the finest first."""
         x, levels = coarse.contiguous(memory_format=torch.channels_last), []
-        for number, (up, refine, out, norm) in enumerate(
-            zip(self.up, self.refine, self.out, self.norms, strict=True)
-        ):
+        layers = zip(self.up, self.refine, self.out, self.norms, strict=True)
+        for number, (up, refine, out, norm) in enumerate(layers):
             x = F.pixel_shuffle(up(x), 2)
             if skips is not None:
                 x = x + skips[-1 - number]
@@ -241,8 +237,8 @@ class FaceGenerator(nn.Module):
         if speaker_N is None:
             return GeneratorOutput(self.generate(self.encode_appearance(source), *inputs), None)
         appearance = self.decode_appearance(self.identity_bank.appearances[speaker_N])
-        frames = self.generate(appearance, *inputs)
-        return GeneratorOutput(frames, self.identity_bank.classify(source))
+        logits_MP = self.identity_bank.classify(source)
+        return GeneratorOutput(self.generate(appearance, *inputs), logits_MP)
 
     @torch.no_grad()
     def init_eigenfaces(self, heads_P3HW: Tensor, images_P3HW: Tensor) -> None:
@@ -256,17 +252,10 @@ class FaceGenerator(nn.Module):
 
     def decode_appearance(self, appearance_NK: Tensor) -> AppearanceFeatures:
         """Return the appearance of codes (N, `APPEARANCE_DIM`)."""
-        coarse = self.identity_projection(appearance_NK)
-        coarse = coarse.unflatten(1, (-1, COARSE // 2, COARSE // 2))
+        shape = -1, COARSE // 2, COARSE // 2
+        coarse = self.identity_projection(appearance_NK).unflatten(1, shape)
         head, background = self.eigenfaces(appearance_NK)
         return AppearanceFeatures(head, background, self.appearance_decoder(coarse))
-
-    def encode_emotion(self, emotion_N8: Tensor) -> Tensor:
-        """Return codes (N, 64): mixtures of one learned code for each emotion.
-
-        A mixture carries nothing else of the voice, such as the speaker.
-        """
-        return emotion_N8 @ self.emotion_codes
 
     def generate(
         self,
@@ -284,7 +273,8 @@ class FaceGenerator(nn.Module):
             motion_NTM: head and lids, in the units of `data.speech2face.dataset.MOTION`.
         """
         count, length = content_NTC.shape[:2]
-        emotion_NTE = self.encode_emotion(emotion_N8)[:, None].expand(-1, length, -1)
+        # a mixture of learned codes carries nothing else of the voice, such as the speaker
+        emotion_NTE = (emotion_N8 @ self.emotion_codes)[:, None].expand(-1, length, -1)
         inputs = torch.cat((content_NTC, emotion_NTE, motion_NTM[..., PLACEMENT_DIM:]), -1)
         style_MS = self.style(inputs.flatten(0, 1))
         place_M23 = head_transform(motion_NTM[..., :PLACEMENT_DIM].flatten(0, 1))
@@ -308,14 +298,11 @@ class FaceGenerator(nn.Module):
         self.identity_projection = nn.Linear(APPEARANCE_DIM, channels[0] * (COARSE // 2) ** 2)
         self.eigenfaces = EigenfaceDecoder(self.size)
 
-    @torch.no_grad()
     def _init_weights(self) -> None:
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
-            if isinstance(layer, ModulatedBlock):
-                nn.init.zeros_(layer.second.weight)
         nn.init.zeros_(self.flow_head.weight)
         nn.init.zeros_(self.to_rgb.weight)  # training starts from the unmoved portrait
 

@@ -13,21 +13,10 @@ import torch
 from torch import Tensor
 
 from speech2video.models.optim import cosine_decay
+from speech2video.models.pose2video import losses
 from speech2video.models.pose2video.discriminators import crop
-from speech2video.models.pose2video.losses import (
-    item_mean,
-    reconstruction_loss,
-    region_weight_map,
-    ssim_loss,
-)
 from speech2video.models.pose2video.renderer import to_floats
-from speech2video.models.speech2face.discriminators import (
-    EMOTION_SIDE,
-    MOUTH_SIDE,
-    SEQUENCE_SIDE,
-    SYNC_FRAMES,
-    join_sync_inputs,
-)
+from speech2video.models.speech2face import discriminators
 from speech2video.models.speech2face.teachers import EMOTION_TEMPERATURE, FaceTeachers, resize_faces
 from speech2video.options.speech2face import LOSSES, STAGES
 from speech2video.util.audio.mel import HOPS_PER_FRAME
@@ -37,7 +26,6 @@ MOUTH_WEIGHT, EYES_WEIGHT = 16.0, 6.0  # of errors there, compared with elsewher
 WARM_UP_FRAMES = 4  # for the content encoder's memory, before the first generated frame
 FRAME_STRIDE = 2  # of the frames that the frame discriminator sees
 
-Losses = dict[str, Tensor]
 Terms = dict[str, Callable[[], Tensor]]
 DiscriminatorInputs = tuple[Tensor, Tensor, dict[str, Any]]  # real, fake, other arguments
 
@@ -89,11 +77,6 @@ class TrainingConfig:
     validate_frames: int = 75
 
 
-def compute_losses(terms: Terms, weights: Mapping[str, float]) -> Losses:
-    """Return the losses that have a weight; others are not computed."""
-    return {name: term() for name, term in terms.items() if name in weights}
-
-
 class FrameWindow:
     """P real frames of each of a batch's N items, with what belongs to them.
 
@@ -120,23 +103,21 @@ class FrameWindow:
         offsets_P = spacing * torch.arange(frames, device=batch["begin"].device)
         starts = length - warm_up - int(offsets_P[-1])
         self._frames_NP = warm_up + batch["begin"][:, None] % starts + offsets_P
-        columns = torch.arange(HOPS_PER_FRAME, device=offsets_P.device)
-        self._columns_NL = (HOPS_PER_FRAME * self._frames_NP[..., None] + columns).flatten(1)
         self.real = to_floats(self.select(batch["frames"]))
-        self.mouth_boxes = self.select(batch["mouth_boxes"])
-        self.eye_boxes = self.select(batch["eye_boxes"])
-        self.present = self.select(batch["present"])
-        self.mel = self._select_mel(batch["mel"])
-        self.shifted_mel = self._select_mel(batch["shifted_mel"])
+        names = ("mouth_boxes", "eye_boxes", "present")
+        self.mouth_boxes, self.eye_boxes, self.present = (self.select(batch[n]) for n in names)
+        self.mel, self.shifted_mel = (
+            self.select(batch[name].unflatten(2, (-1, HOPS_PER_FRAME)).transpose(1, 2))
+            .transpose(1, 2)
+            .flatten(2)
+            for name in ("mel", "shifted_mel")
+        )
         self.emotion = batch["emotion"]
 
     def select(self, items_NT: Tensor) -> Tensor:
         """Return the window's frames (N, P, ...) of items (N, T, ...)."""
         rows = torch.arange(len(items_NT), device=items_NT.device)[:, None]
         return items_NT[rows, self._frames_NP]
-
-    def _select_mel(self, mel_NBL: Tensor) -> Tensor:
-        return mel_NBL.gather(2, self._columns_NL[:, None].expand(-1, mel_NBL.shape[1], -1))
 
 
 class SynthesisBatch:
@@ -155,15 +136,24 @@ class SynthesisBatch:
 
     def image_terms(self) -> Terms:
         """Return the losses of pixels."""
-        real, fake = self.real.flatten(0, 1), self.fake.flatten(0, 1)
+        items = self.real, self.fake, self.window.present
+        real, fake, present = (one.flatten(0, 1) for one in items)
         boxes_MR4 = torch.stack((self.window.mouth_boxes, self.window.eye_boxes), 2).flatten(0, 1)
-        present_NP, present = self.window.present, self.window.present.flatten()
-        size = real.shape[-2], real.shape[-1]
-        weight = region_weight_map(boxes_MR4, present[:, None], size, (MOUTH_WEIGHT, EYES_WEIGHT))
+        weights = MOUTH_WEIGHT, EYES_WEIGHT
+        weight = losses.region_weight_map(boxes_MR4, present[:, None], real.shape[-2:], weights)
+        given = {"weight_map": weight, "present_N": present}
+
+        def temporal() -> Tensor:
+            """Return the error of the differences between consecutive frames."""
+            fake, real = ((x[:, 1:] - x[:, :-1]).flatten(0, 1) for x in (self.fake, self.real))
+            later = weight.unflatten(0, self.window.present.shape)[:, 1:].flatten(0, 1)
+            present = self.window.present[:, 1:].flatten()
+            return losses.reconstruction_loss(fake, real, later, present_N=present)
+
         return {
-            "reconstruction": lambda: reconstruction_loss(fake, real, weight, present_N=present),
-            "structural": lambda: ssim_loss(fake, real, weight, present_N=present),
-            "temporal": lambda: self._temporal_loss(weight.unflatten(0, present_NP.shape)),
+            "reconstruction": lambda: losses.reconstruction_loss(fake, real, **given),
+            "structural": lambda: losses.ssim_loss(fake, real, **given),
+            "temporal": temporal,
         }
 
     def perceptual_terms(self, teachers: FaceTeachers) -> Terms:
@@ -189,7 +179,7 @@ class SynthesisBatch:
             generated = teachers.lip_shape(self.fake.flatten(0, 1), boxes)
             with torch.no_grad():
                 target = teachers.lip_shape(self.real.flatten(0, 1), boxes)
-            return item_mean((generated - target).square(), self.window.present.flatten())
+            return losses.item_mean((generated - target).square(), self.window.present.flatten())
 
         return {
             "perceptual_identity": identity,
@@ -215,42 +205,34 @@ class SynthesisBatch:
             return real, fake, {"condition": (identity,), "present_N": present}
         complete = window.present.amin(1)
         if name == "sequence":
+            side = discriminators.SEQUENCE_SIDE
             real, fake = (
-                resize_faces(one.flatten(0, 1), SEQUENCE_SIDE).unflatten(0, one.shape[:2])
+                resize_faces(one.flatten(0, 1), side).unflatten(0, one.shape[:2])
                 for one in (self.real, self.fake)
             )
             return real, fake, {"condition": (window.mel,), "present_N": complete}
         if name == "sync":
             return self._sync_inputs(complete, generated_only)
-        real, fake = (
-            resize_faces(one[:, self._middle], EMOTION_SIDE) for one in (self.real, self.fake)
-        )
+        side = discriminators.EMOTION_SIDE
+        real, fake = (resize_faces(one[:, self._middle], side) for one in (self.real, self.fake))
         known = (window.emotion >= 0).to(real.dtype) * window.present[:, self._middle]
         return real, fake, {"condition": (window.emotion,), "present_N": known}
 
     def _sync_inputs(self, complete: Tensor, generated_only: bool) -> DiscriminatorInputs:
         """Return rows of mouths and speech; fakes are also real mouths with other speech."""
-        begin = (self.real.shape[1] - SYNC_FRAMES) // 2
-        columns = slice(HOPS_PER_FRAME * begin, HOPS_PER_FRAME * (begin + SYNC_FRAMES))
+        count, join = discriminators.SYNC_FRAMES, discriminators.join_sync_inputs
+        begin = (self.real.shape[1] - count) // 2
+        rows, columns = (slice(n * begin, n * (begin + count)) for n in (1, HOPS_PER_FRAME))
         mel, shifted_mel = self.window.mel[..., columns], self.window.shifted_mel[..., columns]
-        mouths, generated_mouths = (self._mouths(one, begin) for one in (self.real, self.fake))
-        real, generated = join_sync_inputs(mouths, mel), join_sync_inputs(generated_mouths, mel)
+        boxes = self.window.mouth_boxes[:, rows].flatten(0, 1)
+        mouths, generated_mouths = (
+            crop(one[:, rows].flatten(0, 1), boxes, discriminators.MOUTH_SIDE).unflatten(
+                0, (-1, count)
+            )
+            for one in (self.real, self.fake)
+        )
+        real, generated = join(mouths, mel), join(generated_mouths, mel)
         if generated_only:
             return real, generated, {"present_N": complete}
-        fakes = torch.cat((generated, join_sync_inputs(mouths, shifted_mel)))
+        fakes = torch.cat((generated, join(mouths, shifted_mel)))
         return torch.cat((real, real)), fakes, {"present_N": complete.repeat(2)}
-
-    def _mouths(self, frames_NP3HW: Tensor, begin: int) -> Tensor:
-        """Return five frames' mouths (N, 5, 3, 32, 32)."""
-        rows = slice(begin, begin + SYNC_FRAMES)
-        frames = frames_NP3HW[:, rows].flatten(0, 1)
-        boxes = self.window.mouth_boxes[:, rows].flatten(0, 1)
-        return crop(frames, boxes, MOUTH_SIDE).unflatten(0, (-1, SYNC_FRAMES))
-
-    def _temporal_loss(self, weight_NP1HW: Tensor) -> Tensor:
-        """Return the error of the differences between consecutive frames."""
-        fake, real = ((one[:, 1:] - one[:, :-1]).flatten(0, 1) for one in (self.fake, self.real))
-        weight = weight_NP1HW[:, 1:].flatten(0, 1)
-        return reconstruction_loss(
-            fake, real, weight, present_N=self.window.present[:, 1:].flatten()
-        )

@@ -6,6 +6,8 @@ generator     the generator learns to reconstruct frames; distillation goes on
 adversarial   the same, with discriminators
 """
 
+import functools
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -17,31 +19,15 @@ from speech2video.data.speech2face.dataset import LIPS, MOUTH, NOISE_WARM_UP, li
 from speech2video.models.base_model import BaseModel
 from speech2video.models.gan import GANDiscriminator
 from speech2video.models.pose2video.renderer import to_floats
+from speech2video.models.speech2face import distillation
 from speech2video.models.speech2face.discriminators import DISCRIMINATORS
-from speech2video.models.speech2face.distillation import (
-    EMOTION_LOSSES,
-    IDENTITY_LOSSES,
-    Distillation,
-    DistillationBatch,
-    DistillationHeads,
-    energy_distance,
-    masked_cross_entropy,
-    masked_mse,
-    teacher_frames,
-)
-from speech2video.models.speech2face.losses import (
-    FrameWindow,
-    Losses,
-    SynthesisBatch,
-    TrainingConfig,
-    compute_losses,
-)
+from speech2video.models.speech2face.losses import FrameWindow, SynthesisBatch, TrainingConfig
 from speech2video.models.speech2face.predictor import Speech2FacePredictor
 from speech2video.models.speech2face.teachers import FaceModel, FaceTeachers
 from speech2video.options.speech2face import ADVERSARIAL, GENERATOR, STUDENTS, TEACHERS
 from speech2video.util.audio.mel import log_mels, normalise_utterance
 from speech2video.util.metrics.image import mean_in_boxes, psnr, ssim_map
-from speech2video.util.metrics.statistics import correlation
+from speech2video.util.metrics.statistics import correlation, finite_mean
 from speech2video.util.training_log import TrainingLog
 from speech2video.util.video.writer import write_video
 
@@ -83,18 +69,17 @@ class Speech2FaceModel(BaseModel):
         self.predictor = Speech2FacePredictor(self.networks, device=device)
         self.teachers = FaceTeachers(speakers=speakers, lips=len(LIPS), external=external)
         self.add_network("teachers", self.teachers)
-        self.add_network("heads", DistillationHeads(speakers=speakers, lips=len(LIPS)))
-        self.distillation = Distillation(
+        heads = distillation.DistillationHeads(speakers=speakers, lips=len(LIPS))
+        self.add_network("heads", heads)
+        self.distillation = distillation.Distillation(
             self.net, self.teachers, self.weights, look_ahead=self.predictor.content.look_ahead
         )
-        self.add_optimizer(
-            MAIN,
-            self._adam(self.networks, config.lr, (0.9, 0.99)),
-            lambda step: config.lr * config.schedule.lr_share(step),
-        )
+        adam = functools.partial(torch.optim.Adam, eps=EPSILON)
+        optimizer = adam(self.networks.parameters(), lr=config.lr, betas=(0.9, 0.99))
+        self.add_optimizer(MAIN, optimizer, lambda n: config.lr * config.schedule.lr_share(n))
         for name, (network_class, gan_mode) in DISCRIMINATORS.items():
             network = network_class().to(self.device)
-            optimizer = self._adam(network, config.lr_d, (0.0, 0.99))
+            optimizer = adam(network.parameters(), lr=config.lr_d, betas=(0.0, 0.99))
             self.add_discriminator(name, GANDiscriminator(network, optimizer, gan_mode=gan_mode))
 
     def training_step(self, batch: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
@@ -116,53 +101,46 @@ class Speech2FaceModel(BaseModel):
             self.backward_and_step(MAIN, total)
         return {"loss": total, **losses}
 
-    def _adam(
-        self, network: nn.Module, lr: float, betas: tuple[float, float]
-    ) -> torch.optim.Optimizer:
-        return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, eps=EPSILON)
-
-    def _train_teachers(self, batch: Mapping[str, Tensor]) -> Losses:
-        rows = teacher_frames(batch["frames"])
-        frames, boxes, lips, seen = (
-            batch[name][:, rows].flatten(0, 1)
-            for name in ("frames", "mouth_boxes", "lips", "lips_seen")
-        )
-        speaker, emotion = (
-            batch[name].repeat_interleave(len(rows)) for name in ("speaker", "emotion")
-        )
+    def _train_teachers(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        rows = distillation.teacher_frames(batch["frames"])
+        names = ("frames", "mouth_boxes", "lips", "lips_seen")
+        frames, boxes, lips, seen = (batch[name][:, rows].flatten(0, 1) for name in names)
         outputs = self.net("teachers")(to_floats(frames), boxes)
-        return {
-            "teacher_speaker": masked_cross_entropy(outputs["speaker"], speaker),
-            "teacher_emotion": masked_cross_entropy(outputs["emotion"], emotion),
-            "teacher_lips": masked_mse(outputs["lips"], lips, seen),
+        losses = {
+            f"teacher_{name}": distillation.masked_cross_entropy(
+                outputs[name], batch[name].repeat_interleave(len(rows))
+            )
+            for name in ("speaker", "emotion")
         }
+        return losses | {"teacher_lips": distillation.masked_mse(outputs["lips"], lips, seen)}
 
-    def _distil(self, batch: Mapping[str, Tensor]) -> Losses:
+    def _distil(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         codes = self.distillation.encode(batch, generating=False)
         if self.distillation.uses("lips", "speaker_in_content"):
             self.distillation.encode_content(batch, codes)
         identity_ND = self._bank_inputs(codes)
         if identity_ND is not None:
             _, logits_NP = self.net("generator")(identity_ND)
-            codes.terms["identity_bank"] = lambda: masked_cross_entropy(logits_NP, batch["speaker"])
+            codes.terms["identity_bank"] = lambda: distillation.masked_cross_entropy(
+                logits_NP, batch["speaker"]
+            )
         losses = self.distillation.losses(codes, batch)
-        motion = {"motion_statistics": lambda: self._motion_loss(batch)}
-        return losses | compute_losses(motion, self.weights)
+        if "motion_statistics" in self.weights:
+            generated_NTM, _ = self.net("head_motion")(batch["noise"])
+            real_NTM = self.predictor.head_motion.normalise(batch["motion"])
+            distance = distillation.energy_distance(generated_NTM[:, NOISE_WARM_UP:], real_NTM)
+            losses["motion_statistics"] = distance
+        return losses
 
-    def _bank_inputs(self, codes: DistillationBatch) -> Tensor | None:
+    def _bank_inputs(self, codes: distillation.DistillationBatch) -> Tensor | None:
         """Return the identities that the identity bank is trained with, None where it is not."""
         if self.predictor.uses_reference_image or "identity_bank" not in self.weights:
             return None
         return None if codes.identity_ND is None else codes.identity_ND.detach()
 
-    def _motion_loss(self, batch: Mapping[str, Tensor]) -> Tensor:
-        generated_NTM, _ = self.net("head_motion")(batch["noise"])
-        real_NTM = self.predictor.head_motion.normalise(batch["motion"])
-        return energy_distance(generated_NTM[:, NOISE_WARM_UP:], real_NTM)
-
     def _synthesise(
         self, batch: Mapping[str, Tensor], *, spacing: int
-    ) -> tuple[SynthesisBatch, Losses]:
+    ) -> tuple[SynthesisBatch, dict[str, Tensor]]:
         """Generate frames of part of a batch; return them and all but the GAN losses.
 
         Identity and emotion from a second of speech are noisy and would blur the appearances into
@@ -181,7 +159,8 @@ class Speech2FaceModel(BaseModel):
         if "lips" in self.weights:
             content_NPC = torch.lerp(content_NPC.detach(), content_NPC, CONTENT_GRADIENT)
         if codes.target_emotion_NT8 is None:
-            emotion_N8 = self._encode("emotion", part["voice"], *EMOTION_LOSSES).softmax(1)
+            logits_N8 = self._encode("emotion", part["voice"], *distillation.EMOTION_LOSSES)
+            emotion_N8 = logits_N8.softmax(1)
         else:
             emotion_N8 = codes.target_emotion_NT8.mean(1).softmax(1)[:count]
         inputs = content_NPC, emotion_N8, window.select(part["motion"])
@@ -189,16 +168,18 @@ class Speech2FaceModel(BaseModel):
         identity_ND = self._bank_inputs(codes)
         if identity_ND is not None:
             fake, logits_NP = generator(identity_ND, inputs, part["speaker"])
-            losses["identity_bank"] = masked_cross_entropy(logits_NP, batch["speaker"])
-            identity_ND = identity_ND[:count]
+            bank_loss = distillation.masked_cross_entropy(logits_NP, batch["speaker"])
+            losses["identity_bank"], identity_ND = bank_loss, identity_ND[:count]
         else:
-            source = identity_ND = self._encode("identity", part["voice"], *IDENTITY_LOSSES)
+            distilled = distillation.IDENTITY_LOSSES
+            source = identity_ND = self._encode("identity", part["voice"], *distilled)
             if self.predictor.uses_reference_image:
                 source = to_floats(part["reference_image"])
             fake, _ = generator(source, inputs)
         synthesis = SynthesisBatch(window, fake, identity_ND.detach())
         terms = synthesis.image_terms() | synthesis.perceptual_terms(self.teachers)
-        return synthesis, losses | compute_losses(terms, self.weights)
+        losses |= {name: term() for name, term in terms.items() if name in self.weights}
+        return synthesis, losses
 
     def _encode(self, name: str, voice_NBL: Tensor, *distilled: str) -> Tensor:
         """Return an encoder's output; it learns from frames only where it is not distilled."""
@@ -208,21 +189,19 @@ class Speech2FaceModel(BaseModel):
                 return self.networks[name].eval()(voice_NBL)
         return self.net(name).train()(voice_NBL)
 
-    def _train_discriminators(self, synthesis: SynthesisBatch) -> Losses:
+    def _train_discriminators(self, synthesis: SynthesisBatch) -> dict[str, Tensor]:
         """Do a step of each discriminator; return their losses and the generator's."""
-        losses: Losses = {}
+        losses = {}
         for name, discriminator in self.discriminators.items():
-            gan = f"gan_{name}"
-            if gan not in self.weights:
-                continue
-            real, fake, others = synthesis.discriminator_inputs(name)
-            losses[f"d_{name}"] = discriminator.update(real, fake, **others)
-            real, fake, others = synthesis.discriminator_inputs(name, generated_only=True)
-            if name == "frame":
-                both = discriminator.generator_losses(real, fake, **others)
-                losses[gan], losses["feature_matching"] = both
-            else:
-                losses[gan] = discriminator.generator_loss(fake, **others)
+            if f"gan_{name}" in self.weights:
+                real, fake, others = synthesis.discriminator_inputs(name)
+                losses[f"d_{name}"] = discriminator.update(real, fake, **others)
+                real, fake, others = synthesis.discriminator_inputs(name, generated_only=True)
+                if name == "frame":
+                    both = discriminator.generator_losses(real, fake, **others)
+                    losses["gan_frame"], losses["feature_matching"] = both
+                else:
+                    losses[f"gan_{name}"] = discriminator.generator_loss(fake, **others)
         return losses
 
     def validate(
@@ -235,21 +214,19 @@ class Speech2FaceModel(BaseModel):
         (accuracy), lips (correlation of the gap). The same of the generated faces, as the teachers
         see them, and their PSNR and the mouth's SSIM.
         """
-        clips = [clip.part(0, min(len(clip), self.config.validate_frames)) for clip in batches]
-        speakers = self._mean_identities(clips)
+        clips = [clip.part(0, self.config.validate_frames) for clip in batches]
+        identities: dict[str, list[Tensor]] = defaultdict(list)
+        for clip in clips:
+            found_ND = self.teachers.target_identity(self._evaluated(clip.frames_T3HW))
+            identities[clip.speaker].append(found_ND.mean(0))
+        speakers = {speaker: torch.stack(own).mean(0) for speaker, own in identities.items()}
         videos = [self._generate(clip, clips) for clip in clips]
         if log is not None:
             _show(log, self.step, clips, videos)
-        found = [
-            self._metrics(clip, frames, speakers)
-            for clip, frames in zip(clips, videos, strict=True)
-        ]
-        metrics = {}
-        for name in dict.fromkeys(name for one in found for name in one):
-            values = [one[name] for one in found if np.isfinite(one.get(name, np.nan))]
-            if values:
-                metrics[name] = float(np.mean(values))
-        return metrics
+        found = [self._metrics(*pair, speakers) for pair in zip(clips, videos, strict=True)]
+        names = dict.fromkeys(name for one in found for name in one)
+        means = {n: finite_mean(np.array([one.get(n, np.nan) for one in found])) for n in names}
+        return {name: mean for name, mean in means.items() if np.isfinite(mean)}
 
     def _generate(self, clip: FaceRecording, clips: Sequence[FaceRecording]) -> np.ndarray:
         """Return frames; the baseline's image is of another clip of the speaker if there is one."""
@@ -259,41 +236,31 @@ class Speech2FaceModel(BaseModel):
         image = next(others, clip).frames_T3HW[0]
         return self.predictor.generate_frames(clip.audio_S, reference_image=image)
 
-    def _mean_identities(self, clips: Sequence[FaceRecording]) -> dict[str, Tensor]:
-        """Return each speaker's mean identity (128,), as the teacher sees their real faces."""
-        found: dict[str, list[Tensor]] = {}
-        for clip in clips:
-            identity_D = self.teachers.target_identity(self._evaluated(clip.frames_T3HW)).mean(0)
-            found.setdefault(clip.speaker, []).append(identity_D)
-        return {speaker: torch.stack(own).mean(0) for speaker, own in found.items()}
-
     def _evaluated(self, frames_T3HW: np.ndarray) -> Tensor:
-        frames = frames_T3HW[_evenly(len(frames_T3HW), EVALUATED_FRAMES)]
-        return to_floats(torch.from_numpy(frames)).to(self.device)
+        frames = torch.from_numpy(_evenly(frames_T3HW, EVALUATED_FRAMES))
+        return to_floats(frames).to(self.device)
 
     def _metrics(
         self, clip: FaceRecording, frames_T3HW: np.ndarray, speakers: dict[str, Tensor]
     ) -> dict[str, float]:
         mel_BL, face = log_mels(clip.audio_S), self.predictor
         embedding = face.embed_speech([mel_BL])
-        boxes = part_boxes(clip.points_TK2, frames_T3HW.shape[-1], MOUTH)
         generated = self._evaluated(frames_T3HW)
         gap_T = lip_shapes(clip.points_TK2)[:, 0]
         content_NTC = torch.cat(list(face.encode_content([normalise_utterance(mel_BL)])), 1)
         voice_gap_T = self.networks["heads"]({"lips": content_NTC})["lips"][0, :, 0].cpu().numpy()
-        images = to_floats(torch.from_numpy(frames_T3HW)).to(self.device)
-        boxes_T4 = torch.from_numpy(boxes).to(self.device)
-        face_gap_T = self.teachers.lip_shape(images, boxes_T4)[:, 0].cpu().numpy()
+        boxes = part_boxes(clip.points_TK2, frames_T3HW.shape[-1], MOUTH)
+        images, boxes_T4 = (torch.from_numpy(x).to(self.device) for x in (frames_T3HW, boxes))
+        face_gap_T = self.teachers.lip_shape(to_floats(images), boxes_T4)[:, 0].cpu().numpy()
         face_identity_D = self.teachers.target_identity(generated).mean(0)
+        ssim_T = mean_in_boxes(ssim_map(frames_T3HW, clip.frames_T3HW), boxes)
         metrics = {
             "voice_identity": float(_nearest(embedding.identity_D, speakers) == clip.speaker),
             "identity": float(_nearest(face_identity_D, speakers) == clip.speaker),
             "voice_lips": correlation(voice_gap_T, gap_T),
             "lips": correlation(face_gap_T, gap_T),
             "psnr": float(np.mean(psnr(frames_T3HW, clip.frames_T3HW))),
-            "mouth_ssim": float(
-                np.nanmean(mean_in_boxes(ssim_map(frames_T3HW, clip.frames_T3HW), boxes))
-            ),
+            "mouth_ssim": float(np.nanmean(ssim_T)),
         }
         if clip.emotion:
             logits_8 = self.teachers.target_emotion(generated).amax(0)
@@ -305,21 +272,19 @@ class Speech2FaceModel(BaseModel):
 def _show(
     log: TrainingLog, step: int, clips: Sequence[FaceRecording], videos: Sequence[np.ndarray]
 ) -> None:
-    real = [_strip(clip.frames_T3HW) for clip in clips[:SHOWN_CLIPS]]
-    generated = [_strip(frames) for frames in videos[:SHOWN_CLIPS]]
-    log.images(step, {"real": np.stack(real), "generated": np.stack(generated)})
-    path = log.video(step, "real_generated")
+    shown = {"real": [clip.frames_T3HW for clip in clips], "generated": videos}
+    strips = {
+        name: [np.concatenate(list(_evenly(one, SHOWN_FRAMES)), 2) for one in some[:SHOWN_CLIPS]]
+        for name, some in shown.items()
+    }
+    log.images(step, {name: np.stack(images) for name, images in strips.items()})
     pairs = zip(clips[0].frames_T3HW, videos[0], strict=False)
-    write_video(path, (np.concatenate(pair, 2) for pair in pairs))
+    write_video(log.video(step, "real_generated"), (np.concatenate(pair, 2) for pair in pairs))
 
 
-def _strip(frames_T3HW: np.ndarray) -> np.ndarray:
-    return np.concatenate(list(frames_T3HW[_evenly(len(frames_T3HW), SHOWN_FRAMES)]), 2)
-
-
-def _evenly(length: int, count: int) -> np.ndarray:
-    """Return so many evenly spaced indices."""
-    return np.linspace(0, length - 1, count).round().astype(int)
+def _evenly(frames_T3HW: np.ndarray, count: int) -> np.ndarray:
+    """Return so many evenly spaced frames."""
+    return frames_T3HW[np.linspace(0, len(frames_T3HW) - 1, count).round().astype(int)]
 
 
 def _nearest(identity_D: Tensor, speakers: dict[str, Tensor]) -> str:

@@ -24,28 +24,9 @@ from speech2video.data.speech2face.clip import EMOTIONS
 from speech2video.data.speech2face.dataset import MOTION
 from speech2video.models.checkpointing import copy_tensors, load_networks
 from speech2video.models.pose2video.renderer import to_bytes, to_floats
-from speech2video.models.speech2face.encoders import (
-    ContentEncoder,
-    EmotionEncoder,
-    HeadMotionGenerator,
-    IdentityEncoder,
-    State,
-)
-from speech2video.models.speech2face.generator import (
-    AppearanceFeatures,
-    FaceGenerator,
-    ReferenceFaceGenerator,
-)
+from speech2video.models.speech2face import encoders, generator
 from speech2video.options.speech2face import REFERENCE_IMAGE, TrainSpeech2FaceOptions
-from speech2video.util.audio.mel import (
-    batched,
-    log_mels,
-    mel_frames,
-    mel_windows,
-    normalise_global,
-    normalise_utterance,
-    repeat_last,
-)
+from speech2video.util.audio import mel
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError, OptionError
 from speech2video.util.smoothing import SmoothNoise
@@ -87,11 +68,11 @@ class Speech2FacePredictor:
     def __init__(self, networks: nn.ModuleDict, *, device: torch.device | str = "cpu") -> None:
         self.networks, self.device = networks, torch.device(device)
         by_name: dict[str, Any] = dict(networks.items())
-        self.identity: IdentityEncoder = by_name["identity"]
-        self.emotion: EmotionEncoder = by_name["emotion"]
-        self.content: ContentEncoder = by_name["content"]
-        self.head_motion: HeadMotionGenerator = by_name["head_motion"]
-        self.generator: FaceGenerator = by_name["generator"]
+        self.identity: encoders.IdentityEncoder = by_name["identity"]
+        self.emotion: encoders.EmotionEncoder = by_name["emotion"]
+        self.content: encoders.ContentEncoder = by_name["content"]
+        self.head_motion: encoders.HeadMotionGenerator = by_name["head_motion"]
+        self.generator: generator.FaceGenerator = by_name["generator"]
         self.size = self.generator.size
         self.uses_reference_image = self.generator.uses_reference_image
 
@@ -114,8 +95,8 @@ class Speech2FacePredictor:
         stats = self.content.mel_mean.cpu().numpy(), self.content.mel_std.cpu().numpy()
         identity_D = logits_8 = torch.zeros((), device=self.device)
         count = 0
-        for mel_BL in mel_windows(chunks):
-            voice_NBL = torch.from_numpy(normalise_global(mel_BL, *stats))[None].to(self.device)
+        for mel_BL in mel.mel_windows(chunks):
+            voice_NBL = torch.from_numpy(mel.normalise_global(mel_BL, *stats))[None].to(self.device)
             identity_D = identity_D + self.identity(voice_NBL)[0]
             logits_8 = logits_8 + self.emotion(voice_NBL)[0]
             count += 1
@@ -159,9 +140,8 @@ class Speech2FacePredictor:
         if emotion is not None:
             embedding = self.with_emotion(embedding, emotion)
         appearance = self._appearance(embedding, reference_image)
-        emotion_N8 = embedding.emotion_8[None]
-        motion = self._head_motion(seed)
-        for group in batched(self.encode_content(chunks), FRAMES_PER_STEP):
+        emotion_N8, motion = embedding.emotion_8[None], self._head_motion(seed)
+        for group in mel.batched(self.encode_content(chunks), FRAMES_PER_STEP):
             content_NTC = torch.cat(group, 1)
             motion_NTM = torch.cat(list(islice(motion, len(group))), 1)
             frames = self.generator.generate(appearance, content_NTC, emotion_N8, motion_NTM)
@@ -180,23 +160,19 @@ class Speech2FacePredictor:
 
         The embedding is that of the audio by default.
         """
-        mel_BL = log_mels(audio_S)
-        frames = self.stream(
-            [normalise_utterance(mel_BL)],
-            embedding=embedding or self.embed_speech([mel_BL]),
-            emotion=emotion,
-            seed=seed,
-            reference_image=reference_image,
-        )
-        return np.stack(list(frames))
+        mel_BL = mel.log_mels(audio_S)
+        embedding = embedding or self.embed_speech([mel_BL])
+        given = {"emotion": emotion, "seed": seed, "reference_image": reference_image}
+        mels = [mel.normalise_utterance(mel_BL)]
+        return np.stack(list(self.stream(mels, embedding=embedding, **given)))
 
     @torch.inference_mode()
     def encode_content(self, chunks: Iterable[np.ndarray]) -> Iterator[Tensor]:
         """Yield content (1, 1, 256) frame by frame; the last mels are repeated beyond the end."""
-        state: State | None = None
+        state: encoders.State | None = None
         early = self.content.look_ahead  # outputs that belong to no frame
-        frames = repeat_last(mel_frames(chunks), early)
-        for group in batched(frames, FRAMES_PER_STEP):
+        frames = mel.repeat_last(mel.mel_frames(chunks), early)
+        for group in mel.batched(frames, FRAMES_PER_STEP):
             mel_NBL = torch.from_numpy(np.concatenate(group, 1))[None].to(self.device)
             content_NTC, state = self.content(mel_NBL, state)
             for t in range(early, len(group)):
@@ -205,16 +181,15 @@ class Speech2FacePredictor:
 
     def _appearance(
         self, embedding: SpeechEmbedding, image_3HW: np.ndarray | None
-    ) -> AppearanceFeatures:
+    ) -> generator.AppearanceFeatures:
         if (image_3HW is not None) != self.uses_reference_image:
             verb = "needs a" if self.uses_reference_image else "takes no"
             raise DataError(f"this face {verb} reference image")
         if image_3HW is None:
             return self.generator.encode_appearance(embedding.identity_D[None])
-        needed = (3, self.size, self.size)
-        if image_3HW.shape != needed or image_3HW.dtype != np.uint8:
-            found = f"{image_3HW.shape} {image_3HW.dtype}"
-            raise DataError(f"a reference image of {found}; {needed} uint8 is needed")
+        found, needed = f"{image_3HW.shape} {image_3HW.dtype}", f"{(3, self.size, self.size)} uint8"
+        if found != needed:
+            raise DataError(f"a reference image of {found}; {needed} is needed")
         image = torch.from_numpy(np.ascontiguousarray(image_3HW))[None].to(self.device)
         return self.generator.encode_appearance(to_floats(image))
 
@@ -229,22 +204,20 @@ class Speech2FacePredictor:
 
 def build_networks(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
     """Return untrained networks; raises `OptionError` for a size without a generator."""
-    baseline = options.baseline == REFERENCE_IMAGE
+    baseline, dropout = options.baseline == REFERENCE_IMAGE, options.dropout
+    kind = generator.ReferenceFaceGenerator if baseline else generator.FaceGenerator
     try:
-        generator = (ReferenceFaceGenerator if baseline else FaceGenerator)(
-            motion_dim=len(MOTION), size=options.size, speakers=options.num_speakers
-        )
+        faces = kind(motion_dim=len(MOTION), size=options.size, speakers=options.num_speakers)
     except DataError as error:
         raise OptionError(f"--size {options.size}: {error}") from None
-    return nn.ModuleDict(
-        {
-            "identity": IdentityEncoder(dropout=options.dropout),
-            "emotion": EmotionEncoder(dropout=options.dropout),
-            "content": ContentEncoder(look_ahead=options.look_ahead, dropout=options.dropout),
-            "head_motion": HeadMotionGenerator(len(MOTION), noise_dim=options.noise),
-            "generator": generator.to(memory_format=torch.channels_last),
-        }
-    )
+    networks: dict[str, nn.Module] = {
+        "identity": encoders.IdentityEncoder(dropout=dropout),
+        "emotion": encoders.EmotionEncoder(dropout=dropout),
+        "content": encoders.ContentEncoder(look_ahead=options.look_ahead, dropout=dropout),
+        "head_motion": encoders.HeadMotionGenerator(len(MOTION), noise_dim=options.noise),
+        "generator": faces.to(memory_format=torch.channels_last),
+    }
+    return nn.ModuleDict(networks)
 
 
 def load_pretrained(networks: nn.ModuleDict, folder: Path) -> None:
@@ -278,5 +251,4 @@ def load_speech2face(folder: Path, *, device: torch.device | str = "cpu") -> Spe
     except OptionError as error:
         raise DataError(str(error)) from None
     load_networks(networks, checkpoint)
-    networks = networks.to(device).eval().requires_grad_(False)
-    return Speech2FacePredictor(networks, device=device)
+    return Speech2FacePredictor(networks.to(device).eval().requires_grad_(False), device=device)

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from speech2video.data.speech2face.clip import EMOTIONS
 from speech2video.models.pose2video.discriminators import crop
-from speech2video.models.speech2face.encoders import IDENTITY_DIM
+from speech2video.models.speech2face.encoders import IDENTITY_DIM, RGB, conv_layers
 from speech2video.util.errors import DataError
 
 SIDE, MOUTH_SIDE = 64, 32  # pixels a side of the small ones' inputs, of face and mouth
-WIDTHS, MOUTH_WIDTHS, GROUPS = (24, 48, 96, 128), (24, 48, 64), 8
+WIDTHS, MOUTH_WIDTHS = (24, 48, 96, 128), (24, 48, 64)
 LOGIT_SCALE = 16.0  # from cosines to logits (Wang et al., NormFace, 2017)
 EXTERNAL_SIDE = 112  # pixels a side of an external network's input by default
 EMOTION_TEMPERATURE = 2.0  # of soft emotion targets (Albanie et al. 2018)
@@ -49,10 +49,9 @@ class FaceTeachers(nn.Module):
 
     def forward(self, frames_N3HW: Tensor, boxes_N4: Tensor) -> dict[str, Tensor]:
         """Return "speaker" and "emotion" logits and "lips" of frames -1..1 with mouth boxes."""
-        faces = resize_faces(frames_N3HW, SIDE)
         return {
-            "speaker": self.classify_speaker(F.normalize(self.identity(faces), dim=1)),
-            "emotion": self.emotion(faces),
+            "speaker": self.classify_speaker(self.embed_identity(frames_N3HW)),
+            "emotion": self.classify_emotion(frames_N3HW),
             "lips": self.lip_shape(frames_N3HW, boxes_N4),
         }
 
@@ -121,9 +120,9 @@ class ExternalTeacher:
             return F.normalize(F.normalize(vectors_ND, dim=1) @ self._projection_DI, dim=1)
         # an emotion without an output is as unlikely as the least likely class
         logits_N8 = vectors_ND.amin(1, keepdim=True).repeat(1, len(EMOTIONS))
-        for number, name in enumerate(self.classes):
+        for name, logit_N in zip(self.classes, vectors_ND.T, strict=True):
             if name in EMOTIONS:
-                logits_N8[:, EMOTIONS.index(name)] = vectors_ND[:, number]
+                logits_N8[:, EMOTIONS.index(name)] = logit_N
         return logits_N8
 
     def _vectors(self, faces_N3SS: Tensor) -> Tensor:
@@ -150,13 +149,9 @@ def resize_faces(images_N3HW: Tensor, side: int) -> Tensor:
 
 
 def _network(widths: Sequence[int], side: int, outputs: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    narrow = 3
-    for wide in widths:
-        layers += [nn.Conv2d(narrow, wide, 3, 2, 1), nn.GroupNorm(GROUPS, wide), nn.ReLU()]
-        narrow = wide
-    left = side >> len(widths)
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(narrow * left * left, outputs))
+    features = widths[-1] * (side >> len(widths)) ** 2
+    layers = conv_layers((RGB, *widths))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, outputs))
 
 
 def _load(path: Path, device: torch.device | str) -> FaceModel:

@@ -61,7 +61,7 @@ class Run:
         """Encode 16 kHz speech as a whole."""
         embedding = self._embed(audio_S)
         with torch.no_grad():
-            emotion_E = self._face.generator.encode_emotion(embedding.emotion_8[None])[0]
+            emotion_E = (embedding.emotion_8[None] @ self._face.generator.emotion_codes)[0]
         parts = (embedding.identity_D, emotion_E, embedding.emotion_8)
         return SpeechCodes(*(part.cpu().double().numpy() for part in parts))
 

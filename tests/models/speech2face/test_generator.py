@@ -164,14 +164,6 @@ def test_heads_roll_and_zoom_about_the_eyes() -> None:
     assert abs(columns.float().mean() - (49.5 + 1.5 * 25)) < 1
 
 
-def test_emotions_mix_learned_codes() -> None:
-    generator = small()
-    codes = generator.emotion_codes
-    torch.testing.assert_close(generator.encode_emotion(torch.eye(8)), codes)
-    mixed = generator.encode_emotion(torch.full((1, 8), 1 / 8))[0]
-    torch.testing.assert_close(mixed, codes.mean(0))
-
-
 def test_an_inverse_undoes_a_warp() -> None:
     torch.manual_seed(0)
     place_M23 = head_transform(torch.tensor([[0.1, -0.05, 0.2, 0.1], [0.0, 0.0, -0.1, -0.2]]))
