@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LINKS = ("options", "util", "data", "models")
+PACKAGED = (".py", ".csv", ".json", ".npz", ".txt")
 IGNORED = ("venv", "build", "results", "site", "datasets", "__pycache__")
 
 
@@ -35,7 +36,8 @@ def test_wheel_has_one_top_level_name_and_works(checkout: Path, tmp_path: Path) 
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"speech2video"}
     for layer in LINKS:
-        sources = {str(path.relative_to(ROOT)) for path in (ROOT / layer).rglob("*.py")}
+        found = (ROOT / layer).rglob("*.*")
+        sources = {str(path.relative_to(ROOT)) for path in found if path.suffix in PACKAGED}
         assert {f"speech2video/{path}" for path in sources} <= set(names)
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)

@@ -1,6 +1,7 @@
 """Write files atomically, and read json that users edit with one line on each mistake."""
 
 import contextlib
+import csv
 import dataclasses
 import json
 import math
@@ -94,6 +95,12 @@ def read_json(path: Path, *, what: str) -> Any:
         raise DataError(f"{path}: {error.strerror}; {what} is needed") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not json ({error}); {what} is needed") from None
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a csv file, text by the names in its first line."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def typed_fields(

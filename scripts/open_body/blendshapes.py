@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from open_body.source import MEAN_ADULT, AnnySource
+from open_body.source import MAKEHUMAN, MEAN_ADULT, AnnySource
 
 from speech2video.util.body.skeleton import JOINTS
 
@@ -21,27 +21,9 @@ PHENOTYPE_DEVIATION = 0.17
 FACE_DEVIATION = 0.35
 HEAD_WEIGHT = 4.0  # the head is small in metres and large in a talking image
 # Local changes of MakeHuman that make faces differ; `*` stands for the left and the right side.
-FACE_CHANGES = (
-    ("head-scale-horiz-incr", "head-scale-vert-incr", "head-scale-depth-incr", "head-fat-incr")
-    + ("forehead-scale-vert-incr", "chin-width-incr", "chin-height-incr", "chin-prominent-incr")
-    + ("nose-scale-vert-incr", "nose-scale-horiz-incr", "nose-trans-up", "nose-trans-forward")
-    + ("mouth-scale-horiz-incr", "mouth-scale-vert-incr", "mouth-trans-up", "eyebrows-trans-up")
-    + ("*-eye-trans-out", "*-eye-trans-up", "*-eye-scale-incr")
-    + ("*-cheek-volume-incr", "*-cheek-bones-incr")
-)
+FACE_CHANGES: list[str] = MAKEHUMAN["face_changes"]
 # name -> ARKit-style facial actions (MakeHuman's face units by Mika Suominen, CC0) done together.
-EXPRESSION_ACTIONS = {
-    "mouth_funnel": ("mouthFunnel",),
-    "mouth_pucker": ("mouthPucker",),
-    "mouth_close": ("mouthClose",),
-    "mouth_smile": ("mouthSmileLeft", "mouthSmileRight"),
-    "mouth_stretch": ("mouthStretchLeft", "mouthStretchRight"),
-    "upper_lip_up": ("mouthUpperUpLeft", "mouthUpperUpRight"),
-    "lower_lip_down": ("mouthLowerDownLeft", "mouthLowerDownRight"),
-    "brows_up": ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
-    "brows_down": ("browDownLeft", "browDownRight"),
-    "blink": ("eyeBlinkLeft", "eyeBlinkRight"),
-}
+EXPRESSION_ACTIONS: dict[str, list[str]] = MAKEHUMAN["expressions"]
 # MakeHuman's blink drives the upper lid 3 mm past the lower one; at 1 the lids shall just meet.
 EXPRESSION_SCALE = {"blink": 0.73}
 NEEDS_OPEN_JAW = ("mouth_close",)  # closes the lips over a jaw opened by the full angle

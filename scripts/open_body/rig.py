@@ -5,34 +5,17 @@ poses of real motion mean the same here, provided the limbs point where SMPL-X's
 """
 
 import numpy as np
-from open_body.source import MIRROR, AnnySource, SourceBody
+from open_body.source import MAKEHUMAN, MIRROR, AnnySource, SourceBody
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
 from speech2video.util.body.skeleton import FINGER_JOINTS, FINGERS, JOINTS, PARENTS, mirrored
 
 # The head of the first bone is the joint; all bones given move with it, and so does whatever hangs
 # on them and is not given itself.
-BONES_OF = {
-    "pelvis": ("root", "pelvis", "spine05"),
-    "spine1": ("spine04", "spine03"),
-    "spine2": ("spine02",),
-    "spine3": ("spine01", "breast"),
-    "neck": ("neck01",),
-    "head": ("head",),
-    "jaw": ("jaw",),
-    "left_collar": ("clavicle", "shoulder01"),
-    "left_shoulder": ("upperarm01",),
-    "left_elbow": ("lowerarm01",),
-    "left_wrist": ("wrist",),
-    "left_hip": ("upperleg01",),
-    "left_knee": ("lowerleg01",),
-    "left_ankle": ("foot",),
-    "left_foot": tuple(f"toe{toe}-1" for toe in range(1, 6)),
-    "left_eye": ("eye",),
-}
+BONES_OF: dict[str, list[str]] = MAKEHUMAN["bones"]
 FINGER_NUMBERS = {"thumb": 1, "index": 2, "middle": 3, "ring": 4, "pinky": 5}
 BONES_OF |= {
-    f"left_{finger}{knuckle}": (f"finger{number}-{knuckle}",)
+    f"left_{finger}{knuckle}": [f"finger{number}-{knuckle}"]
     for finger, number in FINGER_NUMBERS.items()
     for knuckle in (1, 2, 3)
 }

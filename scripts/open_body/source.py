@@ -13,42 +13,16 @@ import cv2
 import numpy as np
 from smplx.vertex_ids import vertex_ids
 
+from speech2video.util.files import read_json
+
 AXES = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])  # z up, y back -> ours
 MIRROR = np.array([-1.0, 1.0, 1.0])
-MEAN_ADULT = {
-    "gender": 0.5,
-    "age": 0.65,
-    "muscle": 0.5,
-    "weight": 0.5,
-    "height": 0.4,  # 1.71 m
-    "proportions": 0.5,
-    "cupsize": 0.5,
-    "firmness": 0.5,
-    "african": 1 / 3,
-    "asian": 1 / 3,
-    "caucasian": 1 / 3,
-}
-# Groups of MakeHuman's base mesh. Its hair is a guide that hangs over the face: left out.
-PARTS = {
-    "skin": ("body",),
-    "tongue": ("helper-tongue",),
-    "left_eye": ("helper-l-eye",),
-    "right_eye": ("helper-r-eye",),
-    "upper_teeth": ("helper-upper-teeth",),
-    "lower_teeth": ("helper-lower-teeth",),
-    "lashes": tuple(f"helper-{side}-eyelashes-{row}" for side in "lr" for row in (1, 2)),
-    "cloth": ("helper-tights",),
-}
+# MakeHuman's names for parts of its base mesh, texture masks of the skin, bones, expressions and
+# changes of faces. Its hair guide hangs over the face and is left out. The mean adult is 1.71 m.
+MAKEHUMAN = read_json(Path(__file__).with_name("makehuman.json"), what="MakeHuman's names")
+MEAN_ADULT: dict[str, float] = MAKEHUMAN["mean_adult"]
+PARTS: dict[str, list[str]] = MAKEHUMAN["parts"]
 TEETH = ("upper_teeth", "lower_teeth")
-# Regions of the skin, from MakeHuman's texture masks.
-REGION_MASKS = {
-    "lips": "lips",
-    "mouth_inside": "inside-mouth",
-    "eyelids": "eyelids",
-    "ears": "ears",
-    "nails": "fingernails",
-    "face": "face",
-}
 COLLAR_RINGS = 2  # rings of cloth triangles cut off at the neck: they would hide the chin
 BITING = 0.35  # share of a normal that points up or down on the biting edge of a tooth
 
@@ -206,7 +180,7 @@ def skin_regions(source: AnnySource, mesh: Mesh) -> dict[str, np.ndarray]:
     corners, uv_corners = mesh.faces_F3[skin_F].ravel(), mesh.uv_faces_F3[skin_F].ravel()
     count_N = np.bincount(corners, minlength=len(mesh.kept_N)).clip(1)
     regions = {}
-    for region, mask in REGION_MASKS.items():
+    for region, mask in MAKEHUMAN["region_masks"].items():
         image = source.region_mask(mask)
         height, width = image.shape
         column = (mesh.uv_U2[:, 0] * width).astype(int).clip(0, width - 1)

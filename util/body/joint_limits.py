@@ -5,7 +5,9 @@ A joint's rotation is split into a twist about its bone and a swing of the bone,
 swing's two rotation-vector components and the twist's angle are the joint's three angles, each with
 a range. For a turn about one axis of the T-pose they are just that angle.
 
-Ranges come from goniometry, measured from SMPL-X's T-pose:
+Ranges in degrees stand in joint_limits.csv, with the axis of each bone. x points to the person's
+left, y up, z forwards; positive turns about x nod forwards, about y turn to the left, about z tilt
+to the right (raise the left arm). They come from goniometry, measured from SMPL-X's T-pose:
   AAOS    American Academy of Orthopaedic Surgeons, Joint Motion, 1965 (limbs, spine, toes)
   Soucie  Soucie et al., Haemophilia 17, 2011: normal values in 674 people (hip, knee, ankle, elbow)
   Panjabi White & Panjabi, Clinical Biomechanics of the Spine, 1990, shared out over SMPL-X's joints
@@ -14,12 +16,15 @@ Ranges come from goniometry, measured from SMPL-X's T-pose:
   Posselt Posselt, Acta Odontol Scand 10, 1952 (jaw)
   Guitton Guitton et al., 1986 (eyes: oculomotor range)
 and are widened by about 10 degrees, more where motion capture is inexact (legs and feet, whose
-sideways turns it hardly measures; the elbow, see there), because a body model's rest pose and joint
-centres are not the clinic's, and because fits to video are noisy.
+sideways turns it hardly measures), because a body model's rest pose and joint centres are not the
+clinic's, and because fits to video are noisy. SMPL-X's elbow bends about no fixed axis: in motion
+capture the 150 degrees of a fully bent arm lean up to 85 degrees from y towards z, the more the
+upper arm is turned.
 """
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import roma
 import torch
@@ -27,70 +32,32 @@ from torch import Tensor
 
 from speech2video.util.body.pose_vector import POSE_SLICES, HandBasis, vector_to_smplx
 from speech2video.util.body.rotations import axis_angle_to_quaternion, quaternion_to_axis_angle
-from speech2video.util.body.skeleton import (
-    JOINTS,
-    LEFT_HAND_JOINTS,
-    RIGHT_HAND_JOINTS,
-    mirrored,
-)
+from speech2video.util.body.skeleton import JOINTS, LEFT_HAND_JOINTS, RIGHT_HAND_JOINTS, mirrored
 from speech2video.util.errors import DataError
+from speech2video.util.files import read_table
 
 TOLERANCE = 1e-4  # radians; less than this over a limit is rounding, not anatomy
 MAX_RADIANS = 100.0  # radians; beyond it the numbers are no angles (degrees, or a broken network)
 SHRINK_STEPS = 20  # halvings when a hand is drawn back towards its rest: 1e-6 of the way
 
-# joint: (bone's axis, x range, y range, z range), degrees; the right side mirrors the left.
-# x to the person's left, y up, z forwards. Positive turns: x nods forwards, y turns to the left,
-# z tilts to the right (raises the left arm).
-_Range = tuple[float, float]
-_LEFT_AND_MIDDLE: dict[str, tuple[str, _Range, _Range, _Range]] = {
-    "left_hip": ("y", (-130, 45), (-55, 55), (-40, 55)),  # AAOS, Soucie
-    "left_knee": ("y", (-15, 155), (-40, 40), (-30, 30)),  # AAOS, Soucie
-    "left_ankle": ("y", (-45, 65), (-45, 45), (-45, 45)),  # AAOS, Soucie
-    "left_foot": ("z", (-80, 50), (-40, 40), (-40, 40)),  # AAOS
-    "spine1": ("y", (-30, 60), (-35, 35), (-35, 35)),  # Panjabi: lumbar
-    "spine2": ("y", (-35, 45), (-35, 35), (-30, 30)),  # Panjabi: lower thoracic
-    "spine3": ("y", (-30, 40), (-35, 35), (-30, 30)),  # Panjabi: upper thoracic
-    "neck": ("y", (-60, 60), (-60, 60), (-45, 45)),  # Panjabi: cervical below C2
-    "head": ("y", (-45, 45), (-55, 55), (-35, 35)),  # Panjabi: C0 to C2
-    "left_collar": ("x", (-35, 35), (-45, 40), (-35, 50)),  # Ludewig
-    "left_shoulder": ("x", (-100, 100), (-145, 60), (-110, 110)),  # AAOS, Ludewig
-    # AAOS, Soucie. SMPL-X's elbow bends about no fixed axis: in motion capture the 150 degrees of a
-    # fully bent arm lean up to 85 degrees from y towards z, the more the upper arm is turned.
-    "left_elbow": ("x", (-110, 110), (-160, 15), (-40, 110)),
-    "left_wrist": ("x", (-110, 85), (-45, 45), (-95, 95)),  # AAOS; forearm's turn included
-    "jaw": ("z", (-8, 40), (-18, 18), (-12, 12)),  # Posselt
-    "left_eye": ("z", (-50, 50), (-50, 50), (-10, 10)),  # Guitton
-}
-_FINGERS: dict[str, tuple[str, _Range, _Range, _Range]] = {
-    "1": ("x", (-35, 35), (-45, 45), (-105, 50)),  # Hume: metacarpophalangeal
-    "2": ("x", (-30, 30), (-30, 30), (-115, 15)),  # Hume: proximal interphalangeal
-    "3": ("x", (-30, 30), (-30, 30), (-95, 25)),  # Hume: distal interphalangeal
-}
-_THUMB: dict[str, tuple[str, _Range, _Range, _Range]] = {
-    "1": ("x", (-45, 75), (-60, 60), (-60, 60)),  # Hume: carpometacarpal saddle
-    "2": ("x", (-50, 50), (-75, 75), (-50, 50)),  # Hume: metacarpophalangeal
-    "3": ("x", (-50, 60), (-100, 60), (-60, 60)),  # Hume: interphalangeal
-}
-FREE_JOINTS = ("pelvis",)  # any orientation of the body is legal
 
+def _limits(joint: str) -> tuple[str, list[tuple[float, float]]]:
+    """Return a joint's bone axis and its ranges about x, y and z, degrees.
 
-def _entry(joint: str) -> tuple[str, _Range, _Range, _Range]:
-    if joint in FREE_JOINTS:
-        return ("y", (-360, 360), (-360, 360), (-360, 360))
+    The right side mirrors the left; fingers share three rows, as their knuckles are numbered.
+    """
     left = mirrored(joint) if joint.startswith("right_") else joint
-    if left in _LEFT_AND_MIDDLE:
-        axis, x, y, z = _LEFT_AND_MIDDLE[left]
-    else:
-        axis, x, y, z = (_THUMB if "thumb" in left else _FINGERS)[left[-1]]
+    row = _TABLE.get(left) or _TABLE[("thumb" if "thumb" in left else "finger") + left[-1]]
+    x, y, z = ((float(row[f"{axis}_min"]), float(row[f"{axis}_max"])) for axis in "xyz")
     if joint.startswith("right_"):
         y, z = (-y[1], -y[0]), (-z[1], -z[0])
-    return axis, x, y, z
+    return row["bone"], [x, y, z]
 
 
-_TABLE = [_entry(joint) for joint in JOINTS]
-BONE_AXES = torch.eye(3)[["xyz".index(axis) for axis, *_ in _TABLE]]  # (55, 3)
-LIMITS = torch.deg2rad(torch.tensor([ranges for _, *ranges in _TABLE]))  # (55, 3, 2) radians
+_TABLE = {row["joint"]: row for row in read_table(Path(__file__).with_name("joint_limits.csv"))}
+_JOINT_LIMITS = [_limits(joint) for joint in JOINTS]
+BONE_AXES = torch.eye(3)[["xyz".index(axis) for axis, _ in _JOINT_LIMITS]]  # (55, 3)
+LIMITS = torch.deg2rad(torch.tensor([ranges for _, ranges in _JOINT_LIMITS]))  # (55, 3, 2) radians
 _HANDS = (LEFT_HAND_JOINTS, RIGHT_HAND_JOINTS)
 
 

@@ -4,77 +4,31 @@ Names and order are those of SMPL-X (Pavlakos et al., CVPR 2019) and of the `smp
 joints, then 21 points on the skin, 51 inner face landmarks and the 17 of the face's contour.
 """
 
+from pathlib import Path
+
 import numpy as np
 
-BODY_JOINTS = (
-    "pelvis",
-    "left_hip",
-    "right_hip",
-    "spine1",
-    "left_knee",
-    "right_knee",
-    "spine2",
-    "left_ankle",
-    "right_ankle",
-    "spine3",
-    "left_foot",
-    "right_foot",
-    "neck",
-    "left_collar",
-    "right_collar",
-    "head",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-)
-FACE_JOINTS = ("jaw", "left_eye", "right_eye")
+from speech2video.util.files import read_json
+
+_PARENTS = read_json(Path(__file__).with_name("skeleton.json"), what="the skeleton")
+BODY_JOINTS: tuple[str, ...] = tuple(_PARENTS["body"])
+FACE_JOINTS: tuple[str, ...] = tuple(_PARENTS["face"])
 FINGERS = ("index", "middle", "pinky", "ring", "thumb")  # SMPL-X's order: alphabetical
 FINGER_JOINTS = tuple(f"{finger}{knuckle}" for finger in FINGERS for knuckle in (1, 2, 3))
 LEFT_HAND_JOINTS = tuple(f"left_{joint}" for joint in FINGER_JOINTS)
 RIGHT_HAND_JOINTS = tuple(f"right_{joint}" for joint in FINGER_JOINTS)
 JOINTS = BODY_JOINTS + FACE_JOINTS + LEFT_HAND_JOINTS + RIGHT_HAND_JOINTS
 
-_BODY_PARENTS = {
-    "left_hip": "pelvis",
-    "right_hip": "pelvis",
-    "spine1": "pelvis",
-    "left_knee": "left_hip",
-    "right_knee": "right_hip",
-    "spine2": "spine1",
-    "left_ankle": "left_knee",
-    "right_ankle": "right_knee",
-    "spine3": "spine2",
-    "left_foot": "left_ankle",
-    "right_foot": "right_ankle",
-    "neck": "spine3",
-    "left_collar": "spine3",
-    "right_collar": "spine3",
-    "head": "neck",
-    "left_shoulder": "left_collar",
-    "right_shoulder": "right_collar",
-    "left_elbow": "left_shoulder",
-    "right_elbow": "right_shoulder",
-    "left_wrist": "left_elbow",
-    "right_wrist": "right_elbow",
-    "jaw": "head",
-    "left_eye": "head",
-    "right_eye": "head",
-}
 
-
-def _finger_parent(joint: str) -> str:
-    """Return the knuckle before this one; a finger's first knuckle hangs on the wrist."""
+def _parent(joint: str) -> str:
+    """Return the joint that this one hangs on: of a finger, the knuckle before or the wrist."""
+    if joint in FACE_JOINTS + BODY_JOINTS:
+        return (_PARENTS["body"] | _PARENTS["face"])[joint]
     knuckle = int(joint[-1])
     return f"{joint[:-1]}{knuckle - 1}" if knuckle > 1 else joint.split("_")[0] + "_wrist"
 
 
-PARENT_NAMES = _BODY_PARENTS | {
-    joint: _finger_parent(joint) for joint in LEFT_HAND_JOINTS + RIGHT_HAND_JOINTS
-}
-PARENTS = (-1, *(JOINTS.index(PARENT_NAMES[joint]) for joint in JOINTS[1:]))
+PARENTS = (-1, *(JOINTS.index(_parent(joint)) for joint in JOINTS[1:]))
 
 # Points on the skin that `smplx` appends to the joints.
 FINGER_TIPS = ("thumb", "index", "middle", "ring", "pinky")

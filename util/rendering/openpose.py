@@ -28,19 +28,11 @@ import numpy as np
 
 from speech2video.util.body.skeleton import FINGER_TIPS, IBUG68, POINT_INDEX, finger_chain, indices
 from speech2video.util.errors import DataError
+from speech2video.util.files import read_json
 
-BODY_25 = (
-    "Nose", "Neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist",
-    "MidHip", "RHip", "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar",
-    "LEar", "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel",
-)  # fmt: skip
-# The same places among the body model's points (`skeleton.POINTS`).
-_BODY_25_POINTS = indices((
-    "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow",
-    "left_wrist", "pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee",
-    "left_ankle", "right_eye_point", "left_eye_point", "right_ear", "left_ear", "left_big_toe",
-    "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel",
-))  # fmt: skip
+_TABLES = read_json(Path(__file__).with_name("openpose.json"), what="OpenPose's tables")
+BODY_25 = tuple(_TABLES["body_25"])
+_BODY_25_POINTS = indices(tuple(_TABLES["body_25"].values()))  # the body model's same places
 _FACE_70_POINTS = [*IBUG68, POINT_INDEX["right_eye"], POINT_INDEX["left_eye"]]
 FACE_POINTS = 70
 HAND_POINTS = 21
@@ -160,40 +152,12 @@ def _natural_order(path: Path) -> list[tuple[int, str]]:
     return [(int(digits or 0), text) for digits, text in re.findall(r"(\d+)|(\D+)", path.name)]
 
 
-BODY_EDGES = (
-    ("Nose", "Neck", (153, 0, 51)),
-    ("Neck", "MidHip", (153, 0, 0)),
-    ("Neck", "RShoulder", (153, 51, 0)),
-    ("RShoulder", "RElbow", (153, 102, 0)),
-    ("RElbow", "RWrist", (153, 153, 0)),
-    ("Neck", "LShoulder", (102, 153, 0)),
-    ("LShoulder", "LElbow", (51, 153, 0)),
-    ("LElbow", "LWrist", (0, 153, 0)),
-    ("MidHip", "RHip", (0, 153, 51)),
-    ("MidHip", "LHip", (0, 153, 102)),
-)  # legs and head are left out
-FINGERS = (
-    ((0, 1, 2, 3, 4), (204, 0, 0)),
-    ((0, 5, 6, 7, 8), (163, 204, 0)),
-    ((0, 9, 10, 11, 12), (0, 204, 82)),
-    ((0, 13, 14, 15, 16), (0, 82, 204)),
-    ((0, 17, 18, 19, 20), (163, 0, 204)),
+BODY_EDGES = _TABLES["body_edges"]  # two of `BODY_25` and a colour; legs and head are left out
+FINGERS = tuple(
+    ((0, *range(first, first + 4)), colour)
+    for first, colour in zip(range(1, 21, 4), _TABLES["finger_colours"], strict=True)
 )
-FACE_LINES = (
-    tuple(range(17)),  # jaw
-    tuple(range(17, 22)),  # brows
-    tuple(range(22, 27)),
-    tuple(range(27, 31)),  # nose: bridge, base
-    tuple(range(31, 36)),
-    (36, 37, 38, 39),  # eyes: upper and lower lid
-    (39, 40, 41, 36),
-    (42, 43, 44, 45),
-    (45, 46, 47, 42),
-    tuple(range(48, 55)),  # lips: outer, inner
-    (54, 55, 56, 57, 58, 59, 48),
-    tuple(range(60, 65)),
-    (64, 65, 66, 67, 60),
-)
+FACE_LINES = _TABLES["face_lines"]  # jaw, brows, nose, upper and lower lids, lips
 FACE_COLOUR = (255, 255, 255)
 BODY_CONFIDENCE = HAND_CONFIDENCE = 0.01  # a point must be above it
 FACE_CONFIDENCE = 0.1

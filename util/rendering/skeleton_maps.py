@@ -9,6 +9,7 @@ the style "filled_mouth" suits better: each pixel is filled by the share of it t
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from speech2video.util.body.skeleton import (
     finger_chain,
     indices,
 )
+from speech2video.util.files import read_json
 from speech2video.util.rendering.openpose import draw_vid2vid_authors_map, points_to_openpose
 
 MAP_STYLES = ("speech2video", "filled_mouth", "vid2vid_authors")
@@ -30,27 +32,8 @@ _SUBPIXEL_BITS = 4
 _FINER = 16  # supersampling a side, for the share of a pixel that is open mouth
 _FAR = 8.0  # points further out than this many image sizes are left out: they overflow OpenCV
 
-BODY_LINES: tuple[tuple[tuple[str, ...], Colour], ...] = (
-    (("left_hip", "pelvis", "right_hip"), (90, 90, 90)),
-    (("pelvis", "spine1", "spine2", "spine3", "neck"), (120, 120, 120)),
-    (("neck", "left_collar", "left_shoulder"), (200, 120, 0)),
-    (("left_shoulder", "left_elbow"), (230, 80, 0)),
-    (("left_elbow", "left_wrist"), (200, 0, 40)),
-    (("neck", "right_collar", "right_shoulder"), (0, 120, 160)),
-    (("right_shoulder", "right_elbow"), (0, 70, 220)),
-    (("right_elbow", "right_wrist"), (60, 0, 200)),
-)
-FINGER_COLOURS: dict[str, tuple[Colour, ...]] = {
-    "left": ((255, 120, 120), (255, 160, 40), (255, 230, 0), (190, 255, 60), (255, 90, 200)),
-    "right": ((120, 120, 255), (40, 160, 255), (0, 230, 255), (60, 255, 190), (190, 90, 255)),
-}
-FACE_COLOURS: dict[str, Colour] = {
-    "contour": (200, 200, 200),
-    "left_eye": (120, 255, 255),
-    "right_eye": (120, 255, 255),
-    "outer_lips": (255, 110, 110),
-    "inner_lips": (255, 255, 120),
-}
+_COLOURS = read_json(Path(__file__).with_name("skeleton_maps.json"), what="colours of lines")
+FINGER_COLOURS = _COLOURS["finger_colours"]  # by side, in the order of FINGER_TIPS
 _FACE_DEFAULT: Colour = (255, 255, 255)
 MOUTH_COLOUR: Colour = (40, 60, 255)
 
@@ -64,12 +47,13 @@ _Line = tuple[np.ndarray, bool, Colour, float]  # points, closed?, colour, width
 
 def _lines(left_out: Collection[str] = ()) -> list[_Line]:
     lines: list[_Line] = [
-        (np.array(indices(names)), False, colour, BODY_WIDTH) for names, colour in BODY_LINES
+        (np.array(indices(names)), False, colour, BODY_WIDTH)
+        for names, colour in _COLOURS["body_lines"]
     ]
     for name, (landmarks, closed) in FACE_LINES.items():
         if name in left_out:
             continue
-        colour = FACE_COLOURS.get(name, _FACE_DEFAULT)
+        colour = _COLOURS["face_colours"].get(name, _FACE_DEFAULT)
         lines.append((np.array([IBUG68[i] for i in landmarks]), closed, colour, FACE_WIDTH))
     for side, colours in FINGER_COLOURS.items():
         for finger, colour in zip(FINGER_TIPS, colours, strict=True):

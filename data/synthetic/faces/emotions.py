@@ -7,7 +7,6 @@ chosen by hand. Pitch changes by resampling espeak-ng's speech at a rate that va
 of words and phones stay exact.
 """
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from speech2video.data.speech2face.clip import EMOTIONS
 from speech2video.data.synthetic.common import change_times, pad_speech, plateau, step
 from speech2video.data.synthetic.speaker.motion import stressed_times
 from speech2video.util.audio.vocal_tract import change_voice
+from speech2video.util.files import read_json
 from speech2video.util.text.synthesis import PITCHES, RATES, SynthesisedSpeech, synthesise
 from speech2video.util.timing import SAMPLE_RATE
 
@@ -92,15 +92,12 @@ class EmotionProfile:
     delivery: Delivery = Delivery()
 
 
-def _read_profiles() -> dict[str, EmotionProfile]:
-    rows = json.loads((Path(__file__).parent / "emotions.json").read_text("utf-8"))
-    return {
-        emotion: EmotionProfile(**row | {"delivery": Delivery(**row.get("delivery", {}))})
-        for emotion, row in rows.items()
-    }
-
-
-EMOTION_PROFILES = _read_profiles()
+EMOTION_PROFILES = {
+    emotion: EmotionProfile(**row | {"delivery": Delivery(**row.get("delivery", {}))})
+    for emotion, row in read_json(
+        Path(__file__).with_name("emotions.json"), what="emotions"
+    ).items()
+}
 assert tuple(EMOTION_PROFILES) == EMOTIONS
 
 

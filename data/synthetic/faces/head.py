@@ -7,6 +7,7 @@ skin, brows and lashes share. Lengths and places are metres at rest.
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from speech2video.data.synthetic.faces.people import DemoPerson
 from speech2video.util.body.body_model import Body, PartialBody
 from speech2video.util.body.pose_vector import vector_to_smplx
 from speech2video.util.body.skeleton import IBUG68
+from speech2video.util.files import read_json
 from speech2video.util.rendering.appearance import Colour, blend_colours, scale_colour, to_bytes
 from speech2video.util.rendering.outfit import (
     Outfit,
@@ -60,16 +62,9 @@ class Bump:
     down: float
 
 
-ACTIONS: dict[str, tuple[Bump, ...]] = {
-    "inner_brows_up": (
-        Bump((0.014, 0.317, 0.165), (-0.0015, 0.0075, 0.001), 0.013, 0.02, 0.008),
-        Bump((0.045, 0.316, 0.155), (0.0, -0.002, 0.0), 0.012, 0.012, 0.008),
-    ),
-    "nose_wrinkle": (
-        Bump((0.016, 0.268, 0.165), (0.0012, 0.0045, 0.001), 0.010, 0.014, 0.008),
-        Bump((0.0, 0.306, 0.170), (0.0, -0.0035, 0.0005), 0.012, 0.008, 0.012),
-    ),
-    "cheeks_up": (Bump((0.043, 0.265, 0.145), (0.001, 0.0045, 0.003), 0.017, 0.016, 0.014),),
+ACTIONS = {
+    name: [Bump(*bump) for bump in bumps]
+    for name, bumps in read_json(Path(__file__).with_name("actions.json"), what="actions").items()
 }
 
 

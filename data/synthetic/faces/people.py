@@ -4,7 +4,6 @@ Each attribute cycles through its values in an order of its own, drawn by the se
 differ in nearly everything, and more people leave the first ones as they were.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from speech2video.data.synthetic.faces.emotions import SILENT, VoiceProfile
+from speech2video.data.synthetic.faces.emotions import VoiceProfile
+from speech2video.util.files import read_json
 from speech2video.util.rendering.appearance import (
     Appearance,
     Colour,
@@ -31,32 +31,24 @@ def _freeze(value: Any) -> Any:
     return tuple(map(_freeze, value)) if isinstance(value, list) else value
 
 
-# Colours, hair styles and voices to draw from.
+# What to draw from: colours, hair styles, voices, beards ("" is none), decibels of breath (-90 is
+# none) and the band of its noise in Hz.
 CHOICES: dict[str, Any] = {
     name: _freeze(values)
-    for name, values in json.loads(
-        (Path(__file__).parent / "people.json").read_text("utf-8")
-    ).items()
+    for name, values in read_json(Path(__file__).with_name("people.json"), what="people").items()
 }
 DARK_HAIRS = 2  # of the hair colours, for people of the darkest skins
 DARK_SKIN = 0.5  # red, below which hair is dark or grey
-BEARDS = ("", "full", "", "moustache", "", "stubble", "goatee")
-GLASSES = (False, False, True, False, False)
 FORMANTS = (0.82, 1.22)
 FUNDAMENTAL = (0.78, 1.32)
 PACES = (145, 190)  # words a minute
 PITCH = (35, 62)  # of 0 to 99
 BRIGHTNESS = (-4.0, 4.0)  # decibels
-BREATHS = (SILENT, -10.0, SILENT, -15.0, -7.0)  # decibels relative to the voice
-BREATH_HERTZ = ((400.0, 1600.0), (1500.0, 3500.0), (3500.0, 7500.0))
-ROUGHNESS = (0.0, 0.4, 0.0, 0.2)
 STEPS = 7  # that a range is divided into
 
 MALE_SHAPE, SHAPE_SCATTER = 0.9, 1.25  # of the body's shape coefficients
-LEAST_SHAPE, MOST_SHAPE = (
-    (-2.2, -2.2, -2, -2, -2, -2, -1.7, -1.8, -1.8, -1.8),
-    (1.9, 2.2, 2, 2, 2, 2, 1.9, 2, 2, 0.8),
-)
+MIN_SHAPE = (-2.2, -2.2, -2, -2, -2, -2, -1.7, -1.8, -1.8, -1.8)
+MAX_SHAPE = (1.9, 2.2, 2, 2, 2, 2, 1.9, 2, 2, 0.8)
 
 
 @dataclass(frozen=True)
@@ -126,8 +118,8 @@ def draw_person(number: int, *, seed: int) -> DemoPerson:
         betas=_betas(man, random),
         appearance=appearance,
         head=head,
-        beard=draws.of(BEARDS) if man else "",
-        glasses=own.of(GLASSES),
+        beard=draws.of(CHOICES["beard"]) if man else "",
+        glasses=own.of(CHOICES["glasses"]),
         voice_profile=_voice_profile(draws, own, man),
         liveliness=float(random.uniform(0.85, 1.1)),
         articulation=float(random.uniform(0.9, 1.2)),
@@ -160,14 +152,14 @@ def _voice_profile(draws: _Draws, own: _Draws, man: bool) -> VoiceProfile:
         formants=own.within(*FORMANTS),
         fundamental=own.within(*FUNDAMENTAL),
         brightness=own.within(*BRIGHTNESS),
-        breath=draws.of(BREATHS),
-        breath_hertz=draws.of(BREATH_HERTZ),
-        roughness=draws.of(ROUGHNESS),
+        breath=draws.of(CHOICES["breath"]),
+        breath_hertz=draws.of(CHOICES["breath_hertz"]),
+        roughness=draws.of(CHOICES["roughness"]),
     )
 
 
 def _betas(man: bool, random: np.random.Generator) -> tuple[float, ...]:
     """Return a body's shape; the first coefficient separates men and women most."""
-    betas = SHAPE_SCATTER * random.standard_normal(len(LEAST_SHAPE))
+    betas = SHAPE_SCATTER * random.standard_normal(len(MIN_SHAPE))
     betas[0] = betas[0] / 2 + (MALE_SHAPE if man else -MALE_SHAPE)
-    return tuple(float(b) for b in betas.clip(LEAST_SHAPE, MOST_SHAPE))
+    return tuple(float(b) for b in betas.clip(MIN_SHAPE, MAX_SHAPE))

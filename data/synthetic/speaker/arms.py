@@ -12,6 +12,7 @@ Goswami & Badler, "Real-time inverse kinematics techniques for anthropomorphic l
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,17 +20,14 @@ from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation
 
 from speech2video.data.synthetic.common import plateau, smooth_noise, step, through_knots
-from speech2video.data.synthetic.speaker.gestures import (
-    GESTURES,
-    GestureUse,
-    HandPose,
-    hand_coefficients,
-)
+from speech2video.data.synthetic.speaker import gestures
+from speech2video.data.synthetic.speaker.gestures import GestureUse, HandPose, hand_pose
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import LIMITS, angles_to_rotations, joint_angles
 from speech2video.util.body.pose_vector import POSE_SIZE
 from speech2video.util.body.rotations import minimum_jerk
 from speech2video.util.body.skeleton import JOINTS
+from speech2video.util.files import read_json
 
 # One arm in one frame, as numbers that may be mixed: between two legal arms lies a legal arm.
 ARM_PARTS = {
@@ -56,28 +54,10 @@ MIRROR = np.array([1.0, -1.0, -1.0])  # of an axis-angle, in the plane x = 0
 _WRIST = JOINTS.index("left_wrist")
 
 # Hands in silence and while talking; see `gestures` for the axes.
-RESTING = (
-    HandPose((0.15, -0.41, 0.2), (-0.3, 0.15, -1.0), (-0.8, -0.35, 0.3), "relaxed", 0.12),
-    HandPose((0.14, -0.375, 0.27), (-0.2, -0.15, -1.0), (-0.8, -0.35, 0.25), "relaxed", 0.16),
-)  # left behind, right before it
-TALKING = {
-    "open": HandPose((0.205, -0.3, 0.29), (-0.85, 0.25, -0.1), (-0.2, 0.12, 1.0), "soft"),
-    "close": HandPose((0.125, -0.27, 0.28), (-0.95, 0.0, -0.25), (-0.3, 0.3, 0.9), "relaxed", 0.25),
-    "raised": HandPose((0.225, -0.19, 0.3), (-0.75, 0.35, 0.15), (-0.12, 0.35, 0.95), "soft", 0.25),
-    "palm_down": HandPose((0.19, -0.28, 0.31), (-0.45, -0.9, 0.1), (-0.3, 0.1, 1.0), "soft", 0.3),
-    "palm_up": HandPose((0.22, -0.29, 0.31), (-0.4, 0.9, 0.0), (-0.1, 0.05, 1.0), "soft"),
-    "low": HandPose((0.15, -0.36, 0.25), (-0.6, -0.1, -0.8), (-0.7, -0.1, 0.6), "relaxed", 0.15),
-}
-POSTURES = (  # leading hand, other hand
-    ("open", "open"),
-    ("close", "close"),
-    ("raised", "low"),
-    ("raised", "open"),
-    ("palm_down", "low"),
-    ("palm_up", "open"),
-    ("palm_down", "palm_down"),
-    ("open", "low"),
-)
+_HANDS = read_json(Path(__file__).with_name("postures.json"), what="postures")
+RESTING = [hand_pose(*pose) for pose in _HANDS["resting"]]  # left behind, right before it
+TALKING = {name: hand_pose(*pose) for name, pose in _HANDS["talking"].items()}
+POSTURES = _HANDS["postures"]  # of the leading hand and of the other
 POSTURE_SECONDS = (2.2, 4.5)  # seconds
 POSTURE_SCATTER = 0.014  # metres, standard deviation, each hand by itself
 POSTURE_CHANGE = (0.6, 0.95)  # seconds
@@ -229,7 +209,7 @@ class Arms:
         self._geometry = ArmJoints.at_rest(body)
         self._fingers = {
             name: coefficients.double().numpy()
-            for name, coefficients in hand_coefficients(body).items()
+            for name, coefficients in gestures.hand_coefficients(body).items()
         }
 
     def numbers(self, hand: HandPose, side: int) -> np.ndarray:
@@ -251,7 +231,7 @@ def arm_curves(
     times_T: np.ndarray,
     phrases: Sequence[tuple[float, float]],
     beats: Sequence[Beat],
-    gestures: Sequence[GestureUse],
+    uses: Sequence[GestureUse],
     random: np.random.Generator,
 ) -> np.ndarray:
     """Return both arms' numbers (2, T, 21), left and right."""
@@ -259,7 +239,7 @@ def arm_curves(
     for beat in beats:
         for side in (0, 1):
             curves[side] += beat.size[side] * _beat_curve(times_T, beat.apex, random)
-    for use in gestures:
+    for use in uses:
         for side, weight_T, course_TN in _gesture_courses(arms, use, times_T, random):
             curves[side] += weight_T[:, None] * (course_TN - curves[side])
     for side in (0, 1):
@@ -321,11 +301,10 @@ def _gesture_courses(
     arms: Arms, use: GestureUse, times_T: np.ndarray, random: np.random.Generator
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield for every hand in a gesture: side, weight (T,), course (T, 21)."""
-    gesture = GESTURES[use.name]
-    sides = (use.side, 1 - use.side) if gesture.hands == "both" else (use.side,)
+    sides = (use.side, 1 - use.side) if use.gesture.hands == "both" else (use.side,)
     for second, side in enumerate(sides):
         scatter = random.normal(0, GESTURE_SCATTER, 3)
-        keys = [key.other if second and key.other else key.hand for key in gesture.keys]
+        keys = [key.other if second and key.other else key.hand for key in use.gesture.keys]
         times = times_T - second * random.uniform(0.3, 1.0) * GESTURE_LAG
         weight_T = plateau(
             times, use.arrival, use.hold_end, use.arrival - use.start, use.end - use.hold_end
@@ -343,7 +322,7 @@ def _key_course(use: GestureUse, keys_KN: np.ndarray, times: np.ndarray) -> np.n
     """Return the smooth course (T, 21) through a gesture's key poses, monotone between them."""
     if len(keys_KN) == 1:
         return keys_KN
-    moments_K = np.array([use.apex + key.time for key in GESTURES[use.name].keys])
+    moments_K = np.array([use.apex + key.time for key in use.gesture.keys])
     if len(keys_KN) == 2:
         share = minimum_jerk((times - moments_K[0]) / (moments_K[1] - moments_K[0]))
         return keys_KN[0] + share[:, None] * (keys_KN[1] - keys_KN[0])

@@ -6,8 +6,6 @@ side, y up, z to the viewer, metres; the shoulder is at (0.18, −0.10, 0.01), t
 the apex. Fingers are given in degrees, of the left hand with its fingers along +x, palm down.
 """
 
-import csv
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,70 +18,41 @@ import torch
 from speech2video.data.synthetic.speaker.visemes import is_vowel
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.skeleton import FINGER_JOINTS
+from speech2video.util.files import read_json, read_table
 from speech2video.util.text.transcript import Phone, Word, strip_punctuation
 
+_FOLDER = Path(__file__).parent
 Vector = tuple[float, float, float]
 Bend = tuple[float, float, float]
 LONG_FINGERS = ("index", "middle", "ring", "pinky")
 TOGETHER = {"index": 9.0, "middle": 0.0, "ring": -7.0, "pinky": -17.0}  # turns that close the gaps
 SPREAD = {"index": -6.0, "middle": 0.0, "ring": 6.0, "pinky": 10.0}
 
-STRAIGHT: Bend = (3, 4, 2)
-FOLDED: Bend = (78, 98, 62)
 CUPPING = {"index": 0.0, "middle": 0.0, "ring": -0.12, "pinky": -0.26}  # of the bend, about x
 _MIRROR = torch.tensor([1.0, -1.0, -1.0])
 
 
 @dataclass(frozen=True)
-class Thumb:
-    """The thumb: its root's turns under the palm and to the palm, the bend of both outer knuckles.
-
-    The bend is relative to the body's resting thumb.
-    """
-
-    oppose: float
-    adduct: float
-    bend: float = 0.0
-
-
-@dataclass(frozen=True)
 class HandShape:
-    """A whole hand; fingers in the order index, middle, ring, pinky.
+    """A whole hand, degrees; fingers in the order index, middle, ring, pinky.
 
-    A finger bends at its three knuckles and turns sideways at the first, towards the little finger
-    if positive.
+    Attributes:
+        fingers: bends of each one's three knuckles.
+        thumb: its root's turns under the palm and to the palm, and the bend of both outer knuckles
+            relative to the body's resting thumb.
+        spread: whether the fingers are apart; else they touch.
     """
 
     fingers: tuple[Bend, ...]
-    thumb: Thumb
-    turns: tuple[tuple[str, float], ...] = tuple(TOGETHER.items())
+    thumb: tuple[float, float, float]
+    spread: bool = False
 
 
 THUMB_HINGE = (0.54, 0.83, -0.14)  # about which its outer knuckles bend
 THUMB_SHARES = (0.8, 1.0)  # of the bend, the two knuckles'
-_REST = Thumb(14, 14)
-_ASIDE = Thumb(5, 0, -12)
-_AWAY = Thumb(-8, -20, -8)
-_UP = Thumb(-14, -28, -8)
-_OVER = Thumb(58, 41)
-_ACROSS = Thumb(58, 46)
-_PINCH = Thumb(38, 13)
-
 HAND_SHAPES = {
-    "relaxed": HandShape(((18, 24, 11), (23, 27, 12), (25, 29, 13), (24, 28, 13)), _REST),
-    "soft": HandShape(((12, 18, 8), (15, 20, 9), (18, 22, 10), (18, 24, 12)), _REST),
-    "loose_fist": HandShape(((48, 60, 34), (55, 68, 38), (58, 70, 40), (58, 70, 40)), _PINCH),
-    "flat": HandShape((STRAIGHT,) * 4, _ASIDE),
-    "five": HandShape((STRAIGHT,) * 4, _AWAY, tuple(SPREAD.items())),
-    "four": HandShape((STRAIGHT,) * 4, _ACROSS, tuple(SPREAD.items())),
-    "three": HandShape((STRAIGHT,) * 3 + (FOLDED,), _OVER, tuple(SPREAD.items())),
-    "two": HandShape((STRAIGHT,) * 2 + (FOLDED,) * 2, _OVER, tuple(SPREAD.items())),
-    "point": HandShape((STRAIGHT,) + (FOLDED,) * 3, _OVER),
-    "fist": HandShape((FOLDED,) * 4, _OVER),
-    "thumb_up": HandShape((FOLDED,) * 4, _UP),
-    "pinch": HandShape(((50, 42, 18), (38, 48, 30), (42, 52, 32), (42, 52, 32)), _PINCH),
-    "ball": HandShape(((28, 32, 18),) * 4, Thumb(30, -6), tuple(SPREAD.items())),
-    "cup": HandShape(((34, 30, 16),) * 4, Thumb(22, 4)),
+    name: HandShape(**shape)
+    for name, shape in read_json(_FOLDER / "hand_shapes.json", what="hand shapes").items()
 }
 
 
@@ -98,13 +67,12 @@ def shape_rotations(shape: HandShape, resting_thumb: torch.Tensor) -> torch.Tens
         degrees[FINGER_JOINTS.index(f"{finger}1"), 0] = CUPPING[finger] * bends[0]
         for knuckle, bend in enumerate(bends, start=1):
             degrees[FINGER_JOINTS.index(f"{finger}{knuckle}"), 2] = -bend
-    for finger, turn in shape.turns:
+    for finger, turn in (SPREAD if shape.spread else TOGETHER).items():
         degrees[FINGER_JOINTS.index(f"{finger}1"), 1] = turn
     thumb = torch.rad2deg(resting_thumb)
-    thumb[0, :2] = torch.tensor((shape.thumb.oppose, shape.thumb.adduct))
-    thumb[1:] += shape.thumb.bend * torch.outer(
-        torch.tensor(THUMB_SHARES), torch.tensor(THUMB_HINGE)
-    )
+    *root, bend = shape.thumb
+    thumb[0, :2] = torch.tensor(root)
+    thumb[1:] += bend * torch.outer(torch.tensor(THUMB_SHARES), torch.tensor(THUMB_HINGE))
     degrees[FINGER_JOINTS.index("thumb1") :] = thumb
     return torch.deg2rad(degrees)
 
@@ -170,83 +138,23 @@ class Gesture:
     brows: float = 0.0
 
 
-def _read_gestures() -> dict[str, Gesture]:
-    """Return the gestures of gestures.json.
+def hand_pose(wrist: Any, palm: Any, fingers: Any, *shape_and_elbow: Any) -> HandPose:
+    """Return the pose of json lists: the arguments of `HandPose`."""
+    return HandPose(tuple(wrist), tuple(palm), tuple(fingers), *shape_and_elbow)
 
-    A key is a time and one hand pose or two; a pose lists the arguments of `HandPose`.
-    """
-    rows = json.loads((Path(__file__).parent / "gestures.json").read_text("utf-8"))
+
+def _read_gestures() -> dict[str, Gesture]:
+    """Return the gestures of gestures.json; a key is a time and one hand pose or two."""
+    rows = read_json(_FOLDER / "gestures.json", what="gestures")
     for row in rows.values():
         row["keys"] = tuple(
-            KeyPose(time, *(_hand_pose(*pose) for pose in poses)) for time, *poses in row["keys"]
+            KeyPose(time, *(hand_pose(*pose) for pose in poses)) for time, *poses in row["keys"]
         )
         row["head"] = tuple(map(tuple, row.get("head", ())))
     return {name: Gesture(**row) for name, row in rows.items()}
 
 
-def _hand_pose(wrist: Vector, palm: Vector, fingers: Vector, *shape_and_elbow: Any) -> HandPose:
-    return HandPose(_vector(wrist), _vector(palm), _vector(fingers), *shape_and_elbow)
-
-
-def _vector(values: Sequence[float]) -> Vector:
-    x, y, z = values
-    return x, y, z
-
-
-def _raised(shape: str) -> Gesture:
-    """Return a hand held up at the side of the face, palm to the viewer, as for counting."""
-    hand = HandPose((0.245, -0.03, 0.23), (-0.2, 0.0, 1.0), (-0.05, 1.0, 0.12), shape)
-    return Gesture((KeyPose(0.0, hand),), head=((0.0, 0.03, 0.06, 0.0),), brows=0.25)
-
-
-def _sideways(side: str) -> Gesture:
-    """Return a forefinger that points to its own side."""
-    hand = HandPose((0.33, -0.1, 0.28), (-0.2, -0.8, 0.5), (0.9, 0.12, 0.35), "point", 0.2)
-    head = ((0.0, 0.0, 0.28, 0.0),)
-    return Gesture((KeyPose(0.0, hand),), hands=side, ramp_in=0.5, head=head)
-
-
-def _wag(shape: str, tilts: Sequence[float], period: float) -> tuple[KeyPose, ...]:
-    """Return a raised hand that swings from side to side."""
-    hands = (
-        HandPose((0.27 + 0.1 * x, 0.02, 0.23), (-0.1, 0.0, 1.0), (x, 1.0, 0.1), shape)
-        for x in tilts
-    )
-    return tuple(KeyPose(i * period / 2, hand) for i, hand in enumerate(hands))
-
-
-def _circle(shape: str) -> tuple[KeyPose, ...]:
-    """Return a forefinger that draws one circle before the chest."""
-    hands = (
-        HandPose(
-            (0.2 + 0.075 * np.cos(a), -0.1 + 0.075 * np.sin(a), 0.3),
-            (-0.4, -0.6, 0.5),
-            (-0.3, 0.55, 0.8),
-            shape,
-        )
-        for a in np.linspace(0, 2 * np.pi, 9) + np.pi / 2
-    )
-    return tuple(KeyPose(-0.16 + 0.085 * i, hand) for i, hand in enumerate(hands))
-
-
-_SHAKE = (
-    *((-0.25, 0.0, -0.1, 0.0), (-0.02, 0.02, 0.13, 0.0)),
-    *((0.22, 0.02, -0.1, 0.0), (0.42, 0.0, 0.03, 0.0)),
-)
-_GREETING = ((0.0, -0.04, 0.0, 0.07), (0.3, 0.05, 0.0, 0.07))
-GESTURES = _read_gestures() | {
-    "one": _raised("point"),
-    **{number: _raised(number) for number in ("two", "three", "four", "five")},
-    "left": _sideways("left"),
-    "right": _sideways("right"),
-    "never": Gesture(
-        _wag("point", (-0.5, 0.4, -0.5, 0.4), 0.36), hold=0.15, head=_SHAKE, brows=-0.3
-    ),
-    "hello": Gesture(
-        _wag("five", (-0.4, 0.35, -0.4, 0.35, -0.1), 0.38), hold=0.1, head=_GREETING, brows=0.6
-    ),
-    "around": Gesture(_circle("point"), hold=0.1, head=((0.1, 0.03, 0.05, 0.0),)),
-}
+GESTURES = _read_gestures()
 
 SHORTEST_RAMP = 0.28  # seconds of the way in at least; with less the gesture is left out
 FASTEST = 1.1  # metres a second, the mean over a hand's way in; its peak is 1.9 times that
@@ -257,18 +165,12 @@ NUMBERS = ("one", "two", "three", "four", "five")
 RIGHT_HANDED = 0.7  # how often a one-handed gesture is the right hand's
 
 
-def _read_gesture_words() -> dict[str, tuple[str, float]]:
-    path = Path(__file__).parent / "gesture_words.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        return {
-            word: (row["gesture"], float(row["probability"]))
-            for row in csv.DictReader(file)
-            for word in row["words"].split()
-        }
-
-
 # word -> (gesture, probability). Little words have gestures too, but seldom make them.
-GESTURE_WORDS = _read_gesture_words()
+GESTURE_WORDS = {
+    word: (row["gesture"], float(row["probability"]))
+    for row in read_table(_FOLDER / "gesture_words.csv")
+    for word in row["words"].split()
+}
 
 
 @dataclass(frozen=True)
@@ -293,6 +195,11 @@ class GestureUse:
     hold_end: float
     end: float
     side: int
+
+    @property
+    def gesture(self) -> Gesture:
+        """What is made."""
+        return GESTURES[self.name]
 
 
 def choose_gestures(
@@ -338,7 +245,7 @@ def _place(
     """Return the gesture at its word, or None where there is no time for its way in."""
     gesture = GESTURES[name]
     arrival = apex + gesture.keys[0].time
-    free = last.hold_end - GESTURES[last.name].hold + SHORTEST_HOLD if last else 0.0
+    free = last.hold_end - last.gesture.hold + SHORTEST_HOLD if last else 0.0
     ramp_in = min(gesture.ramp_in, arrival - free)
     if ramp_in < max(SHORTEST_RAMP, _way(gesture, last, arrival) / FASTEST):
         return None
@@ -362,7 +269,7 @@ def _way(gesture: Gesture, last: GestureUse | None, arrival: float) -> float:
     """Return how far, in metres, the leading hand comes for a gesture's first key pose."""
     place = TALKING_PLACE
     if last is not None and last.end > arrival:
-        place = GESTURES[last.name].keys[-1].hand.wrist
+        place = last.gesture.keys[-1].hand.wrist
     return math.dist(place, gesture.keys[0].hand.wrist)
 
 

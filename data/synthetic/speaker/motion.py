@@ -14,7 +14,6 @@ from torch import Tensor
 from speech2video.data.synthetic.common import plateau, smooth_noise, step, through_knots
 from speech2video.data.synthetic.speaker.arms import ARM_SIZE, Arms, Beat, arm_curves
 from speech2video.data.synthetic.speaker.gestures import (
-    GESTURES,
     GestureUse,
     choose_gestures,
     spelling,
@@ -242,7 +241,7 @@ def face_curves(
             brows_T = brows_T + (size - brows_T).clip(min=0) * raised_T
     for use in gestures:
         weight_T = _gesture_weight(times_T, use)
-        brows_T = brows_T + weight_T * (GESTURES[use.name].brows - brows_T)
+        brows_T = brows_T + weight_T * (use.gesture.brows - brows_T)
     return {
         "blink": blink_T,
         "brows_up": brows_T.clip(0, 1),
@@ -318,7 +317,7 @@ def _head_angles(
         gaze_3, time = next_3, time + random.uniform(*GAZE_SECONDS)
     angles_T3[:, 0] += nod_T
     for use in gestures:
-        keys = GESTURES[use.name].head
+        keys = use.gesture.head
         if not keys:
             continue
         # A turn to the left is positive, a tilt to the left negative.

@@ -10,10 +10,12 @@ lips ajar in a fast "p": bilabials close them whatever their neighbours are.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 
 from speech2video.data.synthetic.common import plateau
+from speech2video.util.files import read_table
 from speech2video.util.text.transcript import Phone
 
 JAW_FULL = 0.3927  # radians; the opening over which `mouth_close` at 1 closes the lips
@@ -64,56 +66,11 @@ _EXPRESSIONS = {
     "lower_lip_down": "lower",
 }
 
-_BILABIAL = Viseme(jaw=0.04, close=1.0, jaw_weight=0.7, lips_weight=0.25)
-_LABIODENTAL = Viseme(jaw=0.05, close=0.6, upper=0.5, jaw_weight=0.8, lips_weight=0.8)
-_DENTAL = Viseme(jaw=0.075, lower=0.15, upper=0.1, jaw_weight=0.6, lips_weight=0.4)
-_ALVEOLAR = Viseme(jaw=0.06, lower=0.15, stretch=0.08, jaw_weight=0.5, lips_weight=0.25)
-_SIBILANT = Viseme(jaw=0.04, lower=0.3, smile=0.12, stretch=0.1, jaw_weight=0.9, lips_weight=0.5)
-_POSTALVEOLAR = Viseme(jaw=0.055, funnel=0.45, pucker=0.25, jaw_weight=0.9, lips_weight=0.8)
-_VELAR = Viseme(jaw=0.08, jaw_weight=0.4, lips_weight=0.12)
-_RHOTIC = Viseme(jaw=0.065, funnel=0.25, pucker=0.35, jaw_weight=0.6, lips_weight=0.6)
-_GLIDE_W = Viseme(jaw=0.04, pucker=0.95, funnel=0.25, lips_weight=1.6, reach=1.3)
-_GLIDE_Y = Viseme(jaw=0.05, smile=0.3, stretch=0.2, jaw_weight=0.7, lips_weight=0.5)
 _SHUT = Viseme()
-
-_SPREAD = Viseme(jaw=0.06, smile=0.42, stretch=0.3, lower=0.15)  # fleece
-_HALF_SPREAD = Viseme(jaw=0.085, smile=0.25, stretch=0.2, lower=0.1)  # kit
-_FACE = Viseme(jaw=0.11, smile=0.28, stretch=0.25, lower=0.1)
-_DRESS = Viseme(jaw=0.145, smile=0.15, stretch=0.22, lower=0.15)
-_TRAP = Viseme(jaw=0.2, smile=0.12, stretch=0.3, upper=0.1, lower=0.2)
-_OPEN = Viseme(jaw=0.235, lower=0.1)  # palm
-_CENTRAL = Viseme(jaw=0.165)  # strut
-_SCHWA = Viseme(jaw=0.095, jaw_weight=0.6, lips_weight=0.4)
-_NURSE = Viseme(jaw=0.1, funnel=0.25, pucker=0.25)
-_THOUGHT = Viseme(jaw=0.185, funnel=0.45, pucker=0.1, lips_weight=1.2)
-_GOAT = Viseme(jaw=0.13, funnel=0.35, pucker=0.5, lips_weight=1.2, reach=1.15)
-_FOOT = Viseme(jaw=0.085, funnel=0.25, pucker=0.55, lips_weight=1.2, reach=1.15)
-_GOOSE = Viseme(jaw=0.06, funnel=0.3, pucker=0.85, lips_weight=1.4, reach=1.3)
-
-_VISEMES: dict[str, Viseme] = {
-    **dict.fromkeys("pbmɱ", _BILABIAL),
-    **dict.fromkeys("fvʋ", _LABIODENTAL),
-    **dict.fromkeys("θð", _DENTAL),
-    **dict.fromkeys("tdnlɾɫ", _ALVEOLAR),
-    **dict.fromkeys("sz", _SIBILANT),
-    **dict.fromkeys(("ʃ", "ʒ", "tʃ", "dʒ", "ʧ", "ʤ"), _POSTALVEOLAR),
-    **dict.fromkeys("kgɡŋxhɬʔɦ", _VELAR),
-    **dict.fromkeys("rɹɻʁ", _RHOTIC),
-    **dict.fromkeys("wʍ", _GLIDE_W),
-    **dict.fromkeys("jy", _GLIDE_Y),
-    "i": _SPREAD,
-    **dict.fromkeys("ɪᵻɨ", _HALF_SPREAD),
-    "e": _FACE,
-    "ɛ": _DRESS,
-    "æ": _TRAP,
-    **dict.fromkeys("aɑɒ", _OPEN),
-    **dict.fromkeys("ʌɐ", _CENTRAL),
-    **dict.fromkeys("əᵊ", _SCHWA),
-    **dict.fromkeys("ɜɝɚ", _NURSE),
-    "ɔ": _THOUGHT,
-    "o": _GOAT,
-    "ʊ": _FOOT,
-    **dict.fromkeys("uʉ", _GOOSE),
+_VISEMES = {
+    symbol: Viseme(**{field.name: float(row[field.name]) for field in fields(Viseme)})
+    for row in read_table(Path(__file__).with_name("visemes.csv"))
+    for symbol in row["phones"].split()
 }
 VOWELS = frozenset("iɪᵻɨeɛæaɑɒʌɐəᵊɜɝɚɔoʊuʉ")
 _STRESS_OPENING = {True: 1.12, False: 0.85}  # of a vowel's jaw

@@ -27,9 +27,9 @@ def test_maps_stream_one_by_one_with_channels_first(points_K2: np.ndarray) -> No
     assert first.shape == (3, 384, 512) and first.dtype == np.uint8 and first.any()
 
 
-def test_the_two_hands_and_their_fingers_are_told_apart() -> None:
+def test_the_two_hands_and_their_fingers_differ_in_colour() -> None:
     colours = [*FINGER_COLOURS["left"], *FINGER_COLOURS["right"]]
-    assert len(set(colours)) == 10
+    assert len(set(map(tuple, colours))) == 10
 
 
 def test_drawing_moves_with_the_points(points_K2: np.ndarray) -> None:
