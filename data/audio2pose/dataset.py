@@ -71,16 +71,21 @@ class MotionClip:
         )
 
 
-def load_motion_clip(clip: Clip, body: Body) -> MotionClip:
-    """Return a clip's speech and motion.
+def load_motion_clips(folder: Path, body: Body) -> list[MotionClip]:
+    """Return the speech and motion of all clips of a data set, by name.
 
     Raises:
         DataError: missing or broken files, or motion of another body.
     """
+    return [_load_motion_clip(clip, body) for clip in list_clips(folder)]
+
+
+def _load_motion_clip(clip: Clip, body: Body) -> MotionClip:
     motion = read_motion(clip.pose).resample()
     if motion.body != body.name:
-        seen = f"motion of the body {motion.body!r}"
-        raise DataError(f"{clip.pose}: {seen}; --body with the file of that body is needed")
+        raise DataError(
+            f"{clip.pose}: motion of the body {motion.body!r}; --body with its file is needed"
+        )
     pose_TP = motion.pose_vector(body)
     if len(pose_TP) < MIN_FRAMES:
         raise DataError(f"{clip.pose}: {len(pose_TP)} frames; at least {MIN_FRAMES} are needed")
@@ -90,11 +95,6 @@ def load_motion_clip(clip: Clip, body: Body) -> MotionClip:
     words = read_words(clip.words) if clip.words.is_file() else []
     no_gesture_T = np.zeros(len(pose_TP), bool)
     return MotionClip(clip.folder.name, audio_S, pose_TP, words, no_gesture_T, motion.camera)
-
-
-def load_motion_clips(folder: Path, body: Body) -> list[MotionClip]:
-    """Return all clips of a data set by name; raises `DataError` as `load_motion_clip` does."""
-    return [load_motion_clip(clip, body) for clip in list_clips(folder)]
 
 
 def smooth_motion(clip: MotionClip, window: int) -> MotionClip:
@@ -201,8 +201,8 @@ class Audio2PoseDataset(Dataset):
         """Return mean and standard deviation (F,) of the features of the unchanged clips."""
         features = [self._copy(number, 0)[0] for number in range(len(self.clips))]
         features_NF = np.concatenate(features).astype(np.float64)
-        mean_F, std_F = features_NF.mean(0), features_NF.std(0)
-        return torch.from_numpy(mean_F).float(), torch.from_numpy(std_F).float()
+        mean_F, std_F = map(torch.from_numpy, (features_NF.mean(0), features_NF.std(0)))
+        return mean_F.float(), std_F.float()
 
     def _copy(self, number: int, copy: int) -> tuple[np.ndarray, Tensor, np.ndarray]:
         """Return features (T, F) float16, poses (T, P) and gestures (T,) of an augmented copy."""

@@ -25,11 +25,10 @@ JSON_NAME, MOTIONS_NAME = "dictionary.json", "motions.npz"
 BODIES = ("open", "smplx")
 
 # Parts that a gesture may own: body joints or whole hands, never the face, which speech moves.
+_ARM = ("collar", "shoulder", "elbow", "wrist")
 PART_JOINTS: dict[str, tuple[str, ...]] = {
-    **{
-        f"{side}_arm": tuple(f"{side}_{j}" for j in ("collar", "shoulder", "elbow", "wrist"))
-        for side in ("left", "right")
-    },
+    "left_arm": tuple(f"left_{joint}" for joint in _ARM),
+    "right_arm": tuple(f"right_{joint}" for joint in _ARM),
     "head": ("neck", "head"),
     "torso": ("spine1", "spine2", "spine3"),
 }
@@ -37,8 +36,12 @@ PART_HANDS = ("left_hand", "right_hand")
 PARTS = (*PART_JOINTS, *PART_HANDS)
 
 MAX_SECONDS = 10.0  # of each phase of a gesture, and of its motion
-MAX_KEY_DISTANCE = 20.0  # word lengths between a word's start and the key
 MAX_NUMBER = 100.0  # of a pose vector; degrees would exceed it
+RANGES = {  # of an entry's numbers; key_in_word in word lengths
+    "probability": (0, 1),
+    **dict.fromkeys(("ramp_in", "lead", "hold", "ramp_out"), (0, MAX_SECONDS)),
+    "key_in_word": (-20, 20),
+}
 
 
 @dataclass(frozen=True)
@@ -133,22 +136,27 @@ class GestureDictionary:
     def by_word(self) -> dict[str, list[GestureEntry]]:
         """Return the entries that are on, by spelling."""
         found: dict[str, list[GestureEntry]] = {}
-        for entry in self.entries:
-            for word in dict.fromkeys(map(spelling, entry.words)) if entry.on else ():
+        for entry in (entry for entry in self.entries if entry.on):
+            for word in dict.fromkeys(map(spelling, entry.words)):
                 found.setdefault(word, []).append(entry)
         return found
 
     def entry(self, name: str) -> GestureEntry:
         """Return the entry of a name; raises `DataError` if there is none."""
-        found = next((entry for entry in self.entries if entry.name == name), None)
-        if found is None:
-            raise DataError(f"no gesture {name!r} in the dictionary")
-        return found
+        for entry in self.entries:
+            if entry.name == name:
+                return entry
+        raise DataError(f"no gesture {name!r} in the dictionary")
 
     def save(self, folder: Path) -> None:
         """Write dictionary.json and motions.npz; raises `DataError` if they cannot be written."""
         write_npz(folder / MOTIONS_NAME, {e.name: e.motion_NP.numpy() for e in self.entries})
-        rows = [_row(entry) for entry in self.entries]
+        rows = []
+        for entry in self.entries:
+            values = dataclasses.asdict(entry)
+            del values["motion_NP"]
+            # The values edited most often come first.
+            rows.append({key: values.pop(key) for key in ("name", "on")} | values)
         values = {"format": FORMAT, "body": self.body, "entries": rows}
         write_json(folder / JSON_NAME, values, indent=1)
 
@@ -180,46 +188,27 @@ def spelling(text: str) -> str:
 def _problems(entry: GestureEntry) -> list[str]:
     """Return error messages for an entry's invalid values."""
     found = []
-
-    def within(name: str, low: float, high: float) -> None:
-        if not low <= getattr(entry, name) <= high:  # NaN fails too
-            found.append(f"{name} {getattr(entry, name):g}; {low:g} to {high:g} is needed")
-
     if not entry.name.strip() or "/" in entry.name or "\\" in entry.name:
         found.append("its name must not be empty and hold no slashes")
     if not entry.words or not all(map(spelling, entry.words)):
         found.append("at least one word is needed, and none may be empty")
-    within("probability", 0, 1)
-    for name in ("ramp_in", "lead", "hold", "ramp_out"):
-        within(name, 0, MAX_SECONDS)
-    within("key_in_word", -MAX_KEY_DISTANCE, MAX_KEY_DISTANCE)
+    for name, (low, high) in RANGES.items():
+        if not low <= getattr(entry, name) <= high:  # NaN fails too
+            found.append(f"{name} {getattr(entry, name):g}; {low:g} to {high:g} is needed")
     unknown = [part for part in entry.parts if part not in PARTS]
     if unknown or not entry.parts:
         seen = f"unknown part {unknown[0]!r}" if unknown else "no parts"
         found.append(f"{seen}; some of {', '.join(PARTS)} are needed")
-    return found + _motion_problems(entry)
-
-
-def _motion_problems(entry: GestureEntry) -> list[str]:
-    motion_NP = entry.motion_NP
-    if motion_NP.ndim != 2 or motion_NP.shape[1] != POSE_SIZE or len(motion_NP) == 0:
-        return [f"its motion has shape {tuple(motion_NP.shape)}; (frames, {POSE_SIZE}) is needed"]
-    if len(motion_NP) > MAX_SECONDS * FPS:
-        return [f"its motion has {len(motion_NP)} frames; {MAX_SECONDS * FPS:g} at most"]
-    if not torch.isfinite(motion_NP).all() or motion_NP.abs().max() > MAX_NUMBER:
-        return ["its motion holds NaN, infinity or no radians; finite radians are needed"]
-    if not 0 <= entry.key < len(motion_NP):
-        return [f"key {entry.key}; its motion has frames 0 to {len(motion_NP) - 1}"]
-    return []
-
-
-def _row(entry: GestureEntry) -> dict[str, Any]:
-    """Return an entry without its motion as json, the values edited most often first."""
-    values = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
-    del values["motion_NP"]
-    first = {key: values.pop(key) for key in ("name", "on")}
-    values["examples"] = [dataclasses.asdict(example) for example in entry.examples]
-    return first | values
+    shape = tuple(entry.motion_NP.shape)
+    if len(shape) != 2 or shape[1] != POSE_SIZE or not shape[0]:
+        found.append(f"its motion has shape {shape}; (frames, {POSE_SIZE}) is needed")
+    elif shape[0] > MAX_SECONDS * FPS:
+        found.append(f"its motion has {shape[0]} frames; {MAX_SECONDS * FPS:g} at most")
+    elif not entry.motion_NP.abs().max() <= MAX_NUMBER:  # NaN fails too
+        found.append("its motion holds NaN, infinity or no radians; finite radians are needed")
+    elif not 0 <= entry.key < shape[0]:
+        found.append(f"key {entry.key}; its motion has frames 0 to {shape[0] - 1}")
+    return found
 
 
 def _entry(row: Any, number: int, motions: Mapping[str, Tensor]) -> GestureEntry:

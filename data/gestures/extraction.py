@@ -10,20 +10,18 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from speech2video.data.gestures import mining
 from speech2video.data.gestures.dictionary import Example, GestureDictionary, GestureEntry, spelling
 from speech2video.data.gestures.mining import (
-    MIN_DEVIATION,
-    OFFSETS,
     GestureCandidate,
     HandTrajectories,
     MiningClip,
     Occurrence,
-    find_candidates,
     rms_distance,
-    significant_candidates,
 )
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
+from speech2video.util.text.transcript import Word
 from speech2video.util.timing import FPS
 
 BEFORE, AFTER = 22, 38  # frames of a window around the compared moment
@@ -62,12 +60,10 @@ def mine_gestures(
         seed: of the random moments that words are compared with.
     """
     hands = HandTrajectories(clips, body)
-    candidates = significant_candidates(
-        find_candidates(clips, hands, min_count=min_count, seed=seed),
-        false_discovery_rate=false_discovery_rate,
-    )
-    candidates.sort(key=lambda candidate: -candidate.score * candidate.deviation)
-    candidates = candidates[:max_entries]
+    found = mining.find_candidates(clips, hands, min_count=min_count, seed=seed)
+    found = mining.significant_candidates(found, false_discovery_rate=false_discovery_rate)
+    found.sort(key=lambda candidate: -candidate.score * candidate.deviation)
+    candidates = found[:max_entries]
     entries = tuple(extract_gesture(candidate, clips, hands) for candidate in candidates)
     return GestureDictionary(entries, body.name), candidates
 
@@ -112,7 +108,7 @@ def extract_gesture(
     count, chance = len(candidate.occurrences), candidate.chance
     probability = (len(instances) / count - chance) / (1 - chance)
     places = [
-        _place_in_word((one.moment + key + 0.5) / FPS, one.at.word.start, one.at.word.end)
+        _place_in_word((one.moment + key + 0.5) / FPS, one.at.word)
         for one, key in zip(instances, timing.keys, strict=True)
     ]
     both = _both_hands(instances, timing, hands, spread)
@@ -142,30 +138,29 @@ def hand_parts(sides: Sequence[int]) -> tuple[str, ...]:
     return tuple(f"{name}_{part}" for name in names for part in ("arm", "hand"))
 
 
-def _place_in_word(time: float, start: float, end: float) -> float:
-    return (time - start) / max(MIN_WORD, end - start)
+def _place_in_word(time: float, word: Word) -> float:
+    return (time - word.start) / max(MIN_WORD, word.end - word.start)
 
 
 def _align(candidate: GestureCandidate, hands: HandTrajectories) -> tuple[list[_Instance], int]:
     """Return the instances, each moved to where it is most like the medoid, and its number."""
-    centre = candidate.lag + OFFSETS[len(OFFSETS) // 2]
+    centre = candidate.lag + mining.OFFSETS[len(mining.OFFSETS) // 2]
     made = np.flatnonzero(candidate.hand_N >= 0).tolist()
     words = [candidate.occurrences[k] for k in made]
-    hand_N = candidate.hand_N[made].tolist()
     instances = [
-        _Instance(one, hand, one.middle + centre) for one, hand in zip(words, hand_N, strict=True)
+        _Instance(word, int(candidate.hand_N[k]), word.middle + centre)
+        for k, word in zip(made, words, strict=True)
     ]
     number = made.index(candidate.medoid[0])
     pattern = _window(instances[number], hands)
-    first, last = (BEFORE + edge for edge in ALIGNED)
-    aligned = []
-    for one in instances:
-        errors = {}
-        for shift in sorted(range(-MAX_SHIFT, MAX_SHIFT + 1), key=abs):
-            shifted = replace(one, moment=one.moment + shift)
-            errors[shifted] = rms_distance(_window(shifted, hands) - pattern)[first:last].mean()
-        aligned.append(min(errors, key=errors.__getitem__))
-    return aligned, number
+    compared = slice(BEFORE + ALIGNED[0], BEFORE + ALIGNED[1])
+
+    def error(one: _Instance) -> float:
+        return rms_distance(_window(one, hands) - pattern)[compared].mean()
+
+    shifts = sorted(range(-MAX_SHIFT, MAX_SHIFT + 1), key=abs)
+    shifted = [[replace(one, moment=one.moment + s) for s in shifts] for one in instances]
+    return [min(places, key=error) for places in shifted], number
 
 
 def _window(one: _Instance, hands: HandTrajectories, *, other: bool = False) -> np.ndarray:
@@ -212,12 +207,12 @@ def _crossings(distance: np.ndarray) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
     end = int(np.argmax(distance >= 0.95 * top))
     way = distance[: end + 1] / distance[end]
-    found = []
-    for share in (0.25, 0.5, 0.75):
-        after = int(np.argmax(way >= share))
-        step = way[after] - way[after - 1] if after else 1.0
-        found.append(after - (way[after] - share) / step if after else 0.0)
-    return found[0], found[1], found[2]
+
+    def crossing(share: float) -> float:
+        after = int(np.argmax(way >= share))  # at least 1, because `way` starts at 0
+        return after - (way[after] - share) / (way[after] - way[after - 1])
+
+    return crossing(0.25), crossing(0.5), crossing(0.75)
 
 
 def _motion(
@@ -242,11 +237,10 @@ def _both_hands(
     """Return whether the other hand does the same each time, too."""
     if len(instances) < 2:
         return False
-    points = []
-    for one, key in zip(instances, timing.keys, strict=True):
-        window = _window(one, hands, other=True)
-        points.append(window[int(np.clip(BEFORE + round(key) + MARGIN, 0, len(window) - 1))])
-    distances = np.stack([rms_distance(np.stack(points) - one) for one in points])
+    rows = (BEFORE + np.round(timing.keys).astype(int) + MARGIN).clip(0, BEFORE + AFTER - 1)
+    windows = [_window(one, hands, other=True) for one in instances]
+    points = np.stack([window[row] for window, row in zip(windows, rows, strict=True)])
+    distances = rms_distance(points[:, None] - points)
     pairs = distances[np.triu_indices(len(instances), 1)]
     # Two or three resting hands are alike by chance.
     share = OTHER_ALIKE if len(instances) >= MIN_INSTANCES else OTHER_ALIKE / 2
@@ -258,7 +252,7 @@ def _examples(
 ) -> tuple[Example, ...]:
     """Return where the gesture is made, the medoid first."""
     found = []
-    for k in [medoid, *(k for k in range(len(instances)) if k != medoid)][:EXAMPLES]:
+    for k in sorted(range(len(instances)), key=lambda k: k != medoid)[:EXAMPLES]:
         one = instances[k]
         key = (one.moment + timing.keys[k] + 0.5) / FPS
         start, end = key - timing.lead - timing.ramp_in, key + timing.hold + RAMP_OUT
@@ -285,12 +279,10 @@ def read_gesture_list(
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not readable as text ({error}); a csv list is needed") from None
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    header = [field.strip().lower() for field in reader.fieldnames or ()]
+    reader.fieldnames = header = [name.strip().lower() for name in reader.fieldnames or ()]
     if not set(LIST_HEADER) <= set(header):
-        raise DataError(
-            f"{path}: the header {','.join(LIST_HEADER)} is needed, seen: {','.join(header)}"
-        )
-    reader.fieldnames = header
+        needed = f"the header {','.join(LIST_HEADER)} is needed"
+        raise DataError(f"{path}: {needed}, seen: {','.join(header)}")
     by_name = {clip.name: clip for clip in clips}
     entries: list[GestureEntry] = []
     for row in reader:
@@ -326,9 +318,9 @@ def _listed_entry(row: dict[str, str], clips: dict[str, MiningClip], body: Body)
     hands = HandTrajectories([replace(clip, expected_TP=None)], body)
     deviation = hands.deviation[0][first : stop + 1]
     key = int(deviation.max(1).argmax())
-    sides = [side for side in (0, 1) if deviation[key, side] >= MIN_DEVIATION]
+    sides = np.flatnonzero(deviation[key] >= mining.MIN_DEVIATION).tolist()
     key_time = (first + key + 0.5) / FPS
-    moves = stop > first
+    timing = {"lead": key / FPS, "hold": (stop - first - key) / FPS} if stop > first else {}
     keys = set(map(spelling, words))
     return GestureEntry(
         name=words[0],
@@ -341,8 +333,7 @@ def _listed_entry(row: dict[str, str], clips: dict[str, MiningClip], body: Body)
         seen=sum(spelling(word.text) in keys for c in clips.values() for word in c.words),
         made=1,
         examples=(Example(name, start, round(key_time, 2), end),),
-        lead=key / FPS if moves else GestureEntry.lead,
-        hold=(stop - first - key) / FPS if moves else GestureEntry.hold,
+        **timing,
     )
 
 
@@ -352,8 +343,7 @@ def _key_in_word(clip: MiningClip, keys: set[str], time: float) -> float:
     nearest = min(words, key=lambda w: abs((w.start + w.end) / 2 - time), default=None)
     if nearest is None or not nearest.start - 1 < time < nearest.end + 1:
         return 0.5
-    place = _place_in_word(time, nearest.start, nearest.end)
-    return round(float(np.clip(place, *KEY_IN_WORD)), 3)
+    return round(float(np.clip(_place_in_word(time, nearest), *KEY_IN_WORD)), 3)
 
 
 def _number(row: dict[str, str], key: str) -> float:

@@ -9,23 +9,22 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from speech2video.data.gestures.dictionary import (
-    PART_HANDS,
-    PART_JOINTS,
-    GestureDictionary,
-    GestureEntry,
-)
+from speech2video.data.gestures import dictionary as gestures
+from speech2video.data.gestures.dictionary import GestureDictionary, GestureEntry
 from speech2video.data.gestures.timeline import Insertion, Timeline, plan_gestures
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import TOLERANCE, check_angles, clamp_pose, limit_excess
-from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES, vector_to_smplx
-from speech2video.util.body.rotations import minimum_jerk, slerp
-from speech2video.util.body.skeleton import BODY_JOINTS
+from speech2video.util.body.pose_vector import POSE_SIZE, pose_columns, vector_to_smplx
+from speech2video.util.body.rotations import (
+    minimum_jerk,
+    resample_axis_angle,
+    resample_linear,
+    slerp,
+)
 from speech2video.util.errors import DataError
 from speech2video.util.text.transcript import Word
 from speech2video.util.timing import FPS
 
-JOINTS = tuple(joint for joints in PART_JOINTS.values() for joint in joints)
 MIN_SECONDS = 1e-9  # keeps ramps without length from dividing by zero
 
 
@@ -40,7 +39,6 @@ class GestureInserter:
         self.dictionary = dictionary
         self._hands = body.hands
         same_body = dictionary.body == body.name
-        self._entries = {entry.name: entry for entry in dictionary.entries}
         self._columns = {entry.name: _Columns(entry, same_body) for entry in dictionary.entries}
 
     @classmethod
@@ -77,15 +75,15 @@ class GestureInserter:
         for gesture in timeline.inserted:
             if gesture.start < end and gesture.end > begin:
                 self._blend(result_TP, owned_TP, gesture, first_frame)
-        return self._clamp(result_TP, owned_TP).to(pose_TP.device)
+        self._clamp(result_TP, owned_TP)
+        return result_TP.to(pose_TP.device)
 
     def _blend(
         self, pose_TP: Tensor, owned_TP: Tensor, gesture: Insertion, first_frame: int
     ) -> None:
         """Blend a gesture into the poses in place and mark what it owns."""
-        if gesture.entry not in self._entries:
-            raise DataError(f"timeline: no gesture {gesture.entry!r} in the dictionary")
-        entry, columns = self._entries[gesture.entry], self._columns[gesture.entry]
+        entry = self.dictionary.entry(gesture.entry)
+        columns = self._columns[gesture.entry]
         first = int(-(-(gesture.start * FPS - 0.5) // 1))
         last = int((gesture.end * FPS - 0.5) // 1)
         frame_N = torch.arange(max(first, first_frame), min(last + 1, first_frame + len(pose_TP)))
@@ -103,8 +101,8 @@ class GestureInserter:
         pose_TP[row_N] = torch.where(weight_N1 > 0, blended_NP, pose_NP)
         owned_TP[row_N] |= columns.owned_P
 
-    def _clamp(self, pose_TP: Tensor, owned_TP: Tensor) -> Tensor:
-        """Return the poses with the owned numbers, and no others, inside the joint limits."""
+    def _clamp(self, pose_TP: Tensor, owned_TP: Tensor) -> None:
+        """Move the owned numbers, and no others, inside the joint limits in place."""
         frame_N = owned_TP.any(1).nonzero()[:, 0]
         rotations = vector_to_smplx(pose_TP[frame_N], self._hands).rotations
         check_angles(rotations)
@@ -113,47 +111,34 @@ class GestureInserter:
         if len(frame_N):
             legal_NP = clamp_pose(pose_TP[frame_N], self._hands)
             pose_TP[frame_N] = torch.where(owned_TP[frame_N], legal_NP, pose_TP[frame_N])
-        return pose_TP
 
 
 class _Columns:
     """The columns of the pose vector that an entry owns: joints (J, 3), hands (H,), mask (106,)."""
 
     def __init__(self, entry: GestureEntry, hands: bool) -> None:
-        joints = [joint for part in entry.parts for joint in PART_JOINTS.get(part, ())]
-        parts = [part for part in PART_HANDS if hands and part in entry.parts]
-        numbers = [range(POSE_SIZE)[POSE_SLICES[part]] for part in parts]
-        self.joints_J3 = _joint_columns(joints)
-        self.hands_H = torch.tensor([k for columns in numbers for k in columns], dtype=torch.long)
-        self.owned_P = torch.zeros(POSE_SIZE, dtype=torch.bool)
-        self.owned_P[self.joints_J3.flatten()] = True
-        self.owned_P[self.hands_H] = True
+        parts = [part for part in gestures.PART_HANDS if hands and part in entry.parts]
+        self.joints_J3 = _joint_columns(entry.parts)
+        self.hands_H = torch.tensor(pose_columns(*parts), dtype=torch.long)
+        owned = torch.cat((self.joints_J3.flatten(), self.hands_H))
+        self.owned_P = torch.isin(torch.arange(POSE_SIZE), owned)
 
 
-def _joint_columns(joints: Sequence[str]) -> Tensor:
-    """Return the columns (J, 3) of joints in the pose vector."""
-    starts = [POSE_SLICES["body"].start + 3 * (BODY_JOINTS.index(j) - 1) for j in joints]
-    return torch.tensor(starts, dtype=torch.long)[:, None] + torch.arange(3)
+def _joint_columns(parts: Sequence[str]) -> Tensor:
+    """Return the columns (J, 3) of the parts' joints in the pose vector."""
+    joints = [joint for part in parts for joint in gestures.PART_JOINTS.get(part, ())]
+    return torch.tensor(pose_columns(*joints), dtype=torch.long).view(-1, 3)
 
 
-JOINT_COLUMNS = _joint_columns(JOINTS)
+JOINT_COLUMNS = _joint_columns(gestures.PARTS)
 
 
 def _motion_at(motion_MP: Tensor, place_N: Tensor) -> Tensor:
     """Return a motion's poses (N, 106) at fractional frames, the first or last outside of it."""
-    place_N = place_N.clamp(0, len(motion_MP) - 1)
-    before_N = place_N.floor().long()
-    after_N = (before_N + 1).clamp(max=len(motion_MP) - 1)
-    share_N1 = (place_N - before_N).float()[:, None]
-    before_NP, after_NP = motion_MP[before_N], motion_MP[after_N]
-    result_NP = torch.lerp(before_NP, after_NP, share_N1)
-    between = (before_N != after_N).nonzero()[:, 0]
-    turned = slerp(
-        before_NP[between][:, JOINT_COLUMNS],
-        after_NP[between][:, JOINT_COLUMNS],
-        share_N1[between],
-    )
-    result_NP[between[:, None], JOINT_COLUMNS.flatten()] = turned.flatten(1)
+    result_NP = resample_linear(motion_MP, place_N)
+    between = (place_N < len(motion_MP) - 1).nonzero()
+    turned = resample_axis_angle(motion_MP[:, JOINT_COLUMNS], place_N[between[:, 0]])
+    result_NP[between, JOINT_COLUMNS.flatten()] = turned.flatten(1)
     return result_NP
 
 

@@ -12,6 +12,7 @@ first and claims its gestures, which then count for no other word.
 
 import heapq
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,8 +25,8 @@ from speech2video.data.clip import Clip
 from speech2video.data.gestures.dictionary import spelling
 from speech2video.data.motion_io import read_motion
 from speech2video.util.body.body_model import Body
-from speech2video.util.body.pose_vector import POSE_SLICES
-from speech2video.util.body.skeleton import BODY_JOINTS, LEFT_TIPS, RIGHT_TIPS, indices
+from speech2video.util.body.pose_vector import pose_columns
+from speech2video.util.body.skeleton import LEFT_TIPS, RIGHT_TIPS, indices
 from speech2video.util.errors import DataError
 from speech2video.util.text.transcript import Word, read_words
 from speech2video.util.timing import FPS
@@ -43,8 +44,6 @@ MIN_HIGHER, TAIL = 10, 40  # with fewer higher draws the p-value is extrapolated
 MAX_OCCURRENCES = 400  # used of one word,
 MAX_DRAWN = 60  # and of random moments in the permutation test
 CLAIM_P = 0.02  # largest p-value of a word that claims its gestures
-
-Predict = Callable[[Clip], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,14 +114,11 @@ class HandTrajectories:
 
     def __init__(self, clips: Sequence[MiningClip], body: Body) -> None:
         self.points = [_hand_points(clip.pose_TP, body) for clip in clips]
-        self.deviation = [
-            rms_distance(
-                points - np.median(points, 0, keepdims=True)
-                if clip.expected_TP is None
-                else points - _hand_points(clip.expected_TP, body)
-            )
-            for clip, points in zip(clips, self.points, strict=True)
-        ]
+        self.deviation = []
+        for clip, points in zip(clips, self.points, strict=True):
+            expected = clip.expected_TP
+            expected = np.median(points, 0) if expected is None else _hand_points(expected, body)
+            self.deviation.append(rms_distance(points - expected))
         self.claims = 0
         self._claimed = [np.zeros(len(points), bool) for points in self.points]
 
@@ -132,7 +128,7 @@ class HandTrajectories:
         for one, hand in zip(candidate.occurrences, candidate.hand_N, strict=True):
             if hand >= 0:
                 points = self.points[one.clip][:, hand]
-                moment = min(max(0, one.middle + candidate.lag + OFFSETS[1]), len(points) - 1)
+                moment = np.clip(one.middle + candidate.lag + OFFSETS[1], 0, len(points) - 1)
                 away = np.flatnonzero(rms_distance(points - points[moment]) > CLAIM_RADIUS)
                 first, last = away[away < moment].max(initial=-1), away[away > moment]
                 begin, end = first - CLAIM_MARGIN, last.min(initial=len(points)) + CLAIM_MARGIN
@@ -157,11 +153,7 @@ def rms_distance(points: np.ndarray) -> np.ndarray:
 def _hand_points(pose_TP: Tensor, body: Body) -> np.ndarray:
     """Return wrists and finger tips (T, 2, 18) relative to the neck of an upright trunk."""
     upright = pose_TP.clone()
-    upright[:, POSE_SLICES["translation"]] = 0
-    upright[:, POSE_SLICES["root_orientation"]] = 0
-    for joint in TRUNK:
-        start = POSE_SLICES["body"].start + 3 * (BODY_JOINTS.index(joint) - 1)
-        upright[:, start : start + 3] = 0
+    upright[:, pose_columns("translation", "root_orientation", *TRUNK)] = 0
     with torch.no_grad():
         points = body.points(upright)
     points = points - points[:, indices(("neck",))]
@@ -171,7 +163,7 @@ def _hand_points(pose_TP: Tensor, body: Body) -> np.ndarray:
 
 
 def read_mining_clips(
-    clips: Sequence[Clip], body: Body, predict: Predict | None = None
+    clips: Sequence[Clip], body: Body, predict: Callable[[Clip], Tensor] | None = None
 ) -> list[MiningClip]:
     """Return the clips that have words.
 
@@ -182,9 +174,7 @@ def read_mining_clips(
         DataError: no clip has words, or a broken clip.
     """
     found = []
-    for clip in clips:
-        if not clip.words.is_file():
-            continue
+    for clip in (clip for clip in clips if clip.words.is_file()):
         pose_TP = read_motion(clip.pose).pose_vector(body)
         expected_TP = predict(clip) if predict else None
         if expected_TP is not None and expected_TP.shape != pose_TP.shape:
@@ -206,11 +196,11 @@ def find_candidates(
 ) -> list[GestureCandidate]:
     """Return the candidate of every word with at least `min_count` occurrences."""
     rng = np.random.default_rng(seed)
-    by_word: dict[str, list[Occurrence]] = {}
+    by_word: dict[str, list[Occurrence]] = defaultdict(list)
     for number, clip in enumerate(clips):
         for word in clip.words:
-            if spelling(word.text):
-                by_word.setdefault(spelling(word.text), []).append(Occurrence(number, word))
+            by_word[spelling(word.text)].append(Occurrence(number, word))
+    by_word.pop("", None)
     everything = [one for occurrences in by_word.values() for one in occurrences]
     if len(everything) < 2:
         return []
@@ -236,7 +226,7 @@ def find_candidates(
 
 
 def significant_candidates(
-    candidates: Sequence[GestureCandidate], *, false_discovery_rate: float = 0.05
+    candidates: Sequence[GestureCandidate], *, false_discovery_rate: float
 ) -> list[GestureCandidate]:
     """Return the candidates that are significant at a false discovery rate.
 
@@ -258,14 +248,8 @@ class _Moments:
 
     def distances(self, other: "_Moments") -> np.ndarray:
         """Return metres (L, N, 2, M, 2) from each hand to each hand; inf to one as expected."""
-        distances = np.stack(
-            [
-                _pairwise_rms(a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1]))
-                for a, b in zip(self.points, other.points, strict=True)
-            ]
-        )
-        lags, count, others = len(LAGS), self.points.shape[1], other.points.shape[1]
-        distances = distances.reshape(lags, count, 2, others, 2)
+        pairs = zip(self.points, other.points, strict=True)
+        distances = np.stack([_pairwise_rms(a, b) for a, b in pairs])
         return np.where(other.deviation[:, None, None] >= MIN_DEVIATION, distances, np.inf)
 
 
@@ -295,7 +279,7 @@ class _ChanceTest:
         distances = between[lag, medoid, hand]  # (N, 2)
         hand_N = np.where(distances.min(1) < RADII[radius], distances.argmin(1), -1)
         hand_N[medoid] = hand
-        alike = np.flatnonzero(hand_N >= 0)
+        alike = hand_N >= 0
         return GestureCandidate(
             word=word,
             occurrences=occurrences,
@@ -349,14 +333,14 @@ def _scores(
     """
     count = deviation.shape[1]
     itself = np.eye(count, dtype=bool)[None, :, None]
-    tails = [
-        -binom.logsf((n & ~itself).sum(-1) - 1, count - 1, r)
-        for n, r in zip(near, rate, strict=True)
-    ]
-    return np.where(deviation >= MIN_DEVIATION, np.stack(tails), 0.0)
+    others = (np.stack(near) & ~itself).sum(-1)
+    tails = -binom.logsf(others - 1, count - 1, np.stack(rate))
+    return np.where(deviation >= MIN_DEVIATION, tails, 0.0)
 
 
-def _pairwise_rms(a_ND: np.ndarray, b_MD: np.ndarray) -> np.ndarray:
-    """Return the distances (N, M), `rms_distance` of the differences."""
+def _pairwise_rms(a_N2D: np.ndarray, b_M2D: np.ndarray) -> np.ndarray:
+    """Return the distances (N, 2, M, 2), `rms_distance` of the differences."""
+    size = a_N2D.shape[-1]
+    a_ND, b_MD = a_N2D.reshape(-1, size), b_M2D.reshape(-1, size)
     squared = (a_ND**2).sum(1)[:, None] + (b_MD**2).sum(1) - 2 * a_ND @ b_MD.T
-    return np.sqrt(squared.clip(min=0) / (a_ND.shape[1] / 3))
+    return np.sqrt(squared.clip(min=0) / (size / 3)).reshape(len(a_N2D), 2, len(b_M2D), 2)

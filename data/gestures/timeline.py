@@ -72,8 +72,9 @@ class Timeline:
 
     def save(self, path: Path) -> None:
         """Write the timeline as json; raises `DataError` if it cannot be written."""
-        rows = [dataclasses.asdict(insertion) for insertion in self.insertions]
-        write_json(path, {"format": FORMAT, "seed": self.seed, "insertions": rows}, indent=1)
+        values = dataclasses.asdict(self)
+        values = {"format": FORMAT, "seed": self.seed, "insertions": values["insertions"]}
+        write_json(path, values, indent=1)
 
     @classmethod
     def load(cls, path: Path, dictionary: GestureDictionary | None = None) -> "Timeline":
@@ -93,22 +94,20 @@ class Timeline:
         if not isinstance(seed, int):
             raise DataError(f"{path}: seed is {seed!r:.60}; a whole number is needed")
         try:
-            insertions = [_parse(row, number, dictionary) for number, row in enumerate(rows, 1)]
+            insertions = (_parse(row, number, dictionary) for number, row in enumerate(rows, 1))
+            return cls(tuple(insertions), seed)
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
-        return cls(tuple(insertions), seed)
 
 
 def _parse(row: object, number: int, dictionary: GestureDictionary | None) -> Insertion:
     where = f"insertion {number}"
-    if dictionary is None:
-        return Insertion(**typed_fields(row, Insertion, where=where))
-    times = {k: row[k] for k in TIMES if k in row} if isinstance(row, dict) else {}
-    others = {k: v for k, v in row.items() if k not in TIMES} if isinstance(row, dict) else row
-    values = typed_fields(others, Insertion, where=where, leave_out=TIMES)
-    defaults = dictionary.entry(values["entry"]).times(values["key"])
-    values |= dict(zip(TIMES, defaults, strict=True)) | times
-    return Insertion(**typed_fields(values, Insertion, where=where))
+    if dictionary is not None and isinstance(row, dict):
+        others = {key: value for key, value in row.items() if key not in TIMES}
+        values = typed_fields(others, Insertion, where=where, leave_out=TIMES)
+        times = dictionary.entry(values["entry"]).times(values["key"])
+        row = dict(zip(TIMES, times, strict=True)) | row
+    return Insertion(**typed_fields(row, Insertion, where=where))
 
 
 def plan_gestures(
@@ -132,12 +131,12 @@ def plan_gestures(
     """
     by_word = dictionary.by_word()
     planner = _Planner(dictionary)
-    counts: dict[str, int] = {}
+    counts = dict.fromkeys(by_word, 0)
     for word in words:
         text = spelling(word.text)
         if text not in by_word:
             continue
-        counts[text] = counts.get(text, 0) + 1
+        counts[text] += 1
         draw = _uniform(seed, text, counts[text])
         entry = _draw_entry(by_word[text], draw)
         insertion = _insertion_at(entry or by_word[text][0], word, draw)
@@ -154,12 +153,12 @@ class _Planner:
 
     def __init__(self, dictionary: GestureDictionary) -> None:
         self.insertions: list[Insertion] = []
-        self._entries = {entry.name: entry for entry in dictionary.entries}
+        self._dictionary = dictionary
         self._last: dict[str, int] = {}  # part -> index into `insertions`
 
     def add(self, new: Insertion) -> None:
         """Append a gesture, with a shorter ramp if needed, or as skipped if it collides."""
-        entry = self._entries[new.entry]
+        entry = self._dictionary.entry(new.entry)
         rivals = {self._last[part] for part in entry.parts if part in self._last}
         start = max([new.start, *(self._earliest_leave(self.insertions[i]) for i in rivals)])
         if not new.skipped and new.arrival - start < min(MIN_RAMP, entry.ramp_in) - 1e-6:
@@ -167,20 +166,18 @@ class _Planner:
         if not new.skipped:
             new = replace(new, start=round(start, DIGITS))
             for i in rivals:
-                self.insertions[i] = _cut_hold(self.insertions[i], new.start)
+                one = self.insertions[i]
+                late = one.hold_end - new.start
+                if late > 0:
+                    end = round(one.end - late, DIGITS)
+                    self.insertions[i] = replace(one, hold_end=new.start, end=end)
             self._last |= dict.fromkeys(entry.parts, len(self.insertions))
         self.insertions.append(new)
 
     def _earliest_leave(self, one: Insertion) -> float:
         """Return the earliest time at which the body can leave a gesture."""
-        hold = max(MIN_HOLD, MIN_HOLD_SHARE * self._entries[one.entry].hold)
-        return min(one.hold_end, one.key + hold)
-
-
-def _cut_hold(one: Insertion, time: float) -> Insertion:
-    """Return a gesture whose hold ends at a time at the latest."""
-    late = one.hold_end - time
-    return one if late <= 0 else replace(one, hold_end=time, end=round(one.end - late, DIGITS))
+        hold = MIN_HOLD_SHARE * self._dictionary.entry(one.entry).hold
+        return min(one.hold_end, one.key + max(MIN_HOLD, hold))
 
 
 def _draw_entry(entries: Sequence[GestureEntry], draw: float) -> GestureEntry | None:
@@ -195,21 +192,12 @@ def _draw_entry(entries: Sequence[GestureEntry], draw: float) -> GestureEntry | 
 def _insertion_at(entry: GestureEntry, word: Word, draw: float) -> Insertion:
     """Return a gesture at its word, regardless of other gestures."""
     key = entry.key_time(word)
-    times = (round(time, DIGITS) for time in entry.times(key))
-    return Insertion(
-        entry=entry.name,
-        key=round(key, DIGITS),
-        **dict(zip(TIMES, times, strict=True)),
-        word=word.text,
-        word_start=word.start,
-        word_end=word.end,
-        probability=entry.probability,
-        draw=round(draw, 6),
-    )
+    times = (round(time, DIGITS) for time in (key, *entry.times(key)))
+    said = word.text, word.start, word.end
+    return Insertion(entry.name, *times, "", *said, entry.probability, round(draw, 6))
 
 
-def _uniform(seed: int, *key: object) -> float:
+def _uniform(seed: int, word: str, count: int) -> float:
     """Return a number in [0, 1) determined by the arguments."""
-    text = "\n".join(map(str, (seed, *key)))
-    digest = hashlib.blake2b(text.encode(), digest_size=6).digest()
+    digest = hashlib.blake2b(f"{seed}\n{word}\n{count}".encode(), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 256**6

@@ -11,7 +11,7 @@ from torch.nn.functional import huber_loss
 from speech2video.models.audio2pose.network import SpeechToPose
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import limit_penalty
-from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES, vector_to_smplx
+from speech2video.util.body.pose_vector import POSE_SIZE, pose_columns, vector_to_smplx
 from speech2video.util.body.skeleton import BODY_JOINTS, POINT_INDEX, POINTS, indices
 
 LIP_PAIRS = tuple((f"face_{i}", f"face_{j}") for i, j in ((61, 67), (62, 66), (63, 65)))  # iBUG 68
@@ -76,22 +76,18 @@ class PoseLosses:
     ) -> None:
         self._network, self._body = network, body
         pose_std = network.pose_std.cpu()
-        self.moving = (pose_std > 0).to(device)
-        per_std = torch.where(pose_std > 0, 1 / pose_std, 0)
-        self._per_std = per_std.to(device)
-        weights = {
-            **{part: (lever_arms(part) * pose_std).square() for part in LEVER_ARMS},
-            **{part: part_weights(weights) for part, weights in PARTS.items()},
-        }
-        weights = {part: weight_P * (pose_std > 0) for part, weight_P in weights.items()}
-        self._weights = {part: weight_P.to(device) for part, weight_P in weights.items()}
+        moving = pose_std > 0
+        per_std = torch.where(moving, 1 / pose_std, 0)
+        weights = {part: (lever_arms(part) * pose_std).square() for part in LEVER_ARMS}
+        weights |= {part: part_weights(shares) * moving for part, shares in PARTS.items()}
         standard = [motion * per_std for motion in motions]
         self._rms = {
-            name: {
-                part: rms_speed(standard, weights[part], order=order) for part in LOSSES[name].parts
-            }
+            (name, part): rms_speed(standard, weights[part], order=order)
             for name, order in ENERGY_ORDERS.items()
+            for part in LOSSES[name].parts
         }
+        self.moving, self._per_std = moving.to(device), per_std.to(device)
+        self._weights = {part: weight_P.to(device) for part, weight_P in weights.items()}
 
     def standardise(self, pose_NTP: Tensor) -> Tensor:
         """Return poses in standard deviations from the mean; constant numbers become 0."""
@@ -101,13 +97,6 @@ class PoseLosses:
         self, pose_NTP: Tensor, true_NTP: Tensor, batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """Return the unweighted losses of standardised poses by name."""
-        losses = self._sequence_losses(pose_NTP, true_NTP, batch)
-        return losses | self._frame_losses(pose_NTP, batch)
-
-    def _sequence_losses(
-        self, pose_NTP: Tensor, true_NTP: Tensor, batch: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """Return the losses of whole windows: positions, velocities and energies."""
         error_NTP = pose_NTP - true_NTP
         valid_NT1 = batch["weight"].unsqueeze(-1)
         free_NT1 = valid_NT1 * (1 - batch["gesture"].unsqueeze(-1))
@@ -115,17 +104,16 @@ class PoseLosses:
         for name in ("face", "face_velocity", "body", "hands", "body_velocity"):
             term = LOSSES[name]
             frames_NT1 = valid_NT1 if term.during_gestures else free_NT1
-            weights = [self._weights[part] * frames_NT1 for part in term.parts]
-            weight_NTP = reduce(torch.add, weights)
+            weight_NTP = reduce(torch.add, (self._weights[p] * frames_NT1 for p in term.parts))
             function = velocity_loss if name.endswith("velocity") else weighted_huber_loss
             losses[name] = function(error_NTP, weight_NTP)
         for name, order in ENERGY_ORDERS.items():
             energies = []
-            for part, rms in self._rms[name].items():
-                weight_NTP = self._weights[part] * free_NT1
+            for part in LOSSES[name].parts:
+                weight_NTP, rms = self._weights[part] * free_NT1, self._rms[name, part]
                 energies.append(energy_loss(pose_NTP, true_NTP, weight_NTP, rms=rms, order=order))
             losses[name] = reduce(torch.add, energies)
-        return losses
+        return losses | self._frame_losses(pose_NTP, batch)
 
     def _frame_losses(self, pose_NTP: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the losses of some frames' body: joints, lips and joint limits."""
@@ -146,8 +134,8 @@ def part_weights(weights: Mapping[str, float]) -> Tensor:
     """Return weights (106,) of {part: weight}, each shared among its numbers; all sum to 1."""
     table = torch.zeros(POSE_SIZE)
     for name, weight in weights.items():
-        where = POSE_SLICES[name]
-        table[where] = weight / (where.stop - where.start)
+        columns = pose_columns(name)
+        table[columns] = weight / len(columns)
     return table / table.sum()
 
 
@@ -159,19 +147,17 @@ def lever_arms(part: str) -> Tensor:
     """
     table = torch.zeros(POSE_SIZE)
     if part == "trunk":
-        table[POSE_SLICES["translation"]] = 1.0
-        table[POSE_SLICES["root_orientation"]] = LEVER_ARMS["trunk"]["spine"]
-    for joint, name in enumerate(BODY_JOINTS[1:]):
-        start = POSE_SLICES["body"].start + 3 * joint
+        table[pose_columns("translation")] = 1.0
+        table[pose_columns("root_orientation")] = LEVER_ARMS["trunk"]["spine"]
+    for name in BODY_JOINTS[1:]:
         arm = next((metres for key, metres in LEVER_ARMS[part].items() if key in name), 0.0)
-        table[start : start + 3] = arm
+        table[pose_columns(name)] = arm
     return table
 
 
 def weighted_huber_loss(error_NTP: Tensor, weight_NTP: Tensor) -> Tensor:
     """Return the weighted Huber loss, summed over P and averaged over frames."""
-    zero = torch.zeros_like(error_NTP)
-    loss_NTP = huber_loss(error_NTP, zero, reduction="none", delta=1.0)
+    loss_NTP = huber_loss(error_NTP, torch.zeros_like(error_NTP), reduction="none")
     return (loss_NTP * weight_NTP).sum(-1).mean()
 
 

@@ -19,7 +19,7 @@ from speech2video.models.gan import GANDiscriminator
 from speech2video.models.optim import Precision, cosine_decay
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
-from speech2video.util.body.pose_vector import POSE_SLICES
+from speech2video.util.body.pose_vector import pose_columns
 from speech2video.util.body.skeleton import BODY_JOINTS
 from speech2video.util.metrics.motion import hand_energy_ratio
 from speech2video.util.metrics.points import lip_opening
@@ -36,6 +36,11 @@ VIDEO_FRAMES, VIDEO_SIZE = 300, 256  # of a validation's video; pixels of each s
 MAX_LAG = 5  # frames, of the lips behind or before the ground truth
 LEGS = ("hip", "knee", "ankle", "foot")
 UPPER_BODY_POINTS = 25
+_NOT_LEGS = [joint for joint in BODY_JOINTS[1:] if not any(leg in joint for leg in LEGS)]
+# Pose numbers that gestures move: all but face and legs.
+GESTURE_COLUMNS = pose_columns(
+    "translation", "root_orientation", *_NOT_LEGS, "left_hand", "right_hand"
+)
 
 
 @dataclass(frozen=True)
@@ -83,18 +88,12 @@ class Audio2PoseModel(BaseModel):
         optimizer = self.precision.optimizer(
             network.parameters(), lambda p: torch.optim.Adam(p, lr=config.lr, betas=(0.9, 0.99))
         )
-        self.add_optimizer(
-            NETWORK, optimizer, lambda step: config.lr * cosine_decay(step, config.steps)
-        )
+        self.add_optimizer(NETWORK, optimizer, lambda t: config.lr * cosine_decay(t, config.steps))
         if config.lr_d:
             features = predictor.network.feature_mean.numel()
-            discriminator = MotionDiscriminator(len(GESTURE_COLUMNS), features).to(self.device)
-            optimizer = torch.optim.Adam(
-                discriminator.parameters(), lr=config.lr_d, betas=(0.5, 0.99)
-            )
-            self.add_discriminator(
-                "motion", GANDiscriminator(discriminator, optimizer, gan_mode="hinge")
-            )
+            motion = MotionDiscriminator(len(GESTURE_COLUMNS), features).to(self.device)
+            optimizer = torch.optim.Adam(motion.parameters(), lr=config.lr_d, betas=(0.5, 0.99))
+            self.add_discriminator("motion", GANDiscriminator(motion, optimizer, gan_mode="hinge"))
         body = predictor.body.to(self.device)
         self.pose_losses = PoseLosses(predictor.network, body, motions, self.device)
 
@@ -163,29 +162,12 @@ def write_comparison(path: Path, clip: MotionClip, pose_TP: Tensor, body: Body) 
     """Write a skeleton video with audio: ground truth on the left, predicted poses on the right."""
     count = min(len(pose_TP), VIDEO_FRAMES)
     points = [body.points(poses[:count]) for poses in (clip.pose_TP, pose_TP)]
-    size = VIDEO_SIZE
-    camera = clip.camera or Camera.framing(points[0], width=size, height=size)
-    camera = camera.scaled_to(size)
-    width, height = camera.width, camera.height
-    maps = [
-        draw_skeleton_maps(camera.project(points_TK3).numpy(), width=width, height=height)
-        for points_TK3 in points
-    ]
+    camera = clip.camera or Camera.framing(points[0], width=VIDEO_SIZE, height=VIDEO_SIZE)
+    camera = camera.scaled_to(VIDEO_SIZE)
+    size = {"width": camera.width, "height": camera.height}
+    maps = [draw_skeleton_maps(camera.project(p).numpy(), **size) for p in points]
     frames = (np.concatenate(pair, axis=2) for pair in zip(*maps, strict=False))
     with tempfile.TemporaryDirectory() as scratch:
         audio = Path(scratch) / "audio.wav"
         write_audio(audio, clip.audio_S[: count * SAMPLES_PER_FRAME])
         write_video(path, frames, audio=audio)
-
-
-def _gesture_columns() -> list[int]:
-    """Return the pose numbers that gestures move: all but face and legs."""
-    columns = [*range(POSE_SLICES["translation"].start, POSE_SLICES["root_orientation"].stop)]
-    for joint, name in enumerate(BODY_JOINTS[1:]):
-        if not any(leg in name for leg in LEGS):
-            start = POSE_SLICES["body"].start + 3 * joint
-            columns += range(start, start + 3)
-    return [*columns, *range(POSE_SLICES["left_hand"].start, POSE_SLICES["right_hand"].stop)]
-
-
-GESTURE_COLUMNS = _gesture_columns()

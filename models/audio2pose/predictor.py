@@ -1,7 +1,6 @@
 """Pose predictor: streams pose vectors inside the joint limits from speech features."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from speech2video.util.audio.features import extract_features, feature_set
 from speech2video.util.audio.normalisation import normalise_voice, voice_mean
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
-from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
+from speech2video.util.body.pose_vector import POSE_SLICES, pose_columns
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.smoothing import PoseSmoother, SmoothNoise
 from speech2video.util.timing import FPS, SAMPLE_RATE
@@ -27,7 +26,7 @@ BRANCHES = {
     "body": ("translation", "root_orientation", "body", "left_hand", "right_hand"),
 }
 NOISY = ("body",)
-FACE = [number for part in BRANCHES["face"] for number in range(POSE_SIZE)[POSE_SLICES[part]]]
+FACE = pose_columns(*BRANCHES["face"])
 SILENT_FRAMES = 75  # after so much silence the LSTM's state is that of rest
 
 
@@ -63,8 +62,8 @@ class PosePredictor:
             dropout=options.dropout,
             bidirectional=options.bidirectional,
         )
-        scale = options.face_motion_scale
-        return cls(network, body, features=options.features, face_motion_scale=scale)
+        own = {"features": options.features, "face_motion_scale": options.face_motion_scale}
+        return cls(network, body, **own)
 
     @classmethod
     def load(
@@ -82,9 +81,9 @@ class PosePredictor:
         """
         checkpoint = resolve_checkpoint(folder)
         options = TrainAudio2PoseOptions.load(checkpoint / OPTIONS_FILE)
-        if face_motion_scale is not None:
-            options = replace(options, face_motion_scale=face_motion_scale)
         predictor = cls.from_options(options, Body.load(body or options.body))
+        if face_motion_scale is not None:
+            predictor.face_motion_scale = face_motion_scale
         load_networks(nn.ModuleDict({NETWORK: predictor.network}), checkpoint)
         predictor.network.eval()
         return predictor
@@ -110,12 +109,7 @@ class PosePredictor:
         return torch.cat(poses) if poses else torch.zeros(0, self.network.size)
 
     def stream(
-        self,
-        chunks: Iterable[np.ndarray],
-        voice_F: np.ndarray,
-        *,
-        seed: int = 0,
-        smooth: int = 1,
+        self, chunks: Iterable[np.ndarray], voice_F: np.ndarray, *, seed: int = 0, smooth: int = 1
     ) -> Iterator[Tensor]:
         """Yield pose vectors (n, 106) for chunks of features (n, F), as many poses as frames.
 

@@ -72,6 +72,18 @@ class SmplxParameters:
     expression: Tensor
 
 
+def pose_columns(*names: str) -> list[int]:
+    """Return the columns of parts or body joints in the pose vector, in the order of the names."""
+    columns: list[int] = []
+    for name in names:
+        if name in POSE_SLICES:
+            columns += range(POSE_SIZE)[POSE_SLICES[name]]
+        else:
+            start = POSE_SLICES["body"].start + 3 * (BODY_JOINTS.index(name) - 1)
+            columns += range(start, start + 3)
+    return columns
+
+
 def split_pose(pose_TP: Tensor) -> dict[str, Tensor]:
     """Return the named parts of a pose vector (..., 106)."""
     return {name: pose_TP[..., part] for name, part in POSE_SLICES.items()}
