@@ -320,7 +320,9 @@ def _listed_entry(row: dict[str, str], clips: dict[str, MiningClip], body: Body)
     key = int(deviation.max(1).argmax())
     sides = np.flatnonzero(deviation[key] >= mining.MIN_DEVIATION).tolist()
     key_time = (first + key + 0.5) / FPS
-    timing = {"lead": key / FPS, "hold": (stop - first - key) / FPS} if stop > first else {}
+    lead, hold = GestureEntry.lead, GestureEntry.hold
+    if stop > first:
+        lead, hold = key / FPS, (stop - first - key) / FPS
     keys = set(map(spelling, words))
     return GestureEntry(
         name=words[0],
@@ -333,7 +335,8 @@ def _listed_entry(row: dict[str, str], clips: dict[str, MiningClip], body: Body)
         seen=sum(spelling(word.text) in keys for c in clips.values() for word in c.words),
         made=1,
         examples=(Example(name, start, round(key_time, 2), end),),
-        **timing,
+        lead=lead,
+        hold=hold,
     )
 
 

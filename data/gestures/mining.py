@@ -45,6 +45,8 @@ MAX_OCCURRENCES = 400  # used of one word,
 MAX_DRAWN = 60  # and of random moments in the permutation test
 CLAIM_P = 0.02  # largest p-value of a word that claims its gestures
 
+Predict = Callable[[Clip], Tensor]
+
 
 @dataclass(frozen=True, eq=False)
 class MiningClip:
@@ -163,7 +165,7 @@ def _hand_points(pose_TP: Tensor, body: Body) -> np.ndarray:
 
 
 def read_mining_clips(
-    clips: Sequence[Clip], body: Body, predict: Callable[[Clip], Tensor] | None = None
+    clips: Sequence[Clip], body: Body, predict: Predict | None = None
 ) -> list[MiningClip]:
     """Return the clips that have words.
 

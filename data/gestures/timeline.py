@@ -192,9 +192,11 @@ def _draw_entry(entries: Sequence[GestureEntry], draw: float) -> GestureEntry | 
 def _insertion_at(entry: GestureEntry, word: Word, draw: float) -> Insertion:
     """Return a gesture at its word, regardless of other gestures."""
     key = entry.key_time(word)
-    times = (round(time, DIGITS) for time in (key, *entry.times(key)))
-    said = word.text, word.start, word.end
-    return Insertion(entry.name, *times, "", *said, entry.probability, round(draw, 6))
+    key_and_times = [round(time, DIGITS) for time in (key, *entry.times(key))]
+    values = dict(zip(("key", *TIMES), key_and_times, strict=True))
+    said = {"word": word.text, "word_start": word.start, "word_end": word.end}
+    draw = round(draw, 6)
+    return Insertion(entry.name, **values, **said, probability=entry.probability, draw=draw)
 
 
 def _uniform(seed: int, word: str, count: int) -> float:
