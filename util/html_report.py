@@ -1,4 +1,4 @@
-"""HTML pages and SVG charts: the one writer of all reports, with one style sheet.
+"""HTML pages and SVG charts: the one writer of all reports, with one style (report.css).
 
     write_page(path, "Title", section("Clips", table(rows, columns=["clip", "seconds"])))
 
@@ -31,26 +31,9 @@ AUDIO_WIDTH, WAVEFORM_HEIGHT, CURVE_HEIGHT, AXIS_HEIGHT, LEGEND_HEIGHT = 1000, 5
 TICKS = 10  # at most this many times are written under a row
 TICK_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 COLOURS = ("#2a6fb0", "#d9541a", "#3a9a4a", "#8a4fa8", "#b03a5b", "#777777")
-
-_STYLE = """
-body { font: 15px/1.5 sans-serif; max-width: 1320px; margin: 2em auto; color: #222; }
-h1, h2, h3 { line-height: 1.2; } section { border-top: 1px solid #ddd; padding: .4em 0; }
-table { border-collapse: collapse; margin: .6em 0; }
-th, td { padding: .2em .7em; border-bottom: 1px solid #ddd; text-align: right; }
-th:first-child, td:first-child { text-align: left; }
-img, video { max-width: 360px; display: block; }
-figure { display: inline-block; margin: 0 1.2em .6em 0; vertical-align: top; }
-figcaption { font-size: 13px; color: #555; }
-.good::before { content: "✓ "; color: #070; } .poor::before { content: "✗ "; color: #c00; }
-.unknown::before { content: "? "; color: #777; }
-ul.verdict { list-style: none; padding: 0; font-size: 1.15em; }
-fieldset { margin: 2em 0; border: 1px solid #ccc; } textarea { width: 100%; height: 8em; }
-"""
-_SVG_STYLE = """
-svg { max-width: 100%; background: #fafafa; } text { font: 11px sans-serif; }
-.line { fill: none; stroke-width: 1.3; stroke-linecap: round; } .frame { fill: none; stroke: #ccc; }
-.waveform { stroke: #99a; fill: none; } .axis { stroke: #999; } .shaded { fill: #f3dcd8; }
-"""
+_STYLE, _SVG_STYLE = (
+    Path(__file__).with_name(name).read_text("utf-8") for name in ("report.css", "chart.css")
+)
 
 Tag = dom_tag
 Content = Tag | str

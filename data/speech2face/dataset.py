@@ -18,7 +18,7 @@ from speech2video.data.speech2face.clip import EMOTIONS, EYE_DISTANCE, FaceRecor
 from speech2video.util.audio.augmentation import AudioAugmentation
 from speech2video.util.audio.mel import (
     HOPS_PER_FRAME,
-    LEAST_DEVIATION,
+    MIN_DEVIATION,
     log_mels,
     normalise_global,
     normalise_utterance,
@@ -115,7 +115,7 @@ class FaceDataset(Dataset):
         self._log_mels = [log_mels(recording.audio_S) for recording in recordings]
         mels_BN = np.concatenate(self._log_mels, 1)
         self.mel_mean_B = mels_BN.mean(1)
-        self.mel_std_B = mels_BN.std(1).clip(min=LEAST_DEVIATION)
+        self.mel_std_B = mels_BN.std(1).clip(min=MIN_DEVIATION)
         size = recordings[0].frames_T3HW.shape[-1]
         self.motions = subtract_speaker_median(
             [head_motion(one.points_TK2, size) for one in recordings],

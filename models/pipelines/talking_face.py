@@ -30,7 +30,7 @@ from speech2video.options.inference import SPEECH2FACE, TalkingFaceOptions
 from speech2video.util.audio.audio_io import read_audio
 from speech2video.util.audio.mel import (
     HOPS_PER_FRAME,
-    LEAST_DEVIATION,
+    MIN_DEVIATION,
     N_MELS,
     LogMelStream,
     log_mels,
@@ -146,7 +146,7 @@ class MelStats:
         if not count:
             return None
         mean_B = sum_B / count
-        variance_B = (squares_B / count - np.square(mean_B)).clip(min=LEAST_DEVIATION**2)
+        variance_B = (squares_B / count - np.square(mean_B)).clip(min=MIN_DEVIATION**2)
         return cls(count // HOPS_PER_FRAME, mean_B, np.sqrt(variance_B))
 
     def normalise(self, mels: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -1,7 +1,4 @@
-"""Read, write and normalise mono audio of any file, on the clock that it shares with its video.
-
-The clock is that of `util.video.media`.
-"""
+"""Read, write and normalise mono audio of any file, on the clock of `util.video.media`."""
 
 import wave
 from collections.abc import Iterable, Iterator
@@ -18,16 +15,14 @@ from speech2video.util.files import atomic_write, write_errors
 from speech2video.util.timing import SAMPLE_RATE
 from speech2video.util.video.media import Damage, audio_stream, decode, open_media, video_start
 
-TARGET_LEVEL = (
-    -23.0
-)  # dB below full scale, the level of normalised speech (EBU R 128 asks it in LUFS)
+TARGET_LEVEL = -23.0  # dB of full scale, of normalised speech (EBU R 128 asks it in LUFS)
 GATE_WINDOW = 0.4  # seconds, ITU-R BS.1770-4
 GATE_FLOOR = -70.0  # dB below full scale; anything less is silence
 GATE_BELOW = 10.0  # dB below the mean; anything less is a pause
-JUMP = 0.04  # seconds between audio and its time stamps that count as a gap or an overlap
+MAX_DEVIATION = 0.04  # seconds between audio and its time stamps that count as a gap or an overlap
 DRIFT = 0.002  # seconds of lasting deviation that stretching corrects
 DRIFT_MEMORY = 0.9  # share of the last deviation kept: single time stamps are rounded to 1 ms
-STRETCH = 0.01  # most that a block is stretched or squeezed; inaudible in speech
+MAX_STRETCH = 0.01  # share by which a block is stretched or squeezed at most; inaudible in speech
 SILENCE = 48_000  # samples of silence made at once, so that a long gap takes no memory
 PLANES = 8  # with so many, PyAV 18 reads past the end of a planar frame and crashes
 LAYOUTS = {1: "mono", 2: "stereo"}
@@ -70,7 +65,7 @@ def write_audio(path: Path, audio_S: np.ndarray, rate: int = SAMPLE_RATE) -> Non
     Values past full scale are clipped. Raises `DataError` on a wrong shape, on NaN, and where the
     file cannot be written.
     """
-    path, audio_S = Path(path), np.asarray(audio_S)
+    audio_S = np.asarray(audio_S)
     if audio_S.ndim != 1 or not np.isfinite(audio_S).all():
         raise DataError(f"{path}: mono audio (S,) of finite numbers is needed, not {audio_S.shape}")
     pcm_S = np.clip(np.round(audio_S * 32768.0), -32768, 32767).astype("<i2")
@@ -93,7 +88,7 @@ def loudness_gain(chunks: Iterable[np.ndarray]) -> float:
     meter = LoudnessMeter()
     for chunk in chunks:
         meter.push(chunk)
-    return meter.gain or 1.0
+    return meter.gain
 
 
 class LoudnessMeter:
@@ -119,8 +114,8 @@ class LoudnessMeter:
         self._rest_S = audio_S[whole:].copy()
 
     @property
-    def gain(self) -> float | None:
-        """The factor to multiply samples by; no sample so far passes 1 by it. None for silence.
+    def gain(self) -> float:
+        """The factor to multiply samples by; no sample so far passes 1 by it. 1 for silence.
 
         A begun window counts for its peak only, unless there is no other.
         """
@@ -129,7 +124,7 @@ class LoudnessMeter:
             powers = np.square(self._rest_S[None], dtype=np.float64).mean(axis=1)
         powers = powers[powers > 10 ** (GATE_FLOOR / 10)]
         if not len(powers):
-            return None
+            return 1.0
         speech = powers[powers > powers.mean() * 10 ** (-GATE_BELOW / 10)].mean()
         peak = max([*self._peaks, np.abs(self._rest_S).max(initial=0)])
         return float(min(10 ** (TARGET_LEVEL / 20) / np.sqrt(speech), 1 / peak))
@@ -161,9 +156,9 @@ def _timed(path: Path, decoded: Iterable, start: Fraction | None) -> Iterator[Ti
     for (time, frame), following in pairwise(items):
         samples = _samples(frame)
         if following is None and frame.duration:
-            # codecs fill up their last block; the file says how much of it is meant
-            meant = round(frame.duration * (frame.time_base or Fraction(0)) * frame.sample_rate)
-            samples = samples[:, :meant]
+            # codecs fill up their last block; the file says how much of it counts
+            seconds = frame.duration * (frame.time_base or Fraction(0))
+            samples = samples[:, : round(seconds * frame.sample_rate)]
         start = (time or Fraction(0)) if start is None else start
         now = after if time is None else time - start
         after = now + Fraction(samples.shape[1], frame.sample_rate)
@@ -203,7 +198,7 @@ def _on_clock(first: TimedBlock, rest: Iterable[TimedBlock]) -> Iterator[np.ndar
             block = np.repeat(block.mean(axis=0, keepdims=True), channels, axis=0)
         block = _stretch(block, count)
         late = float(time * rate) - written
-        if lag is None or abs(late) > JUMP * rate:
+        if lag is None or abs(late) > MAX_DEVIATION * rate:
             gap = round(late)
             for position in range(0, gap, SILENCE):
                 yield np.zeros((channels, min(SILENCE, gap - position)), np.float32)
@@ -213,7 +208,7 @@ def _on_clock(first: TimedBlock, rest: Iterable[TimedBlock]) -> Iterator[np.ndar
         else:
             lag = DRIFT_MEMORY * lag + (1 - DRIFT_MEMORY) * late
             if abs(lag) > DRIFT * rate:
-                change = round(np.clip(lag, -STRETCH * count, STRETCH * count))
+                change = round(np.clip(lag, -MAX_STRETCH * count, MAX_STRETCH * count))
                 block, lag = _stretch(block, count + change), lag - change
         written += block.shape[1]
         if block.shape[1]:
@@ -223,7 +218,7 @@ def _on_clock(first: TimedBlock, rest: Iterable[TimedBlock]) -> Iterator[np.ndar
 def _stretch(block: np.ndarray, count: int) -> np.ndarray:
     """Return the block (C, n) as (C, count), linear between samples."""
     size = block.shape[1]
-    if count == size or not size:
+    if size in (0, count):
         return block
     at = np.linspace(0, size - 1, count)
     return np.stack([np.interp(at, np.arange(size), row) for row in block]).astype(np.float32)
@@ -238,8 +233,7 @@ def _resample(blocks: Iterable[np.ndarray], rate: int, to_rate: int) -> Iterator
     for block in blocks:
         channels = len(block)
         resampler = resampler or av.AudioResampler("fltp", LAYOUTS[channels], to_rate)
-        samples = np.ascontiguousarray(block)
-        frame = av.AudioFrame.from_ndarray(samples, "fltp", LAYOUTS[channels])
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", LAYOUTS[channels])
         frame.sample_rate, frame.pts, frame.time_base = rate, taken, Fraction(1, rate)
         taken += block.shape[1]
         for out in resampler.resample(frame):
@@ -247,7 +241,7 @@ def _resample(blocks: Iterable[np.ndarray], rate: int, to_rate: int) -> Iterator
             yield out.to_ndarray()
     if resampler is None:
         return
-    missing = round(Fraction(taken * to_rate, rate)) - given
+    missing = max(round(Fraction(taken * to_rate, rate)) - given, 0)
     tail = [out.to_ndarray() for out in resampler.resample(None)]
-    tail.append(np.zeros((channels, max(missing, 0)), np.float32))
-    yield np.concatenate(tail, axis=1)[:, : max(missing, 0)]
+    tail.append(np.zeros((channels, missing), np.float32))
+    yield np.concatenate(tail, axis=1)[:, :missing]

@@ -103,8 +103,8 @@ class AudioAugmentation:
         return low * (high / low) ** share if name in RATIOS else low + share * (high - low)
 
     def _curve(self, rng: np.random.Generator) -> np.ndarray | None:
-        """Return a filter's decibels (B,) at `_frequencies`, None for no filter."""
-        hertz = _frequencies()
+        """Return a filter's decibels (B,) from 0 Hz to half the rate, None for no filter."""
+        hertz = np.linspace(0, SAMPLE_RATE / 2, FILTER_TAPS // 2 + 1)
         octaves = np.log2(np.maximum(hertz, FLAT_BELOW) / TILT_CENTRE)
         curves = []
         if (tilt := self._draw("tilt", rng)) is not None:
@@ -179,7 +179,3 @@ def babble(audio_S: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
 def _match_level(audio_S: np.ndarray, like_S: np.ndarray) -> np.ndarray:
     power, wanted = (np.square(audio, dtype=np.float64).mean() for audio in (audio_S, like_S))
     return audio_S * np.sqrt(wanted / power) if power > 0 else audio_S
-
-
-def _frequencies() -> np.ndarray:
-    return np.linspace(0, SAMPLE_RATE / 2, FILTER_TAPS // 2 + 1)

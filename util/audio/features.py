@@ -13,17 +13,11 @@ from functools import cache
 
 import numpy as np
 
-from speech2video.util.audio.mel import (
-    HOPS_PER_FRAME,
-    WindowStream,
-    frequencies,
-    log_power,
-    mel_filters,
-    power_spectra,
-)
+from speech2video.util.audio import mel
+from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.errors import DataError
 
-LOWEST, HIGHEST = 60.0, 7600.0  # Hz; hum lies below, remains of resampling above
+MIN_HERTZ, MAX_HERTZ = 60.0, 7600.0  # hum lies below, remains of resampling above
 FLOOR = 1e-9  # -90 dB of full scale: less in a band is silence, in a studio or a digital one
 MFCC_BANDS = 40  # wide enough that a high voice's harmonics are not bands of their own
 COEFFICIENTS = 13  # MFCC kept, the first one included
@@ -55,7 +49,7 @@ class FeatureSet:
 
     def window_features(self, power_NB: np.ndarray) -> np.ndarray:
         """Return static features (N, C) of windows from their power spectra (N, 257)."""
-        return log_power(power_NB @ _filters(self.static_size).T, FLOOR)
+        return mel.log_power(power_NB @ _filters(self.static_size).T, FLOOR)
 
     def frame_filter(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return a function for one stream: static (4 n, C) to features of n whole frames."""
@@ -92,9 +86,9 @@ class Mfcc(FeatureSet):
     """13 MFCC, log energy and their deltas (Suwajanakorn et al., "Synthesizing Obama", 2017)."""
 
     def window_features(self, power_NB: np.ndarray) -> np.ndarray:
-        log_mel = log_power(power_NB @ _filters(MFCC_BANDS).T, FLOOR)
-        audible = (frequencies() >= LOWEST) & (frequencies() <= HIGHEST)
-        energy_N = log_power(power_NB @ audible, FLOOR)
+        log_mel = mel.log_power(power_NB @ _filters(MFCC_BANDS).T, FLOOR)
+        audible = (mel.frequencies() >= MIN_HERTZ) & (mel.frequencies() <= MAX_HERTZ)
+        energy_N = mel.log_power(power_NB @ audible, FLOOR)
         return np.concatenate([log_mel @ _cosines().T, energy_N[:, None]], axis=1)
 
     def log_energy(self, static_TWC: np.ndarray) -> np.ndarray:
@@ -117,7 +111,7 @@ class SpectralSubtraction(FeatureSet):
         def subtract(power_NB: np.ndarray) -> np.ndarray:
             power_TWB = power_NB.reshape(-1, HOPS_PER_FRAME, self.static_size)
             floor_TB = noise.push(power_TWB.mean(axis=1))
-            return log_power((power_TWB - NOISE_SHARE * floor_TB[:, None]).clip(min=0), FLOOR)
+            return mel.log_power((power_TWB - NOISE_SHARE * floor_TB[:, None]).clip(min=0), FLOOR)
 
         return subtract
 
@@ -163,7 +157,7 @@ class FeatureExtractor:
 
     def __init__(self, kind: str = "mfcc") -> None:
         self._set = feature_set(kind)
-        self._windows = WindowStream()
+        self._windows = mel.WindowStream()
         self._reset()
 
     def push(self, audio_S: np.ndarray) -> np.ndarray:
@@ -189,7 +183,7 @@ class FeatureExtractor:
         """Return the frames (n, F) that more windows (N, 400) complete."""
         frames = [np.zeros((0, self._set.size), np.float32)]
         for windows_NW in windows:
-            rows = self._set.window_features(power_spectra(windows_NW))
+            rows = self._set.window_features(mel.power_spectra(windows_NW))
             if not self._started:
                 self._rows, self._started = rows[:1].repeat(self._set.reach, axis=0), True
             self._rows = np.concatenate([self._rows, rows])
@@ -221,10 +215,9 @@ class NoiseFloor:
 
     def push(self, power_TB: np.ndarray) -> np.ndarray:
         """Return the floor (T, B) beneath each of the next frames' powers (T, B)."""
-        parts = [np.zeros((0, self._past.shape[1]))]
-        for begin in range(0, len(power_TB), FLOOR_BATCH):
-            parts.append(self._floor(power_TB[begin : begin + FLOOR_BATCH]))
-        return np.concatenate(parts)
+        starts = range(0, len(power_TB), FLOOR_BATCH)
+        parts = (self._floor(power_TB[begin : begin + FLOOR_BATCH]) for begin in starts)
+        return np.concatenate([power_TB[:0], *parts])
 
     def _floor(self, power_TB: np.ndarray) -> np.ndarray:
         all_NB = np.concatenate([self._past, power_TB])
@@ -246,7 +239,7 @@ def _deltas(rows: np.ndarray, reach: int) -> np.ndarray:
 
 @cache
 def _filters(bands: int) -> np.ndarray:
-    return mel_filters(bands, lowest=LOWEST, highest=HIGHEST, equal_area=False)
+    return mel.mel_filters(bands, lowest=MIN_HERTZ, highest=MAX_HERTZ, equal_area=False)
 
 
 @cache

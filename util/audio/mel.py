@@ -21,7 +21,7 @@ HOPS_PER_FRAME = SAMPLES_PER_FRAME // HOP  # 4
 N_MELS = 80
 HIGHEST = 8000.0  # Hz
 MEL_FLOOR = 1e-8  # -80 dB of full scale: less in a band is silence
-LEAST_DEVIATION = 0.1  # nepers; silence is not made loud
+MIN_DEVIATION = 0.1  # nepers; silence is not made loud
 BATCH = 64_000  # samples computed at once: memory does not grow with the audio
 WINDOW_FRAMES, WINDOW_STRIDE = 25, 12  # frames of an identity and emotion window, and between two
 
@@ -44,8 +44,9 @@ class WindowStream:
         """
         audio_S = np.asarray(audio_S)
         if audio_S.ndim != 1 or audio_S.dtype.kind != "f":
-            seen = f"{audio_S.dtype} {audio_S.shape}"
-            raise DataError(f"mono audio (S,) of floats is needed, not {seen}")
+            raise DataError(
+                f"mono audio (S,) of floats is needed, not {audio_S.dtype} {audio_S.shape}"
+            )
         if not np.isfinite(audio_S).all():
             first = int(np.isfinite(audio_S).argmin())
             raise DataError(f"sample {self._samples + first} of the audio is {audio_S[first]}")
@@ -132,7 +133,7 @@ def normalise_utterance(mels_BN: np.ndarray) -> np.ndarray:
     timbre and keeps the phones.
     """
     mean_B1, deviation_B1 = mels_BN.mean(1, keepdims=True), mels_BN.std(1, keepdims=True)
-    return ((mels_BN - mean_B1) / deviation_B1.clip(min=LEAST_DEVIATION)).astype(np.float32)
+    return ((mels_BN - mean_B1) / deviation_B1.clip(min=MIN_DEVIATION)).astype(np.float32)
 
 
 def normalise_global(
@@ -192,7 +193,7 @@ def batched(items: Iterable[Item], count: int) -> Iterator[list[Item]]:
 def _mel_columns(windows: Iterable[np.ndarray]) -> np.ndarray:
     columns = [np.zeros((N_MELS, 0), np.float32)]
     for windows_NW in windows:
-        power_BN = _mel_table() @ power_spectra(windows_NW).T
+        power_BN = _mel_filters() @ power_spectra(windows_NW).T
         columns.append(log_power(power_BN, MEL_FLOOR).astype(np.float32))
     return np.concatenate(columns, 1)
 
@@ -205,7 +206,7 @@ def _taper() -> np.ndarray:
 
 
 @cache
-def _mel_table() -> np.ndarray:
+def _mel_filters() -> np.ndarray:
     """Return the filters times their typical width, so that bands are in units of power."""
     return mel_filters() * SAMPLE_RATE / FFT
 

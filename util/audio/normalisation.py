@@ -19,7 +19,7 @@ from speech2video.util.timing import frame_count
 from speech2video.util.video.media import audio_stream, open_media
 
 PRIOR_FRAMES = 50.0  # weight of the training voices' mean: two seconds of speech
-LEAST_RATE = 4000  # Hz; less is no speech, but a broken header that makes hours out of seconds
+MIN_RATE = 4000  # Hz; less is no speech, but a broken header that makes hours out of seconds
 
 
 class VoiceMeter:
@@ -108,11 +108,10 @@ def analyse_audio(path: Path, *, kind: str, prior_F: np.ndarray | None = None) -
         samples += len(audio_S)
     if not samples:
         raise DataError(f"{path}: the audio is empty")
-    gain = loudness.gain or 1.0  # silence stays
     voice = VoiceMeter(kind)
-    for features_TF in stream_features(read_audio(path), kind, gain):
+    for features_TF in stream_features(read_audio(path), kind, loudness.gain):
         voice.push(features_TF)
-    return AudioFeatures(path, kind, frame_count(samples), gain, voice.mean(prior_F))
+    return AudioFeatures(path, kind, frame_count(samples), loudness.gain, voice.mean(prior_F))
 
 
 def check_audio(path: Path) -> None:
@@ -121,8 +120,8 @@ def check_audio(path: Path) -> None:
         raise DataError(f"{path}: no plain file; one that can be read more than once is needed")
     with open_media(path) as container:
         stream = audio_stream(container)
-        if stream is not None and stream.rate < LEAST_RATE:
-            raise DataError(f"{path}: {stream.rate} Hz; speech needs {LEAST_RATE} Hz and more")
+        if stream is not None and stream.rate < MIN_RATE:
+            raise DataError(f"{path}: {stream.rate} Hz; speech needs {MIN_RATE} Hz and more")
 
 
 def stream_features(chunks: Iterable[np.ndarray], kind: str, gain: float) -> Iterator[np.ndarray]:

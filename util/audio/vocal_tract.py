@@ -12,13 +12,13 @@ from speech2video.util.timing import SAMPLE_RATE
 DENOMINATOR = 1000  # largest of the ratios that are resampled by
 SEGMENT = 384  # samples that stretching moves at once, 24 ms: two periods of a low voice
 SEARCH = 80  # samples by which a segment may move to fit the one before it, 5 ms
-STAY = 0.02  # correlation that a segment gives up to stay where it belongs
-BEND = 0.9  # of the band left by lowering a pitch; above it the audio stays as it was
+SHIFT_PENALTY = 0.02  # correlation that a segment gives up to stay where it belongs
+LOWERED_BAND = 0.9  # of the band left by lowering a pitch; above it the audio stays as it was
 TAPS = 129  # of the filter that divides these bands
 SPECTRUM = 512  # samples of a window in which formants are moved, 32 ms
 STEP = 128  # samples between these windows
 CEPSTRUM = 32  # quefrencies of an envelope, 2 ms: shorter than the period of nearly any voice
-MOST = 4.6  # nepers (40 dB) by which a formant may rise or fall: beyond it there is only noise
+MAX_CHANGE = 4.6  # nepers (40 dB) of a formant, up or down: beyond it there is only noise
 
 
 def change_speed(audio_S: np.ndarray, factor: float) -> np.ndarray:
@@ -81,18 +81,15 @@ def warp_envelope(audio_S: np.ndarray, ratio: float) -> np.ndarray:
     spectra_NB *= np.exp(_envelope_change(np.abs(spectra_NB), ratio))
     windows_NW = np.fft.irfft(spectra_NB, n=SPECTRUM) * taper
     out_S = np.zeros(len(padded_S))
-    steps = SPECTRUM // STEP
-    for part in range(steps):
-        pieces = windows_NW[:, part * STEP : (part + 1) * STEP].ravel()
-        out_S[part * STEP : part * STEP + len(pieces)] += pieces
-    return (out_S[SPECTRUM:][: len(audio_S)] * 2 / steps).astype(np.float32)
+    for begin in range(0, SPECTRUM, STEP):
+        pieces = windows_NW[:, begin : begin + STEP].ravel()
+        out_S[begin : begin + len(pieces)] += pieces
+    return (out_S[SPECTRUM:][: len(audio_S)] * 2 / (SPECTRUM // STEP)).astype(np.float32)
 
 
 def _ratio(factor: float) -> Fraction:
     if not 0.25 <= factor <= 4:
-        raise DataError(
-            f"a voice or its speed changed by {factor}; a factor from 1/4 to 4 is needed"
-        )
+        raise DataError(f"a voice or speed changed by {factor}; a factor from 1/4 to 4 is needed")
     return Fraction(factor).limit_denominator(DENOMINATOR)
 
 
@@ -109,14 +106,13 @@ def _shift_pitch_and_formants(audio_S: np.ndarray, ratio: Fraction) -> np.ndarra
     if ratio > 1:
         return stretch(change_speed(audio_S, float(ratio)), size)
     moved_S = change_speed(stretch(audio_S, math.ceil(size * ratio) + 1), float(ratio))[:size]
-    end = BEND * float(ratio) * SAMPLE_RATE / 2
-    low = firwin(TAPS, end, fs=SAMPLE_RATE)
-    return audio_S + oaconvolve(moved_S - audio_S, low, "same")
+    end = LOWERED_BAND * float(ratio) * SAMPLE_RATE / 2
+    return audio_S + oaconvolve(moved_S - audio_S, firwin(TAPS, end, fs=SAMPLE_RATE), "same")
 
 
 def _fitting_starts(padded_S: np.ndarray, wanted: np.ndarray, hop: int) -> np.ndarray:
     """Return the start near each wanted one that best continues the segment before."""
-    away = STAY * np.abs(np.arange(-SEARCH, SEARCH + 1)) / SEARCH
+    away = SHIFT_PENALTY * np.abs(np.arange(-SEARCH, SEARCH + 1)) / SEARCH
     sums = np.cumsum(np.concatenate([[0.0], padded_S**2]))
     starts = [wanted[0]]
     for start in wanted[1:]:
@@ -139,4 +135,4 @@ def _envelope_change(size_NB: np.ndarray, ratio: float) -> np.ndarray:
     below_B = np.minimum(at_B.astype(int), last - 1)
     part_B = at_B - below_B
     moved_NB = (1 - part_B) * envelope_NB[:, below_B] + part_B * envelope_NB[:, below_B + 1]
-    return (moved_NB - envelope_NB).clip(-MOST, MOST)
+    return (moved_NB - envelope_NB).clip(-MAX_CHANGE, MAX_CHANGE)

@@ -9,12 +9,14 @@ of half a minute at a time, however long the recording.
 import math
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from speech2video.util.audio.audio_io import normalise_loudness
 from speech2video.util.errors import DataError
+from speech2video.util.files import read_json
 from speech2video.util.timing import SAMPLE_RATE
 
 Lookup = Callable[[str], str | None]
@@ -41,40 +43,12 @@ VOICELESS = {"F", "K", "P", "T", "TH"}
 SIBILANTS = {"S", "Z", "SH", "ZH", "CH", "JH"}
 
 
-def _table(text: str) -> dict[str, str]:
-    return dict(pair.split("=") for pair in text.split())
-
-
-# Spellings and their phones, longest first: ^ word start, $ word end, _ consonant and final e.
-_SPELLINGS = _table("""
-    ^kn=N ^gn=N ^wr=R ^ps=S ^x=Z ^y=Y ^wh=W ^who=HH+UW ^rh=R
-    tion=SH+AH+N sion=ZH+AH+N ssion=SH+AH+N cian=SH+AH+N cious=SH+AH+S tious=SH+AH+S
-    ture=CH+ER ough=AO augh=AO eigh=EY igh=AY sch=S+K tch=CH dge=JH
-    ch=CH sh=SH th=TH ph=F gh=G ck=K ng=NG nk=NG+K qu=K+W wh=W sc=S+K sce=S+EH sci=S+AY
-    bb=B cc=K dd=D ff=F gg=G jj=JH kk=K ll=L mm=M nn=N pp=P rr=R ss=S tt=T vv=V zz=Z
-    ee=IY ea=IY ei=EY ey$=IY eu=Y+UW ew=UW eau=OW ai=EY ay=EY au=AO aw=AO
-    ie=IY ie$=IY oa=OW oe=OW oi=OY oy=OY oo=UW ou=AW ow=OW ui=UW ue$=UW uy=AY
-    ar=AA+R are$=EH+R air=EH+R er=ER ear=IH+R eer=IH+R ir=ER or=AO+R ore=AO+R our=AW+R oor=AO+R
-    ur=ER ure$=Y+UH+R ier$=IY+ER
-    ious=IY+AH+S ous=AH+S al$=AH+L le$=AH+L el$=AH+L en$=AH+N on$=AH+N an$=AH+N er$=ER
-    ism$=IH+Z+AH+M
-    age$=IH+JH ive$=IH+V ice$=IH+S ite$=AY+T ine$=IY+N man$=M+AH+N
-    ce=S+EH ci=S+IH cy=S+IY ge=JH+EH gi=JH+IH ces$=S+IH+Z ges$=JH+IH+Z
-    ce$=S ge$=JH se$=S es$=Z ed$=D ed=EH+D e$= ^e$=IY
-    a_=EY i_=AY o_=OW u_=UW e_=IY
-    a=AE b=B c=K d=D e=EH f=F g=G h=HH i=IH j=JH k=K l=L m=M n=N o=AA p=P q=K r=R s=S t=T u=AH v=V
-    w=W x=K+S y=IY z=Z a$=AH i$=IY o$=OW u$=UW y$=IY
-""")
+# Spellings and their phones, longest first: ^ word start, $ word end, _ consonant and final e
+_RULES: dict[str, dict[str, str]] = read_json(
+    Path(__file__).with_name("pronunciation.json"), what="a table of phones"
+)
+_SPELLINGS, _LETTERS, _ENDINGS = (_RULES[name] for name in ("spellings", "letters", "endings"))
 _LONGEST = max(map(len, _SPELLINGS))
-_LETTERS = _table("""
-    a=EY b=B+IY c=S+IY d=D+IY e=IY f=EH+F g=JH+IY h=EY+CH i=AY j=JH+EY k=K+EY l=EH+L m=EH+M n=EH+N
-    o=OW p=P+IY q=K+Y+UW r=AA+R s=EH+S t=T+IY u=Y+UW v=V+IY w=D+AH+B+AH+L+Y+UW x=EH+K+S y=W+AY
-    z=Z+IY
-""")
-_ENDINGS = _table("""
-    ing=IH+NG er=ER ers=ER+Z ly=L+IY ness=N+AH+S less=L+AH+S ment=M+AH+N+T ish=IH+SH y=IY
-    'll=AH+L 're=ER 've=AH+V 'd=D
-""")
 
 
 class _Aligned(NamedTuple):
@@ -108,9 +82,8 @@ def _model_audio(audio_S: np.ndarray) -> np.ndarray:
         raise DataError(f"mono audio (S,) of finite numbers is needed, not {audio_S.shape}")
     if not np.any(audio_S):
         raise DataError("the transcript does not fit: the audio is silent")
-    audio_S = normalise_loudness(audio_S)
     noise_S = np.random.default_rng(0).normal(scale=DITHER, size=len(audio_S))
-    return (np.clip(audio_S + noise_S, -1, 1) * 32767).astype(np.int16)
+    return (np.clip(normalise_loudness(audio_S) + noise_S, -1, 1) * 32767).astype(np.int16)
 
 
 def _align(
@@ -132,15 +105,10 @@ def _align(
             return None
         kept = found if last else [word for word in found if word.end <= KEEP]
         aligned += (_Aligned(begin + start, begin + end, fit) for start, end, fit in kept)
-        begin += _next_begin(kept, found)
+        # the next window begins further on, and never inside a word
+        first = min(max(found[0].start, 1), KEEP) if found else KEEP
+        begin += kept[-1].end if kept else first
     return aligned
-
-
-def _next_begin(kept: Sequence[_Aligned], found: Sequence[_Aligned]) -> int:
-    """Return where in a window the next one begins: always further on, and never inside a word."""
-    if kept:
-        return kept[-1].end
-    return min(max(found[0].start, 1), KEEP) if found else KEEP
 
 
 def _decoder(beam: float, word_beam: float) -> Any:
@@ -181,13 +149,12 @@ def _search(
     segments = decoder.seg()
     if segments is None:
         return None
-    return [_aligned(segment) for segment in segments if segment.word[0] not in "<[("]
-
-
-def _aligned(segment: Any) -> _Aligned:
-    start, end = segment.start_frame, segment.end_frame + 1
-    likelihood = SCORE_SCALE * math.log(max(segment.ascore, np.finfo(float).tiny))
-    return _Aligned(start, end, likelihood / (end - start))
+    aligned = []
+    for segment in (segment for segment in segments if segment.word[0] not in "<[("):
+        start, end = segment.start_frame, segment.end_frame + 1
+        likelihood = SCORE_SCALE * math.log(max(segment.ascore, np.finfo(float).tiny))
+        aligned.append(_Aligned(start, end, likelihood / (end - start)))
+    return aligned
 
 
 def _check_fit(words: Sequence[str], aligned: Sequence[_Aligned]) -> None:
@@ -219,7 +186,7 @@ def pronounce(word: str, lookup: Lookup) -> list[str]:
     if not letters:
         raise DataError(f"the transcript's {word!r} has no letters to pronounce")
     if not re.search("[aeiouy]", letters):
-        return [phone for letter in letters for phone in _LETTERS[letter].split("+")]
+        return _spell_out(letters)
     return _inflected(word, lookup) or _compound(letters, lookup) or spell_phones(letters)
 
 
@@ -229,9 +196,13 @@ def spell_phones(letters: str) -> list[str]:
     place = 0
     while place < len(letters):
         length, found = _longest_spelling(letters, place)
-        phones += [phone for phone in found.split("+") if phone]
+        phones += found.split()
         place += length
-    return phones or [phone for letter in letters for phone in _LETTERS[letter].split("+")]
+    return phones or _spell_out(letters)
+
+
+def _spell_out(letters: str) -> list[str]:
+    return " ".join(_LETTERS[letter] for letter in letters).split()
 
 
 def _longest_spelling(letters: str, place: int) -> tuple[int, str]:
@@ -240,13 +211,8 @@ def _longest_spelling(letters: str, place: int) -> tuple[int, str]:
         part = letters[place : place + length]
         start, end = place == 0, place + length == len(letters)
         silent_e = length == 1 and re.fullmatch(r"[^aeiouywx]es?", letters[place + 1 :])
-        for key, fits in (
-            (f"^{part}$", start and end),
-            (f"{part}$", end),
-            (f"^{part}", start),
-            (f"{part}_", silent_e),
-            (part, True),
-        ):
+        keys = f"^{part}$", f"{part}$", f"^{part}", f"{part}_", part
+        for key, fits in zip(keys, (start and end, end, start, silent_e, True), strict=True):
             if fits and key in _SPELLINGS:
                 return length, _SPELLINGS[key]
     raise AssertionError(f"no spelling for {letters[place:]!r}: every letter has one")
@@ -258,20 +224,18 @@ def _inflected(word: str, lookup: Lookup) -> list[str] | None:
         if stem:
             return stem + _after(stem, SIBILANTS, ["IH", "Z"], "S", "Z")
     if word.endswith("ed"):
-        stem = (
-            _lookup_phones(word[:-1], lookup)
-            or _lookup_phones(word[:-2], lookup)
-            or _undoubled(word[:-2], lookup)
-        )
+        stem = _lookup_phones(word[:-1], lookup) or _lookup_phones(word[:-2], lookup)
+        stem = stem or _undoubled(word[:-2], lookup)
         if stem:
             return stem + _after(stem, {"T", "D"}, ["IH", "D"], "T", "D")
     for ending, phones in _ENDINGS.items():
         rest = word.removesuffix(ending)
-        if rest == word:
-            continue
-        stem = _stem(rest, lookup) or _lookup_phones(rest + "e", lookup) or _undoubled(rest, lookup)
+        stem = None
+        if rest != word:
+            stem = _stem(rest, lookup) or _lookup_phones(f"{rest}e", lookup)
+            stem = stem or _undoubled(rest, lookup)
         if stem:
-            return stem + phones.split("+")
+            return stem + phones.split()
     return None
 
 

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,13 @@ from speech2video.util.errors import DataError
 from speech2video.util.text.forced_alignment import align
 from speech2video.util.text.spoken_text import normalise_text, split_words
 from speech2video.util.text.synthesis import synthesise
-from speech2video.util.text.transcript import Word, checked_words, read_words, strip_punctuation
+from speech2video.util.text.transcript import (
+    Word,
+    checked_words,
+    read_text,
+    read_words,
+    strip_punctuation,
+)
 
 WORD_FILES = (".TextGrid", ".textgrid", ".csv", ".txt", ".align")  # searched for in this order
 
@@ -66,8 +73,8 @@ def recorded_speech(
 def synthesised_speech(text: str, *, voice: str = "en-us") -> Iterator[Speech]:
     """Yield a text spoken by espeak-ng, its words with exact times; its file is deleted after.
 
-    Raises:
-        DataError: no words, a script other than Latin, no such voice, or espeak-ng is missing.
+    Raises `DataError` on no words, a script other than Latin, and where there is no such voice or
+    no espeak-ng.
     """
     speech = synthesise(text, voice=voice)
     # all of the text is in the name: another text never takes this one's place
@@ -81,20 +88,13 @@ def synthesised_speech(text: str, *, voice: str = "en-us") -> Iterator[Speech]:
 def read_audio_list(path: Path) -> list[Path]:
     """Return the paths of a file, one a line; empty lines are skipped.
 
-    Raises:
-        DataError: it cannot be read, is empty, or two audio files of it have one name.
+    Raises `DataError` if it cannot be read, is empty, or has two audio files of one name.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "no text"
-        raise DataError(f"{path}: cannot be read as a list of paths ({reason})") from None
-    paths = [Path(line.strip()) for line in lines if line.strip()]
+    paths = [Path(line.strip()) for line in read_text(path).splitlines() if line.strip()]
     if not paths:
         raise DataError(f"{path}: no paths in it; one a line is needed")
-    stems = [audio.stem for audio in paths]
-    double = next((stem for stem in stems if stems.count(stem) > 1), None)
-    if double is not None:
+    double, count = Counter(audio.stem for audio in paths).most_common(1)[0]
+    if count > 1:
         raise DataError(f"{path}: two audio files are called {double}; videos are named after them")
     return paths
 
@@ -108,8 +108,7 @@ def align_transcript(audio_S: np.ndarray, text: str) -> list[Word]:
     words = split_words(normalise_text(text))
     if not words:
         raise DataError("the transcript has no words")
-    spans = align(audio_S, words)
-    return [Word(word, *span) for word, span in zip(words, spans, strict=True)]
+    return [Word(word, *span) for word, span in zip(words, align(audio_S, words), strict=True)]
 
 
 def recognise_words(
@@ -133,7 +132,5 @@ def recognise_words(
         raise DataError(f"faster-whisper cannot load the model {model!r}: {error}") from None
     segments, _ = whisper.transcribe(audio_S.astype(np.float32), word_timestamps=True)
     found = (word for segment in segments for word in segment.words or ())
-    words = [
-        Word(strip_punctuation(word.word), float(word.start), float(word.end)) for word in found
-    ]
+    words = (Word(strip_punctuation(w.word), float(w.start), float(w.end)) for w in found)
     return checked_words("faster-whisper", words, overlap=math.inf)

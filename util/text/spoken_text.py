@@ -2,36 +2,15 @@
 
 import re
 import unicodedata
+from pathlib import Path
 
 from speech2video.util.errors import DataError
+from speech2video.util.files import read_json
 
-_UNIT_NAMES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-)
-_TEN_NAMES = "zero ten twenty thirty forty fifty sixty seventy eighty ninety"
-_UNITS, _TENS = _UNIT_NAMES.split(), _TEN_NAMES.split()
-_SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"))
+_RULES = read_json(Path(__file__).with_name("spoken_text.json"), what="a table of words")
+_UNITS, _TENS, _SCALES, _ORDINALS = (_RULES[k] for k in ("units", "tens", "scales", "ordinals"))
+_TYPOGRAPHY = str.maketrans(_RULES["typography"])
 _LARGEST = 10**15 - 1  # longer runs of digits are read digit by digit
-_ORDINAL_NAMES = (
-    "one=first two=second three=third five=fifth eight=eighth nine=ninth twelve=twelfth"
-)
-_ORDINALS = dict(pair.split("=") for pair in _ORDINAL_NAMES.split())
-_CURRENCIES = {"$": "dollars", "£": "pounds", "€": "euros"}
-_SYMBOLS = {"&": "and", "%": "percent", "@": "at", "+": "plus", "=": "equals", "#": "number"}
-_ABBREVIATIONS = {
-    "dr.": "doctor",
-    "e.g.": "for example",
-    "etc.": "et cetera",
-    "i.e.": "that is",
-    "mr.": "mister",
-    "mrs.": "missus",
-    "ms.": "miz",
-    "vs.": "versus",
-}
-_TYPOGRAPHY = str.maketrans(
-    {"‘": "'", "’": "'", "“": '"', "”": '"', "–": " - ", "—": " - ", "…": "...", "−": "-"}
-)
 _NUMBER = r"\d{1,3}(?:,\d{3})+|\d+"
 _MONEY = re.compile(rf"([$£€])\s?({_NUMBER})(?:\.(\d+))?(?:\s(thousand|million|billion|trillion))?")
 _ORDINAL = re.compile(rf"\b({_NUMBER})(?:st|nd|rd|th)\b", re.IGNORECASE)
@@ -49,17 +28,16 @@ def normalise_text(text: str) -> str:
 
     Accents are dropped (café, cafe); any other script raises `DataError`.
     """
-    text = _expand_money(text.translate(_TYPOGRAPHY))
-    text = _ascii(text)
-    for short, long in _ABBREVIATIONS.items():
+    text = _ascii(_MONEY.sub(_money_words, text.translate(_TYPOGRAPHY)))
+    for short, long in _RULES["abbreviations"].items():
         text = re.sub(rf"(?<!\w){re.escape(short)}", long, text, flags=re.IGNORECASE)
     text = _INITIALS.sub(lambda match: " ".join(match[0].replace(".", " ").split()), text)
-    text = _ORDINAL.sub(lambda match: ordinal_words(_integer(match[1])), text)
-    text = _CLOCK.sub(lambda match: _clock_words(int(match[1]), int(match[2])), text)
+    text = _ORDINAL.sub(lambda match: ordinal_words(int(match[1].replace(",", ""))), text)
+    text = _CLOCK.sub(lambda match: _pair_words(int(match[1]), int(match[2]), "o'clock"), text)
     text = _LETTER_NEXT_TO_DIGIT.sub(" ", text)
     text = _YEAR.sub(_year_words, text)
     text = _DECIMAL.sub(_decimal_words, text)
-    for symbol, word in _SYMBOLS.items():
+    for symbol, word in _RULES["symbols"].items():
         text = text.replace(symbol, f" {word} ")
     text = re.sub(r"(?<=[A-Za-z])-(?=[A-Za-z])", " ", text)
     text = re.sub(r"[^A-Za-z'\s.,;:!?()\"-]", " ", text)
@@ -83,9 +61,8 @@ def cardinal_words(number: int) -> str:
     if number < 20:
         return _UNITS[number]
     if number < 100:
-        tens, rest = divmod(number, 10)
-        return _TENS[tens] + (f" {_UNITS[rest]}" if rest else "")
-    scale, name = next((pair for pair in _SCALES if number >= pair[0]), (100, "hundred"))
+        return _TENS[number // 10] + (f" {_UNITS[number % 10]}" if number % 10 else "")
+    scale, name = next(pair for pair in _SCALES if number >= pair[0])
     count, rest = divmod(number, scale)
     return f"{cardinal_words(count)} {name}" + (f" {cardinal_words(rest)}" if rest else "")
 
@@ -107,42 +84,31 @@ def _ascii(text: str) -> str:
     return plain
 
 
-def _integer(digits: str) -> int:
-    return int(digits.replace(",", ""))
+def _money_words(match: re.Match) -> str:
+    symbol, digits, cents, scale = match.groups()
+    unit = _RULES["currencies"][symbol]
+    if scale:
+        return f"{digits}{'.' + cents if cents else ''} {scale} {unit}"
+    unit = unit[:-1] if digits == "1" and not cents else unit
+    return f"{digits} {unit}" + (f" {cents}" if cents and int(cents) else "")
 
 
-def _expand_money(text: str) -> str:
-    def words(match: re.Match) -> str:
-        symbol, digits, cents, scale = match.groups()
-        unit = _CURRENCIES[symbol]
-        if scale:
-            return f"{digits}{'.' + cents if cents else ''} {scale} {unit}"
-        unit = unit[:-1] if digits == "1" and not cents else unit
-        return f"{digits} {unit}" + (f" {cents}" if cents and int(cents) else "")
-
-    return _MONEY.sub(words, text)
-
-
-def _clock_words(hour: int, minute: int) -> str:
-    if minute == 0:
-        return f"{cardinal_words(hour)} o'clock"
-    return f"{cardinal_words(hour)} {'oh ' if minute < 10 else ''}{cardinal_words(minute)}"
+def _pair_words(first: int, second: int, round_name: str) -> str:
+    """Return "nineteen oh five" for 19, 5; `round_name` stands for a second number of 0."""
+    rest = f"{'oh ' if second < 10 else ''}{cardinal_words(second)}" if second else round_name
+    return f"{cardinal_words(first)} {rest}"
 
 
 def _year_words(match: re.Match) -> str:
     century, year = int(match[1]), int(match[2])
-    if century == 20 and year < 10:
-        words = cardinal_words(2000 + year)
-    elif year == 0:
-        words = f"{cardinal_words(century)} hundred"
-    else:
-        words = f"{cardinal_words(century)} {'oh ' if year < 10 else ''}{cardinal_words(year)}"
+    early = century == 20 and year < 10
+    words = cardinal_words(2000 + year) if early else _pair_words(century, year, "hundred")
     return _plural(words) if match[3] else words
 
 
 def _decimal_words(match: re.Match) -> str:
     sign, digits, decimals, plural = match.groups()
-    words = ("minus " if sign else "") + cardinal_words(_integer(digits))
+    words = ("minus " if sign else "") + cardinal_words(int(digits.replace(",", "")))
     if decimals:
         words += " point " + " ".join(_UNITS[int(digit)] for digit in decimals)
     return f" {_plural(words) if plural else words} "

@@ -11,14 +11,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.signal import resample_poly
 
 from speech2video.util.errors import DataError
+from speech2video.util.files import read_json
 from speech2video.util.text.spoken_text import normalise_text, split_words, word_spans
 from speech2video.util.text.transcript import Phone, Word
 from speech2video.util.timing import SAMPLE_RATE
@@ -50,19 +51,8 @@ class Voice(NamedTuple):
 
 
 # Accents, vocal tracts and tempi far apart, so that training does not depend on one of them.
-VOICES = (
-    Voice("en-us", 160, 50),
-    Voice("en-us+f5", 170, 55),
-    Voice("en-gb-x-rp+m3", 165, 40),
-    Voice("en-us+belinda", 155, 50),
-    Voice("en-us+klatt3", 150, 60),
-    Voice("en-gb-scotland+f1", 150, 45),
-    Voice("en-us-nyc+m1", 175, 35),
-    Voice("en-us+steph", 165, 50),
-    Voice("en-029+m7", 150, 55),
-    Voice("en-us+f2", 180, 65),
-    Voice("en-us+edward", 160, 65),
-    Voice("en-gb-x-rp+grandma", 145, 45),
+VOICES = tuple(
+    Voice(*row) for row in read_json(Path(__file__).with_name("voices.json"), what="voices")
 )
 
 
@@ -107,21 +97,16 @@ def synthesise(
         raise DataError("the text has no words to speak")
     pcm_S, events = _run_espeak(text, voice=voice, rate_wpm=rate_wpm, pitch=pitch)
     words = split_words(text)
-    groups = _phones_by_word(events, spans, end=len(pcm_S))
-    groups = _share_merged(groups, words, voice=voice)
+    groups = _share_merged(_phones_by_word(events, spans, last=len(pcm_S)), words, voice=voice)
     phones = [replace(phone, word=word) for word, group in enumerate(groups) for phone in group]
-    return SynthesisedSpeech(_resample(pcm_S), _timed_words(words, groups), phones)
-
-
-def _resample(pcm_S: np.ndarray) -> np.ndarray:
-    """Return the samples at 16 kHz, each moment where it was (linear-phase filter)."""
-    common = np.gcd(SAMPLE_RATE, ESPEAK_RATE)
+    common = np.gcd(SAMPLE_RATE, ESPEAK_RATE)  # a linear-phase filter: no moment is shifted
     audio_S = resample_poly(pcm_S / 32768.0, SAMPLE_RATE // common, ESPEAK_RATE // common)
-    return np.clip(audio_S, -1, 1).astype(np.float32)
+    audio_S = np.clip(audio_S, -1, 1).astype(np.float32)
+    return SynthesisedSpeech(audio_S, _timed_words(words, groups), phones)
 
 
 def _phones_by_word(
-    events: Sequence[_Event], spans: Sequence[tuple[int, int]], *, end: int
+    events: Sequence[_Event], spans: Sequence[tuple[int, int]], *, last: int
 ) -> list[list[Phone]]:
     """Return each word's phones; words that espeak-ng merges with those before stay empty.
 
@@ -129,23 +114,18 @@ def _phones_by_word(
     """
     groups: list[list[Phone]] = [[] for _ in spans]
     word = -1
-    ends = [event.sample for event in events if event.phoneme is not None][1:] + [end]
-    phoneme_ends = iter(ends)
+    starts = [event.sample for event in events if event.phoneme is not None]
+    ends = iter([*starts[1:], last])
     for event in events:
         if event.phoneme is None:
             word = _word_at(event.position, spans, after=word)
             continue
-        until = next(phoneme_ends)
+        until = next(ends)
         if event.phoneme and word >= 0 and until > event.sample:  # some accents' r lasts no time
-            groups[word].append(_phone(event.phoneme, event.sample, until))
+            name, stress = event.phoneme.lstrip("".join(_STRESS)), _STRESS.get(event.phoneme[0], 0)
+            start, end = event.sample / ESPEAK_RATE, until / ESPEAK_RATE
+            groups[word].append(Phone(name, start, end, stress=stress))
     return groups
-
-
-def _phone(phoneme: str, start: int, end: int) -> Phone:
-    """Return a phone from IPA with its stress mark, and samples at 22,050 Hz."""
-    stress = _STRESS.get(phoneme[0], 0)
-    text = phoneme.lstrip("".join(_STRESS))
-    return Phone(text, start / ESPEAK_RATE, end / ESPEAK_RATE, stress=stress)
 
 
 def _word_at(position: int, spans: Sequence[tuple[int, int]], *, after: int) -> int:
@@ -184,21 +164,11 @@ def _share(phones: list[Phone], counts: Sequence[int]) -> list[list[Phone]]:
 
 def _timed_words(words: Sequence[str], groups: Sequence[Sequence[Phone]]) -> list[Word]:
     """Return the words with their times; one without a phone of its own lasts no time."""
-    timed: list[Word] = []
+    timed, start, end = [], 0.0, 0.0
     for word, phones in zip(words, groups, strict=True):
-        before = timed[-1].end if timed else 0.0
-        timed.append(
-            Word(word, *((phones[0].start, phones[-1].end) if phones else (before, before)))
-        )
+        start, end = (phones[0].start, phones[-1].end) if phones else (end, end)
+        timed.append(Word(word, start, end))
     return timed
-
-
-class _EventId(ctypes.Union):
-    _fields_ = (
-        ("number", ctypes.c_int),
-        ("name", ctypes.c_void_p),
-        ("phoneme", ctypes.c_ubyte * 8),  # UTF-8; the final NUL is missing if all 8 are used
-    )
 
 
 class _EventStruct(ctypes.Structure):
@@ -210,7 +180,7 @@ class _EventStruct(ctypes.Structure):
         ("milliseconds", ctypes.c_int),
         ("sample", ctypes.c_int),
         ("user_data", ctypes.c_void_p),
-        ("id", _EventId),
+        ("phoneme", ctypes.c_char * 8),  # a union; UTF-8, without a NUL if all 8 are used
     )
 
 
@@ -240,8 +210,7 @@ def _run_espeak(
         library.espeak_SetSynthCallback(receive)
         library.espeak_SetParameter(_RATE, rate_wpm, 0)
         library.espeak_SetParameter(_PITCH, pitch, 0)
-        content = text.encode("ascii") + b"\0"
-        flags = _UTF8 | _END_PAUSE
+        content, flags = text.encode("ascii") + b"\0", _UTF8 | _END_PAUSE
         failed = library.espeak_Synth(content, len(content), 0, 0, 0, flags, None, None)
     if failed or not blocks:
         raise DataError(f"espeak-ng gave no audio for {text[:40]!r} (status {failed})")
@@ -263,7 +232,9 @@ def _phoneme_counts(words: Sequence[str], *, voice: str) -> list[int]:
         return counts
 
 
-def _loader() -> ModuleType:
+@contextmanager
+def _library(voice: str) -> Iterator[ctypes.CDLL]:
+    """Yield espeak-ng, freshly loaded and with a voice chosen."""
     try:
         import espeakng_loader
     except ImportError:
@@ -271,16 +242,9 @@ def _loader() -> ModuleType:
             "text to speech needs the package espeakng-loader (pip install espeakng-loader); "
             "it brings espeak-ng, which is GPL-3"
         ) from None
-    return espeakng_loader
-
-
-@contextmanager
-def _library(voice: str) -> Iterator[ctypes.CDLL]:
-    """Yield espeak-ng, freshly loaded and with a voice chosen."""
-    loader = _loader()
-    data = str(loader.get_data_path())
+    data = str(espeakng_loader.get_data_path())
     with _lock:
-        library = ctypes.CDLL(str(loader.get_library_path()))
+        library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
         try:
             options = _PHONEME_EVENTS | _IPA | _DONT_EXIT
             rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), options)
@@ -303,13 +267,8 @@ def _choose_voice(library: ctypes.CDLL, voice: str, *, variants: Path) -> None:
         raise DataError(f"espeak-ng has no voice {voice!r}; one like en-us or en-us+f3 is needed")
 
 
-def _events(found: "ctypes._Pointer") -> Iterator[_Event]:
-    index = 0
-    while found and found[index].kind != _LIST_END:
-        event = found[index]
-        if event.kind == _WORD:
-            yield _Event(event.sample, event.text_position - 1, None)
-        elif event.kind == _PHONEME:
-            name = bytes(event.id.phoneme).split(b"\0")[0].decode("utf-8", errors="ignore")
+def _events(found: Any) -> Iterator[_Event]:
+    for event in takewhile(lambda event: event.kind != _LIST_END, found or ()):
+        if event.kind in (_WORD, _PHONEME):
+            name = event.phoneme.decode("utf-8", "ignore") if event.kind == _PHONEME else None
             yield _Event(event.sample, event.text_position - 1, name)
-        index += 1

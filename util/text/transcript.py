@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write
@@ -23,6 +22,7 @@ WORD_TIERS = ("words", "word")  # names of a TextGrid's tier, in lower case
 GRID_RATE = 25_000  # units a second in the GRID corpus' .align files: 1000 a video frame
 
 _SHOW_LINE = re.compile(r"\s*(\S+)\s*\|\s*(\S+)\s*\|\s*(.*?)\s*\|[^|]*$")
+_GRID_LINE = re.compile(r"\s*(\S+)\s+(\S+)\s+(\S+)\s*$")
 _TEXTGRID_VALUE = re.compile(
     r'"(?:[^"]|"")*"'  # a string; a quote inside it is doubled
     r"|(?<!\S)<\w+>"  # a flag
@@ -53,14 +53,6 @@ class Phone:
     stress: int = 0
 
 
-class TimedText(NamedTuple):
-    """A stretch of time in seconds and its text in a file, silence marks included."""
-
-    start: float
-    end: float
-    text: str
-
-
 def read_words(path: Path) -> list[Word]:
     """Return the words of a file in order, silence left out.
 
@@ -71,17 +63,18 @@ def read_words(path: Path) -> list[Word]:
     their rounding.
     """
     path = Path(path)
-    readers: dict[str, Callable[[Path], Iterable[TimedText]]] = {
-        ".textgrid": _words_tier,
-        ".csv": _read_csv,
-        ".txt": _read_show,
-        ".align": _read_grid,
-    }
-    suffix = path.suffix.lower()
-    if suffix not in readers:
-        raise DataError(f"{path}: words are read from .TextGrid, .csv, .txt (SHOW) and .align")
-    items = list(readers[suffix](path))
-    return checked_words(path, (Word(text, start, end) for start, end, text in items))
+    match path.suffix.lower():
+        case ".textgrid":
+            words: Iterable[Word] = _words_tier(path)
+        case ".csv":
+            words = _read_csv(path)
+        case ".txt":
+            words = _read_lines(path, _SHOW_LINE, "start | end | word | confidence is")
+        case ".align":
+            words = _read_lines(path, _GRID_LINE, "start, end and word are", rate=GRID_RATE)
+        case _:
+            raise DataError(f"{path}: words are read from .TextGrid, .csv, .txt (SHOW) and .align")
+    return checked_words(path, list(words))
 
 
 def write_words(path: Path, words: Iterable[Word]) -> None:
@@ -126,7 +119,7 @@ def strip_punctuation(text: str) -> str:
     return text.strip(' \t.,;:!?"()[]…“”')
 
 
-def read_textgrid(path: Path) -> dict[str, list[TimedText]]:
+def read_textgrid(path: Path) -> dict[str, list[Word]]:
     """Return the interval tiers of a TextGrid by name, silence included; point tiers are left out.
 
     The long and the short text form hold the same values in the same order; as Praat does, this
@@ -135,18 +128,20 @@ def read_textgrid(path: Path) -> dict[str, list[TimedText]]:
     Raises `DataError` on other files and truncated ones.
     """
     values = _TextGridValues(path)
-    if values.string() != "TextGrid":
-        raise DataError(f"{path}: no TextGrid in Praat's text form")
     _ = values.number(), values.number()  # the recording's start and end
     if values.flag() != "<exists>":
         return {}
-    tiers: dict[str, list[TimedText]] = {}
+    tiers: dict[str, list[Word]] = {}
     for _ in range(values.count()):
         kind, name = values.string(), values.string()
         if kind not in ("IntervalTier", "TextTier"):
             raise DataError(f"{path}: a tier of class {kind!r}; IntervalTier or TextTier is needed")
         _ = values.number(), values.number()
-        items = _tier(values, points=kind == "TextTier")
+        items = []
+        for _ in range(values.count()):
+            start = values.number()
+            end = values.number() if kind == "IntervalTier" else start
+            items.append(Word(values.string(), start, end))
         if kind == "IntervalTier":
             tiers.setdefault(name, items)
     return tiers
@@ -168,22 +163,13 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path}: not text in UTF-8 or UTF-16") from None
 
 
-def _words_tier(path: Path) -> list[TimedText]:
+def _words_tier(path: Path) -> list[Word]:
     tiers = read_textgrid(path)
     found = [tier for tier in tiers if tier.split(" - ")[-1].strip().casefold() in WORD_TIERS]
     if len(found) == 1:
         return tiers[found[0]]
     seen = ", ".join(map(repr, found or tiers)) or "none"
     raise DataError(f"{path}: one interval tier {WORD_TIERS[0]!r} is needed, seen: {seen}")
-
-
-def _tier(values: "_TextGridValues", *, points: bool) -> list[TimedText]:
-    items = []
-    for _ in range(values.count()):
-        start = values.number()
-        end = start if points else values.number()
-        items.append(TimedText(start, end, values.string()))
-    return items
 
 
 class _TextGridValues:
@@ -194,7 +180,7 @@ class _TextGridValues:
         self._text = read_text(path)
         self._matches: Iterator[re.Match] = _TEXTGRID_VALUE.finditer(self._text)
         header = self._next("a file type")
-        if not header.startswith('"ooTextFile'):
+        if not header.startswith('"ooTextFile') or self.string() != "TextGrid":
             raise DataError(f"{path}: no TextGrid in Praat's text form")
 
     def string(self) -> str:
@@ -219,7 +205,7 @@ class _TextGridValues:
         return match[0]
 
 
-def _read_csv(path: Path) -> Iterator[TimedText]:
+def _read_csv(path: Path) -> Iterator[Word]:
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
     try:
         fields = [field.strip().lower() for field in reader.fieldnames or ()]
@@ -229,31 +215,21 @@ def _read_csv(path: Path) -> Iterator[TimedText]:
         reader.fieldnames = fields
         for row in reader:
             start, end = (_number(path, reader.line_num, row[key]) for key in ("start", "end"))
-            yield TimedText(start, end, row["word"] or "")
+            yield Word(row["word"] or "", start, end)
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}") from None
 
 
-def _read_show(path: Path) -> Iterator[TimedText]:
+def _read_lines(path: Path, form: re.Pattern, needed: str, *, rate: float = 1.0) -> Iterator[Word]:
+    """Yield the words of lines of a form (start, end, word), times in units of 1 / `rate` s."""
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip() or line.startswith("Transcript:"):
             continue
-        match = _SHOW_LINE.match(line)
+        match = form.match(line)
         if not match:
-            raise DataError(f"{path}, line {number}: start | end | word | confidence is needed")
-        start, end = (_number(path, number, value) for value in match.groups()[:2])
-        yield TimedText(start, end, strip_punctuation(match[3]))
-
-
-def _read_grid(path: Path) -> Iterator[TimedText]:
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        parts = line.split()
-        if not parts:
-            continue
-        if len(parts) != 3:
-            raise DataError(f"{path}, line {number}: start, end and word are needed")
-        start, end = (_number(path, number, value) / GRID_RATE for value in parts[:2])
-        yield TimedText(start, end, parts[2])
+            raise DataError(f"{path}, line {number}: {needed} needed")
+        start, end = (_number(path, number, value) / rate for value in match.groups()[:2])
+        yield Word(strip_punctuation(match[3]), start, end)
 
 
 def _number(path: Path, line: int, value: str | None) -> float:

@@ -17,8 +17,8 @@ from speech2video.util.audio.features import (
     FLOOR_BATCH,
     FLOOR_HISTORY,
     FLOOR_QUANTILE,
-    HIGHEST,
-    LOWEST,
+    MAX_HERTZ,
+    MIN_HERTZ,
     FeatureExtractor,
     NoiseFloor,
     extract_features,
@@ -47,16 +47,22 @@ def librosa_mel(audio_S: np.ndarray, bands: int) -> np.ndarray:
     return librosa.feature.melspectrogram(
         y=padded_S, sr=16_000, n_fft=FFT, hop_length=HOP, win_length=WINDOW, center=False,
         window=hann * np.sqrt(2 / FFT / np.sum(hann**2)),
-        n_mels=bands, fmin=LOWEST, fmax=HIGHEST, norm=None,
+        n_mels=bands, fmin=MIN_HERTZ, fmax=MAX_HERTZ, norm=None,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("bands", [26, 40, 80, 128])
 def test_mel_filters_equal_librosas(bands):
     expected = librosa.filters.mel(
-        sr=16_000, n_fft=FFT, n_mels=bands, fmin=LOWEST, fmax=HIGHEST, norm=None, dtype=np.float64
+        sr=16_000,
+        n_fft=FFT,
+        n_mels=bands,
+        fmin=MIN_HERTZ,
+        fmax=MAX_HERTZ,
+        norm=None,
+        dtype=np.float64,
     )
-    filters = mel_filters(bands, lowest=LOWEST, highest=HIGHEST, equal_area=False)
+    filters = mel_filters(bands, lowest=MIN_HERTZ, highest=MAX_HERTZ, equal_area=False)
     assert np.abs(filters - expected).max() < 1e-9
     assert bands > 80 or (filters.sum(axis=1) > 0).all()
 

@@ -9,7 +9,7 @@ from scipy.signal import lfilter
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.audio.features import FEATURE_SETS, extract_features
 from speech2video.util.audio.normalisation import (
-    LEAST_RATE,
+    MIN_RATE,
     VoiceMeter,
     analyse_audio,
     normalise_voice,
@@ -111,6 +111,6 @@ def test_silence_stays(tmp_path: Path) -> None:
 
 def test_a_rate_that_no_speech_has_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "slow.wav"
-    write_audio(path, voice(1.0), LEAST_RATE - 1)
-    with pytest.raises(DataError, match=f"{LEAST_RATE - 1} Hz"):
+    write_audio(path, voice(1.0), MIN_RATE - 1)
+    with pytest.raises(DataError, match=f"{MIN_RATE - 1} Hz"):
         analyse_audio(path, kind="mfcc")
