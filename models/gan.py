@@ -82,7 +82,7 @@ class GANDiscriminator:
         for *_, scores in self._wrapped(both, *doubled):
             score_real, score_fake = scores.float().chunk(2)
             losses.append(
-                _mean(self._real_loss(score_real) + self._fake_loss(score_fake), present_N)
+                item_mean(self._real_loss(score_real) + self._fake_loss(score_fake), present_N)
             )
         loss = 0.5 * torch.stack(losses).mean()
         backward_and_step(self.optimizer, loss, grad_clip=self.grad_clip)
@@ -123,7 +123,7 @@ class GANDiscriminator:
             return self._generator_loss(self.network(fake, *condition), present_N)
 
     def _generator_loss(self, features: list[list[Tensor]], present_N: Tensor | None) -> Tensor:
-        losses = [_mean(self._adversarial_loss(s.float()), present_N) for *_, s in features]
+        losses = [item_mean(self._adversarial_loss(s.float()), present_N) for *_, s in features]
         return torch.stack(losses).mean()
 
 
@@ -133,7 +133,7 @@ def _feature_matching(
     losses = [
         torch.stack(
             [
-                _mean((fake.float() - real.float()).abs(), present_N)
+                item_mean((fake.float() - real.float()).abs(), present_N)
                 for real, fake in zip(scale_real[:-1], scale_fake[:-1], strict=True)
             ]
         ).mean()
@@ -142,8 +142,8 @@ def _feature_matching(
     return torch.stack(losses).mean()
 
 
-def _mean(values: Tensor, present_N: Tensor | None) -> Tensor:
-    """Return the mean over all items, absent ones counting as zero.
+def item_mean(values: Tensor, present_N: Tensor | None) -> Tensor:
+    """Return the mean of values (N, ...) over all items, absent ones counting as zero; 0-dim.
 
     Dividing by all, not by those present, makes two half batches equal to a whole one.
     """

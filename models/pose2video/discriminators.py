@@ -3,7 +3,7 @@
 Names: "frame", "temporal_K" for windows of frames K apart, or one of `REGIONS`.
 """
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from speech2video.models.pose2video.generators.base import RGB
-from speech2video.models.pose2video.generators.vid2vid import InstanceNorm
+from speech2video.models.pose2video.generators.vid2vid import normalise
 from speech2video.util.body.skeleton import REGIONS
 
 KERNEL = 4  # of strided convolutions, as in pix2pix: every pixel is in as many products
@@ -49,36 +49,31 @@ class PatchDiscriminator(nn.Module):
         for number, layers in enumerate(self.scales):
             if number:
                 images = F.avg_pool2d(images, 2)
-            hidden, features = images, []
             assert isinstance(layers, nn.ModuleList)
-            for layer in layers:
-                hidden = layer(hidden)
-                features.append(hidden)
+            _, *features = accumulate(layers, lambda x, layer: layer(x), initial=images)
             outputs.append(features)
         return outputs
 
 
-class PatchNorm(InstanceNorm):
+class PatchNorm(nn.Module):
     """Instance norm that is the identity for a single patch, which has no variance."""
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features (N, C, H, W) normalised."""
-        return features if features[0, 0].numel() == 1 else super().forward(features)
+        return features if features[0, 0].numel() == 1 else normalise(features)
 
 
 def _layers(channels: int, width: int, layers: int) -> nn.ModuleList:
     widths = [channels, *(width << i for i in range(layers))]
-    last = widths[-1]
     first, *others = (nn.Conv2d(i, o, KERNEL, stride=2, padding=1) for i, o in pairwise(widths))
-    others.append(nn.Conv2d(last, last, 3, padding=1))
-    scores = nn.Conv2d(last, 1, 3, padding=1)
+    others.append(nn.Conv2d(widths[-1], widths[-1], 3, padding=1))
+    scores = nn.Conv2d(widths[-1], 1, 3, padding=1)
     # a norm in the first layer would lose the brightness
     hidden = [nn.Sequential(first, nn.LeakyReLU(SLOPE, inplace=True))]
     for convolution in others:
         # the norm removes the bias, and Adam would amplify the rounding error that is left of it
         convolution.register_parameter("bias", None)
-        relu = nn.LeakyReLU(SLOPE, inplace=True)
-        hidden.append(nn.Sequential(convolution, PatchNorm(), relu))
+        hidden.append(nn.Sequential(convolution, PatchNorm(), nn.LeakyReLU(SLOPE, inplace=True)))
     return nn.ModuleList([*hidden, scores])
 
 

@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from speech2video.models.gan import item_mean
 from speech2video.models.pose2video.generators.base import warp
 from speech2video.options.training import parse_loss_weights
 
 WINDOW, STRIDE = 8, 4  # pixels, of SSIM's windows
 RANGE = 2.0  # of images -1..1
-STABLE_MEAN, STABLE_VARIANCE = (0.01 * RANGE) ** 2, (0.03 * RANGE) ** 2  # SSIM's C1 and C2
+C1, C2 = (0.01 * RANGE) ** 2, (0.03 * RANGE) ** 2  # SSIM's constants
 REGION_WEIGHTS = (6.0, 4.0, 4.0, 24.0, 16.0)  # of `REGIONS`: how much more their pixels count
 
 
@@ -95,10 +96,8 @@ def ssim_loss(
     mean_x, squares_x, product = _window_means(torch.cat((x, x.square(), x * y))).chunk(3)
     mean_y, squares_y = _window_means(torch.cat((y, y.square()))).chunk(2)
     means, mean_squares = mean_x * mean_y, mean_x.square() + mean_y.square()
-    luminance = (2 * means + STABLE_MEAN) / (mean_squares + STABLE_MEAN)
-    structure = (2 * (product - means) + STABLE_VARIANCE) / (
-        squares_x + squares_y - mean_squares + STABLE_VARIANCE
-    )
+    luminance = (2 * means + C1) / (mean_squares + C1)
+    structure = (2 * (product - means) + C2) / (squares_x + squares_y - mean_squares + C2)
     loss = 1 - luminance * structure
     return item_mean(loss if weight_map is None else loss * _window_means(weight_map), present_N)
 
@@ -122,18 +121,10 @@ def region_weight_map(
     height, width = size
     across = _overlap(boxes_NR4[..., 0::2], width)
     down = _overlap(boxes_NR4[..., 1::2], height)
-    extra_R = torch.tensor(weights, device=boxes_NR4.device) - 1
-    extra_NR = extra_R * present_NR.float()
+    extra_NR = (torch.tensor(weights, device=boxes_NR4.device) - 1) * present_NR.float()
     inside_NRHW = (down * extra_NR[..., None])[..., :, None] * across[..., None, :]
     map_N1HW = 1 + inside_NRHW.amax(1, keepdim=True)
     return map_N1HW / map_N1HW.mean((-2, -1), keepdim=True)
-
-
-def item_mean(values: Tensor, present_N: Tensor | None) -> Tensor:
-    """Return the mean of values (N, ...) over all items, absent ones counting as zero; 0-dim."""
-    if present_N is None:
-        return values.mean()
-    return (values.flatten(1).mean(1) * present_N.to(values.dtype)).mean()
 
 
 def flow_loss(flow: Tensor, ground_truth: Tensor, trust: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ Weights come from a file or are downloaded once. Without them a line on stderr s
 out; nothing replaces it.
 """
 
-import abc
 import pickle
 import re
 import socket
@@ -18,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torchvision.models import VGG19_Weights
+from torchvision.models.optical_flow import Raft_Small_Weights, raft_small
 
 from speech2video.models.checkpointing import copy_tensors
 from speech2video.models.pose2video.generators.base import warp
@@ -47,12 +48,14 @@ CONSISTENCY_SHARE, CONSISTENCY_SLACK = 0.01, 0.5
 EDGE = 0.5  # pixels from a border pixel's centre to the image's border
 
 
-class PretrainedNetwork(nn.Module, abc.ABC):
-    """A frozen network with weights of torchvision's; never saved in checkpoints."""
+class PretrainedNetwork(nn.Module):
+    """A frozen `network` with weights of torchvision's; never saved in checkpoints."""
 
     NETWORK: ClassVar[str]  # for messages: "VGG19"
     FILE: ClassVar[str]  # "torchvision's vgg19"
     PURPOSE: ClassVar[str]  # what is left out without weights: "the perceptual loss"
+    URL: ClassVar[str]  # from which torchvision downloads the weights
+    network: nn.Module
 
     @classmethod
     def load(cls, path: Path | None = None) -> "Self | None":
@@ -69,27 +72,19 @@ class PretrainedNetwork(nn.Module, abc.ABC):
         """
         reason = ""
         if path is None:
-            path, reason = _download(cls._url())
+            path, reason = _download(cls.URL)
         if distributed.largest(int(bool(reason))):
             if distributed.is_main():
                 reason = reason or f"another process has no weights of {cls.NETWORK}"
                 print(f"without {cls.PURPOSE}: {reason}", file=sys.stderr)
             return None
-        network = cls()
+        loaded = cls()
         needed = f"{cls.FILE} as safetensors, or as a file of plain tensors, is needed"
-        copy_tensors(path, network._weights(), cls._select(read_plain_tensors(path, needed)))
-        return network
+        tensors = loaded._select(read_plain_tensors(path, needed))
+        copy_tensors(path, loaded.network.state_dict(), tensors)
+        return loaded
 
-    @classmethod
-    @abc.abstractmethod
-    def _url(cls) -> str: ...
-
-    @abc.abstractmethod
-    def _weights(self) -> dict[str, Tensor]:
-        """Return the tensors to fill, by torchvision's names."""
-
-    @classmethod
-    def _select(cls, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _select(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the file's tensors that the network has, without prefixes."""
         return tensors
 
@@ -103,11 +98,11 @@ class PerceptualLoss(PretrainedNetwork):
     """
 
     NETWORK, FILE, PURPOSE = "VGG19", "torchvision's vgg19", "the perceptual loss"
+    URL = VGG19_Weights.IMAGENET1K_V1.url
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = nn.Sequential(*_vgg_layers())
-        self.requires_grad_(False).eval()
+        self.network = nn.Sequential(*_vgg_layers()).requires_grad_(False).eval()
 
     def forward(self, generated: Tensor, real: Tensor) -> Tensor:
         """Return the difference of images (N, 3, H, W) -1..1, 0-dim; no gradient in `real`.
@@ -116,12 +111,10 @@ class PerceptualLoss(PretrainedNetwork):
         """
         with torch.no_grad():
             features_real = list(self._compared_features(real))
-        losses = [
-            weight * (fake.float() - target.float()).abs().mean()
-            for weight, fake, target in zip(
-                COMPARED.values(), self._compared_features(generated), features_real, strict=True
-            )
-        ]
+        compared = zip(
+            COMPARED.values(), self._compared_features(generated), features_real, strict=True
+        )
+        losses = [w * (fake.float() - real.float()).abs().mean() for w, fake, real in compared]
         return torch.stack(losses).sum()
 
     def _compared_features(self, images: Tensor) -> Iterator[Tensor]:
@@ -129,24 +122,14 @@ class PerceptualLoss(PretrainedNetwork):
         dtype = next(self.parameters()).dtype
         hidden = ((images.float() + 1) / 2 - mean) / std
         hidden = hidden.to(dtype, memory_format=torch.channels_last)
-        for index, layer in enumerate(self.features):
+        for index, layer in enumerate(self.network.children()):
             hidden = layer(hidden)
             if index in COMPARED:
                 yield hidden
 
-    @classmethod
-    def _url(cls) -> str:
-        from torchvision.models import VGG19_Weights  # slow to import
-
-        return VGG19_Weights.IMAGENET1K_V1.url
-
-    def _weights(self) -> dict[str, Tensor]:
-        return self.features.state_dict()
-
-    @classmethod
-    def _select(cls, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _select(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         found = {k.removeprefix(PREFIX): v for k, v in tensors.items() if k.startswith(PREFIX)}
-        layers = {str(index) for index in range(len(list(_vgg_layers())))}
+        layers = dict(self.network.named_children())
         return {name: tensor for name, tensor in found.items() if name.split(".")[0] in layers}
 
 
@@ -169,13 +152,11 @@ class RaftFlowEstimator(PretrainedNetwork):
     """
 
     NETWORK, FILE, PURPOSE = "RAFT", "torchvision's raft_small", "the loss of flow"
+    URL = Raft_Small_Weights.C_T_V2.url
 
     def __init__(self) -> None:
         super().__init__()
-        from torchvision.models.optical_flow import raft_small  # slow to import
-
-        self.raft = raft_small(weights=None, progress=False)
-        self.requires_grad_(False).eval()
+        self.network = raft_small(weights=None, progress=False).requires_grad_(False).eval()
 
     @torch.no_grad()
     def forward(self, frames: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,22 +172,12 @@ class RaftFlowEstimator(PretrainedNetwork):
         both = torch.cat((frames, before)).float()
         if list(size) != sides:
             both = F.interpolate(both, sides, mode="bilinear")
-        others = both.roll(len(frames), 0)
         batch = max(1, MAX_CORRELATIONS * SIZE_MULTIPLE**4 // (sides[0] * sides[1]) ** 2)
-        pairs = zip(both.split(batch), others.split(batch), strict=True)
+        pairs = zip(both.split(batch), both.roll(len(frames), 0).split(batch), strict=True)
         with torch.autocast(frames.device.type, enabled=False):
-            flows = [self.raft(*pair, num_flow_updates=FLOW_UPDATES)[-1] for pair in pairs]
+            flows = [self.network(*pair, num_flow_updates=FLOW_UPDATES)[-1] for pair in pairs]
         flow, returning = resize_flow(torch.cat(flows), size).chunk(2)
         return flow, consistency_mask(flow, returning)
-
-    @classmethod
-    def _url(cls) -> str:
-        from torchvision.models.optical_flow import Raft_Small_Weights  # slow to import
-
-        return Raft_Small_Weights.C_T_V2.url
-
-    def _weights(self) -> dict[str, Tensor]:
-        return self.raft.state_dict()
 
 
 def consistency_mask(flow: Tensor, returning: Tensor) -> Tensor:
@@ -219,15 +190,12 @@ def consistency_mask(flow: Tensor, returning: Tensor) -> Tensor:
     back = warp(returning, flow)
     error_NHW = (flow + back).square().sum(1)
     squares_NHW = flow.square().sum(1) + back.square().sum(1)
-    allowed_NHW = CONSISTENCY_SHARE * squares_NHW + CONSISTENCY_SLACK
-    return ((error_NHW <= allowed_NHW) & _inside(flow)).float()
-
-
-def _inside(flow: Tensor) -> Tensor:
+    consistent_NHW = error_NHW <= CONSISTENCY_SHARE * squares_NHW + CONSISTENCY_SLACK
     height, width = flow.shape[-2:]
     x = torch.arange(width, device=flow.device) + flow[:, 0]
     y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1]
-    return (x > -EDGE) & (x < width - 1 + EDGE) & (y > -EDGE) & (y < height - 1 + EDGE)
+    inside_NHW = (x > -EDGE) & (x < width - 1 + EDGE) & (y > -EDGE) & (y < height - 1 + EDGE)
+    return (consistent_NHW & inside_NHW).float()
 
 
 def read_plain_tensors(path: Path, needed: str) -> dict[str, Tensor]:

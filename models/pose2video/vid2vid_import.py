@@ -14,8 +14,7 @@ from torch import Tensor
 
 from speech2video.models.checkpointing import copy_tensors
 from speech2video.models.pose2video.generators.vid2vid import (
-    Decoder,
-    Encoder,
+    ConvNorm,
     Scale,
     Vid2VidGenerator,
 )
@@ -98,42 +97,30 @@ def _copy_weights(
 
 def _layer_names(scale: Scale, *, finer: bool) -> Iterator[tuple[str, str]]:
     """Yield our name and vid2vid's of each layer with weights."""
-    yield from _encoder_names("map_encoder", scale.map_encoder, "model_down_seg")
-    yield from _encoder_names("past_encoder", scale.past_encoder, "model_down_img")
-    yield from _decoder_names("image_decoder", scale.image_decoder, "img", finer=finer)
-    yield "to_rgb", "model_final_img.1"
-    if scale.flow_unit is not None:
-        yield from _decoder_names("flow_decoder", scale.flow_decoder, "flow", finer=finer)
-        yield "flow_head", "model_final_flow.1"
-        yield "mask_head", "model_final_w.1"
+    yield from _list_names(scale, "map_encoder", "model_down_seg", 1)  # 0 is its padding
+    yield from _list_names(scale, "past_encoder", "model_down_img", 1)
+    decoders = (("image_decoder", "img"), ("flow_decoder", "flow"))
+    for decoder, theirs in decoders[: 1 if scale.flow_unit is None else 2]:
+        if finer:  # its blocks are in the list of upsampling layers
+            yield from _list_names(scale, decoder, f"model_up_{theirs}")
+        else:
+            yield from _list_names(scale, f"{decoder}.blocks", f"model_res_{theirs}")
+            yield from _list_names(scale, f"{decoder}.up", f"model_up_{theirs}")
+    for layer, name in (("to_rgb", "img"), ("flow_head", "flow"), ("mask_head", "w")):
+        yield layer, f"model_final_{name}.1"
 
 
-def _encoder_names(ours: str, encoder: Encoder, theirs: str) -> Iterator[tuple[str, str]]:
-    yield from _conv_names(f"{ours}.stem", theirs, 1)  # 0 is its padding
-    for i in range(len(encoder.down)):
-        yield from _conv_names(f"{ours}.down.{i}", theirs, 1 + LAYER * (i + 1))
-    begin = 1 + LAYER * (len(encoder.down) + 1)
-    for i in range(len(encoder.blocks)):
-        yield from _block_names(f"{ours}.blocks.{i}", f"{theirs}.{begin + i}")
-
-
-def _decoder_names(
-    ours: str, decoder: Decoder, branch: str, *, finer: bool
-) -> Iterator[tuple[str, str]]:
-    """Finer scales have their blocks in the list of upsampling layers, the coarsest in its own."""
-    blocks, up = f"model_{'up' if finer else 'res'}_{branch}", f"model_up_{branch}"
-    for i in range(len(decoder.blocks)):
-        yield from _block_names(f"{ours}.blocks.{i}", f"{blocks}.{i}")
-    begin = len(decoder.blocks) if finer else 0
-    for i in range(len(decoder.up)):
-        yield from _conv_names(f"{ours}.up.{i}", up, begin + LAYER * i)
-
-
-def _block_names(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
-    for name, index in BLOCK.items():
-        yield from _conv_names(f"{ours}.{name}", f"{theirs}.conv_block", index)
-
-
-def _conv_names(ours: str, theirs: str, index: int) -> Iterator[tuple[str, str]]:
-    yield f"{ours}.conv", f"{theirs}.{index}"
-    yield f"{ours}.norm", f"{theirs}.{index + 1}"
+def _list_names(scale: Scale, ours: str, theirs: str, index: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield the names of a network's layers, which are one list of vid2vid's from `index` on."""
+    for name, layer in scale.get_submodule(ours).named_modules():
+        if not isinstance(layer, ConvNorm):
+            continue
+        in_block = BLOCK.get(name.rpartition(".")[2])
+        if in_block is None:
+            list_name, place = theirs, index
+            index += LAYER
+        else:
+            list_name, place = f"{theirs}.{index}.conv_block", in_block
+            index += in_block == BLOCK["conv2"]
+        yield f"{ours}.{name}.conv", f"{list_name}.{place}"
+        yield f"{ours}.{name}.norm", f"{list_name}.{place + 1}"

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from speech2video.models.gan import item_mean
 from speech2video.models.optim import cosine_decay
 from speech2video.models.pose2video import losses
 from speech2video.models.pose2video.discriminators import crop
@@ -179,7 +180,7 @@ class SynthesisBatch:
             generated = teachers.lip_shape(self.fake.flatten(0, 1), boxes)
             with torch.no_grad():
                 target = teachers.lip_shape(self.real.flatten(0, 1), boxes)
-            return losses.item_mean((generated - target).square(), self.window.present.flatten())
+            return item_mean((generated - target).square(), self.window.present.flatten())
 
         return {
             "perceptual_identity": identity,

@@ -19,6 +19,7 @@ Written from the paper's description and the names and shapes of saved weights.
 """
 
 import dataclasses
+from collections import OrderedDict
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -43,46 +44,36 @@ LOCAL_DOWNSAMPLE = 1  # downsampling layers of a finer scale: down to the size o
 Features = tuple[Tensor, Tensor | None]  # of the image decoder, of the flow decoder
 
 
-class Encoder(nn.Module):
-    """Images (N, I, H, W) to features (N, width·2^k, H/2^k, W/2^k), k downsampling layers.
+def encoder(inputs: int, width: int, *, downsample: int, blocks: int, norm: str) -> nn.Sequential:
+    """Return the layers from images (N, I, H, W) to features (N, width·2^k, H/2^k, W/2^k).
 
     As in vid2vid, after Johnson et al. (Perceptual Losses, 2016) and pix2pixHD: reflected borders
     where the size stays, strided and transposed 3×3 convolutions where it changes.
+
+    Args:
+        downsample: k.
     """
+    widths = [width << i for i in range(downsample + 1)]
+    layers = OrderedDict[str, nn.Module](stem=ConvNorm(conv7x7(inputs, width), norm))
+    layers["down"] = nn.Sequential(
+        *(ConvNorm(nn.Conv2d(w, 2 * w, 3, stride=2, padding=1), norm) for w in widths[:-1])
+    )
+    layers["blocks"] = nn.Sequential(*(ResidualBlock(widths[-1], norm) for _ in range(blocks)))
+    return nn.Sequential(layers)
 
-    def __init__(self, inputs: int, width: int, *, downsample: int, blocks: int, norm: str) -> None:
-        super().__init__()
-        self.stem = ConvNorm(conv7x7(inputs, width), norm)
-        widths = [width << i for i in range(downsample + 1)]
-        self.down = nn.Sequential(
-            *(ConvNorm(nn.Conv2d(w, 2 * w, 3, stride=2, padding=1), norm) for w in widths[:-1])
+
+def decoder(width: int, *, upsample: int, blocks: int, norm: str) -> nn.Sequential:
+    """Return the layers from an encoder's features to features (N, width, H, W)."""
+    widths = [width << i for i in range(upsample, -1, -1)]
+    layers = OrderedDict[str, nn.Module]()
+    layers["blocks"] = nn.Sequential(*(ResidualBlock(widths[0], norm) for _ in range(blocks)))
+    layers["up"] = nn.Sequential(
+        *(
+            ConvNorm(nn.ConvTranspose2d(w, w // 2, 3, stride=2, padding=1, output_padding=1), norm)
+            for w in widths[:-1]
         )
-        self.blocks = nn.Sequential(*(ResidualBlock(widths[-1], norm) for _ in range(blocks)))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the features."""
-        return self.blocks(self.down(self.stem(images)))
-
-
-class Decoder(nn.Module):
-    """Features of an encoder to features (N, width, H, W)."""
-
-    def __init__(self, width: int, *, upsample: int, blocks: int, norm: str) -> None:
-        super().__init__()
-        widths = [width << i for i in range(upsample, -1, -1)]
-        self.blocks = nn.Sequential(*(ResidualBlock(widths[0], norm) for _ in range(blocks)))
-        self.up = nn.Sequential(
-            *(
-                ConvNorm(
-                    nn.ConvTranspose2d(w, w // 2, 3, stride=2, padding=1, output_padding=1), norm
-                )
-                for w in widths[:-1]
-            )
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return the features at full size."""
-        return self.up(self.blocks(features))
+    )
+    return nn.Sequential(layers)
 
 
 class ResidualBlock(nn.Module):
@@ -106,10 +97,7 @@ class ConvNorm(nn.Module):
     def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, norm: str, *, relu: bool = True):
         super().__init__()
         self.conv, self.relu = conv, relu
-        channels = conv.out_channels
-        self.norm = (
-            InstanceNorm() if norm == "instance" else BatchNorm(channels, stored=norm == "stored")
-        )
+        self.norm = Norm(conv.out_channels, norm)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the layer's output."""
@@ -117,26 +105,22 @@ class ConvNorm(nn.Module):
         return F.relu_(features) if self.relu else features
 
 
-class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that at inference uses stored statistics, or those of each frame."""
+class Norm(nn.BatchNorm2d):
+    """Batch norm that at inference uses stored statistics, or those of each frame; instance norm.
 
-    def __init__(self, channels: int, *, stored: bool) -> None:
-        super().__init__(channels)
-        self.stored = stored
+    Instance norm has no learned parameters.
+    """
+
+    def __init__(self, channels: int, norm: str) -> None:
+        batch = norm != "instance"
+        super().__init__(channels, affine=batch, track_running_stats=batch)
+        self.stored = norm == "stored"
 
     def forward(self, input: Tensor) -> Tensor:
         """Return normalised features."""
-        if self.training or self.stored:
+        if self.affine and (self.training or self.stored):
             return super().forward(input)
         return normalise(input, self.weight, self.bias)
-
-
-class InstanceNorm(nn.Module):
-    """Instance norm without learned parameters."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return normalised features."""
-        return normalise(features)
 
 
 def normalise(features: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
@@ -158,7 +142,7 @@ def init_weights(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, INITIAL_STD)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    elif isinstance(module, BatchNorm):
+    elif isinstance(module, Norm) and module.affine:
         nn.init.normal_(module.weight, 1.0, INITIAL_STD)
 
 
@@ -186,19 +170,14 @@ class Scale(nn.Module):
     ) -> None:
         super().__init__()
         self.flow_unit = flow_unit
-
-        def encoder(inputs: int) -> Encoder:
-            return Encoder(inputs, width, downsample=downsample, blocks=encoder_blocks, norm=norm)
-
-        def decoder() -> Decoder:
-            return Decoder(width, upsample=downsample, blocks=decoder_blocks, norm=norm)
-
-        self.map_encoder = encoder(MAPS_PER_STEP * map_channels)
-        self.past_encoder = encoder(PAST_FRAMES * RGB)
-        self.image_decoder = decoder()
+        encoder_shape = {"downsample": downsample, "blocks": encoder_blocks, "norm": norm}
+        decoder_shape = {"upsample": downsample, "blocks": decoder_blocks, "norm": norm}
+        self.map_encoder = encoder(MAPS_PER_STEP * map_channels, width, **encoder_shape)
+        self.past_encoder = encoder(PAST_FRAMES * RGB, width, **encoder_shape)
+        self.image_decoder = decoder(width, **decoder_shape)
         self.to_rgb = conv7x7(width, RGB)
         if flow_unit is not None:
-            self.flow_decoder = decoder()
+            self.flow_decoder = decoder(width, **decoder_shape)
             self.flow_head = conv7x7(width, 2)
             self.mask_head = conv7x7(width, 1)
 

@@ -143,7 +143,7 @@ def test_a_network_that_does_not_answer_is_left(
     url = f"http://127.0.0.1:{silent.getsockname()[1]}/vgg19-dcbb9e9d.pth"
     monkeypatch.undo()
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(offline.parent.parent))
-    monkeypatch.setattr(PerceptualLoss, "_url", lambda: url)
+    monkeypatch.setattr(PerceptualLoss, "URL", url)
     monkeypatch.setattr(pretrained, "TIMEOUT", 0.2)
     began = time.monotonic()
     with silent:

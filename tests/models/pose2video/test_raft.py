@@ -53,7 +53,7 @@ def test_it_is_torchvisions(
 def test_every_kind_of_file_is_read(reference: nn.Module, path: Path, tmp_path: Path) -> None:
     save_file(reference.state_dict(), tmp_path / "r.safetensors")
     for file in (path, tmp_path / "r.safetensors"):
-        found = RaftFlowEstimator.load(file).raft.state_dict()
+        found = RaftFlowEstimator.load(file).network.state_dict()
         assert all(torch.equal(found[k], v) for k, v in reference.state_dict().items())
 
 
@@ -77,7 +77,7 @@ class Search(nn.Module):
 @pytest.mark.parametrize("size", [(128, 128), (64, 64), (128, 192), (132, 130)])
 def test_flow_takes_the_frame_before_to_the_frame(size: tuple[int, int]) -> None:
     flow = RaftFlowEstimator()
-    flow.raft = Search()
+    flow.network = Search()
     before = images(2, size)
     frames = torch.stack([before[0].roll((1, 2), (1, 2)), before[1].roll((-2, 0), (1, 2))])
     found, trusted = flow(frames, before)
@@ -101,8 +101,8 @@ def test_what_does_not_lead_back_is_not_trusted() -> None:
 
 def test_it_learns_nothing() -> None:
     flow = RaftFlowEstimator()
-    assert not flow.raft.training and not any(p.requires_grad for p in flow.parameters())
-    flow.raft = Search()
+    assert not flow.network.training and not any(p.requires_grad for p in flow.parameters())
+    flow.network = Search()
     frames = images(1).requires_grad_()
     assert not any(t.requires_grad for t in flow(frames, images(1)))
 

@@ -7,11 +7,7 @@ import torch
 from torch import Tensor
 
 from speech2video.models.pose2video.generators.base import append_frame, warp
-from speech2video.models.pose2video.generators.vid2vid import (
-    BatchNorm,
-    Vid2VidGenerator,
-    image_pyramid,
-)
+from speech2video.models.pose2video.generators.vid2vid import Norm, Vid2VidGenerator, image_pyramid
 from speech2video.util.errors import DataError
 
 KINDS = [
@@ -32,7 +28,7 @@ def build(**kind: object) -> Vid2VidGenerator:
     sizes = {"input_nc": 2, "ngf": 8, "n_downsample_G": 2, "n_blocks": 3, "n_blocks_local": 2}
     generator = Vid2VidGenerator(**(sizes | kind))
     for module in generator.modules():
-        if isinstance(module, BatchNorm):
+        if isinstance(module, Norm) and module.affine:
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
     return generator.eval()
