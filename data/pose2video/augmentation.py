@@ -8,24 +8,14 @@ import torch
 from torch import Tensor
 
 from speech2video.data.pose2video.clip import Box, points_in_box
-from speech2video.util.body.skeleton import (
-    FACE_LINES,
-    IBUG68,
-    LEFT_HAND_JOINTS,
-    LEFT_TIPS,
-    POINTS,
-    RIGHT_HAND_JOINTS,
-    RIGHT_TIPS,
-    indices,
-)
+from speech2video.util.body.skeleton import FACE_LINES, IBUG68, POINTS, REGION_POINTS
 from speech2video.util.smoothing import SmoothNoise
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: shares of red, green and blue in brightness
 MID_GREY = 127.5  # grey level that a change of contrast keeps
 
-HANDS = (indices((*LEFT_HAND_JOINTS, *LEFT_TIPS)), indices((*RIGHT_HAND_JOINTS, *RIGHT_TIPS)))
-LIPS = list(IBUG68[48:68])
-FACE = [IBUG68[i] for i in range(48)]
+HANDS = tuple(REGION_POINTS[hand][1:] for hand in ("left_hand", "right_hand"))  # without wrists
+LIPS, FACE = list(IBUG68[48:]), list(IBUG68[:48])
 # Points that are missing together: a hand, a line of the face. Lips are never missing.
 DROPPED_PARTS = (
     *HANDS,
@@ -77,10 +67,7 @@ class ImageTransform:
 
         It is for `align_corners=False`, where -1 and 1 are the outer borders of the image.
         """
-        x, y, width, height = self.box or (0, 0, self.width, self.height)
-        scale_x, scale_y = width / self.width, height / self.height
-        shift_x, shift_y = (2 * x + width) / self.width - 1, (2 * y + height) / self.height - 1
-        return np.array(((scale_x, 0, shift_x), (0, scale_y, shift_y)), np.float32)
+        return _view(self.box or (0, 0, self.width, self.height), self.width, self.height)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +91,8 @@ class ImageAugmentation:
         """
         moves, recolours = rng.random(2) < self.probability
         position_3, colour_3 = rng.random(3), rng.random(3)
-        return ImageTransform(
-            width,
-            height,
-            self._box(position_3, width, height) if moves else None,
-            self._colour(colour_3) if recolours else None,
-        )
+        box = self._box(position_3, width, height) if moves else None
+        return ImageTransform(width, height, box, self._colour(colour_3) if recolours else None)
 
     def _box(self, uniform_3: np.ndarray, width: int, height: int) -> Box:
         scale = _uniform_ratio(self.scale, uniform_3[0])
@@ -124,8 +107,8 @@ class ImageAugmentation:
         brightness = _uniform(self.brightness, uniform_3[0])
         contrast = _uniform_ratio(self.contrast, uniform_3[1])
         saturation = _uniform_ratio(self.saturation, uniform_3[2])
-        grey_33 = np.tile(np.array(LUMA), (3, 1))
-        matrix_33 = contrast * (saturation * np.eye(3) + (1 - saturation) * grey_33)
+        grey_33 = (1 - saturation) * np.tile(LUMA, (3, 1))
+        matrix_33 = contrast * (saturation * np.eye(3) + grey_33)
         offset = 255 * brightness + MID_GREY * (1 - contrast)
         return np.concatenate((matrix_33, np.full((3, 1), offset)), 1)
 
@@ -133,12 +116,15 @@ class ImageAugmentation:
 def _cut(rgb_HW3: np.ndarray, box: Box) -> np.ndarray:
     """Return a box of an image, border pixels repeated outside."""
     x, y, width, height = box
-    top, left = max(-y, 0), max(-x, 0)
-    bottom = max(y + height - rgb_HW3.shape[0], 0)
-    right = max(x + width - rgb_HW3.shape[1], 0)
-    if top or left or bottom or right:
-        rgb_HW3 = cv2.copyMakeBorder(rgb_HW3, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    return rgb_HW3[y + top : y + top + height, x + left : x + left + width]
+    rows, columns = np.arange(y, y + height), np.arange(x, x + width)
+    return rgb_HW3.take(rows, 0, mode="clip").take(columns, 1, mode="clip")
+
+
+def _view(box: Box, image_width: int, image_height: int) -> np.ndarray:
+    x, y, width, height = box
+    shift_x, shift_y = (2 * x + width) / image_width - 1, (2 * y + height) / image_height - 1
+    rows = (width / image_width, 0, shift_x), (0, height / image_height, shift_y)
+    return np.array(rows, np.float32)
 
 
 def _uniform(ends: Range, uniform: float) -> float:
@@ -185,8 +171,7 @@ class MapNoise:
             size: the larger side of the image, pixels.
         """
         count = len(points_TK2)
-        shift_TK2 = size * self._shift(count, rng)
-        noisy_TK2 = (points_TK2 + shift_TK2).astype(points_TK2.dtype)
+        noisy_TK2 = (points_TK2 + size * self._shift(count, rng)).astype(points_TK2.dtype)
         noisy_TK2[self._missing(count, rng)] = np.nan
         return noisy_TK2
 
@@ -242,8 +227,8 @@ def random_crops(
     Args:
         size: pixels a side, a multiple of `GRID`, at most the shorter side of the image.
     """
-    height, width = item["frames"].shape[-2:]
-    middle = item["frames"].shape[0] // 2
+    frames, _, height, width = item["frames"].shape
+    middle = frames // 2
     crops = []
     for region in (*CROPPED_REGIONS, None):
         anywhere = (rng.random() * width, rng.random() * height)
@@ -267,13 +252,7 @@ def crop_item(item: dict[str, Tensor], x: int, y: int, size: int) -> dict[str, T
     # a region larger than the crop is present if it fills it
     share = _area(inside) / _area(boxes).clamp(min=1e-6, max=size**2)
     present = item["present"] * (share >= MIN_VISIBLE_SHARE)
-    crop_view = torch.tensor(
-        (
-            (size / width, 0, (2 * x + size) / width - 1),
-            (0, size / height, (2 * y + size) / height - 1),
-        )
-    )
-    view = item["view"][:, :2] @ crop_view
+    view = item["view"][:, :2] @ torch.from_numpy(_view((x, y, size, size), width, height))
     view[:, 2] += item["view"][:, 2]
     return crop | {"boxes": inside * present[..., None], "present": present, "view": view}
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from speech2video.data.clip import Clip, list_clips
-from speech2video.data.motion import Motion
 from speech2video.data.motion_io import read_motion
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
@@ -40,7 +39,7 @@ class Framing:
         width, height: of the output image, pixels.
 
     Raises:
-        DataError: a source without pixels; a size that is not a positive multiple of 4.
+        DataError: a size that is not a positive multiple of 4.
     """
 
     source_width: int
@@ -49,14 +48,11 @@ class Framing:
     height: int
 
     def __post_init__(self) -> None:
-        """Check the sizes."""
-        if min(self.source_width, self.source_height) < 1:
-            size = f"{self.source_width}x{self.source_height}"
-            raise DataError(f"an image of {size} pixels; at least 1x1 is needed")
-        sides = (self.width, self.height)
-        if min(sides) < 1 or any(side % SIZE_MULTIPLE for side in sides):
-            size = f"{self.width}x{self.height}"
-            raise DataError(f"images of {size}; positive multiples of {SIZE_MULTIPLE} are needed")
+        """Check the size."""
+        width, height = self.width, self.height
+        if min(width, height) < 1 or width % SIZE_MULTIPLE or height % SIZE_MULTIPLE:
+            needed = f"positive multiples of {SIZE_MULTIPLE} are needed"
+            raise DataError(f"images of {width}x{height}; {needed}")
 
     @property
     def box(self) -> Box:
@@ -69,13 +65,7 @@ class Framing:
         """Return a source image (H, W, 3) uint8 as (height, width, 3).
 
         Downscaling averages over areas, upscaling interpolates cubically.
-
-        Raises:
-            DataError: an image of another size.
         """
-        if rgb_HW3.shape != (self.source_height, self.source_width, 3):
-            needed = (self.source_height, self.source_width, 3)
-            raise DataError(f"an image of shape {rgb_HW3.shape}; {needed} is needed")
         x, y, width, height = self.box
         cropped = rgb_HW3[y : y + height, x : x + width]
         if (width, height) == (self.width, self.height):
@@ -83,15 +73,11 @@ class Framing:
         method = cv2.INTER_AREA if width > self.width else cv2.INTER_CUBIC
         return cv2.resize(cropped, (self.width, self.height), interpolation=method)
 
-    def points(self, points_TK2: np.ndarray) -> np.ndarray:
-        """Return source pixels (..., 2) in pixels of the output image."""
-        return points_in_box(points_TK2, self.box, width=self.width, height=self.height)
-
     def camera(self, camera: Camera) -> Camera:
         """Return the camera of the output image, given that of the source.
 
         A camera's pixels are square. Where the crop is not quite of the target's aspect ratio, its
-        points and those of `points` differ by up to half a source pixel at the border.
+        points are up to half a source pixel off at the border.
         """
         x, y, width, height = self.box
         scale_x, scale_y = self.width / width, self.height / height
@@ -118,9 +104,8 @@ class PoseVideo:
     Attributes:
         name: of the clip.
         video: the file.
-        frames: T, at 25 a second.
-        points_TK2: (T, 144, 2) float32, the fitted body's points in pixels of the cropped frame,
-            NaN where missing.
+        points_TK2: (T, 144, 2) float32, the fitted body's points in pixels of the T cropped
+            frames, NaN where missing.
         framing: how the video's frames are cropped and resized.
         camera: of the cropped frame.
         begin: index of the first frame in the file.
@@ -128,21 +113,19 @@ class PoseVideo:
 
     name: str
     video: Path
-    frames: int
     points_TK2: np.ndarray
     framing: Framing
     camera: Camera
     begin: int = 0
 
     def __len__(self) -> int:
-        return self.frames
+        return len(self.points_TK2)
 
     def part(self, begin: int, end: int) -> "PoseVideo":
         """Return frames [begin, end) as a clip."""
         return replace(
             self,
             name=f"{self.name}[{begin}:{end}]",
-            frames=end - begin,
             points_TK2=self.points_TK2[begin:end],
             begin=self.begin + begin,
         )
@@ -167,15 +150,23 @@ def load_pose_video(clip: Clip, body: Body, *, width: int, height: int) -> PoseV
         if not path.is_file():
             raise DataError(f"{clip.folder}: no {path.name} in it; video and pose are needed")
     motion, info = read_motion(clip.pose), probe(clip.video)
-    source_camera = _check_camera(clip, motion, info)
+    camera = motion.camera
+    if camera is None:
+        raise DataError(f"{clip.pose}: no camera in it; that of the video is needed")
+    if (camera.width, camera.height) != (info.width, info.height):
+        sizes = f"{camera.width}x{camera.height}, a video of {info.width}x{info.height}"
+        raise DataError(f"{clip.pose}: a camera of {sizes}; the same size is needed")
     if motion.body != body.name:
         found = f"motion of the body {motion.body!r}"
         raise DataError(f"{clip.pose}: {found}; --body with the file of that body is needed")
     frames = _count_frames(clip, len(motion), info)
     framing = Framing(info.width, info.height, width, height)
-    camera = framing.camera(source_camera)
-    points_TK2 = _project_points(motion, body, camera)[:frames]
-    return PoseVideo(clip.folder.name, clip.video, frames, points_TK2, framing, camera)
+    camera = framing.camera(camera)
+    with torch.inference_mode():
+        chunks = motion.pose_vector(body).split(POSE_CHUNK)
+        points_TK2 = torch.cat([camera.project(body.points(chunk)) for chunk in chunks])
+    points_TK2 = points_TK2.float().numpy()[:frames]
+    return PoseVideo(clip.folder.name, clip.video, points_TK2, framing, camera)
 
 
 def shared_camera(videos: Sequence[PoseVideo]) -> Camera:
@@ -185,9 +176,13 @@ def shared_camera(videos: Sequence[PoseVideo]) -> Camera:
     a clip whose camera differs much: its speaker stands elsewhere in the shared camera's image.
     """
     cameras = [video.camera for video in videos]
-    corners_VK2 = np.stack([_project_square(camera, cameras[0]) for camera in cameras])
+    first = cameras[0]
+    extent = (-COMPARED_EXTENT, COMPARED_EXTENT)
+    square_K3 = torch.tensor([(x, y, COMPARED_DEPTH) for x in extent for y in extent])
+    world_K3 = (square_K3 - torch.tensor(first.translation)) @ torch.tensor(first.rotation)
+    corners_VK2 = np.stack([camera.project(world_K3).numpy() for camera in cameras])
     central = int(_largest_distance(corners_VK2, np.nanmedian(corners_VK2, 0)).argmin())
-    larger_side = max(cameras[0].width, cameras[0].height)
+    larger_side = max(first.width, first.height)
     distance_V = _largest_distance(corners_VK2, corners_VK2[central]) / larger_side
     if distance_V.max() > MAX_CAMERA_DIFFERENCE:
         share = f"{100 * distance_V.max():.0f} % of the image"
@@ -196,42 +191,16 @@ def shared_camera(videos: Sequence[PoseVideo]) -> Camera:
     return cameras[central]
 
 
-def _project_square(camera: Camera, first: Camera) -> np.ndarray:
-    """Return pixels (4, 2), in a camera's image, of the corners of a square before the first."""
-    extent = (-COMPARED_EXTENT, COMPARED_EXTENT)
-    corners_K3 = torch.tensor([(x, y, COMPARED_DEPTH) for x in extent for y in extent])
-    world_K3 = (corners_K3 - torch.tensor(first.translation)) @ torch.tensor(first.rotation)
-    return camera.project(world_K3).numpy()
-
-
 def _largest_distance(corners_VK2: np.ndarray, other_K2: np.ndarray) -> np.ndarray:
     """Return the largest distance (V,) of corresponding points, pixels; 1e6 where one is NaN."""
     distance_VK = np.linalg.norm(corners_VK2 - other_K2, axis=-1)
     return np.nan_to_num(distance_VK, nan=1e6).max(1)
 
 
-def _check_camera(clip: Clip, motion: Motion, info: VideoInfo) -> Camera:
-    camera = motion.camera
-    if camera is None:
-        raise DataError(f"{clip.pose}: no camera in it; that of the video is needed")
-    if (camera.width, camera.height) != (info.width, info.height):
-        sizes = f"{camera.width}x{camera.height}, a video of {info.width}x{info.height}"
-        raise DataError(f"{clip.pose}: a camera of {sizes}; the same size is needed")
-    return camera
-
-
 def _count_frames(clip: Clip, poses: int, info: VideoInfo) -> int:
     frames = poses if isnan(info.duration) else round(info.duration * FPS)
     if abs(frames - poses) > MAX_LENGTH_DIFFERENCE:
         raise DataError(f"{clip.folder}: {frames} frames, {poses} poses; as many are needed")
-    if min(frames, poses) < MIN_FRAMES:
-        count = min(frames, poses)
+    if (count := min(frames, poses)) < MIN_FRAMES:
         raise DataError(f"{clip.folder}: {count} frames; at least {MIN_FRAMES} are needed")
-    return min(frames, poses)
-
-
-@torch.inference_mode()
-def _project_points(motion: Motion, body: Body, camera: Camera) -> np.ndarray:
-    pose_TP = motion.pose_vector(body)
-    points = [camera.project(body.points(chunk)) for chunk in pose_TP.split(POSE_CHUNK)]
-    return torch.cat(points).float().numpy()
+    return count

@@ -1,6 +1,7 @@
 """Training items for pose to video: sequences of skeleton maps and the frames that show them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -66,10 +67,10 @@ class Pose2VideoDataset(Dataset):
         self.augmentation, self.noise, self.flow = augmentation, noise, flow
         self.frame_cache = FrameCache(self.videos, limit_bytes=cache_bytes)
         self._frames_V = np.array([len(video) for video in self.videos])
-        default_count = max(
-            int(self._frames_V.sum()) // curriculum.sequence_length(0), len(self.videos)
-        )
-        self._items = default_count if item_count is None else item_count
+        if item_count is None:
+            shown_once = int(self._frames_V.sum()) // curriculum.sequence_length(0)
+            item_count = max(shown_once, len(self.videos))
+        self._items = item_count
 
     def __len__(self) -> int:
         return self._items
@@ -91,13 +92,13 @@ class Pose2VideoDataset(Dataset):
         transform = ImageTransform(width, height)
         if self.augmentation is not None:
             transform = self.augmentation.draw(rng, width=width, height=height)
-
         numbers = np.arange(begin - min(begin, PAST_MAPS), begin + length)
-        numbers = _back_and_forth(numbers, len(video))
+        numbers %= 2 * (len(video) - 1)  # back and forth
+        numbers = np.minimum(numbers, 2 * (len(video) - 1) - numbers)
         points_TK2 = transform.points(video.points_TK2[numbers])
         boxes_TR4, present_TR = _region_boxes(points_TK2[-length:], width, height)
-        frames = self.frame_cache.frames(index, numbers[-length:])
-        frames = [transform.image(frame_HW3) for frame_HW3 in frames]
+        cached = self.frame_cache.frames(index, numbers[-length:])
+        frames = [transform.image(frame_HW3) for frame_HW3 in cached]
         if self.noise is not None:
             points_TK2 = self.noise.apply(points_TK2, size=max(width, height), rng=rng)
         maps = [
@@ -113,39 +114,29 @@ class Pose2VideoDataset(Dataset):
         }
         if self.flow:
             item["flow"], item["flow_trust"] = _flows(frames)
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(item[name])) for name in item}
-        return tensors | {"flow": tensors["flow"].half()} if self.flow else tensors
+        return {name: torch.from_numpy(np.ascontiguousarray(item[name])) for name in item}
 
 
 def collate(items: list[dict[str, Tensor] | list[dict[str, Tensor]]]) -> dict[str, Tensor]:
     """Return a batch of items; each crop counts as an item."""
-    flat = [one for item in items for one in (item if isinstance(item, list) else [item])]
-    return default_collate(flat)
-
-
-def _back_and_forth(numbers: np.ndarray, frames: int) -> np.ndarray:
-    """Return frame indices, reflected at the end of a clip of so many frames."""
-    numbers = numbers % (2 * (frames - 1))
-    return np.minimum(numbers, 2 * (frames - 1) - numbers)
+    return default_collate([one for i in items for one in (i if isinstance(i, list) else [i])])
 
 
 def _region_boxes(points_TK2: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Return boxes (T, R, 4) of `REGIONS`, zeros where absent, and where each is present (T, R)."""
     boxes_RT4 = [region_boxes(points_TK2, region) for region in REGIONS]
-    present_TR = np.stack(
-        [boxes_visible(boxes_T4, width=width, height=height) for boxes_T4 in boxes_RT4], 1
-    )
+    visible = [boxes_visible(boxes_T4, width=width, height=height) for boxes_T4 in boxes_RT4]
+    present_TR = np.stack(visible, 1)
     boxes_TR4 = np.where(present_TR[..., None], np.stack(boxes_RT4, 1), 0)
     return boxes_TR4.astype(np.float32), present_TR.astype(np.float32)
 
 
 def _flows(frames: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return flows (T, 2, H, W) and their trust (T, H, W), zeros for the first frame."""
-    height, width = frames[0].shape[:2]
-    flow_T2HW = np.zeros((len(frames), 2, height, width), np.float32)
-    trust_THW = np.zeros((len(frames), height, width), np.uint8)
-    for number in range(1, len(frames)):
-        frame, before = frames[number], frames[number - 1]
-        flow_T2HW[number] = dis_flow(frame, before)
-        trust_THW[number] = flow_trust(frame, before, flow_T2HW[number])
-    return flow_T2HW, trust_THW
+    size = frames[0].shape[:2]
+    flow_T2HW, trust_THW = [np.zeros((2, *size), np.float16)], [np.zeros(size, np.uint8)]
+    for before, frame in pairwise(frames):
+        flow_2HW = dis_flow(frame, before)
+        flow_T2HW.append(flow_2HW.astype(np.float16))
+        trust_THW.append(flow_trust(frame, before, flow_2HW))
+    return np.stack(flow_T2HW), np.stack(trust_THW)

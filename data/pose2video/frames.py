@@ -55,13 +55,12 @@ class FrameCache:
             DataError: a frame is missing in the file, or does not decode.
         """
         video = self.videos[video_index]
-        framing = video.framing
-        frames_NHW3 = np.empty((len(numbers), framing.height, framing.width, 3), np.uint8)
-        indices = np.asarray(numbers) + video.begin
-        for chunk in dict.fromkeys((indices // CHUNK_FRAMES).tolist()):
-            in_chunk = indices // CHUNK_FRAMES == chunk
-            offsets = indices[in_chunk] - chunk * CHUNK_FRAMES
-            frames_NHW3[in_chunk] = self._chunk(video_index, chunk)[offsets]
+        size = video.framing.height, video.framing.width
+        frames_NHW3 = np.empty((len(numbers), *size, 3), np.uint8)
+        chunks, offsets = np.divmod(np.asarray(numbers) + video.begin, CHUNK_FRAMES)
+        for chunk in dict.fromkeys(chunks.tolist()):
+            in_chunk = chunks == chunk
+            frames_NHW3[in_chunk] = self._chunk(video_index, chunk)[offsets[in_chunk]]
         return frames_NHW3
 
     def _chunk(self, video_index: int, chunk: int) -> np.ndarray:
@@ -69,7 +68,7 @@ class FrameCache:
         if key not in self._chunks:
             video = self.videos[video_index]
             begin = chunk * CHUNK_FRAMES
-            end = min(begin + CHUNK_FRAMES, video.begin + video.frames)
+            end = min(begin + CHUNK_FRAMES, video.begin + len(video))
             size = (end - begin) * video.framing.width * video.framing.height * 3
             while self._chunks and self.bytes + size > self.limit_bytes:
                 self.bytes -= self._chunks.popitem(last=False)[1].nbytes

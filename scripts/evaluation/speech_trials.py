@@ -118,13 +118,13 @@ def recorded_frames(video: PoseVideo) -> Iterator[np.ndarray]:
     """
     count = 0
     for number, frame in enumerate(read_frames(video.video, fps=FPS)):
-        if number >= video.begin + video.frames:
+        if number >= video.begin + len(video):
             break
         if number >= video.begin:
             count += 1
             yield video.framing.image(frame.transpose(1, 2, 0)).transpose(2, 0, 1)
-    if count < video.frames:
-        raise DataError(f"{video.video}: {count} frames where {video.frames} are needed")
+    if count < len(video):
+        raise DataError(f"{video.video}: {count} frames where {len(video)} are needed")
 
 
 def memory_map(file: BinaryIO, frames: Iterable[np.ndarray], *, most: int) -> np.ndarray:
@@ -172,10 +172,10 @@ def _clip_trial(
     video: PoseVideo, options: EvaluateSpeechOptions, body: Body, folder: Path
 ) -> Trial:
     clip = Clip(video.video.parent)
-    begin, end = video.begin, video.begin + video.frames
+    begin, end = video.begin, video.begin + len(video)
     if not clip.audio.is_file():
         raise DataError(f"{clip.folder}: no {clip.audio.name} in it; speech is needed")
-    audio = _cut_audio(clip.audio, folder / f"{video.name}.wav", begin=begin, frames=video.frames)
+    audio = _cut_audio(clip.audio, folder / f"{video.name}.wav", begin=begin, frames=len(video))
     words = _cut_words(clip, begin, end) if clip.words.is_file() else None
     true_opening_T = None
     if options.ground_truth is not None:

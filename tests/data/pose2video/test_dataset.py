@@ -1,5 +1,7 @@
 """Stretches of maps and frames: together, repeatable, and right at a clip's ends."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -155,9 +157,7 @@ def test_absent_parts_have_no_box(videos: list[PoseVideo]):
     video = videos[1]
     points_TK2 = video.points_TK2.copy()
     points_TK2[:, 40:] = np.nan  # the right hand and the face
-    without = PoseVideo(
-        video.name, video.video, len(video), points_TK2, video.framing, video.camera
-    )
+    without = replace(video, points_TK2=points_TK2)
     item = dataset([without], flow=False)[SampleIndex(0, 0)]
     assert not item["boxes"][:, [0, 2, 3]].any() and not item["present"][:, [0, 2, 3]].any()
 
