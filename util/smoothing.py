@@ -78,8 +78,7 @@ class SmoothNoise:
 
     def __init__(self, size: int, *, seed: int | tuple[int, ...]) -> None:
         self._random = np.random.default_rng(seed)
-        seconds_Z = np.resize(NOISE_SECONDS, size)
-        self._keep_Z = np.exp(-1 / (FPS * seconds_Z))
+        self._keep_Z = np.exp(-1 / (FPS * np.resize(NOISE_SECONDS, size)))
         self._last_Z = self._random.standard_normal(size)
 
     def next(self, count: int) -> np.ndarray:

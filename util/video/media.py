@@ -40,8 +40,14 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     try:
         # the prefix keeps ffmpeg from taking a name such as "http:x" for an address
         container = av.open(f"file:{path}", **LENIENT)
-    except (FFmpegError, OSError, ValueError) as error:
-        raise DataError(f"{path}: {_reason(error)}") from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: a folder; a video or audio file is needed") from None
+    except PermissionError:
+        raise DataError(f"{path}: may not be read") from None
+    except (FFmpegError, OSError, ValueError):
+        raise DataError(f"{path}: not a video or audio file that can be read") from None
     try:
         yield container
     finally:
@@ -79,11 +85,11 @@ def decode(
             # unset once packets have ended
             frame.time_base = frame.time_base or stream.time_base or Fraction(1)
             time = None if frame.pts is None else frame.pts * frame.time_base
-            latest = None if last is None or end is None else max(last + LEAP, end)
-            if time is not None and latest is not None and time > latest:
-                damage.packets += 1  # or the frame before it would be held for hours
-                continue
-            last = last if time is None else time
+            if time is not None:
+                if last is not None and end is not None and time > max(last + LEAP, end):
+                    damage.packets += 1  # or the frame before it would be held for hours
+                    continue
+                last = time
             yield time, frame
 
 
@@ -116,14 +122,3 @@ def _packets(
     except FFmpegError:
         damage.cut_short = True
     yield None
-
-
-def _reason(error: Exception) -> str:
-    match error:
-        case FileNotFoundError():
-            return "no such file"
-        case IsADirectoryError():
-            return "a folder; a video or audio file is needed"
-        case PermissionError():
-            return "may not be read"
-    return "not a video or audio file that can be read"

@@ -22,10 +22,15 @@ def dis_flow(frame_HW3: np.ndarray, before_HW3: np.ndarray) -> np.ndarray:
     """
     height, width = frame_HW3.shape[:2]
     frame_hw, before_hw = _small_grey(frame_HW3), _small_grey(before_HW3)
-    flow_hw2 = _flow_estimator().calc(frame_hw, before_hw, None)  # pyright: ignore
+    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    estimator.setFinestScale(0)
+    estimator.setPatchSize(PATCH)
+    estimator.setPatchStride(STRIDE)
+    estimator.setGradientDescentIterations(ITERATIONS)
+    estimator.setVariationalRefinementIterations(0)
+    flow_hw2 = estimator.calc(frame_hw, before_hw, None)  # pyright: ignore
     flow_hw2 = _suppress_noise(flow_hw2, frame_hw)
-    ratio = np.array((width, height)) / flow_hw2.shape[1::-1]
-    flow_hw2 *= ratio.astype(np.float32)
+    flow_hw2 *= (np.array((width, height)) / flow_hw2.shape[1::-1]).astype(np.float32)
     return np.stack(cv2.split(cv2.resize(flow_hw2, (width, height))))
 
 
@@ -62,13 +67,3 @@ def _small_grey(image_HW3: np.ndarray) -> np.ndarray:
     height, width = grey_HW.shape
     size = max(width // SHRINK, 1), max(height // SHRINK, 1)
     return cv2.resize(grey_HW, size, interpolation=cv2.INTER_AREA)
-
-
-def _flow_estimator() -> cv2.DISOpticalFlow:
-    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    estimator.setFinestScale(0)
-    estimator.setPatchSize(PATCH)
-    estimator.setPatchStride(STRIDE)
-    estimator.setGradientDescentIterations(ITERATIONS)
-    estimator.setVariationalRefinementIterations(0)
-    return estimator

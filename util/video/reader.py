@@ -15,14 +15,8 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from speech2video.util.errors import DataError
 from speech2video.util.timing import FPS
-from speech2video.util.video.media import (
-    Damage,
-    audio_stream,
-    decode,
-    open_media,
-    stated_end,
-    video_stream,
-)
+from speech2video.util.video import media
+from speech2video.util.video.media import Damage, decode, open_media
 
 HD_HEIGHT = 720  # pixels; from here on untagged video is BT.709, below it is BT.601
 MISSING = 0.2  # seconds at the end that may be missing: stated lengths are often rounded
@@ -57,9 +51,8 @@ class ReadReport:
         return not (missing or self.damage.packets or self.damage.cut_short)
 
     def __str__(self) -> str:
-        stated = (
-            "an unknown length" if isnan(self.stated_seconds) else f"{self.stated_seconds:.2f} s"
-        )
+        known = not isnan(self.stated_seconds)
+        stated = f"{self.stated_seconds:.2f} s" if known else "an unknown length"
         text = f"{self.seconds:.2f} s of {stated} read"
         return f"{text}, {self.damage.packets} packets damaged" if self.damage.packets else text
 
@@ -70,13 +63,10 @@ def probe(path: Path) -> VideoInfo:
         stream = _stream(path, container)
         start, first = _first(path, decode(container, stream, Damage()))
         width, height = _size_shown(first, stream)
-        return VideoInfo(
-            width=width,
-            height=height,
-            fps=float(stream.average_rate or stream.guessed_rate or 0),
-            duration=_stated_seconds(container, stream, start),
-            has_audio=audio_stream(container) is not None,
-        )
+        fps = float(stream.average_rate or stream.guessed_rate or 0)
+        duration = _stated_seconds(container, stream, start)
+        has_audio = media.audio_stream(container) is not None
+        return VideoInfo(width, height, fps, duration, has_audio)
 
 
 def read_frames(
@@ -90,8 +80,7 @@ def read_frames(
 
     Frames are views: `frame.transpose(1, 2, 0)` is the contiguous (H, W, 3) that OpenCV and
     MediaPipe take, at no cost. Damaged frames are skipped and the frame before is held; `report`,
-    if given, counts them. Raises `DataError` if the file is no
-    video or nothing in it decodes.
+    if given, counts them. Raises `DataError` if the file is no video or nothing in it decodes.
     """
     report = ReadReport() if report is None else report
     rate = Fraction(fps).limit_denominator(1001)
@@ -103,8 +92,6 @@ def read_frames(
         report.stated_seconds = _stated_seconds(container, stream, start)
         size = _size_shown(held, stream)
         for count, frame in _held(decoded, start, held, rate, report):
-            if not count:
-                continue
             rgb_HW3 = frame_to_rgb(frame, size)
             for more in reversed(range(count)):
                 # a held frame is yielded as copies: drawing on one must not change the others
@@ -112,7 +99,7 @@ def read_frames(
 
 
 def _stream(path: Path, container: InputContainer) -> av.VideoStream:
-    stream = video_stream(container)
+    stream = media.video_stream(container)
     if stream is None:
         raise DataError(f"{path}: no video in it; a video is needed")
     return stream
@@ -126,11 +113,7 @@ def _first(path: Path, decoded: Iterator) -> tuple[Fraction, av.VideoFrame]:
 
 
 def _held(
-    decoded: Iterator,
-    start: Fraction,
-    held: av.VideoFrame,
-    rate: Fraction,
-    report: ReadReport,
+    decoded: Iterator, start: Fraction, held: av.VideoFrame, rate: Fraction, report: ReadReport
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yield (number of output frames that show it, frame): sample and hold at constant `rate`."""
     given, now, gap = 0, Fraction(0), 1 / rate
@@ -147,7 +130,8 @@ def _held(
         report.seconds = float(now)
     end = now + _last_duration(held, gap, rate)
     report.seconds = float(end)
-    yield max(floor(end * rate + Fraction(1, 2)) - given, not given), held
+    if count := max(floor(end * rate + Fraction(1, 2)) - given, not given):
+        yield count, held
 
 
 def _last_duration(frame: av.VideoFrame, gap: Fraction, rate: Fraction) -> Fraction:
@@ -198,5 +182,5 @@ def _stated_seconds(container: InputContainer, stream: av.VideoStream, start: Fr
     if stream.duration is not None:
         end = ((stream.start_time or 0) + stream.duration) * (stream.time_base or Fraction(0))
         return float(end - start)
-    end = stated_end(container)
+    end = media.stated_end(container)
     return float("nan") if end is None else float(end - start)

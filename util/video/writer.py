@@ -61,11 +61,13 @@ def write_video(
         DataError: no frames, one of another shape or type, audio that cannot be read, or a file
             that cannot be written.
     """
-    path = Path(path)
     track = None if audio is None else _AudioTrack(Path(audio))
+    comment = (metadata or {}).get("comment", "")
+    if synthetic and not comment.startswith("synthetic"):
+        comment = f"{SYNTHETIC}; {comment}" if comment else SYNTHETIC
     x264 = {"preset": preset, "crf": str(quality)} | ({"tune": tune} if tune else {})
     with atomic_write(path) as partial, _output(path, partial) as container:
-        container.metadata.update(_metadata(metadata or {}, synthetic))
+        container.metadata.update({**(metadata or {}), "comment": comment})
         return _encode(path, container, frames, track, fps=fps, x264=x264)
 
 
@@ -92,8 +94,7 @@ def _encode(
                     track.begin(container)
             container.mux(stream.encode(image))
             if track:
-                until = round(Fraction(count * AUDIO_RATE, fps))
-                container.mux(track.packets_until(until))
+                container.mux(track.packets_until(round(Fraction(count * AUDIO_RATE, fps))))
     if stream is None:
         raise DataError(f"{path}: no frames to write")
     with write_errors(path, FFmpegError):
@@ -122,8 +123,8 @@ def _to_video_frame(
     """Return a frame (3, H, W) for the encoder: of even size, 4:2:0, BT.709."""
     good = frame.ndim == 3 and len(frame) == 3 and frame.size and frame.dtype == np.uint8
     if not good or frame.shape != shape:
-        seen = f"frame {number} is {frame.shape} {frame.dtype}"
         needed = f"{shape} like the first" if good else "(3, H, W)"
+        seen = f"frame {number} is {frame.shape} {frame.dtype}"
         raise DataError(f"{path}: {seen}, {needed} uint8 is needed")
     _, height, width = shape
     rgb_HW3 = np.pad(frame.transpose(1, 2, 0), ((0, height % 2), (0, width % 2), (0, 0)), "edge")
@@ -147,10 +148,9 @@ class _AudioTrack:
         self._sent = 0
 
     def begin(self, container: OutputContainer) -> None:
-        channels = len(self._rest)
-        self._layout = LAYOUTS[channels]
+        self._layout = LAYOUTS[len(self._rest)]
         self.stream = container.add_stream("aac", rate=AUDIO_RATE, layout=self._layout)
-        self.stream.bit_rate = AUDIO_BITS * channels
+        self.stream.bit_rate = AUDIO_BITS * len(self._rest)
 
     def packets_until(self, sample: int) -> list[av.Packet]:
         """Return the packets that become ready when the audio is sent up to a sample number."""
@@ -169,17 +169,9 @@ class _AudioTrack:
         return self.stream.encode(frame)
 
 
-def _metadata(metadata: Mapping[str, str], synthetic: bool) -> dict[str, str]:
-    comment = metadata.get("comment", "")
-    if synthetic and not comment.startswith("synthetic"):
-        comment = f"{SYNTHETIC}; {comment}" if comment else SYNTHETIC
-    return {**metadata, "comment": comment}
-
-
 @contextmanager
 def _output(path: Path, partial: Path) -> Iterator[OutputContainer]:
-    options = {"movflags": "+faststart"}
-    container = av.open(f"file:{partial}", "w", "mp4", options=options)
+    container = av.open(f"file:{partial}", "w", "mp4", options={"movflags": "+faststart"})
     try:
         yield container
     finally:
