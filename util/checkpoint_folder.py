@@ -46,26 +46,20 @@ def best_checkpoint(folder: Path) -> Path | None:
 def resolve_checkpoint(folder: Path) -> Path:
     """Return the folder that holds the weights to use: of a run, its best or else newest.
 
-    Args:
-        folder: of a run, of one of its checkpoints, or of a shipped checkpoint.
-
-    Raises:
-        DataError: there is no checkpoint.
+    `folder` is that of a run, of one of its checkpoints, or of a shipped checkpoint. Raises
+    `DataError` if there is no checkpoint.
     """
     found = best_checkpoint(folder) or newest_checkpoint(folder)
-    if found is None and (folder / WEIGHTS_FILE).is_file():
-        return folder
-    if found is None:
+    if found is None and not (folder / WEIGHTS_FILE).is_file():
         raise DataError(f"{folder}: no checkpoint in it (step_N folders, or {WEIGHTS_FILE})")
-    return found
+    return found or folder
 
 
 @contextlib.contextmanager
 def new_checkpoint(folder: Path, step: int) -> Iterator[Path]:
     """Yield a folder to write a checkpoint into; on success it becomes folder/step_N.
 
-    Raises:
-        DataError: it cannot be written there.
+    Raises `DataError` if it cannot be written there.
     """
     final = step_folder(folder, step)
     partial = _hidden(final)
@@ -102,9 +96,7 @@ def prune_checkpoints(folder: Path, *, keep: int) -> None:
 
 
 def _steps(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    found = [path for path in folder.iterdir() if _STEP.fullmatch(path.name) and path.is_dir()]
+    found = [path for path in folder.glob("step_*") if _STEP.fullmatch(path.name) and path.is_dir()]
     return sorted(found, key=lambda path: int(path.name.removeprefix("step_")))
 
 

@@ -32,12 +32,9 @@ def is_launched() -> bool:
 def start(device: str = "auto", *, threads: int | None = None) -> torch.device:
     """Join torchrun's other processes, if there are any; return this one's device.
 
-    Args:
-        device: "auto" (a GPU where there is one), "cpu" or "cuda".
-        threads: processor cores that torch may use; by default all.
-
-    Raises:
-        OptionError: "cuda" without a GPU for each process of this machine.
+    `device` is "auto" (a GPU where there is one), "cpu" or "cuda". torch uses `threads` processor
+    cores, by default all. Raises `OptionError` for "cuda" without a GPU for each process of this
+    machine.
     """
     chosen = _device(device)
     if threads is not None:
@@ -93,10 +90,8 @@ def wrap(network: nn.Module, *, unused_parameters: bool = False) -> nn.Module:
 
     Every process must call it, for the same networks in the same order. A network without
     trainable parameters, and any network of a single process, is returned as it is. The network's
-    own `state_dict` stays free of the wrapper's names.
-
-    Args:
-        unused_parameters: whether a step may leave parameters without a gradient.
+    own `state_dict` stays free of the wrapper's names. `unused_parameters`: whether a step may
+    leave parameters without a gradient.
     """
     if world_size() == 1 or not any(p.requires_grad for p in network.parameters()):
         return network

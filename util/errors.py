@@ -13,10 +13,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class UserError(Exception):
-    """An error that the user can fix.
-
-    The message says what was found, what is needed, and where.
-    """
+    """An error that the user can fix; the message says what was found, what is needed, where."""
 
 
 class DataError(UserError):
@@ -31,18 +28,16 @@ def run_command(main: Callable[[], None]) -> None:
     """Run a command's `main`; a `UserError` or an interrupt becomes one line, never a traceback."""
     try:
         main()
+        return
     except UserError as error:
-        sys.exit(_fail(str(error)))
+        message = str(error)
     except OSError as error:  # unreadable, unwritable, disk full
-        sys.exit(_fail(f"{error.filename or 'writing'}: {error.strerror or error}"))
+        message = f"{error.filename or 'writing'}: {error.strerror or error}"
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-
-
-def _fail(message: str) -> int:
     print("error: " + " ".join(message.split()), file=sys.stderr)
-    return 2
+    sys.exit(2)
 
 
 @dataclass

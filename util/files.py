@@ -26,10 +26,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     The folder is made if needed and written to at once, before hours of work for nothing. The
     suffix is kept, since some writers depend on it, and the process's number is in the name, so
-    that two runs into one folder do not write into each other's file.
-
-    Raises:
-        DataError: the file cannot be written there.
+    that two runs into one folder do not write into each other's file. Raises `DataError` if the
+    file cannot be written there.
     """
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     if path.is_dir():
@@ -72,9 +70,8 @@ def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a compressed npz file atomically; raises `DataError` if it cannot be written."""
-    content: dict[str, Any] = {**arrays}
     with atomic_write(path) as partial, write_errors(path), open(partial, "wb") as stream:
-        np.savez_compressed(stream, **content)
+        np.savez_compressed(stream, **dict[str, Any](arrays))
 
 
 def read_npz(path: Path, *, what: str) -> dict[str, np.ndarray]:
@@ -109,16 +106,13 @@ def typed_fields(
     """Return a json object's values as the types of a dataclass's fields; lists become tuples.
 
     Fields that are missing are left to their defaults. Dataclasses in a tuple stay json objects.
-
-    Raises:
-        DataError: no object, unknown or missing fields, or values of another type, NaN included.
+    Raises `DataError` on no object, unknown or missing fields, and values of another type or NaN.
     """
     if not isinstance(row, dict):
         raise DataError(f"{where}: a json object is needed, not {row!r:.60}")
     hints = typing.get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind) if f.name not in leave_out}
-    unknown = [name for name in row if name not in fields]
-    if unknown:
+    if unknown := [name for name in row if name not in fields]:
         raise DataError(f"{where}: unknown {unknown[0]!r}; known are {', '.join(fields)}")
     for name, item in fields.items():
         if name not in row and item.default is dataclasses.MISSING:

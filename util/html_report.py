@@ -68,11 +68,8 @@ def section(heading: str, *content: Content) -> Tag:
 
 def table(rows: Iterable[Sequence[Content]], columns: Sequence[str] = ()) -> Tag:
     """Return a table: a row's first cell names it; `columns` head all of its cells."""
-    made = tags.table()
-    if columns:
-        made.add(tags.thead(tags.tr(tags.th(column) for column in columns)))
-    made.add(tags.tbody(tags.tr(tags.td(cell) for cell in row) for row in rows))
-    return made
+    head = [tags.thead(tags.tr(map(tags.th, columns)))] if columns else []
+    return tags.table(*head, tags.tbody(tags.tr(map(tags.td, row)) for row in rows))
 
 
 def figure(media: Content, *caption: Content) -> Tag:

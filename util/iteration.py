@@ -32,16 +32,9 @@ def open_bar(
     """Return a progress bar on standard error; into a file or a pipe, a line now and then."""
     terminal = sys.stderr.isatty()
     interval = 0.1 if terminal else LOG_FILE_SECONDS
-    return tqdm(
-        total=total,
-        desc=name,
-        unit=unit,
-        initial=initial,
-        dynamic_ncols=terminal,
-        mininterval=interval,
-        maxinterval=max(10.0, interval),
-        disable=disable,
-    )
+    seconds = {"mininterval": interval, "maxinterval": max(10.0, interval)}
+    shown: Any = {"total": total, "initial": initial, "dynamic_ncols": terminal, **seconds}
+    return tqdm(desc=name, unit=unit, disable=disable, **shown)
 
 
 def prefetch(items: Iterable[Item], *, depth: int = DEPTH) -> Generator[Item, None, None]:
@@ -61,7 +54,7 @@ def prefetch(items: Iterable[Item], *, depth: int = DEPTH) -> Generator[Item, No
         thread.shutdown(cancel_futures=True)
 
 
-class PrefetchStack:
+class PrefetchStack(contextlib.ExitStack):
     """Run generators that feed each other in a thread each, and end them all together.
 
     with PrefetchStack() as stack:
@@ -73,15 +66,6 @@ class PrefetchStack:
     the end of the chain. At most `STAGE_DEPTH` items wait between two.
     """
 
-    def __init__(self) -> None:
-        self._open = contextlib.ExitStack()
-
-    def __enter__(self) -> "PrefetchStack":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._open.close()
-
     def prefetch(self, items: Iterable[Item]) -> Iterator[Item]:
         """Return the same items, made ahead in a thread that starts when the first is asked for."""
-        return self._open.enter_context(contextlib.closing(prefetch(items, depth=STAGE_DEPTH)))
+        return self.enter_context(contextlib.closing(prefetch(items, depth=STAGE_DEPTH)))

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -63,10 +64,8 @@ def run_tasks(
     context = multiprocessing.get_context("spawn")  # forked torch and MediaPipe threads would hang
     amounts, stop = context.Array("d", len(tasks)), context.Event()
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        min(jobs, len(tasks)), context, _init_worker, (start_worker, amounts, stop)
-    )
-    with pool:
+    jobs, state = min(jobs, len(tasks)), (start_worker, amounts, stop)
+    with ProcessPoolExecutor(jobs, context, _init_worker, state) as pool:
         futures = {pool.submit(_run_task, n, task): task for n, task in enumerate(tasks)}
         waiting = set(futures)
         try:
@@ -90,15 +89,13 @@ def _run_here(
     tasks: Sequence[Task],
     on_progress: Callable[[float], object],
 ) -> list[Result]:
-    worker, results, amounts = start_worker(), [], [0.0] * len(tasks)
+    worker, amounts = start_worker(), [0.0] * len(tasks)
 
     def progress(number: int, amount: float) -> None:
         amounts[number] = amount
-        on_progress(sum(amounts[:]))
+        on_progress(sum(amounts))
 
-    for number, task in enumerate(tasks):
-        results.append(worker(task, lambda amount, number=number: progress(number, amount)))
-    return results
+    return [worker(task, partial(progress, number)) for number, task in enumerate(tasks)]
 
 
 def _result(
@@ -107,10 +104,10 @@ def _result(
     try:
         return future.result()
     except BrokenProcessPool:
-        if on_killed is None:
-            reason = "a worker process was killed; with fewer --jobs it takes less memory"
-            raise UserError(reason) from None
-        return on_killed(task)
+        if on_killed:
+            return on_killed(task)
+        reason = "a worker process was killed; with fewer --jobs it takes less memory"
+        raise UserError(reason) from None
 
 
 def _init_worker(start_worker: Callable[[], Any], amounts: Any, stop: Any) -> None:
@@ -140,6 +137,5 @@ def _run_task(number: int, task: Any) -> Any:
             raise Stopped
         _worker["amounts"][number] = amount
 
-    if _worker["stop"].is_set():
-        raise Stopped
+    progress(0.0)
     return _worker["function"](task, progress)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
+from speech2video.util.body.pose_vector import POSE_SIZE, pose_columns
 from speech2video.util.timing import FPS
 
 ORDER = 2  # of the polynomial
@@ -32,9 +32,7 @@ class PoseSmoother:
             raise ValueError(f"a smoothing window of {window} frames; 1, or an odd number from 3")
         self.reach = window // 2
         self._weights = torch.from_numpy(savitzky_golay(window)).float()
-        self._columns = [
-            i for part in GESTURE_PARTS for i in range(*POSE_SLICES[part].indices(10**6))
-        ]
+        self._columns = pose_columns(*GESTURE_PARTS)
         # poses that later ones need, the first repeated before them
         self._held_TP: Tensor | None = None
 

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +93,9 @@ class TrainingLog:
         self._written = time.monotonic()
         state = {"title": self.title, "curves": self.curves, "validations": self.validations}
         write_json(self.folder / "log.json", state, indent=None)
-        charts = [html_report.line_chart(*chart) for chart in _charts(self.curves)]
-        sections = map(_section, reversed(self.validations))
-        path = self.folder / "index.html"
-        html_report.write_page(path, self.title, html_report.tags.div(charts), *sections)
+        charts = [html_report.line_chart(*chart) for chart in _charts(self.curves).items()]
+        content = html_report.tags.div(charts), *map(_section, reversed(self.validations))
+        html_report.write_page(self.folder / "index.html", self.title, *content)
         if self._board is not None:
             self._board.flush()
 
@@ -113,9 +113,9 @@ class TrainingLog:
         return self.validations[-1]
 
     def _delete(self, validation: dict[str, Any]) -> None:
-        rows = [row for table in validation["tables"] for row in table["rows"]]
-        paths = [path for row in rows for path in row if path]
-        for path in paths + [video["path"] for video in validation["videos"]]:
+        rows = chain(*(table["rows"] for table in validation["tables"]))
+        videos = (video["path"] for video in validation["videos"])
+        for path in filter(None, chain(*rows, videos)):
             (self.folder / path).unlink(missing_ok=True)
 
     def _read(self, step: int) -> None:
@@ -146,17 +146,15 @@ def downsample_curve(curve: Sequence[Sequence[float]], count: int) -> list[list[
     return [[int(step), value] for step, value in means] + [list(curve[-1])]
 
 
-def _charts(
-    curves: Mapping[str, Sequence[Sequence[float]]],
-) -> list[tuple[str, dict[str, np.ndarray]]]:
-    """Return (name, {"train" or "validation": points (N, 2)}) for each chart."""
+def _charts(curves: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, dict[str, np.ndarray]]:
+    """Return {"train" or "validation": points (N, 2)} for each chart by name."""
     charts: dict[str, dict[str, np.ndarray]] = {}
     for name, points in curves.items():
         kind, _, metric = name.partition("/")
         if points:
             line_N2 = np.array(downsample_curve(points, CHART_POINTS), float)
             charts.setdefault(metric or kind, {})[kind] = line_N2
-    return list(charts.items())
+    return charts
 
 
 def _section(validation: Mapping[str, Any]) -> html_report.Tag:
@@ -194,9 +192,9 @@ def _rows(name: str, images: Image) -> np.ndarray:
     if rows.ndim != 4 or rows.shape[1] not in (1, 3):
         raise DataError(f"image {name}: {images.shape}; (3, H, W) or (N, 3, H, W) is needed")
     rows = rows[:ROWS].transpose(0, 2, 3, 1)
-    if rows.dtype != np.uint8:
-        rows = (np.nan_to_num(rows).clip(0, 1) * 255).round().astype(np.uint8)
-    return rows
+    if rows.dtype == np.uint8:
+        return rows
+    return (np.nan_to_num(rows).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def _write_image(path: Path, image_HWC: np.ndarray) -> None:
@@ -205,7 +203,7 @@ def _write_image(path: Path, image_HWC: np.ndarray) -> None:
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         image_HWC = cv2.resize(image_HWC, size, interpolation=cv2.INTER_AREA)
-    if image_HWC.ndim == 3 and image_HWC.shape[2] == 3:
+    if image_HWC.shape[2:] == (3,):
         image_HWC = cv2.cvtColor(image_HWC, cv2.COLOR_RGB2BGR)
     _, jpeg = cv2.imencode(".jpg", image_HWC, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     with atomic_write(path) as partial:
