@@ -8,34 +8,19 @@ The same command resumes a stopped run. checkpoints/NAME/speech2face/index.html 
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from speech2video.data.loader import training_loader
-from speech2video.data.speech2face.clip import (
-    EMOTIONS,
-    FaceRecording,
-    load_face_recordings,
-    split_faces,
-)
+from speech2video.data.speech2face.clip import EMOTIONS, load_face_recordings, split_faces
 from speech2video.data.speech2face.dataset import FaceDataset, augmented_copies
 from speech2video.models.pose2video.renderer import to_floats
-from speech2video.models.speech2face.generator import (
-    PLACEMENT_DIM,
-    head_transform,
-    invert_affine,
-    warp_with_head,
-)
+from speech2video.models.speech2face import generator, predictor
 from speech2video.models.speech2face.losses import StageSchedule, TrainingConfig
 from speech2video.models.speech2face.model import Speech2FaceModel
-from speech2video.models.speech2face.predictor import (
-    Speech2FacePredictor,
-    build_networks,
-    load_pretrained,
-)
 from speech2video.models.speech2face.teachers import ExternalTeacher
 from speech2video.models.trainer import fit, training_session
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
@@ -54,9 +39,8 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
     """Load the data, build the model and train it."""
     weights = options.loss_weights()
     external = load_teachers(options, device)
-    recordings = load_face_recordings(options.dataset, size=options.size)
     split = split_faces(
-        recordings,
+        load_face_recordings(options.dataset, size=options.size),
         held_out_sentences=options.held_out_sentences,
         held_out_speakers=options.held_out_speakers,
     )
@@ -67,10 +51,10 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
         item_count=options.epoch_items,
     )
     options = dataclasses.replace(options, num_speakers=len(dataset.speakers))
-    networks = build_networks(options)
+    networks = predictor.build_networks(options)
     if pretrained := options.pretrained_folder():
-        load_pretrained(networks, pretrained)
-    set_statistics(Speech2FacePredictor(networks), dataset, split.training)
+        predictor.load_pretrained(networks, pretrained)
+    set_statistics(predictor.Speech2FacePredictor(networks), dataset)
     config = TrainingConfig(
         schedule=StageSchedule(options.stage_ends()),
         lr=options.lr,
@@ -97,26 +81,23 @@ def load_teachers(
     options: TrainSpeech2FaceOptions, device: torch.device
 ) -> dict[str, ExternalTeacher]:
     """Return the user's own teachers by name, "identity" and "emotion"."""
-    given = {
-        "identity": (options.identity_teacher, None),
-        "emotion": (options.emotion_teacher, options.emotion_classes or EMOTIONS),
-    }
-    return {
-        name: ExternalTeacher(path, side=options.teacher_size, classes=classes, device=device)
-        for name, (path, classes) in given.items()
-        if path is not None
-    }
+    teacher = partial(ExternalTeacher, side=options.teacher_size, device=device)
+    teachers = {}
+    if options.identity_teacher:
+        teachers["identity"] = teacher(options.identity_teacher)
+    if options.emotion_teacher:
+        classes = options.emotion_classes or EMOTIONS
+        teachers["emotion"] = teacher(options.emotion_teacher, classes=classes)
+    return teachers
 
 
-def set_statistics(
-    face: Speech2FacePredictor, dataset: FaceDataset, recordings: Sequence[FaceRecording]
-) -> None:
+def set_statistics(face: predictor.Speech2FacePredictor, dataset: FaceDataset) -> None:
     """Set the networks' buffers and initial eigenfaces to the statistics of the training data."""
     for name, value in dataset.motion_statistics().items():
         getattr(face.head_motion, name).copy_(value)
     face.content.mel_mean.copy_(torch.from_numpy(dataset.mel_mean_B))
     face.content.mel_std.copy_(torch.from_numpy(dataset.mel_std_B))
-    if known := {recording.emotion for recording in recordings} - {""}:
+    if known := {recording.emotion for recording in dataset.recordings} - {""}:
         face.emotion.trained.copy_(torch.tensor([float(name in known) for name in EMOTIONS]))
     if not face.uses_reference_image:
         face.generator.init_eigenfaces(*mean_appearance(dataset))
@@ -133,14 +114,15 @@ def mean_appearance(dataset: FaceDataset) -> tuple[Tensor, Tensor]:
     for recording, motion_TM in clips.values():
         rows = np.unique(np.linspace(0, len(recording) - 1, SAMPLED_FRAMES).round().astype(int))
         frames = to_floats(torch.from_numpy(np.ascontiguousarray(recording.frames_T3HW[rows])))
-        place_M23 = head_transform(torch.from_numpy(motion_TM[rows, :PLACEMENT_DIM]))
-        heads[recording.speaker].append(warp_with_head(frames, invert_affine(place_M23)).mean(0))
+        place_M4 = torch.from_numpy(motion_TM[rows, : generator.PLACEMENT_DIM])
+        rest_M23 = generator.invert_affine(generator.head_transform(place_M4))
+        heads[recording.speaker].append(generator.warp_with_head(frames, rest_M23).mean(0))
         images[recording.speaker].append(frames.mean(0))
-    mean_heads, mean_images = (
-        torch.stack([torch.stack(found[speaker]).mean(0) for speaker in dataset.speakers])
-        for found in (heads, images)
-    )
-    return mean_heads, mean_images
+
+    def means(found: dict[str, list[Tensor]]) -> Tensor:
+        return torch.stack([torch.stack(found[speaker]).mean(0) for speaker in dataset.speakers])
+
+    return means(heads), means(images)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ video.mp4 is square and aligned: one similarity transform per clip, which keeps 
 puts the median of the eyes' midpoint at `EYES_AT`, and the eyes `EYE_DISTANCE` apart.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -169,7 +171,7 @@ def load_face_recordings(dataset: Path, *, size: int) -> list[FaceRecording]:
 
 def load_face_recording(clip: FaceClip, *, size: int) -> FaceRecording:
     """Return one clip, its frames of `size` pixels; raises `DataError`."""
-    info, name = clip.info(), clip.folder.name
+    info = clip.info()
     frames_T3HW = _load_frames(clip, info, size)
     audio_S, points_TK2 = load_audio(clip.audio), clip.points()
     if len(audio_S) != SAMPLES_PER_FRAME * info.frames:
@@ -179,11 +181,9 @@ def load_face_recording(clip: FaceClip, *, size: int) -> FaceRecording:
         raise DataError(f"{clip.landmarks}: {len(points_TK2)} frames; {info.frames} are needed")
     if not info.speaker:
         raise DataError(f"{clip.json}: no speaker; a name is needed")
-    points_TK2 = points_TK2 * np.float32(size / info.size)
-    sentence = info.sentence or name
-    return FaceRecording(
-        name, info.speaker, info.emotion, sentence, frames_T3HW, audio_S, points_TK2
-    )
+    name, points_TK2 = clip.folder.name, points_TK2 * np.float32(size / info.size)
+    labels = info.speaker, info.emotion, info.sentence or name
+    return FaceRecording(name, *labels, frames_T3HW, audio_S, points_TK2)
 
 
 def _load_frames(clip: FaceClip, info: FaceInfo, size: int) -> np.ndarray:
@@ -204,8 +204,7 @@ def _load_frames(clip: FaceClip, info: FaceInfo, size: int) -> np.ndarray:
     return np.stack(frames)
 
 
-@dataclass(frozen=True)
-class FaceSplit:
+class FaceSplit(NamedTuple):
     """Recordings to train on and to evaluate on.
 
     Attributes:
@@ -237,33 +236,27 @@ def split_faces(
     """
     _check_names("sentence", held_out_sentences, {r.sentence for r in recordings})
     _check_names("speaker", held_out_speakers, {r.speaker for r in recordings})
-    unseen = [r for r in recordings if r.speaker in held_out_speakers]
-    known = [r for r in recordings if r.speaker not in held_out_speakers]
-    if held_out_sentences:
-        held = {(r.speaker, r.sentence) for r in known if r.sentence in held_out_sentences}
-    else:
-        held = _last_sentences(known)
-    observed = [r for r in known if (r.speaker, r.sentence) in held]
-    training = [r for r in known if (r.speaker, r.sentence) not in held]
-    lost = sorted({r.speaker for r in observed} - {r.speaker for r in training})
+    split, spoken = FaceSplit([], [], []), defaultdict(set)
+    for one in recordings:
+        spoken[one.speaker].add(one.sentence)
+    for one in recordings:
+        sentences = sorted(spoken[one.speaker])
+        last = max(1, int(HELD_OUT_SHARE * len(sentences))) if len(sentences) > 1 else 0
+        held_out = held_out_sentences or sentences[len(sentences) - last :]
+        if one.speaker in held_out_speakers:
+            split.unseen.append(one)
+        else:
+            (split.observed if one.sentence in held_out else split.training).append(one)
+    lost = sorted({r.speaker for r in split.observed} - {r.speaker for r in split.training})
     count = len(recordings)
-    if not training or lost:
-        of_speaker = f" of {lost[0]}" if lost and training else ""
+    if not split.training or lost:
+        of_speaker = f" of {lost[0]}" if lost and split.training else ""
         raise DataError(f"nothing{of_speaker} left to train on of {count} recordings of faces")
-    if not observed and not unseen:
+    if not split.observed and not split.unseen:
         raise DataError(
             f"nothing held out to evaluate on: {count} recordings, one sentence a speaker"
         )
-    return FaceSplit(training, observed, unseen)
-
-
-def _last_sentences(recordings: Sequence[FaceRecording]) -> set[tuple[str, str]]:
-    held = set()
-    for speaker in {r.speaker for r in recordings}:
-        sentences = sorted({r.sentence for r in recordings if r.speaker == speaker})
-        count = max(1, int(HELD_OUT_SHARE * len(sentences))) if len(sentences) > 1 else 0
-        held |= {(speaker, sentence) for sentence in sentences[len(sentences) - count :]}
-    return held
+    return split
 
 
 def _check_names(kind: str, names: Sequence[str], known: set[str]) -> None:

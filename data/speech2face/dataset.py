@@ -6,7 +6,8 @@ content encoder.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,14 +16,8 @@ from torch.utils.data import Dataset
 
 from speech2video.data.loader import SampleIndex
 from speech2video.data.speech2face.clip import EMOTIONS, EYE_DISTANCE, FaceRecording
+from speech2video.util.audio import mel
 from speech2video.util.audio.augmentation import AudioAugmentation
-from speech2video.util.audio.mel import (
-    HOPS_PER_FRAME,
-    MIN_DEVIATION,
-    log_mels,
-    normalise_global,
-    normalise_utterance,
-)
 from speech2video.util.errors import DataError
 from speech2video.util.smoothing import SmoothNoise
 
@@ -37,7 +32,8 @@ LIPS = ("gap", "height", "width", "chin")
 EYE_CORNERS = ((36, 39), (42, 45))  # of the right and left eye: blinks do not move them
 LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 INNER_LIPS = ((61, 67), (62, 66), (63, 65))
-UPPER_LIP, LOWER_LIP, LEFT_CORNER, RIGHT_CORNER, CHIN, NOSE, NOSE_TIP = 51, 57, 54, 48, 8, 33, 30
+LIP_PAIRS = ((51, 57), (54, 48), (33, 8))  # upper and lower lip, the corners, nose and chin
+NOSE_TIP = 30
 REST_QUANTILE = 0.1  # of a clip's mouth shapes: the closed mouth
 MIN_STD = 0.02  # of a number that hardly moves, in its unit
 EXTREME_QUANTILE = 0.002  # beyond which generated motion is clamped
@@ -47,8 +43,7 @@ VTLP_STD = 0.08  # of the logarithm of the vocal tract's length
 NOISE_WARM_UP = 15  # frames of noise before an item begins
 
 
-@dataclass(frozen=True)
-class FacePart:
+class FacePart(NamedTuple):
     """A part of the face.
 
     Attributes:
@@ -112,15 +107,13 @@ class FaceDataset(Dataset):
         lengths = np.array([len(recording) for recording in recordings])
         self._starts = np.maximum(lengths - frames, 0) + 1
         self._items = max(int(lengths.sum()) // frames, 1) if item_count is None else item_count
-        self._log_mels = [log_mels(recording.audio_S) for recording in recordings]
+        self._log_mels = [mel.log_mels(recording.audio_S) for recording in recordings]
         mels_BN = np.concatenate(self._log_mels, 1)
         self.mel_mean_B = mels_BN.mean(1)
-        self.mel_std_B = mels_BN.std(1).clip(min=MIN_DEVIATION)
+        self.mel_std_B = mels_BN.std(1).clip(min=mel.MIN_DEVIATION)
         size = recordings[0].frames_T3HW.shape[-1]
-        self.motions = subtract_speaker_median(
-            [head_motion(one.points_TK2, size) for one in recordings],
-            [one.speaker for one in recordings],
-        )
+        motions = [head_motion(one.points_TK2, size) for one in recordings]
+        self.motions = subtract_speaker_median(motions, [one.speaker for one in recordings])
         shapes = [lip_shapes(one.points_TK2) for one in recordings]
         seen = np.concatenate([lips[np.isfinite(lips).all(1)] for lips in shapes])
         std_L = seen.std(0).clip(min=MIN_STD) if len(seen) else np.ones(len(LIPS), np.float32)
@@ -141,12 +134,10 @@ class FaceDataset(Dataset):
         inside = numbers.clip(max=len(recording) - 1)
         present_T = numbers < len(recording)
         size = recording.frames_T3HW.shape[-1]
-        mel_BN, log_mel_BN = self.mel(index), self._log_mels[index]
+        mel_BN, stats = self.mel(index), (self.mel_mean_B, self.mel_std_B)
         mel_BL = self._columns(mel_BN, begin)
         shifted_BL = self._columns(mel_BN, self._shifted_begin(index, begin, rng))
-        voice_BL = normalise_global(
-            self._columns(log_mel_BN, begin), self.mel_mean_B, self.mel_std_B
-        )
+        voice_BL = mel.normalise_global(self._columns(self._log_mels[index], begin), *stats)
         content_rng = np.random.default_rng((item.seed, 2))
         tract = np.exp(VTLP_STD * content_rng.standard_normal())
         lips_TL = self.lips[index][inside]
@@ -167,19 +158,19 @@ class FaceDataset(Dataset):
             "masked_voice": spec_augment(voice_BL, np.random.default_rng((item.seed, 1))),
             "masked_mel": spec_augment(perturb_vocal_tract(mel_BL, tract), content_rng),
         }
-        numbered = {
-            "speaker": self.speakers.index(recording.speaker),
-            "emotion": EMOTIONS.index(recording.emotion) if recording.emotion else -1,
-            "clip": index,
-            "begin": begin,
+        tensors = {
+            "speaker": torch.tensor(self.speakers.index(recording.speaker)),
+            "emotion": torch.tensor(EMOTIONS.index(recording.emotion) if recording.emotion else -1),
+            "clip": torch.tensor(index),
+            "begin": torch.tensor(begin),
         }
-        return {
-            name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()
-        } | {name: torch.tensor(number) for name, number in numbered.items()}
+        for name, array in arrays.items():
+            tensors[name] = torch.from_numpy(np.ascontiguousarray(array))
+        return tensors
 
     def mel(self, index: int) -> np.ndarray:
         """Return a recording's log-mels (80, 4 T), normalised over it."""
-        return normalise_utterance(self._log_mels[index])
+        return mel.normalise_utterance(self._log_mels[index])
 
     def motion_statistics(self) -> dict[str, Tensor]:
         """Return mean, std, lowest and highest (7,) of the clips' motion."""
@@ -193,18 +184,18 @@ class FaceDataset(Dataset):
         return {name: torch.from_numpy(value.astype(np.float32)) for name, value in found.items()}
 
     def _columns(self, mel_BN: np.ndarray, begin: int) -> np.ndarray:
-        columns = np.arange(HOPS_PER_FRAME * begin, HOPS_PER_FRAME * (begin + self.frames))
+        columns = np.arange(mel.HOPS_PER_FRAME * self.frames) + mel.HOPS_PER_FRAME * begin
         return mel_BN[:, columns.clip(0, mel_BN.shape[1] - 1)]
 
     def _shifted_begin(self, index: int, begin: int, rng: np.random.Generator) -> int:
         """Return where out-of-sync speech begins; inside the clip if possible."""
-        shift = int(rng.integers(SYNC_SHIFTS[0], SYNC_SHIFTS[1] + 1))
+        shortest, longest = SYNC_SHIFTS
+        shift = int(rng.integers(shortest, longest + 1))
         sign = 1 if rng.random() < 0.5 else -1
         last = int(self._starts[index]) - 1
-        for offset in (sign * shift, -sign * shift, -sign * SYNC_SHIFTS[0]):
-            if 0 <= begin + offset <= last:
-                return begin + offset
-        return begin + (SYNC_SHIFTS[0] if last - begin >= begin else -SYNC_SHIFTS[0])
+        offsets = sign * shift, -sign * shift, -sign * shortest
+        inside = [begin + offset for offset in offsets if 0 <= begin + offset <= last]
+        return (inside or [begin + (shortest if last - begin >= begin else -shortest)])[0]
 
     def _reference_image(self, index: int, rng: np.random.Generator) -> np.ndarray:
         own = self.recordings[index]
@@ -233,19 +224,21 @@ def head_motion(points_TK2: np.ndarray, size: int) -> np.ndarray:
     Turn and nod are absolute; `subtract_speaker_median` follows. Frames without landmarks take
     their neighbours' values, clips without any NaN.
     """
-    points = _fill_gaps(points_TK2)
-    if points is None:
+    seen = np.flatnonzero(np.isfinite(points_TK2).all((1, 2)))
+    if not len(seen):
         return np.full((len(points_TK2), len(MOTION)), np.nan, np.float32)
+    nearest_T = seen[np.abs(np.arange(len(points_TK2))[:, None] - seen).argmin(1)]
+    points = points_TK2[nearest_T].astype(np.float64)
     right_T2, left_T2 = (points[:, pair].mean(1) for pair in EYE_CORNERS)
     middle_T2, across_T2 = (right_T2 + left_T2) / 2, left_T2 - right_T2
     distance_T = np.hypot(*across_T2.T)
     roll_T = np.arctan2(across_T2[:, 1], across_T2[:, 0])
-    nose_T2 = np.einsum("tij,tj->ti", _inverse_rotations(roll_T), points[:, NOSE_TIP] - middle_T2)
+    cos_T, sin_T = np.cos(roll_T), np.sin(roll_T)
+    x_T, y_T = (points[:, NOSE_TIP] - middle_T2).T
+    nose_2T = np.stack((cos_T * x_T + sin_T * y_T, cos_T * y_T - sin_T * x_T)) / distance_T
     open_T = sum(_distance(points, pair) for pair in LIDS) / distance_T
     zoom_T = np.log(distance_T / (EYE_DISTANCE * size))
-    motion_TM = np.column_stack(
-        (middle_T2 / size, roll_T, zoom_T, nose_T2 / distance_T[:, None], open_T)
-    )
+    motion_TM = np.column_stack((middle_T2 / size, roll_T, zoom_T, *nose_2T, open_T))
     median_M = np.median(motion_TM, 0)
     motion_TM[:, PER_CLIP] -= median_M[PER_CLIP]
     motion_TM[:, -1] = motion_TM[:, -1] / max(median_M[-1], 1e-6) - 1
@@ -263,8 +256,7 @@ def subtract_speaker_median(
     found = []
     for speaker, motion_TM in zip(speakers, motions, strict=True):
         own = [one for one, other in zip(motions, speakers, strict=True) if other == speaker]
-        seen_NM = np.concatenate(own)
-        seen_NM = seen_NM[np.isfinite(seen_NM).all(1)]
+        seen_NM = (own_NM := np.concatenate(own))[np.isfinite(own_NM).all(1)]
         median_M = np.zeros(len(MOTION), np.float32)
         if len(seen_NM):
             median_M[PER_SPEAKER] = np.median(seen_NM[:, PER_SPEAKER], 0)
@@ -277,15 +269,13 @@ def lip_shapes(points_TK2: np.ndarray) -> np.ndarray:
     right_T2, left_T2 = (points_TK2[:, pair].mean(1) for pair in EYE_CORNERS)
     distance_T = np.hypot(*(left_T2 - right_T2).T)
     gap_T = np.mean([_distance(points_TK2, pair) for pair in INNER_LIPS], 0)
-    pairs = ((UPPER_LIP, LOWER_LIP), (LEFT_CORNER, RIGHT_CORNER), (NOSE, CHIN))
-    shapes_TL = np.column_stack((gap_T, *(_distance(points_TK2, pair) for pair in pairs)))
-    shapes_TL = shapes_TL / distance_T[:, None]
+    shapes_TL = np.column_stack((gap_T, *(_distance(points_TK2, pair) for pair in LIP_PAIRS)))
+    shapes_TL /= distance_T[:, None]
     seen_T = np.isfinite(shapes_TL).all(1)
     if not seen_T.any():
         return np.full((len(points_TK2), len(LIPS)), np.nan, np.float32)
     rest_L = np.quantile(shapes_TL[seen_T], REST_QUANTILE, 0)
-    width = LIPS.index("width")
-    rest_L[width] = np.median(shapes_TL[seen_T, width])
+    rest_L[LIPS.index("width")] = np.median(shapes_TL[seen_T, LIPS.index("width")])
     return np.where(seen_T[:, None], shapes_TL - rest_L, np.nan).astype(np.float32)
 
 
@@ -330,20 +320,5 @@ def augmented_copies(
     return found
 
 
-def _fill_gaps(points_TK2: np.ndarray) -> np.ndarray | None:
-    """Return landmarks without gaps, None where there are none at all."""
-    seen = np.flatnonzero(np.isfinite(points_TK2).all((1, 2)))
-    if not len(seen):
-        return None
-    nearest = seen[np.abs(np.arange(len(points_TK2))[:, None] - seen).argmin(1)]
-    return points_TK2[nearest].astype(np.float64)
-
-
 def _distance(points_TK2: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
     return np.hypot(*(points_TK2[:, pair[0]] - points_TK2[:, pair[1]]).T)
-
-
-def _inverse_rotations(angle_T: np.ndarray) -> np.ndarray:
-    """Return rotations (T, 2, 2) by the negative angles."""
-    cos, sin = np.cos(angle_T), np.sin(angle_T)
-    return np.stack((np.stack((cos, sin), -1), np.stack((-sin, cos), -1)), 1)

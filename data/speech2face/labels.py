@@ -22,21 +22,15 @@ from speech2video.data.speech2face.clip import EMOTIONS
 from speech2video.util.errors import DataError
 
 COLUMNS = ("file", "speaker", "emotion", "sentence")
-SYNONYMS = {  # of `EMOTIONS`; "" for an emotion that they do not cover
-    "anger": "angry",
-    "ang": "angry",
-    "disgust": "disgusted",
-    "dis": "disgusted",
-    "fear": "fearful",
-    "fea": "fearful",
-    "scared": "fearful",
-    "happiness": "happy",
-    "joy": "happy",
-    "hap": "happy",
-    "neu": "neutral",
-    "sadness": "sad",
-    "surprise": "surprised",
-    "contempt": "",
+SYNONYMS = {  # of `EMOTIONS`; of "": an emotion that they do not cover
+    "neutral": ("neu",),
+    "happy": ("happiness", "joy", "hap"),
+    "sad": ("sadness",),
+    "angry": ("anger", "ang"),
+    "fearful": ("fear", "fea", "scared"),
+    "disgusted": ("disgust", "dis"),
+    "surprised": ("surprise",),
+    "": ("contempt",),
 }
 _CREMAD = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_([A-Z]{2})")
 _RAVDESS = re.compile(r"\d\d-\d\d-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)")
@@ -80,13 +74,12 @@ def parse_labels(
             if table and key in table:
                 return table[key]
         raise DataError(f"{path}: not in the csv of labels")
-    if scheme == "auto":
-        published = (parse(relative) for name, parse in _PARSERS.items() if name != "folders")
-        return next((labels for labels in published if labels), None) or _folders(relative)
-    labels = _PARSERS[scheme](relative)
-    if labels is None:
-        raise DataError(f"{path}: not a name of {scheme}; --label_scheme folders or csv takes any")
-    return labels
+    # "folders" takes any path
+    parsers = [*_PARSERS.values()] if scheme == "auto" else [_PARSERS[scheme]]
+    for parse in parsers:
+        if labels := parse(relative):
+            return labels
+    raise DataError(f"{path}: not a name of {scheme}; --label_scheme folders or csv takes any")
 
 
 def read_labels(path: Path) -> dict[str, FaceLabels]:
@@ -127,7 +120,9 @@ def read_labels(path: Path) -> dict[str, FaceLabels]:
 def parse_emotion(word: str) -> str | None:
     """Return the one of `EMOTIONS` that a word means, "" for none of them, None if unknown."""
     word = word.lower()
-    return word if word in ("", *EMOTIONS) else SYNONYMS.get(word)
+    if word in ("", *EMOTIONS):
+        return word
+    return next((emotion for emotion, words in SYNONYMS.items() if word in words), None)
 
 
 def _folders(relative: Path) -> FaceLabels:
@@ -144,9 +139,8 @@ def _cremad(relative: Path) -> FaceLabels | None:
 
 def _ravdess(relative: Path) -> FaceLabels | None:
     match = _RAVDESS.fullmatch(relative.stem)
-    if not match or not 1 <= int(match[1]) <= len(EMOTIONS):
-        return None
-    return FaceLabels(match[5], EMOTIONS[int(match[1]) - 1], match[3])  # in the order of EMOTIONS
+    known = match and 1 <= int(match[1]) <= len(EMOTIONS)  # in the order of EMOTIONS
+    return FaceLabels(match[5], EMOTIONS[int(match[1]) - 1], match[3]) if match and known else None
 
 
 def _grid(relative: Path) -> FaceLabels | None:
@@ -178,11 +172,11 @@ def _matching_folders(relative: Path, pattern: re.Pattern[str]) -> list[str]:
 
 
 _PARSERS = {
-    "folders": _folders,
     "cremad": _cremad,
     "ravdess": _ravdess,
     "grid": _grid,
     "mead": _mead,
     "voxceleb": _voxceleb,
+    "folders": _folders,
 }
 SCHEMES = ("auto", *_PARSERS, "csv")

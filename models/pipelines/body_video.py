@@ -17,7 +17,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -30,20 +30,8 @@ from speech2video.data.gestures.timeline import Timeline
 from speech2video.data.motion import align_placement, motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.models.audio2pose.predictor import PosePredictor
-from speech2video.models.pipelines.speaker import (
-    Speaker,
-    check_output_paths,
-    files_id,
-    list_speakers,
-    print_note,
-    read_lead,
-    weights_id,
-)
-from speech2video.models.pose2video.renderer import (
-    Pose2VideoRenderer,
-    load_renderer,
-    read_renderer_options,
-)
+from speech2video.models.pipelines import speaker as speakers
+from speech2video.models.pose2video import renderer as renderers
 from speech2video.options.inference import OFF, BodyVideoOptions
 from speech2video.options.pose2video import Vid2VidOptions
 from speech2video.util.audio.audio_io import loudness_gain
@@ -51,35 +39,25 @@ from speech2video.util.audio.features import extract_features
 from speech2video.util.audio.normalisation import analyse_audio, stream_features, voice_mean
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
-from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
+from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
-from speech2video.util.iteration import PrefetchStack, progress_bar
+from speech2video.util.iteration import PrefetchStack
+from speech2video.util.rendering import openpose
 from speech2video.util.rendering.camera import Camera
-from speech2video.util.rendering.openpose import (
-    OpenPoseFrame,
-    draw_vid2vid_authors_map,
-    read_openpose_folder,
-)
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
 from speech2video.util.smoothing import PoseSmoother
 from speech2video.util.text.speech_source import Speech, recorded_speech
-from speech2video.util.timing import FPS
-from speech2video.util.video.writer import GENERATED, write_video
 
 AUDIO2POSE, GESTURES, POSE2VIDEO = "audio2pose", "gestures", "pose2video"
 AUTHORS_STYLE = "vid2vid_authors"  # the style of maps that OpenPose's points can be drawn in
 CHUNK = 25  # frames of recorded motion that are processed together
-_PLACEMENT = [
-    *range(POSE_SIZE)[POSE_SLICES["translation"]],
-    *range(POSE_SIZE)[POSE_SLICES["root_orientation"]],
-]
+_PLACEMENT = np.r_[POSE_SLICES["translation"], POSE_SLICES["root_orientation"]]
 
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, eq=False)
-class PosePlan:
+class PosePlan(NamedTuple):
     """Poses of a video, computed as they are pulled.
 
     Attributes:
@@ -96,7 +74,7 @@ class PosePlan:
 
 
 @dataclass(frozen=True, eq=False)
-class BodySpeaker(Speaker[BodyVideoOptions]):
+class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
     """A speaker with body; parts that are not needed are None.
 
     checkpoints/NAME/audio2pose     motion from speech
@@ -118,27 +96,32 @@ class BodySpeaker(Speaker[BodyVideoOptions]):
     body: Body
     audio2pose: PosePredictor | None
     gestures: GestureInserter | None
-    pose2video: Pose2VideoRenderer | None
+    pose2video: renderers.Pose2VideoRenderer | None
     size: tuple[int, int]
 
     @classmethod
     def load(cls, options: BodyVideoOptions, device: torch.device) -> "BodySpeaker":
         folder = options.checkpoints / options.name
         if not folder.is_dir():
-            known = list_speakers(options.checkpoints, AUDIO2POSE)
+            known = speakers.list_speakers(options.checkpoints, AUDIO2POSE)
             raise DataError(f"{folder}: no such speaker; {known}")
-        predictor = _load_predictor(folder / AUDIO2POSE, options)
+        predictor = None
+        # with --pose only its mean pose is used, if there is one
+        if not options.openpose and (not options.pose or (folder / AUDIO2POSE).is_dir()):
+            predictor = PosePredictor.load(
+                folder / AUDIO2POSE, body=options.body, face_motion_scale=options.face_motion_scale
+            )
         body = predictor.body if predictor else Body.load(options.body)
         dictionary = _dictionary_folder(folder / GESTURES, options)
         renderer = _load_renderer(folder / POSE2VIDEO, options, device)
         parts = []
         if predictor:
-            parts.append(f"{AUDIO2POSE} {weights_id(folder / AUDIO2POSE)}")
+            parts.append(f"{AUDIO2POSE} {speakers.weights_id(folder / AUDIO2POSE)}")
         if dictionary:
-            files = (dictionary / JSON_NAME, dictionary / MOTIONS_NAME)
-            parts.append(f"{GESTURES} {files_id(files)}")
+            files = dictionary / JSON_NAME, dictionary / MOTIONS_NAME
+            parts.append(f"{GESTURES} {speakers.files_id(files)}")
         if renderer:
-            parts.append(f"{POSE2VIDEO} {weights_id(folder / POSE2VIDEO)}")
+            parts.append(f"{POSE2VIDEO} {speakers.weights_id(folder / POSE2VIDEO)}")
         return cls(
             options.name,
             f"{options.name}: {', '.join(parts)}",
@@ -172,25 +155,25 @@ class BodySpeaker(Speaker[BodyVideoOptions]):
 
     def make_video(self, speech: Speech, options: BodyVideoOptions, *, bar: bool = True) -> int:
         outputs = options.outputs(speech.stem)
-        check_output_paths(outputs, speech.audio)
+        speakers.check_output_paths(outputs, speech.audio)
         kept: list[Tensor] = []
         with PrefetchStack() as stages:
             plan = self._plan(speech, options)
             if options.openpose:
-                points = read_openpose_folder(options.openpose)
-                maps = draw_openpose_maps(points, size=self.size)
+                width, height = self.size
+                points = openpose.read_openpose_folder(options.openpose)
+                maps = (
+                    openpose.draw_vid2vid_authors_map(frame, width=width, height=height)
+                    for frame in points
+                )
             else:
                 poses = collect_into(kept, plan.poses) if outputs.pose else plan.poses
                 points = project_points(stages.prefetch(poses), self.body, self.camera())
                 maps = draw_maps(points, self)
             frames = stages.prefetch(render_frames(stages.prefetch(maps), self, options))
-            count = write_video(
-                outputs.video,
-                progress_bar(frames, total=plan.frames, name=outputs.video.name) if bar else frames,
-                fps=FPS,
-                audio=plan.audio,
-                metadata={"comment": f"{self.provenance}; seed {options.seed}"},
-                **GENERATED,
+            comment, total = f"seed {options.seed}", plan.frames
+            count = self._write_video(
+                outputs.video, frames, total=total, audio=plan.audio, comment=comment, bar=bar
             )
         if outputs.pose:
             motion = motion_from_pose(torch.cat(kept), self.body, camera=self.camera())
@@ -203,7 +186,7 @@ class BodySpeaker(Speaker[BodyVideoOptions]):
         predictor, renderer = self._predictor, self.pose2video
         if renderer is None:
             raise DataError(f"{self.name}: no {POSE2VIDEO} to render with")
-        lead_S, chunks = read_lead(chunks)
+        lead_S, chunks = speakers.read_lead(chunks)
         gain = loudness_gain([lead_S])
         kind, prior_F = predictor.features, predictor.network.voice_mean.cpu().numpy()
         voice_F = voice_mean(extract_features(gain * lead_S, kind=kind), kind, prior_F)
@@ -233,9 +216,8 @@ class BodySpeaker(Speaker[BodyVideoOptions]):
         path, clip_audio = find_motion_and_audio(pose)
         motion = read_motion(path)
         for part in motion.unsupported_parts(self.body):
-            print_note(
-                f"{path}: {part} of another body than the {self.body.name} one; left at rest"
-            )
+            other = f"of another body than the {self.body.name} one"
+            speakers.print_note(f"{path}: {part} {other}; left at rest")
         pose_TP = clamp_pose(motion.pose_vector(self.body), self.body.hands)
         if options.place and self.audio2pose:
             pose_TP = align_placement(pose_TP, self.audio2pose.network.pose_mean.cpu())
@@ -257,7 +239,8 @@ class BodySpeaker(Speaker[BodyVideoOptions]):
             if options.timeline or options.save_timeline:
                 raise DataError(f"{self.name}: no {GESTURES}; give their folder with --gestures")
             if options.has_words and options.gestures is None and not options.pose:
-                print_note(f"{self.name}: no {GESTURES}, so that words make no difference")
+                note = f"{self.name}: no {GESTURES}, so that words make no difference"
+                speakers.print_note(note)
             return None
         if options.timeline:
             return Timeline.load(options.timeline, self.gestures.dictionary)
@@ -297,14 +280,6 @@ def draw_maps(points: Iterable[np.ndarray], speaker: BodySpeaker) -> Iterator[np
     return draw_skeleton_maps(points, width=speaker.size[0], height=speaker.size[1])
 
 
-def draw_openpose_maps(
-    points: Iterable[OpenPoseFrame], *, size: tuple[int, int]
-) -> Iterator[np.ndarray]:
-    """Yield maps (3, H, W) uint8 of OpenPose's points, in the paper authors' style."""
-    for frame in points:
-        yield draw_vid2vid_authors_map(frame, width=size[0], height=size[1])
-
-
 def render_frames(
     maps: Iterable[np.ndarray], speaker: BodySpeaker, options: BodyVideoOptions
 ) -> Iterator[np.ndarray]:
@@ -324,15 +299,6 @@ def collect_into(store: list[Item], items: Iterable[Item]) -> Iterator[Item]:
         yield item
 
 
-def _load_predictor(folder: Path, options: BodyVideoOptions) -> PosePredictor | None:
-    """Return the pose predictor; with --pose only its mean pose is used, if there is one."""
-    if options.openpose or (options.pose and not folder.is_dir()):
-        return None
-    return PosePredictor.load(
-        folder, body=options.body, face_motion_scale=options.face_motion_scale
-    )
-
-
 def _dictionary_folder(own: Path, options: BodyVideoOptions) -> Path | None:
     if options.gestures == OFF or options.openpose:
         return None
@@ -346,7 +312,7 @@ def _dictionary_folder(own: Path, options: BodyVideoOptions) -> Path | None:
 
 def _load_renderer(
     folder: Path, options: BodyVideoOptions, device: torch.device
-) -> Pose2VideoRenderer | None:
+) -> renderers.Pose2VideoRenderer | None:
     if not folder.is_dir():
         if options.skeleton:
             return None
@@ -354,20 +320,17 @@ def _load_renderer(
             f"{folder.parent}: no {POSE2VIDEO} in it; train one with train_pose2video.py, "
             "or draw the skeleton only with --skeleton"
         )
-    renderer = load_renderer(folder, device=device, dtype=_dtype(folder, options, device))
+    half = options.precision == "bf16"
+    if options.precision == "auto":
+        trained = renderers.read_renderer_options(resolve_checkpoint(folder) / OPTIONS_FILE)
+        # imported vid2vid checkpoints are exact in 32 bits only
+        half = not isinstance(trained, Vid2VidOptions) and _has_bf16_units(device)
+    dtype = torch.bfloat16 if half else torch.float32
+    renderer = renderers.load_renderer(folder, device=device, dtype=dtype)
     if options.openpose and renderer.map_style != AUTHORS_STYLE:
         seen = f"maps of the style {renderer.map_style}"
         raise DataError(f"{folder}: {seen}; for --openpose {AUTHORS_STYLE} is needed")
     return renderer
-
-
-def _dtype(folder: Path, options: BodyVideoOptions, device: torch.device) -> torch.dtype:
-    half = options.precision == "bf16"
-    if options.precision == "auto":
-        trained = read_renderer_options(resolve_checkpoint(folder) / OPTIONS_FILE)
-        # imported vid2vid checkpoints are exact in 32 bits only
-        half = not isinstance(trained, Vid2VidOptions) and _has_bf16_units(device)
-    return torch.bfloat16 if half else torch.float32
 
 
 def _has_bf16_units(device: torch.device) -> bool:

@@ -17,17 +17,14 @@ import numpy as np
 import torch
 
 from speech2video.models.registry import SPEAKERS, load_class
-from speech2video.options.inference import (
-    SPEECH2FACE,
-    SPEECH2VIDEO,
-    InferenceOptions,
-    OutputPaths,
-)
+from speech2video.options.inference import SPEECH2FACE, SPEECH2VIDEO, InferenceOptions, OutputPaths
 from speech2video.util import distributed
 from speech2video.util.checkpoint_folder import resolve_checkpoint
 from speech2video.util.errors import DataError
+from speech2video.util.iteration import progress_bar
 from speech2video.util.text.speech_source import Speech, recorded_speech
-from speech2video.util.timing import SAMPLE_RATE
+from speech2video.util.timing import FPS, SAMPLE_RATE
+from speech2video.util.video.writer import GENERATED, write_video
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
@@ -108,6 +105,22 @@ class Speaker(abc.ABC, Generic[OptionsType]):
             name=self.name, audio=Path(audio), output=Path(output), seed=seed, **more
         )
         return self.make_video(self.read_speech(options.audio, options), options, bar=False)
+
+    def _write_video(
+        self,
+        path: Path,
+        frames: Iterable[np.ndarray],
+        *,
+        total: int,
+        audio: Path | None,
+        comment: str,
+        bar: bool,
+    ) -> int:
+        """Write frames with audio and provenance, under a progress bar; return their number."""
+        if bar:
+            frames = progress_bar(frames, total=total, name=path.name)
+        metadata = {"comment": f"{self.provenance}; {comment}"}
+        return write_video(path, frames, fps=FPS, audio=audio, metadata=metadata, **GENERATED)
 
 
 def load_speaker(

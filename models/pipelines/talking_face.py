@@ -18,33 +18,19 @@ import cv2
 import numpy as np
 import torch
 
-from speech2video.models.pipelines.speaker import (
-    Speaker,
-    check_output_paths,
-    list_speakers,
-    read_lead,
-    weights_id,
-)
+from speech2video.models.pipelines import speaker
 from speech2video.models.speech2face.predictor import Speech2FacePredictor, load_speech2face
 from speech2video.options.inference import SPEECH2FACE, TalkingFaceOptions
+from speech2video.util.audio import mel
 from speech2video.util.audio.audio_io import read_audio
-from speech2video.util.audio.mel import (
-    HOPS_PER_FRAME,
-    MIN_DEVIATION,
-    N_MELS,
-    LogMelStream,
-    log_mels,
-)
 from speech2video.util.audio.normalisation import check_audio
 from speech2video.util.errors import DataError
-from speech2video.util.iteration import PrefetchStack, progress_bar
+from speech2video.util.iteration import PrefetchStack
 from speech2video.util.text.speech_source import Speech
-from speech2video.util.timing import FPS
-from speech2video.util.video.writer import GENERATED, write_video
 
 
 @dataclass(frozen=True, eq=False)
-class TalkingFace(Speaker[TalkingFaceOptions]):
+class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
     """The face of checkpoints/NAME/speech2face.
 
     Attributes:
@@ -63,7 +49,7 @@ class TalkingFace(Speaker[TalkingFaceOptions]):
     def load(cls, options: TalkingFaceOptions, device: torch.device) -> "TalkingFace":
         folder = options.checkpoints / options.name / SPEECH2FACE
         if not folder.is_dir():
-            known = list_speakers(options.checkpoints, SPEECH2FACE)
+            known = speaker.list_speakers(options.checkpoints, SPEECH2FACE)
             raise DataError(f"{folder.parent}: no {SPEECH2FACE} in it; {known}")
         predictor = load_speech2face(folder, device=device)
         if options.emotion is not None and options.emotion not in predictor.emotions:
@@ -74,44 +60,41 @@ class TalkingFace(Speaker[TalkingFaceOptions]):
             message = "its baseline needs" if needed else "it takes no"
             raise DataError(f"{options.name}: {message} --reference_image")
         image = None if path is None else read_reference_image(path, predictor.size)
-        provenance = f"{options.name}: {SPEECH2FACE} {weights_id(folder)}"
+        provenance = f"{options.name}: {SPEECH2FACE} {speaker.weights_id(folder)}"
         return cls(options.name, provenance, predictor, image)
 
     def make_video(self, speech: Speech, options: TalkingFaceOptions, *, bar: bool = True) -> int:
-        path, output = speech.audio, options.outputs(speech.stem).video
+        path, outputs = speech.audio, options.outputs(speech.stem)
         assert path is not None
-        check_output_paths(options.outputs(speech.stem), path)
+        speaker.check_output_paths(outputs, path)
         check_audio(path)
         stats = MelStats.measure(stream_columns(read_audio(path)))
-        if stats is None:
+        if not stats.frames:
             raise DataError(f"{path}: the audio is empty")
         embedding = self.speech2face.embed_speech(stream_mels(read_audio(path)))
         emotion = options.emotion or embedding.emotion
         with PrefetchStack() as stages:
             mels = stages.prefetch(stats.normalise(stream_mels(read_audio(path))))
-            frames = stages.prefetch(
-                self.speech2face.stream(
-                    mels,
-                    embedding=embedding,
-                    emotion=options.emotion,
-                    seed=options.seed,
-                    reference_image=self.reference_image,
-                )
+            frames = self.speech2face.stream(
+                mels,
+                embedding=embedding,
+                emotion=options.emotion,
+                seed=options.seed,
+                reference_image=self.reference_image,
             )
-            return write_video(
-                output,
-                progress_bar(frames, total=stats.frames, name=output.name) if bar else frames,
-                fps=FPS,
+            return self._write_video(
+                outputs.video,
+                stages.prefetch(frames),
+                total=stats.frames,
                 audio=path,
-                metadata={"comment": f"{self.provenance}; {emotion}; seed {options.seed}"},
-                **GENERATED,
+                comment=f"{emotion}; seed {options.seed}",
+                bar=bar,
             )
 
     def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
-        lead_S, chunks = read_lead(chunks)
-        lead_BL = log_mels(lead_S)
+        lead_S, chunks = speaker.read_lead(chunks)
+        lead_BL = mel.log_mels(lead_S)
         stats = MelStats.measure([lead_BL])
-        assert stats is not None
         frames = self.speech2face.stream(
             stats.normalise(stream_mels(chunks)),
             embedding=self.speech2face.embed_speech([lead_BL]),
@@ -136,18 +119,16 @@ class MelStats:
     deviation_B: np.ndarray
 
     @classmethod
-    def measure(cls, mels: Iterable[np.ndarray]) -> "MelStats | None":
-        """Return the statistics of log-mels (80, n) in chunks; None without any."""
-        sum_B, squares_B, count = np.zeros(N_MELS), np.zeros(N_MELS), 0
+    def measure(cls, mels: Iterable[np.ndarray]) -> "MelStats":
+        """Return the statistics of log-mels (80, n) in chunks."""
+        sum_B, squares_B, count = np.zeros(mel.N_MELS), np.zeros(mel.N_MELS), 0
         for mel_BL in mels:
             sum_B += mel_BL.sum(1, dtype=np.float64)
             squares_B += np.square(mel_BL, dtype=np.float64).sum(1)
             count += mel_BL.shape[1]
-        if not count:
-            return None
-        mean_B = sum_B / count
-        variance_B = (squares_B / count - np.square(mean_B)).clip(min=MIN_DEVIATION**2)
-        return cls(count // HOPS_PER_FRAME, mean_B, np.sqrt(variance_B))
+        mean_B, mean_square_B = sum_B / max(count, 1), squares_B / max(count, 1)
+        variance_B = (mean_square_B - np.square(mean_B)).clip(min=mel.MIN_DEVIATION**2)
+        return cls(count // mel.HOPS_PER_FRAME, mean_B, np.sqrt(variance_B))
 
     def normalise(self, mels: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield log-mels (80, 4 n) with mean 0 and deviation 1 in each band."""
@@ -158,17 +139,17 @@ class MelStats:
 
 def stream_mels(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Yield log-mels (80, 4 n), whole frames each, of audio chunks (S,)."""
-    rest_BL = np.zeros((N_MELS, 0), np.float32)
+    rest_BL = np.zeros((mel.N_MELS, 0), np.float32)
     for mel_BL in stream_columns(chunks):
         mel_BL = np.concatenate((rest_BL, mel_BL), 1)
-        whole = mel_BL.shape[1] // HOPS_PER_FRAME * HOPS_PER_FRAME
+        whole = mel_BL.shape[1] // mel.HOPS_PER_FRAME * mel.HOPS_PER_FRAME
         yield mel_BL[:, :whole]
         rest_BL = mel_BL[:, whole:]
 
 
 def stream_columns(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Yield log-mels (80, n) of audio chunks (S,); together whole frames."""
-    stream, has_audio = LogMelStream(), False
+    stream, has_audio = mel.LogMelStream(), False
     for audio_S in chunks:
         has_audio = True
         yield stream.push(audio_S)

@@ -11,6 +11,7 @@ import torch
 from speech2video.data.motion import motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.models.pipelines import body_video
+from speech2video.models.pipelines import speaker as speakers
 from speech2video.models.pipelines.body_video import BodySpeaker
 from speech2video.models.pipelines.speaker import load_speaker
 from speech2video.options.inference import BodyVideoOptions
@@ -40,7 +41,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
         frames.extend(images)
         return len(frames)
 
-    monkeypatch.setattr(body_video, "write_video", write)
+    monkeypatch.setattr(speakers, "write_video", write)
     return frames
 
 
@@ -149,7 +150,7 @@ def test_stages_work_only_a_few_frames_ahead(
 
     draw_maps = body_video.draw_maps
     monkeypatch.setattr(body_video, "draw_maps", lambda *items: counted(draw_maps(*items)))
-    monkeypatch.setattr(body_video, "write_video", write)
+    monkeypatch.setattr(speakers, "write_video", write)
     options = make_options(checkpoints, tmp_path / "long.wav", skeleton=True)
     speech = recorded_speech(options.audio)
     assert load(options).make_video(speech, options, bar=False) == 1500
@@ -167,7 +168,8 @@ def test_an_error_in_any_stage_ends_all_of_them(
     stage: str,
     error: BaseException,
 ):
-    monkeypatch.setattr(body_video, stage, _broken(getattr(body_video, stage), error))
+    module = speakers if stage == "progress_bar" else body_video
+    monkeypatch.setattr(module, stage, _broken(getattr(module, stage), error))
     options = make_options(checkpoints, audio, output=tmp_path / "out" / "a.mp4")
     speaker, before = load(options), count_workers()
     with pytest.raises(type(error)):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speech2video.models.pipelines import talking_face
+from speech2video.models.pipelines import speaker
 from speech2video.models.pipelines.speaker import load_speaker
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.errors import DataError
@@ -21,7 +21,7 @@ def test_a_loaded_face_speaks_and_streams(tmp_path: Path, monkeypatch: pytest.Mo
         frames.extend(images)
         return len(frames)
 
-    monkeypatch.setattr(talking_face, "write_video", write)
+    monkeypatch.setattr(speaker, "write_video", write)
     audio_S = voice(1.5)
     write_audio(tmp_path / "speech.wav", audio_S)
     face = load_speaker("demo_face", checkpoints=ROOT / "checkpoints", device="cpu")
