@@ -62,11 +62,7 @@ class FaceClassifier:
     """
 
     def __init__(
-        self,
-        network: "ClassifierNetwork",
-        classes: Sequence[str],
-        *,
-        device: torch.device | str = "cpu",
+        self, network: "ClassifierNetwork", classes: Sequence[str], device: torch.device | str
     ) -> None:
         self._network, self._device = network.to(device).eval(), device
         self.classes = tuple(classes)
@@ -149,12 +145,8 @@ def load_or_train_classifier(
     if len(classes) < 2 or len(clips) != len(labels):
         raise DataError(f"{len(classes)} classes of {len(clips)} clips; a classifier needs two")
     images_N3SS = [_training_images(clip.frames_T3HW) for clip in clips]
-    config = {
-        "classes": classes,
-        "seed": seed,
-        "steps": steps,
-        "clips": _fingerprint(clips, labels, images_N3SS),
-    }
+    fingerprint = _fingerprint(clips, labels, images_N3SS)
+    config = {"classes": classes, "seed": seed, "steps": steps, "clips": fingerprint}
     network = ClassifierNetwork(len(classes))
     json_path, weights = folder / "classifier.json", folder / "classifier.safetensors"
     saved = json_path.is_file() and weights.is_file()
@@ -163,12 +155,11 @@ def load_or_train_classifier(
     else:
         numbers = [classes.index(label) for label in labels]
         labels_N = np.repeat(numbers, [len(images) for images in images_N3SS])
-        network = train_classifier(
-            torch.cat(images_N3SS), labels_N, seed=seed, steps=steps, device=device
-        )
+        images = torch.cat(images_N3SS)
+        network = train_classifier(images, labels_N, seed=seed, steps=steps, device=device)
         save_weights(weights, network)
         write_json(json_path, config)  # last: it marks the classifier as complete
-    return FaceClassifier(network, classes, device=device)
+    return FaceClassifier(network, classes, device)
 
 
 def train_classifier(
@@ -188,8 +179,7 @@ def train_classifier(
         network = ClassifierNetwork(int(labels_N.max()) + 1).to(device).train()
         optimizer = torch.optim.AdamW(network.parameters(), LR, weight_decay=WEIGHT_DECAY)
         for step, rows in enumerate(_balanced_batches(labels_N, seed, steps)):
-            share = cosine_decay(step, steps) * min(1.0, (step + 1) / WARM_UP)
-            set_lr(optimizer, LR * share)
+            set_lr(optimizer, LR * (cosine_decay(step, steps) * min(1.0, (step + 1) / WARM_UP)))
             _, logits = network(augment_images(images_N3SS[rows]).to(device))
             targets = torch.from_numpy(labels_N[rows]).to(device)
             loss = F.cross_entropy(logits, targets, label_smoothing=LABEL_SMOOTHING)
@@ -215,19 +205,16 @@ def augment_images(images_N3SS: Tensor) -> Tensor:
 
 def resize_frames(frames_N3HW: np.ndarray) -> Tensor:
     """Return frames uint8 as images (N, 3, `IMAGE_SIZE`, `IMAGE_SIZE`) in 0..1."""
-    found = []
-    for begin in range(0, len(frames_N3HW), MAX_BATCH):
-        batch = np.ascontiguousarray(frames_N3HW[begin : begin + MAX_BATCH])
-        images = torch.from_numpy(batch).float() / 255
-        size = (IMAGE_SIZE, IMAGE_SIZE)
-        found.append(F.interpolate(images, size, mode="bilinear", antialias=True))
-    return torch.cat(found)
+    batches = torch.from_numpy(np.ascontiguousarray(frames_N3HW)).split(MAX_BATCH)
+    size = (IMAGE_SIZE, IMAGE_SIZE)
+    return torch.cat(
+        [F.interpolate(b.float() / 255, size, mode="bilinear", antialias=True) for b in batches]
+    )
 
 
 def _training_images(frames_T3HW: np.ndarray) -> Tensor:
-    count = min(FRAMES_PER_CLIP, len(frames_T3HW))
-    chosen = np.linspace(0, len(frames_T3HW) - 1, count).round().astype(int)
-    return resize_frames(frames_T3HW[chosen])
+    last, count = len(frames_T3HW) - 1, min(FRAMES_PER_CLIP, len(frames_T3HW))
+    return resize_frames(frames_T3HW[np.linspace(0, last, count).round().astype(int)])
 
 
 def _balanced_batches(labels_N: np.ndarray, seed: int, steps: int) -> Iterator[np.ndarray]:
@@ -235,8 +222,8 @@ def _balanced_batches(labels_N: np.ndarray, seed: int, steps: int) -> Iterator[n
     random = np.random.default_rng(seed)
     rows = [np.flatnonzero(labels_N == label) for label in np.unique(labels_N)]
     for _ in range(steps):
-        chosen = random.integers(len(rows), size=BATCH)
-        yield np.array([random.choice(rows[label]) for label in chosen])
+        classes = random.integers(len(rows), size=BATCH)
+        yield np.array([random.choice(rows[label]) for label in classes])
 
 
 def _gaussian_blur(images: Tensor, sigma: float) -> Tensor:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import safetensors
 import torch
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from speech2video.util.body.pose_vector import POSE_SLICES, HandBasis, vector_to_smplx
@@ -26,7 +26,6 @@ from speech2video.util.metrics.statistics import frechet_distance, halved_distan
 CHECKPOINT = Path(__file__).resolve().parents[2] / "checkpoints" / "motion_autoencoder"
 WEIGHTS = "model.safetensors"  # in a checkpoint's folder
 VELOCITY_WEIGHT = 10.0  # squared differences of frames are about a hundredth of squared values
-STRIDE = 1  # frames between windows
 
 GESTURE_JOINTS = UPPER_BODY + LEFT_HAND_JOINTS + RIGHT_HAND_JOINTS  # 43
 GESTURE_FEATURES = 6 * len(GESTURE_JOINTS)  # 258
@@ -61,13 +60,8 @@ class MotionAutoencoder(nn.Module):
         super().__init__()
         if frames % 2**depth:
             raise ValueError(f"{frames} frames halved {depth} times: not whole")
-        self.sizes = {
-            "features": features,
-            "frames": frames,
-            "width": width,
-            "code": code,
-            "depth": depth,
-        }
+        layers = {"width": width, "code": code, "depth": depth}
+        self.sizes = {"features": features, "frames": frames} | layers
         short = frames // 2**depth
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("spread", torch.ones(features))
@@ -99,9 +93,8 @@ class MotionAutoencoder(nn.Module):
     def save(self, folder: Path) -> None:
         """Write weights and sizes as safetensors into a folder."""
         weights = {name: value.contiguous() for name, value in self.state_dict().items()}
-        data = save(weights, metadata={"sizes": json.dumps(self.sizes)})
         with atomic_write(folder / WEIGHTS) as partial:
-            partial.write_bytes(data)
+            save_file(weights, partial, metadata={"sizes": json.dumps(self.sizes)})
 
     @classmethod
     def load(cls, folder: Path) -> "MotionAutoencoder":
@@ -114,17 +107,11 @@ class MotionAutoencoder(nn.Module):
         if not path.is_file():
             raise DataError(f"{path}: no such file; a motion autoencoder's weights are needed")
         try:
-            with safetensors.safe_open(path, "pt") as file:
+            with safe_open(path, "pt") as file:
                 sizes = json.loads((file.metadata() or {})["sizes"])
             model = cls(**sizes)
             model.load_state_dict(load_file(path))
-        except (
-            safetensors.SafetensorError,
-            LookupError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-        ) as error:
+        except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise DataError(f"{path}: not a motion autoencoder ({error})") from None
         return model.eval().requires_grad_(False)
 
@@ -154,8 +141,7 @@ class GestureDistance:
 
     def __init__(self, autoencoder: MotionAutoencoder, hands: HandBasis) -> None:
         """Use an autoencoder and the hand basis of the pose vectors' body."""
-        self.autoencoder = autoencoder.eval()
-        self.hands = hands
+        self.autoencoder, self.hands = autoencoder.eval(), hands
 
     @classmethod
     def load(cls, hands: HandBasis, folder: Path = CHECKPOINT) -> "GestureDistance":
@@ -184,16 +170,12 @@ class GestureDistance:
             distance=halved_distance(predicted_codes, true_codes),
             real_distance=halved_distance(true_codes, true_codes),
             noise_distance=halved_distance(noise_codes, true_codes),
-            full_distance=frechet_distance(
-                np.concatenate(predicted_codes), np.concatenate(true_codes)
-            ),
+            full_distance=frechet_distance(*map(np.concatenate, (predicted_codes, true_codes))),
         )
 
     def _encode_rotations(self, rotations_TJ3: Tensor) -> np.ndarray:
         features_TF = rotation_features(rotations_TJ3.float())
-        windows_NTF = sliding_windows(
-            features_TF, frames=self.autoencoder.sizes["frames"], stride=STRIDE
-        )
+        windows_NTF = sliding_windows(features_TF, frames=self.autoencoder.sizes["frames"])
         with torch.inference_mode():
             return self.autoencoder.encode(windows_NTF).numpy()
 
@@ -225,11 +207,10 @@ def rotation_features(rotations_TJ3: Tensor) -> Tensor:
     """Return `gesture_features` of the axis-angle (T, 55, 3) of all joints."""
     if rotations_TJ3.shape[1:] != (len(JOINTS), 3):
         raise DataError(f"rotations {tuple(rotations_TJ3.shape)}; (frames, 55, 3) are needed")
-    matrices = axis_angle_to_matrix(rotations_TJ3[:, _GESTURE])
-    return matrix_to_6d(matrices).flatten(1)
+    return matrix_to_6d(axis_angle_to_matrix(rotations_TJ3[:, _GESTURE])).flatten(1)
 
 
-def sliding_windows(features_TF: Tensor, *, frames: int, stride: int) -> Tensor:
+def sliding_windows(features_TF: Tensor, *, frames: int, stride: int = 1) -> Tensor:
     """Return the windows (N, frames, F) that start every `stride` frames.
 
     Raises:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity, interpolate
 
 from speech2video.models.checkpointing import copy_tensors
 from speech2video.models.pose2video.discriminators import crop
@@ -71,33 +72,23 @@ class ImageNetworks:
         if self._lpips is None:
             return None
 
-        def normalise(images_N3HW: np.ndarray) -> Tensor:
-            images = torch.from_numpy(images_N3HW).to(self._device).float() / 127.5 - 1
-            scale = LPIPS_MIN_SIZE / min(images.shape[2:])
+        found = [torch.zeros(0)]
+        for pair in zip(_batches(predicted_N3HW), _batches(true_N3HW), strict=True):
+            predicted, true = (_normalise(images, self._device) for images in pair)
+            scale = LPIPS_MIN_SIZE / min(true.shape[2:])
             if scale > 1:
-                images = nn.functional.interpolate(
-                    images, scale_factor=scale, mode="bilinear", antialias=True
-                )
-            return images
-
-        found = [
-            self._lpips(normalise(predicted), normalise(true)).flatten().cpu()
-            for predicted, true in zip(_batches(predicted_N3HW), _batches(true_N3HW), strict=True)
-        ]
-        return torch.cat(found).numpy() if found else np.zeros(0)
+                enlarge = {"scale_factor": scale, "mode": "bilinear", "antialias": True}
+                predicted, true = (interpolate(images, **enlarge) for images in (predicted, true))
+            found.append(self._lpips(predicted, true).flatten().cpu())
+        return torch.cat(found).numpy()
 
     def inception(self, frames_N3HW: np.ndarray) -> InceptionOutput | None:
         """Return Inception's features and logits of frames uint8; None if unavailable."""
         if self._inception is None:
             return None
-        found = [
-            self._inception(torch.from_numpy(batch).to(self._device))
-            for batch in _batches(frames_N3HW)
-        ]
-        features, logits = (
-            torch.cat(parts).float().cpu().numpy() for parts in zip(*found, strict=True)
-        )
-        return features, logits
+        batches = (torch.from_numpy(batch).to(self._device) for batch in _batches(frames_N3HW))
+        features, logits = zip(*map(self._inception, batches), strict=True)
+        return torch.cat(features).float().cpu().numpy(), torch.cat(logits).float().cpu().numpy()
 
     def i3d(self, frames_T3HW: np.ndarray) -> np.ndarray | None:
         """Return I3D features (N, 400) of clips of `I3D_FRAMES`; None if unavailable."""
@@ -135,10 +126,9 @@ class ImageNetworks:
             except ImportError as error:
                 raise _Unavailable(f"the package lpips cannot be imported ({error})") from None
             network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-        trunk = {  # lpips cuts AlexNet into slices and keeps the layers' numbers
-            f"features.{name.split('.', 1)[1]}": tensor
-            for name, tensor in network.net.state_dict().items()
-        }
+        # lpips cuts AlexNet into slices and keeps the layers' numbers.
+        weights = network.net.state_dict().items()
+        trunk = {f"features.{name.split('.', 1)[1]}": tensor for name, tensor in weights}
         copy_tensors(path, trunk, {k: v for k, v in _read_weights(path).items() if k in trunk})
         network.to(self._device).eval().requires_grad_(False)
         return network
@@ -147,7 +137,7 @@ class ImageNetworks:
         path = self._find(INCEPTION, INCEPTION_FIDELITY)
         if path.name == INCEPTION_FIDELITY:
             return self._load_fidelity(path)
-        network = _load_script(path, device=self._device)
+        network = _load_script(path, self._device)
 
         @torch.no_grad()
         def inception(images_N3HW: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,7 +162,7 @@ class ImageNetworks:
         return network._torch_fidelity_forward
 
     def _load_i3d(self) -> Callable[[Tensor], np.ndarray]:
-        network = _load_script(self._find(I3D), device=self._device)
+        network = _load_script(self._find(I3D), self._device)
 
         @torch.no_grad()
         def i3d(clip_13THW: Tensor) -> np.ndarray:
@@ -199,7 +189,7 @@ class FaceRecognitionNetwork:
     """
 
     def __init__(self, path: Path, *, size: int, device: torch.device | str = "cpu") -> None:
-        self._network, self._path = _load_script(path, device=device), path
+        self._network, self._path = _load_script(path, device), path
         self._size, self._device = size, device
 
     @torch.no_grad()
@@ -212,13 +202,13 @@ class FaceRecognitionNetwork:
         found = [np.zeros(0)]
         for pair in zip(_batches(predicted_N3HW), _batches(true_N3HW), strict=True):
             predicted, true = (self._embed(heads) for heads in pair)
-            found.append(nn.functional.cosine_similarity(predicted, true).cpu().numpy())
+            found.append(cosine_similarity(predicted, true).cpu().numpy())
         return np.concatenate(found)
 
     def _embed(self, heads_N3HW: np.ndarray) -> Tensor:
-        heads = torch.from_numpy(heads_N3HW).to(self._device).float() / 127.5 - 1
         size = (self._size, self._size)
-        heads = nn.functional.interpolate(heads, size, mode="bilinear", antialias=True)
+        heads = _normalise(heads_N3HW, self._device)
+        heads = interpolate(heads, size, mode="bilinear", antialias=True)
         try:
             vectors = self._network(heads)
         except RuntimeError as error:
@@ -250,9 +240,8 @@ def inception_metrics(
         identity = _Precomputed(generated[0].shape[1])
         count = min(len(generated[0]), len(real[0]))
         fid = FrechetInceptionDistance(feature=identity)
-        kid = KernelInceptionDistance(
-            feature=identity, subset_size=min(KID_SUBSET, count), subsets=KID_SUBSETS
-        )
+        size = min(KID_SUBSET, count)
+        kid = KernelInceptionDistance(feature=identity, subset_size=size, subsets=KID_SUBSETS)
         for metric in (fid, kid):
             metric.update(torch.from_numpy(real[0]), real=True)
             metric.update(torch.from_numpy(generated[0]), real=False)
@@ -267,9 +256,8 @@ def fvd(generated_ND: np.ndarray, real_ND: np.ndarray) -> float:
 
     NaN for fewer than two clips.
     """
-    if min(len(generated_ND), len(real_ND)) < 2:
-        return float("nan")
-    return frechet_distance(generated_ND, real_ND)
+    enough = min(len(generated_ND), len(real_ND)) >= 2
+    return frechet_distance(generated_ND, real_ND) if enough else float("nan")
 
 
 def crop_boxes(frames_N3HW: np.ndarray, boxes_N4: np.ndarray, size: int) -> np.ndarray:
@@ -282,12 +270,15 @@ def crop_boxes(frames_N3HW: np.ndarray, boxes_N4: np.ndarray, size: int) -> np.n
 
 
 def _batches(frames_N3HW: np.ndarray) -> list[np.ndarray]:
-    return [
-        np.ascontiguousarray(frames_N3HW[i : i + BATCH]) for i in range(0, len(frames_N3HW), BATCH)
-    ]
+    starts = range(0, len(frames_N3HW), BATCH)
+    return [np.ascontiguousarray(frames_N3HW[i : i + BATCH]) for i in starts]
 
 
-def _load_script(path: Path, *, device: torch.device | str = "cpu") -> torch.jit.ScriptModule:
+def _normalise(images_N3HW: np.ndarray, device: torch.device | str) -> Tensor:
+    return torch.from_numpy(images_N3HW).to(device).float() / 127.5 - 1
+
+
+def _load_script(path: Path, device: torch.device | str) -> torch.jit.ScriptModule:
     if not path.is_file():
         raise DataError(f"{path}: no such file; a TorchScript network is needed")
     with warnings.catch_warnings():

@@ -31,7 +31,7 @@ def psnr(
     Raises:
         DataError: the frames differ in shape.
     """
-    predicted_T3HW, true_T3HW = _pair(predicted_T3HW, true_T3HW)
+    _check_pair(predicted_T3HW, true_T3HW)
     error_T3HW = np.subtract(predicted_T3HW, true_T3HW, dtype=np.float32) / 255
     error_T = mean_in_boxes(np.square(error_T3HW).mean(1), boxes_T4)
     return -10 * np.log10(np.maximum(error_T, 10 ** (-IDENTICAL_DB / 10)))
@@ -54,7 +54,7 @@ def ssim(
 
 def ssim_map(predicted_T3HW: np.ndarray, true_T3HW: np.ndarray) -> np.ndarray:
     """Return the structural similarity map (T, H, W); raises as `ssim` does."""
-    predicted_T3HW, true_T3HW = _pair(predicted_T3HW, true_T3HW)
+    _check_pair(predicted_T3HW, true_T3HW)
     if min(true_T3HW.shape[2:]) < SSIM_MIN_SIZE:
         raise DataError(f"images of {true_T3HW.shape[2:]} pixels; SSIM needs {SSIM_MIN_SIZE}")
     with torchmetrics() as functional:
@@ -70,7 +70,7 @@ def ms_ssim(predicted_T3HW: np.ndarray, true_T3HW: np.ndarray) -> np.ndarray:
 
     NaN for images smaller than `MS_SSIM_MIN_SIZE`. Raises as `ssim` does.
     """
-    predicted_T3HW, true_T3HW = _pair(predicted_T3HW, true_T3HW)
+    _check_pair(predicted_T3HW, true_T3HW)
     if min(true_T3HW.shape[2:]) < MS_SSIM_MIN_SIZE:
         return np.full(len(true_T3HW), np.nan)
     with torchmetrics() as functional:
@@ -85,12 +85,10 @@ def sharpness(frames_T3HW: np.ndarray, boxes_T4: np.ndarray | None = None) -> np
 
     In squared levels of 255. Noise raises it too: compare it with the real image's value.
     """
-    laplacian_THW = np.stack(
-        [
-            cv2.Laplacian(luma, cv2.CV_32F, borderType=cv2.BORDER_REFLECT)
-            for luma in _luma(frames_T3HW)
-        ]
-    )
+    luma_THW = np.tensordot(frames_T3HW.astype(np.float32), LUMA, ((1,), (0,)))
+    border = cv2.BORDER_REFLECT
+    laplacians = (cv2.Laplacian(luma, cv2.CV_32F, borderType=border) for luma in luma_THW)
+    laplacian_THW = np.stack(list(laplacians))
     mean_T = mean_in_boxes(laplacian_THW, boxes_T4)
     return mean_in_boxes(np.square(laplacian_THW), boxes_T4) - np.square(mean_T)
 
@@ -103,11 +101,10 @@ def flicker(
     In levels of 255, over pixels whose true colours change by at most `STATIC_LEVELS`. NaN for the
     first frame, and where no pixel is static.
     """
-    frames_T3HW, true_T3HW = _pair(frames_T3HW, true_T3HW)
+    _check_pair(frames_T3HW, true_T3HW)
     static_THW = _changes(true_T3HW).max(1) <= STATIC_LEVELS
     change_THW = _changes(frames_T3HW).mean(1, dtype=np.float32)
-    boxes = None if boxes_T4 is None else boxes_T4[1:]
-    return _from_second_frame(_masked_mean(change_THW, static_THW, boxes))
+    return _mean_of_changes(change_THW, static_THW, boxes_T4)
 
 
 def warping_error(
@@ -126,12 +123,10 @@ def warping_error(
         trust_THW: pixels used; occluded ones are False.
         boxes_T4: regions, or None for the whole image.
     """
+    following = frames_T3HW[1:]
     warped = [_warp(*pair) for pair in zip(frames_T3HW[:-1], flow_T2HW[1:], strict=True)]
-    error_TCHW = np.square(
-        (frames_T3HW[1:] - np.array(warped).reshape(frames_T3HW[1:].shape)) / 255
-    )
-    boxes = None if boxes_T4 is None else boxes_T4[1:]
-    return _from_second_frame(_masked_mean(error_TCHW.mean(1), trust_THW[1:], boxes))
+    error_TCHW = np.square((following - np.array(warped).reshape(following.shape)) / 255)
+    return _mean_of_changes(error_TCHW.mean(1), trust_THW[1:], boxes_T4)
 
 
 def _warp(frame_3HW: np.ndarray, flow_2HW: np.ndarray) -> np.ndarray:
@@ -173,38 +168,31 @@ def _masked_mean(
     """Return the mean (T,) of the counted values inside the boxes."""
     means = np.full(len(values_THW), np.nan)
     for t, (values_HW, counted_HW) in enumerate(zip(values_THW, counted_THW, strict=True)):
-        place = slice(None) if boxes_T4 is None else _inside(boxes_T4[t], values_HW.shape)
-        if place is not None and counted_HW[place].any():
+        place = slice(None) if boxes_T4 is None else _inside(boxes_T4[t])
+        if counted_HW[place].any():
             means[t] = values_HW[place][counted_HW[place]].mean(dtype=np.float64)
     return means
 
 
-def _inside(box_4: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
-    """Return the pixels that a box touches; None for a NaN box or one outside the image."""
+def _inside(box_4: np.ndarray) -> tuple[slice, slice]:
+    """Return the pixels that a box touches; none for a NaN box."""
     if not np.isfinite(box_4).all():
-        return None
-    height, width = shape
-    left, top = np.floor(box_4[:2]).astype(int).clip(0, (width, height))
-    right, bottom = np.ceil(box_4[2:]).astype(int).clip(0, (width, height))
-    return None if right <= left or bottom <= top else (slice(top, bottom), slice(left, right))
+        return slice(0), slice(0)
+    left, top = np.floor(box_4[:2].clip(0)).astype(int)
+    right, bottom = np.ceil(box_4[2:].clip(0)).astype(int)
+    return slice(top, bottom), slice(left, right)
 
 
-def _pair(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _check_pair(predicted: np.ndarray, true: np.ndarray) -> None:
     if predicted.shape != true.shape or true.ndim != 4 or true.shape[1] != 3:
-        raise DataError(
-            f"frames of shapes {predicted.shape} and {true.shape}; twice (T, 3, H, W) is needed"
-        )
+        shapes = f"{predicted.shape} and {true.shape}"
+        raise DataError(f"frames of shapes {shapes}; twice (T, 3, H, W) is needed")
     if predicted.dtype != np.uint8 or true.dtype != np.uint8:
         raise DataError(f"frames of {predicted.dtype} and {true.dtype}; uint8 is needed")
-    return predicted, true
 
 
 def _unit(frames_T3HW: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(frames_T3HW)).float() / 255
-
-
-def _luma(frames_T3HW: np.ndarray) -> np.ndarray:
-    return np.tensordot(frames_T3HW.astype(np.float32), LUMA, ((1,), (0,)))
 
 
 def _changes(frames_T3HW: np.ndarray) -> np.ndarray:
@@ -212,6 +200,9 @@ def _changes(frames_T3HW: np.ndarray) -> np.ndarray:
     return np.abs(np.diff(frames_T3HW.astype(np.int16), axis=0))
 
 
-def _from_second_frame(values: np.ndarray) -> np.ndarray:
-    """Return values of the frames from the second on with NaN for the first."""
-    return np.concatenate(([np.nan], values))
+def _mean_of_changes(
+    values_THW: np.ndarray, counted_THW: np.ndarray, boxes_T4: np.ndarray | None
+) -> np.ndarray:
+    """Return `_masked_mean` of values of the frames from the second on, with NaN for the first."""
+    boxes = None if boxes_T4 is None else boxes_T4[1:]
+    return np.concatenate(([np.nan], _masked_mean(values_THW, counted_THW, boxes)))

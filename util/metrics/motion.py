@@ -16,17 +16,9 @@ import numpy as np
 import torch
 from scipy.signal import argrelmin
 
+from speech2video.util.body import skeleton
 from speech2video.util.body.joint_limits import limit_report
-from speech2video.util.body.skeleton import (
-    BODY_JOINTS,
-    LEFT_HAND_JOINTS,
-    LEFT_TIPS,
-    POINT_INDEX,
-    POINTS,
-    RIGHT_HAND_JOINTS,
-    RIGHT_TIPS,
-    indices,
-)
+from speech2video.util.body.skeleton import POINT_INDEX, POINTS, indices
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.points import LIPS, align_heads
 from speech2video.util.metrics.statistics import checked, checked_pair
@@ -39,15 +31,15 @@ MIN_BEAT_SPEED = 0.1  # share of the mean speed; slower minima are rest
 BEAT_ORDER = 7  # frames on either side that must be faster; EMAGE's at 30 fps
 ONSET_HOP = 512  # samples
 LOWER_BODY = ("pelvis", "hip", "knee", "ankle", "foot")
-UPPER_BODY = tuple(j for j in BODY_JOINTS if not j.endswith(LOWER_BODY))  # 13 joints, as in EMAGE
+UPPER_BODY = tuple(  # 13 joints, as in EMAGE
+    joint for joint in skeleton.BODY_JOINTS if not joint.endswith(LOWER_BODY)
+)
 _BODY = indices(UPPER_BODY)
 _HANDS = {
-    "left_wrist": indices(LEFT_HAND_JOINTS + LEFT_TIPS),
-    "right_wrist": indices(RIGHT_HAND_JOINTS + RIGHT_TIPS),
+    "left_wrist": indices(skeleton.LEFT_HAND_JOINTS + skeleton.LEFT_TIPS),
+    "right_wrist": indices(skeleton.RIGHT_HAND_JOINTS + skeleton.RIGHT_TIPS),
 }
 _FINGERS = [point for hand in _HANDS.values() for point in hand]
-_WRISTS = indices(tuple(_HANDS))
-_PELVIS = POINT_INDEX["pelvis"]
 
 
 def l1_diversity(values_TD: np.ndarray) -> float:
@@ -95,12 +87,15 @@ def joint_position_error(predicted_TK3: np.ndarray, true_TK3: np.ndarray) -> dic
     the same shape.
     """
     predicted, true = _checked_points(predicted_TK3, true_TK3)
-    error_TK3 = _rooted(predicted) - _rooted(true)
-    fingers_TK3 = np.concatenate([_hand(predicted, w) - _hand(true, w) for w in _HANDS], axis=1)
+    error_TK3 = _rooted(predicted, "pelvis") - _rooted(true, "pelvis")
+    fingers = [
+        (_rooted(predicted, wrist) - _rooted(true, wrist))[:, hand]
+        for wrist, hand in _HANDS.items()
+    ]
     return {
         "body": _mean_length(error_TK3[:, _BODY]),
         "hands": _mean_length(error_TK3[:, _FINGERS]),
-        "fingers": _mean_length(fingers_TK3),
+        "fingers": _mean_length(np.concatenate(fingers, axis=1)),
         "lips": _mean_length((align_heads(predicted, true) - true)[:, LIPS]),
     }
 
@@ -127,8 +122,8 @@ def hand_energy_ratio(predicted_TK3: np.ndarray, true_TK3: np.ndarray) -> float:
     exaggerated. NaN if the ground truth does not move.
     """
     predicted, true = _checked_points(predicted_TK3, true_TK3, frames=2)
-    hands = _WRISTS + _FINGERS
-    steps = [np.diff(_rooted(points)[:, hands], axis=0) for points in (predicted, true)]
+    hands = indices(tuple(_HANDS)) + _FINGERS
+    steps = [np.diff(_rooted(points, "pelvis")[:, hands], axis=0) for points in (predicted, true)]
     return _ratio(*(np.square(step).sum(2).mean() for step in steps))
 
 
@@ -147,13 +142,8 @@ def _checked_points(
     return predicted, true
 
 
-def _rooted(points_TK3: np.ndarray) -> np.ndarray:
-    return points_TK3 - points_TK3[:, _PELVIS, None]
-
-
-def _hand(points_TK3: np.ndarray, wrist: str) -> np.ndarray:
-    """Return a hand's fingers and tips relative to its wrist."""
-    return points_TK3[:, _HANDS[wrist]] - points_TK3[:, POINT_INDEX[wrist], None]
+def _rooted(points_TK3: np.ndarray, joint: str) -> np.ndarray:
+    return points_TK3 - points_TK3[:, POINT_INDEX[joint], None]
 
 
 def _mean_length(vectors: np.ndarray) -> float:
@@ -166,10 +156,8 @@ def _ratio(predicted: float, true: float) -> float:
 
 def speech_onsets(audio_S: np.ndarray, *, rate: int = SAMPLE_RATE) -> np.ndarray:
     """Return librosa's onsets of audio (S,), in seconds; they depend on librosa's version."""
-    audio_S = checked("audio", audio_S, axes=1)
-    found = librosa.onset.onset_detect(
-        y=audio_S.astype(np.float32), sr=rate, hop_length=ONSET_HOP, units="time"
-    )
+    y = checked("audio", audio_S, axes=1).astype(np.float32)
+    found = librosa.onset.onset_detect(y=y, sr=rate, hop_length=ONSET_HOP, units="time")
     return np.asarray(found)
 
 
@@ -220,9 +208,6 @@ def beat_constancy(
     scores = []
     for joint in _BODY:
         beats = motion_beats(speeds_TJ[:, joint], mean_speed=mean_speed_J[joint])
-        if not len(beats):
-            scores.append(0.0)
-            continue
-        distance = np.abs(onsets[:, None] - beats / fps).min(1)
-        scores.append(float(np.exp(-np.square(distance) / (2 * BEAT_SIGMA**2)).mean()))
+        distance = np.abs(onsets[:, None] - beats / fps).min(1, initial=np.inf)
+        scores.append(np.exp(-np.square(distance) / (2 * BEAT_SIGMA**2)).mean())
     return float(np.mean(scores))

@@ -53,10 +53,8 @@ def lip_opening(points_TKD: np.ndarray) -> np.ndarray:
     points_TKD = np.asarray(points_TKD, np.float64)
     if points_TKD.ndim != 3 or points_TKD.shape[1] != len(POINTS):
         raise DataError(f"points: shape {points_TKD.shape}; (frames, {len(POINTS)}, 2 or 3) needed")
-    gap_T, eyes_T = (
-        np.linalg.norm(points_TKD[:, a] - points_TKD[:, b], axis=1)
-        for a, b in (INNER_LIPS, EYE_CORNERS)
-    )
+    pairs = (points_TKD[:, pair] for pair in (INNER_LIPS, EYE_CORNERS))
+    gap_T, eyes_T = (np.linalg.norm(pair[:, 0] - pair[:, 1], axis=1) for pair in pairs)
     return gap_T if points_TKD.shape[2] == 3 else gap_T / np.where(eyes_T > 0, eyes_T, np.nan)
 
 

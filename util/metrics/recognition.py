@@ -23,8 +23,8 @@ def macro_f1(predicted_N: np.ndarray, true_N: np.ndarray) -> float:
     predicted_N, true_N = _labels(predicted_N, true_N)
     scores = []
     for label in np.unique(true_N):
-        hits = np.sum((predicted_N == label) & (true_N == label))
-        scores.append(2 * hits / (np.sum(predicted_N == label) + np.sum(true_N == label)))
+        found, true = predicted_N == label, true_N == label
+        scores.append(2 * np.sum(found & true) / (np.sum(found) + np.sum(true)))
     return float(np.mean(scores)) if scores else float("nan")
 
 
@@ -57,9 +57,8 @@ class LinearProbe:
 
     def _score(self, x_ND: np.ndarray, numbers_N: np.ndarray, penalty: float) -> float:
         held_N = np.arange(len(x_ND)) % FOLDS == 0
-        weights = _softmax_regression(
-            x_ND[~held_N], numbers_N[~held_N], len(self._classes), penalty
-        )
+        rest = x_ND[~held_N], numbers_N[~held_N]
+        weights = _softmax_regression(*rest, len(self._classes), penalty)
         return accuracy((x_ND[held_N] @ weights).argmax(1), numbers_N[held_N])
 
 
@@ -76,15 +75,15 @@ def cross_validated(
     Raises:
         DataError: fewer than two groups, or a fold leaves a single class.
     """
-    labels_N, (_, group_N) = np.asarray(labels_N), np.unique(groups_N, return_inverse=True)
-    if group_N.max(initial=0) < 1:
+    vectors_ND, labels_N = np.asarray(vectors_ND), np.asarray(labels_N)
+    groups, group_N = np.unique(groups_N, return_inverse=True)
+    if len(groups) < 2:
         raise DataError("one group of vectors; a probe needs two at least")
-    fold_N = group_N % FOLDS
     predicted_N = labels_N.copy()
-    for fold in np.unique(fold_N):
-        held_N = fold_N == fold
-        probe = LinearProbe(np.asarray(vectors_ND)[~held_N], labels_N[~held_N])
-        predicted_N[held_N] = probe.predict(np.asarray(vectors_ND)[held_N])
+    for fold in range(min(FOLDS, len(groups))):
+        held_N = group_N % FOLDS == fold
+        probe = LinearProbe(vectors_ND[~held_N], labels_N[~held_N])
+        predicted_N[held_N] = probe.predict(vectors_ND[held_N])
     return predicted_N
 
 
@@ -128,10 +127,8 @@ def one_of_two(scores_NC: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
     own_N, others_NC = _own_and_others(scores_NC, labels_N)
     known_NC = np.isfinite(others_NC)
     won_NC = (own_N[:, None] > others_NC) + 0.5 * (own_N[:, None] == others_NC)
-    count_N = known_NC.sum(1)
-    return np.where(
-        count_N > 0, np.where(known_NC, won_NC, 0).sum(1) / np.maximum(count_N, 1), np.nan
-    )
+    with np.errstate(invalid="ignore"):
+        return np.where(known_NC, won_NC, 0).sum(1) / known_NC.sum(1)
 
 
 def unit(vectors_ND: np.ndarray) -> np.ndarray:
@@ -162,9 +159,8 @@ def _softmax_regression(
         scores_NC = x_ND @ weights_DC
         entropy = -(targets_NC * log_softmax(scores_NC, axis=1)).sum() / len(x_ND)
         gradient_DC = x_ND.T @ (softmax(scores_NC, axis=1) - targets_NC) / len(x_ND)
-        return entropy + penalty * np.square(penalised_DC).sum(), (
-            gradient_DC + 2 * penalty * penalised_DC
-        ).ravel()
+        gradient_DC += 2 * penalty * penalised_DC
+        return entropy + penalty * np.square(penalised_DC).sum(), gradient_DC.ravel()
 
     start = np.zeros(x_ND.shape[1] * classes)
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS})

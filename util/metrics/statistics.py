@@ -47,9 +47,8 @@ def checked_pair(
     predicted = checked("predicted", predicted, axes=axes, frames=frames)
     true = checked("true", true, axes=axes, frames=frames)
     if predicted.shape != true.shape:
-        raise DataError(
-            f"predicted is {predicted.shape}, true {true.shape}; the same shape is needed"
-        )
+        shapes = f"predicted is {predicted.shape}, true {true.shape}"
+        raise DataError(f"{shapes}; the same shape is needed")
     return predicted, true
 
 
@@ -83,11 +82,11 @@ def correlation(a_T: np.ndarray, b_T: np.ndarray) -> float:
 def lag_correlations(a_T: np.ndarray, b_T: np.ndarray, max_lag: int) -> np.ndarray:
     """Return the correlations (2 max_lag + 1,) of a[t] and b[t + lag], lags −max_lag to max_lag."""
     a_T, b_T = _series(a_T, b_T)
-    count = len(a_T)
     found = []
     for lag in range(-max_lag, max_lag + 1):
-        begin, end = max(0, -lag), max(0, min(count, count - lag))
-        found.append(correlation(a_T[begin:end], b_T[begin + lag : max(end + lag, 0)]))
+        late_T, early_T = a_T[max(0, -lag) :], b_T[max(0, lag) :]
+        count = min(len(late_T), len(early_T))
+        found.append(correlation(late_T[:count], early_T[:count]))
     return np.array(found)
 
 
@@ -99,10 +98,9 @@ def best_lag(correlations_L: np.ndarray) -> tuple[int | None, float]:
     """
     if not np.isfinite(correlations_L).any():
         return None, float("nan")
-    max_lag = len(correlations_L) // 2
-    by_size = sorted(range(-max_lag, max_lag + 1), key=abs)
-    best = by_size[int(np.nanargmax([correlations_L[lag + max_lag] for lag in by_size]))]
-    return best, float(correlations_L[best + max_lag])
+    best = np.nanmax(correlations_L)
+    lags = np.flatnonzero(correlations_L == best) - len(correlations_L) // 2
+    return min(lags.tolist(), key=abs), float(best)
 
 
 def bootstrap_interval(
@@ -132,24 +130,17 @@ def bootstrap_interval(
     arrays = [np.asarray(sample) for sample in samples]
     lengths = {len(array) for array in arrays}
     if len(lengths) != 1 or not 1 <= block <= max(lengths):
-        raise DataError(
-            f"bootstrap: samples of lengths {sorted(lengths)}, blocks of {block}; "
-            "one length, no shorter than a block, is needed"
-        )
+        seen = f"samples of lengths {sorted(lengths)}, blocks of {block}"
+        raise DataError(f"bootstrap: {seen}; one length, no shorter than a block, is needed")
     count, random = lengths.pop(), np.random.default_rng(seed)
     found = []
     for _ in range(draws):
         starts = random.integers(0, count - block + 1, size=-(-count // block))
         rows = (starts[:, None] + np.arange(block)).ravel()[:count]
         found.append(statistic(*(array[rows] for array in arrays)))
-    found = np.array(found)
-    found = found[np.isfinite(found)]
-    value = float(statistic(*arrays))
-    if not len(found):
-        return Interval(value, float("nan"), float("nan"))
     tail = 50 * (1 - confidence)
-    low, high = np.percentile(found, (tail, 100 - tail))
-    return Interval(value, float(low), float(high))
+    low, high = (percentile(np.array(found), share) for share in (tail, 100 - tail))
+    return Interval(float(statistic(*arrays)), low, high)
 
 
 def frechet_distance(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
@@ -166,13 +157,12 @@ def frechet_distance(a_ND: np.ndarray, b_MD: np.ndarray) -> float:
     if a_ND.shape[1] != b_MD.shape[1]:
         raise DataError(f"features of {a_ND.shape[1]} and {b_MD.shape[1]} numbers; one is needed")
     shift = a_ND.mean(0) - b_MD.mean(0)
-    covariances = [np.atleast_2d(np.cov(features, rowvar=False)) for features in (a_ND, b_MD)]
+    cov_a, cov_b = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (a_ND, b_MD))
     # (Σa Σb)^½ has the eigenvalues of (√Σa Σb √Σa)^½, which is symmetric and so never complex.
-    values, vectors = eigh(covariances[0])
+    values, vectors = eigh(cov_a)
     root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    product = np.linalg.eigvalsh(root @ covariances[1] @ root)
-    cross = np.sqrt(product.clip(min=0)).sum()
-    distance = shift @ shift + sum(np.trace(c) for c in covariances) - 2 * cross
+    cross = np.sqrt(np.linalg.eigvalsh(root @ cov_b @ root).clip(min=0)).sum()
+    distance = shift @ shift + (np.trace(cov_a) + np.trace(cov_b)) - 2 * cross
     return max(0.0, float(distance))  # rounding can take it below zero
 
 
@@ -198,7 +188,7 @@ def halved_distance(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> float:
     found = []
     for _ in range(HALVINGS):
         order = random.permutation(len(a))
-        first, second = order[: len(a) // 2], order[len(a) // 2 :]
+        first, second = np.split(order, [len(a) // 2])
         halves = np.concatenate([a[i] for i in first]), np.concatenate([b[i] for i in second])
         found.append(frechet_distance(*halves))
     return float(np.mean(found))
