@@ -1,25 +1,16 @@
 """Detected keypoints of one clip, in the body's own order of points, from any detector."""
 
-import json
-import re
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from speech2video.util.body.skeleton import (
-    IBUG68,
-    LEFT_HAND_JOINTS,
-    LEFT_TIPS,
-    POINT_INDEX,
-    POINTS,
-    RIGHT_HAND_JOINTS,
-    RIGHT_TIPS,
-    indices,
-)
+from speech2video.util.body import skeleton
+from speech2video.util.body.skeleton import POINT_INDEX, POINTS, indices
 from speech2video.util.errors import DataError
 from speech2video.util.files import read_npz, write_npz
-from speech2video.util.rendering.openpose import OpenPoseFrame, points_to_openpose, read_openpose
+from speech2video.util.rendering import openpose
 
 FACE_MESH_POINTS = 468
 MAX_GAP = 5  # frames, a fifth of a second: longer gaps are not filled
@@ -30,11 +21,10 @@ MAX_MISSING_FILES = 1  # difference between the numbers of OpenPose files and of
 
 PART_POINTS = {
     "body": indices(("left_shoulder", "right_shoulder")),
-    "face": list(IBUG68),
-    "left_hand": indices(LEFT_HAND_JOINTS + LEFT_TIPS),
-    "right_hand": indices(RIGHT_HAND_JOINTS + RIGHT_TIPS),
+    "face": list(skeleton.IBUG68),
+    "left_hand": indices(skeleton.LEFT_HAND_JOINTS + skeleton.LEFT_TIPS),
+    "right_hand": indices(skeleton.RIGHT_HAND_JOINTS + skeleton.RIGHT_TIPS),
 }
-_OPENPOSE_PARTS = ("body_253", "face_703", "left_hand_213", "right_hand_213")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,24 +56,22 @@ class Keypoints:
     def __post_init__(self) -> None:
         """Raise `DataError` for wrong shapes, and for missing points that are not NaN."""
         count = len(self.points_TK3)
-        shapes = {"points_TK3": (len(POINTS), 3), "world_TK3": (len(POINTS), 3)}
+        shapes = {"points_TK3": (count, len(POINTS), 3), "world_TK3": (count, len(POINTS), 3)}
         if self.face_mesh_TM2 is not None:
-            shapes["face_mesh_TM2"] = (FACE_MESH_POINTS, 2)
+            shapes["face_mesh_TM2"] = (count, FACE_MESH_POINTS, 2)
         for name, shape in shapes.items():
             array = getattr(self, name)
-            if array.shape != (count, *shape) or array.dtype != np.float32:
+            if array.shape != shape or array.dtype != np.float32:
                 found = f"{array.dtype} {array.shape}"
-                raise DataError(f"{name} is {found}; float32 {(count, *shape)} is needed")
+                raise DataError(f"{name} is {found}; float32 {shape} is needed")
         confidence_TK = self.points_TK3[..., 2]
         if not ((confidence_TK >= 0) & (confidence_TK <= 1)).all():
             raise DataError("points_TK3 has a confidence that is not in [0, 1]")
         if (np.isfinite(self.points_TK3[..., :2]).all(2) != (confidence_TK > 0)).any():
             raise DataError("points_TK3: a point has a position or confidence 0, and never both")
         if min(self.width, self.height) < 1 or not 0 < self.fps < np.inf or self.people < 0:
-            raise DataError(
-                f"{self.width} × {self.height} pixels at {self.fps} fps, {self.people} people: "
-                "positive numbers are needed"
-            )
+            found = f"{self.width} × {self.height} pixels at {self.fps} fps, {self.people} people"
+            raise DataError(f"{found}: positive numbers are needed")
 
     def __len__(self) -> int:
         return len(self.points_TK3)
@@ -121,16 +109,9 @@ class Keypoints:
             if arrays["point_names"].tolist() != list(POINTS):
                 raise DataError(f"its points are not the body's {len(POINTS)}")
             width, height = (int(n) for n in arrays["size"])
-            return cls(
-                points_TK3=arrays["points"],
-                world_TK3=arrays["world"],
-                width=width,
-                height=height,
-                fps=float(arrays["fps"]),
-                source=str(arrays["source"]),
-                people=int(arrays["people"]),
-                face_mesh_TM2=arrays.get("face_mesh"),
-            )
+            rest = float(arrays["fps"]), str(arrays["source"]), int(arrays["people"])
+            points_TK3, world_TK3 = arrays["points"], arrays["world"]
+            return cls(points_TK3, world_TK3, width, height, *rest, arrays.get("face_mesh"))
         except (DataError, KeyError, ValueError, TypeError) as error:
             raise DataError(f"{path}: not a file of keypoints ({error})") from None
 
@@ -216,66 +197,28 @@ def read_openpose_keypoints(
     Raises:
         DataError: no files, a wrong number of files, no people in any, or a broken file.
     """
-    paths = sorted(Path(folder).glob("*.json"), key=_frame_order)
+    paths = sorted(Path(folder).glob("*.json"), key=openpose.natural_order)
     ratio = 1.0 if source_fps is None else source_fps / fps
-    expected = frames * ratio
-    if not paths or abs(len(paths) - expected) > max(1.0, ratio) * MAX_MISSING_FILES:
-        raise DataError(
-            f"{folder}: {len(paths)} json files; one for each of {round(expected)} frames is needed"
-        )
-    indices_of_parts = _openpose_indices()
+    if not paths or abs(len(paths) - frames * ratio) > max(1.0, ratio) * MAX_MISSING_FILES:
+        needed = f"one for each of {round(frames * ratio)} frames is needed"
+        raise DataError(f"{folder}: {len(paths)} json files; {needed}")
     points_TK3 = np.zeros((frames, len(POINTS), 3), np.float32)
     for t in range(frames):
-        person = _read_person(paths[min(int((t + 0.5) * ratio), len(paths) - 1)])
-        if person is not None:
-            points_TK3[t] = _points(person, indices_of_parts)
+        path = paths[min(int((t + 0.5) * ratio), len(paths) - 1)]
+        with contextlib.suppress(openpose.NoPersonError):
+            points_TK3[t] = _openpose_points(openpose.read_openpose(path))
     if not points_TK3[..., 2].any():
         raise DataError(f"{folder}: no person found in {frames} frames")
     points_TK3[points_TK3[..., 2] <= 0, :2] = np.nan
-    return Keypoints(
-        points_TK3=points_TK3,
-        world_TK3=np.full_like(points_TK3, np.nan),
-        width=width,
-        height=height,
-        fps=fps,
-        source="openpose",
-    )
+    return Keypoints(points_TK3, np.full_like(points_TK3, np.nan), width, height, fps, "openpose")
 
 
-def _openpose_indices() -> dict[str, np.ndarray]:
-    """Return the indices in `POINTS` of each part of an OpenPose frame.
-
-    They are found by converting points whose coordinates are their own indices.
-    """
-    numbered = np.arange(len(POINTS), dtype=float)[:, None].repeat(2, axis=1)
-    frame = points_to_openpose(numbered)
-    return {part: getattr(frame, part)[:, 0].astype(int) for part in _OPENPOSE_PARTS}
-
-
-def _points(person: OpenPoseFrame, indices_of_parts: dict[str, np.ndarray]) -> np.ndarray:
+def _openpose_points(person: openpose.OpenPoseFrame) -> np.ndarray:
     """Return (144, 3); of duplicates, such as a wrist, the more confident point."""
     points_K3 = np.zeros((len(POINTS), 3), np.float32)
-    for part, index_N in indices_of_parts.items():
+    for part, points in openpose.PART_POINTS.items():
         part_N3 = getattr(person, part).astype(np.float32)
         part_N3[:, 2] = part_N3[:, 2].clip(0, 1)
-        better_N = part_N3[:, 2] > points_K3[index_N, 2]
-        points_K3[index_N[better_N]] = part_N3[better_N]
+        better_N = part_N3[:, 2] > points_K3[points, 2]
+        points_K3[np.array(points)[better_N]] = part_N3[better_N]
     return points_K3
-
-
-def _read_person(path: Path) -> OpenPoseFrame | None:
-    """Return the person of a file, None if it contains an empty list of people."""
-    try:
-        return read_openpose(path)
-    except DataError:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError):
-            content = None
-        if isinstance(content, dict) and content.get("people") == []:
-            return None
-        raise
-
-
-def _frame_order(path: Path) -> tuple[list[int], str]:
-    return [int(digits) for digits in re.findall(r"\d+", path.name)], path.name

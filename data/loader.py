@@ -60,9 +60,8 @@ class ResumableSampler(Sampler[list[SampleIndex]]):
         if length < 1:
             raise DataError("the dataset has no samples; at least one is needed")
         if batch_size % world_size:
-            raise OptionError(
-                f"--batch_size {batch_size}: {world_size} processes cannot share it evenly"
-            )
+            problem = f"{world_size} processes cannot share it evenly"
+            raise OptionError(f"--batch_size {batch_size}: {problem}")
         self.length, self.batch_size, self.seed = length, batch_size, seed
         self.rank, self.world_size = rank, world_size
         self.steps_per_epoch = max(1, length // batch_size)
@@ -102,13 +101,9 @@ def training_loader(
         workers: processes that load; 0 loads in this one.
         collate: makes a batch of a list of samples; torch's own by default.
     """
-    sampler = ResumableSampler(
-        len(dataset),  # pyright: ignore[reportArgumentType] - torch's Dataset declares no length
-        batch_size,
-        seed,
-        rank=distributed.rank(),
-        world_size=distributed.world_size(),
-    )
+    length = len(dataset)  # pyright: ignore[reportArgumentType] - torch declares no length
+    rank, world_size = distributed.rank(), distributed.world_size()
+    sampler = ResumableSampler(length, batch_size, seed, rank=rank, world_size=world_size)
     return DataLoader(
         dataset,
         batch_sampler=sampler,
@@ -139,10 +134,8 @@ def iterate_batches(
             yield to_device(batch, device)
     except UserError as error:
         # a worker's arrives as "Caught ... Original Traceback ... module.DataError: message"
-        message = str(error).strip().rpartition("\n")[2]
-        raise type(error)(
-            message.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")
-        ) from None
+        kind, message = type(error), str(error).strip().rpartition("\n")[2]
+        raise kind(message.removeprefix(f"{kind.__module__}.{kind.__name__}: ")) from None
 
 
 def to_device(batch: Any, device: torch.device | str) -> Any:

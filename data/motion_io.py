@@ -50,14 +50,8 @@ def read_motion(path: Path, *, fps: float | None = None) -> Motion:
         check_angles(smplx.rotations)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    motion = Motion(
-        _upright(smplx),
-        _frame_rate(file, fps),
-        _betas(file),
-        file.text("body", "smplx"),
-        _camera(file),
-        hands,
-    )
+    rate, body = _frame_rate(file, fps), file.text("body", "smplx")
+    motion = Motion(_upright(smplx), rate, _betas(file), body, _camera(file), hands)
     return motion.resample()
 
 
@@ -106,9 +100,8 @@ class _MotionFile:
         try:
             return self._file[key]
         except _NPZ_ERRORS as error:
-            raise DataError(
-                f"{self.path}: {key!r} cannot be read as plain numbers ({error})"
-            ) from None
+            problem = f"{key!r} cannot be read as plain numbers ({error})"
+            raise DataError(f"{self.path}: {problem}") from None
 
     def array(self, key: str, shape: tuple[int, ...], *, flat: bool = False) -> Tensor:
         """Return finite float32 of a shape; −1 is any length, `flat` reshapes any axes."""
@@ -119,16 +112,13 @@ class _MotionFile:
             raw = raw.reshape(shape)
         elif raw.ndim == len(shape) + 1 and raw.shape[1] == 1:
             raw = raw[:, 0]  # SHOW's global_orient is (T, 1, 3)
-        fits = raw.ndim == len(shape) and all(
-            size in (-1, actual) for size, actual in zip(shape, raw.shape, strict=True)
-        )
-        if not fits:
-            needed = "(" + ", ".join("any" if n == -1 else str(n) for n in shape) + ")"
-            raise DataError(f"{self.path}: {key!r} has shape {raw.shape}; {needed} is needed")
+        pairs = list(zip(shape, raw.shape, strict=False))
+        if raw.ndim != len(shape) or not all(size in (-1, actual) for size, actual in pairs):
+            needed = ", ".join("any" if n == -1 else str(n) for n in shape)
+            raise DataError(f"{self.path}: {key!r} has shape {raw.shape}; ({needed}) is needed")
         if not np.isfinite(raw).all():
-            raise DataError(
-                f"{self.path}: {key!r} holds NaN or infinity; finite numbers are needed"
-            )
+            problem = f"{key!r} holds NaN or infinity; finite numbers are needed"
+            raise DataError(f"{self.path}: {problem}")
         return torch.from_numpy(np.ascontiguousarray(raw, np.float32))
 
     def text(self, key: str, default: str) -> str:
@@ -146,17 +136,15 @@ def _read_poses(file: _MotionFile) -> tuple[SmplxParameters, None]:
         poses = file.raw("poses")
         width = poses.shape[1] if poses.ndim == 2 else 0
         if width not in (165, 156):
-            raise DataError(
-                f"{file.path}: 'poses' has shape {poses.shape}; (frames, 165) of SMPL-X or "
-                "(frames, 156) of SMPL-H are needed"
-            )
+            needed = "(frames, 165) of SMPL-X or (frames, 156) of SMPL-H are needed"
+            raise DataError(f"{file.path}: 'poses' has shape {poses.shape}; {needed}")
         flat = file.array("poses", (-1, width))
         if width == 156:  # SMPL-H has no jaw and no eyes
             flat = torch.cat((flat[:, :66], flat.new_zeros(len(flat), 9), flat[:, 66:]), 1)
     count = len(flat)
-    expression = _optional(file, "expressions", count, -1)
+    expression = _set_columns(_optional(file, "expressions", count, -1), NUM_EXPRESSIONS)
     translation = file.array("trans", (count, 3))
-    return _parameters(flat.view(-1, len(JOINTS), 3), translation, expression), None
+    return SmplxParameters(flat.view(-1, len(JOINTS), 3), translation, expression), None
 
 
 def _read_split(file: _MotionFile) -> tuple[SmplxParameters, Tensor | None]:
@@ -175,18 +163,12 @@ def _read_split(file: _MotionFile) -> tuple[SmplxParameters, Tensor | None]:
         parts.append(root.new_zeros(count, 90))
     else:
         shapes = " and ".join(str(tuple(hand.shape)) for hand in hands)
-        raise DataError(
-            f"{file.path}: hand poses of shape {shapes}; (frames, 45) angles or up to 12 "
-            "components are needed"
-        )
+        needed = "(frames, 45) angles or up to 12 components are needed"
+        raise DataError(f"{file.path}: hand poses of shape {shapes}; {needed}")
     rotations = torch.cat(parts, 1).view(count, len(JOINTS), 3)
     translation = _optional(file, "transl", count, 3)
-    expression = _optional(file, "expression", count, -1)
-    return _parameters(rotations, translation, expression), coefficients
-
-
-def _parameters(rotations: Tensor, translation: Tensor, expression: Tensor) -> SmplxParameters:
-    return SmplxParameters(rotations, translation, _set_columns(expression, NUM_EXPRESSIONS))
+    expression = _set_columns(_optional(file, "expression", count, -1), NUM_EXPRESSIONS)
+    return SmplxParameters(rotations, translation, expression), coefficients
 
 
 def _optional(file: _MotionFile, key: str, count: int, size: int) -> Tensor:

@@ -39,26 +39,20 @@ def split_clips(
         DataError: a name without a clip, or no clips on either side.
     """
     names = sorted({clip.name for clip in clips})
-    unknown = sorted(set(held_out) - set(names))
-    if unknown:
+    if unknown := sorted(set(held_out) - set(names)):
         raise DataError(f"--held_out {unknown[0]}: no such clip; there are {join_names(names)}")
     if held_out:
         train = [clip for clip in clips if clip.name not in held_out]
         test = [clip for clip in clips if clip.name in held_out]
     else:
-        train, test = _cut_ends(clips, round(seconds * FPS))
+        train, test, frames = [], [], round(seconds * FPS)
+        for clip in clips:
+            count = len(clip)
+            if frames >= MIN_FRAMES and count > MIN_TRAINING_SHARE * frames:
+                test.append(clip.part(count - frames, count))
+                clip = clip.part(0, count - frames)
+            train.append(clip)
     if not train or not test:
         what = "nothing to train on" if not train else "nothing held out to validate on"
         raise DataError(f"{what}: {len(clips)} clips, --held_out {' '.join(held_out) or None}")
-    return train, test
-
-
-def _cut_ends(clips: Sequence[Clips], frames: int) -> tuple[list[Clips], list[Clips]]:
-    train, test = [], []
-    for clip in clips:
-        count = len(clip)
-        if frames >= MIN_FRAMES and count > MIN_TRAINING_SHARE * frames:
-            test.append(clip.part(count - frames, count))
-            clip = clip.part(0, count - frames)
-        train.append(clip)
     return train, test

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from speech2video.data.clip import Clip
-from speech2video.data.keypoints import PART_POINTS, Keypoints
+from speech2video.data.keypoints import PART_POINTS, Keypoints, find_runs
 from speech2video.data.motion import Motion
 from speech2video.data.motion_io import read_motion
 from speech2video.util.audio.audio_io import load_audio
@@ -16,8 +16,9 @@ from speech2video.util.body.pose_vector import split_pose
 from speech2video.util.body.skeleton import IBUG68, POINTS, indices
 from speech2video.util.errors import DataError
 from speech2video.util.files import read_npz
+from speech2video.util.metrics import statistics
 from speech2video.util.metrics.points import EYE_CORNERS, distances, lip_opening
-from speech2video.util.metrics.statistics import best_lag, correlation, lag_correlations, percentile
+from speech2video.util.metrics.statistics import percentile
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
 EVALUATED_POINTS = {
@@ -41,14 +42,14 @@ class ClipSignals:
         fitted_TK2: (T, 144, 2) pixels, NaN where the motion has no camera.
         jaw_T: opening of the fitted jaw, degrees.
         audio_S: 640 samples a frame.
-        has_keypoints: whether a detector was run.
+        found: share of frames with body, face and each hand; empty without keypoints.
     """
 
     detected_TK3: np.ndarray
     fitted_TK2: np.ndarray
     jaw_T: np.ndarray
     audio_S: np.ndarray
-    has_keypoints: bool
+    found: dict[str, float]
 
     @classmethod
     def read(cls, clip: Clip, body: Body) -> "ClipSignals":
@@ -58,16 +59,18 @@ class ClipSignals:
             DataError: a file is missing or broken, or lengths differ.
         """
         motion = read_motion(clip.pose)
-        count, has_keypoints = len(motion), clip.keypoints.is_file()
-        detected_TK3 = np.full((count, len(POINTS), 3), np.nan, np.float32)
-        if has_keypoints:
+        detected_TK3, found = np.full((len(motion), len(POINTS), 3), np.nan, np.float32), {}
+        if clip.keypoints.is_file():
             keypoints = Keypoints.load(clip.keypoints)
-            _check_length(clip, "frames of keypoints", len(keypoints), count)
             detected_TK3 = np.where(keypoints.found_TK[..., None], keypoints.points_TK3, np.nan)
+            found = keypoints.detection_rates()
         fitted_TK2 = _fitted_pixels(clip, motion, body)
-        _check_length(clip, "frames of fitted points", len(fitted_TK2), count)
+        for what, points_TK in (("keypoints", detected_TK3), ("fitted points", fitted_TK2)):
+            if len(points_TK) != len(motion):
+                needed = f"{len(motion)}, as its motion has, are needed"
+                raise DataError(f"{clip.folder}: {len(points_TK)} frames of {what}; {needed}")
         jaw_T = split_pose(motion.pose_vector(body))["jaw"][:, 0].rad2deg().numpy()
-        return cls(detected_TK3, fitted_TK2, jaw_T, load_audio(clip.audio), has_keypoints)
+        return cls(detected_TK3, fitted_TK2, jaw_T, load_audio(clip.audio), found)
 
     @cached_property
     def eye_distance(self) -> float:
@@ -152,28 +155,26 @@ class ClipMetrics:
 
 def compute_clip_metrics(clip: Clip, signals: ClipSignals) -> ClipMetrics:
     """Return the metrics of a clip, whose signals are read already."""
-    detected_TK3 = signals.detected_TK3
-    detected_lips_T = lip_opening(detected_TK3[..., :2])
+    frames = len(signals.jaw_T)
+    detected_lips_T = lip_opening(signals.detected_TK3[..., :2])
     fitted_lips_T = lip_opening(signals.fitted_TK2)
-    lips_T = detected_lips_T if signals.has_keypoints else fitted_lips_T
+    lips_T = detected_lips_T if signals.found else fitted_lips_T
     # Lips may rest open, so that their speed indicates speech and their opening does not.
-    speed_T = np.abs(np.gradient(lips_T)) if len(lips_T) > 1 else lips_T
-    correlations_L = lag_correlations(speed_T, signals.loudness_T, MAX_LAG)
-    lag, lag_correlation = best_lag(correlations_L)
-    found_TK = np.asarray(np.isfinite(detected_TK3).all(2))
-    found = {part: float(found_TK[:, points].all(1).mean()) for part, points in PART_POINTS.items()}
+    speed_T = np.abs(np.gradient(lips_T)) if frames > 1 else lips_T
+    correlations_L = statistics.lag_correlations(speed_T, signals.loudness_T, MAX_LAG)
+    lag, lag_correlation = statistics.best_lag(correlations_L)
     return ClipMetrics(
         name=clip.folder.name,
-        frames=len(detected_TK3),
-        seconds=len(detected_TK3) / FPS,
-        found=found if signals.has_keypoints else {},
+        frames=frames,
+        seconds=frames / FPS,
+        found=signals.found,
         eye_distance=_known(signals.eye_distance),
         errors={part: _part_error(signals, part) for part in EVALUATED_POINTS},
-        lip_correlation=_known(correlation(detected_lips_T, fitted_lips_T)),
+        lip_correlation=_known(statistics.correlation(detected_lips_T, fitted_lips_T)),
         lag=lag,
         lag_correlation=_known(lag_correlation),
         lag_correlations=tuple(map(_known, correlations_L.tolist())),
-        bad_frames=_bad_frames(signals) if signals.has_keypoints else (),
+        bad_frames=_bad_frames(signals) if signals.found else (),
         notes=clip.info().notes,
     )
 
@@ -197,25 +198,16 @@ def _bad_frames(signals: ClipSignals) -> tuple[BadFrames, ...]:
     face_TN3 = signals.detected_TK3[:, EVALUATED_POINTS["face"]]
     reasons = {"no face": ~np.isfinite(face_TN3).all((1, 2))}
     for part in EVALUATED_POINTS:
-        error_T = _row_means(signals.errors_TN(part))
+        error_T = np.array([statistics.finite_mean(row) for row in signals.errors_TN(part)])
         limits = OUTLIER_FACTOR * percentile(error_T, 50), MIN_OUTLIER[part] * signals.eye_distance
         reasons[f"{part} far off"] = error_T > np.max(limits)  # false for NaN
     free_T = np.ones(len(signals.jaw_T), bool)
     found = []
     for reason, bad_T in reasons.items():
-        edges = np.diff(np.concatenate(([0], bad_T & free_T, [0])).astype(int))
-        ends = zip(np.flatnonzero(edges > 0), np.flatnonzero(edges < 0) - 1, strict=True)
-        found += [BadFrames(int(first), int(last), reason) for first, last in ends]
+        runs = find_runs(bad_T & free_T)
+        found += [BadFrames(run.start, run.stop - 1, reason) for run in runs]
         free_T &= ~bad_T
     return tuple(sorted(found, key=lambda run: run.first))
-
-
-def _row_means(values_TN: np.ndarray) -> np.ndarray:
-    """Return the mean (T,) of the finite values of each row, NaN where there are none."""
-    finite_TN = np.isfinite(values_TN)
-    count_T = finite_TN.sum(1)
-    sums_T = np.where(finite_TN, values_TN, 0).sum(1)
-    return np.where(count_T > 0, sums_T / np.maximum(count_T, 1), np.nan)
 
 
 def _fitted_pixels(clip: Clip, motion: Motion, body: Body) -> np.ndarray:
@@ -224,10 +216,8 @@ def _fitted_pixels(clip: Clip, motion: Motion, body: Body) -> np.ndarray:
         arrays = read_npz(clip.projection, what="a file of fitted points")
         pixels_TK2 = arrays.get("projected", np.empty(0))
         if pixels_TK2.shape[1:] != (len(POINTS), 2):
-            needed = f"(frames, {len(POINTS)}, 2)"
-            raise DataError(
-                f"{clip.projection}: 'projected' is {pixels_TK2.shape}; {needed} needed"
-            )
+            found = f"'projected' is {pixels_TK2.shape}"
+            raise DataError(f"{clip.projection}: {found}; (frames, {len(POINTS)}, 2) needed")
         return pixels_TK2
     if motion.camera is None:
         return np.full((len(motion), len(POINTS), 2), np.nan, np.float32)
@@ -235,8 +225,3 @@ def _fitted_pixels(clip: Clip, motion: Motion, body: Body) -> np.ndarray:
     with torch.inference_mode():
         points_TK3 = body.points(motion.pose_vector(body), betas=betas)
         return motion.camera.project(points_TK3).numpy()
-
-
-def _check_length(clip: Clip, what: str, count: int, needed: int) -> None:
-    if count != needed:
-        raise DataError(f"{clip.folder}: {count} {what}; {needed}, as its motion has, are needed")

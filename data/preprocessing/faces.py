@@ -8,28 +8,15 @@ falls from 0.94 to 0.88).
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from speech2video.data.preprocessing.detection.mediapipe_keypoints import (
-    BystanderMonitor,
-    find_jumps,
-)
-from speech2video.data.preprocessing.detection.mediapipe_networks import (
-    FACEMESH_IBUG68,
-    FaceDetector,
-    import_mediapipe,
-    silenced,
-)
-from speech2video.data.preprocessing.recording import (
-    CLIP_CRF,
-    damage_notes,
-    fit_audio_length,
-    with_progress,
-)
+from speech2video.data.preprocessing import recording as recording_data
+from speech2video.data.preprocessing.detection import mediapipe_keypoints, mediapipe_networks
+from speech2video.data.preprocessing.recording import part_of, with_progress
 from speech2video.data.speech2face import clip as face_clip
 from speech2video.data.speech2face.clip import EYES_AT, LANDMARKS, FaceClip, FaceInfo
 from speech2video.data.speech2face.labels import FaceLabels, parse_labels
@@ -63,8 +50,8 @@ class FaceMesh:
     """
 
     def __init__(self) -> None:
-        solutions = import_mediapipe().solutions
-        with silenced():
+        solutions = mediapipe_networks.import_mediapipe().solutions
+        with mediapipe_networks.silenced():
             self._mesh = solutions.face_mesh.FaceMesh(
                 static_image_mode=True,
                 max_num_faces=1,
@@ -84,17 +71,12 @@ class FaceMesh:
         shift_2 = MESH_SIZE / 2 - scale * np.asarray(centre_2)
         matrix_23 = np.array([[scale, 0, shift_2[0]], [0, scale, shift_2[1]]])
         matrix_23[:, 2] += (scale - 1) / 2  # OpenCV counts from pixel centres
-        window_HW3 = cv2.warpAffine(
-            image_HW3,
-            matrix_23,
-            (MESH_SIZE, MESH_SIZE),
-            flags=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
+        flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        window_HW3 = _warp(image_HW3, matrix_23, MESH_SIZE, flags)
         faces = self._mesh.process(window_HW3).multi_face_landmarks
         if not faces:
             return None
-        landmarks = [faces[0].landmark[i] for i in FACEMESH_IBUG68]
+        landmarks = [faces[0].landmark[i] for i in mediapipe_networks.FACEMESH_IBUG68]
         found_K2 = np.array([(landmark.x, landmark.y) for landmark in landmarks])
         return (found_K2 * MESH_SIZE - shift_2) / scale
 
@@ -103,7 +85,7 @@ class FaceTracker:
     """Tracks one face, the widest of several, from frame to frame."""
 
     def __init__(self) -> None:
-        self._mesh, self._detector = FaceMesh(), FaceDetector()
+        self._mesh, self._detector = FaceMesh(), mediapipe_networks.FaceDetector()
         self._centre_2: np.ndarray | None = None
         self._side = 0.0
         self._pause = 0
@@ -128,17 +110,13 @@ class FaceTracker:
 
     def _search(self, image_HW3: np.ndarray) -> np.ndarray | None:
         """Return the landmarks of the widest face; in images of one face the mesh may detect it."""
-        boxes_N4 = self._detector(image_HW3)
-        height, width = image_HW3.shape[:2]
-        windows = [
-            (box[:2] + box[2:] / 2, MESH_WINDOW * float(box[2:].max())) for box in boxes_N4[:1]
-        ]
-        windows.append((np.array((width, height)) / 2, CENTRAL_WINDOW * max(width, height)))
-        for centre_2, side in windows:
-            found_K2 = self._mesh(image_HW3, centre_2, side)
+        size_2 = np.array(image_HW3.shape[1::-1])
+        for box in self._detector(image_HW3)[:1]:
+            side = MESH_WINDOW * float(box[2:].max())
+            found_K2 = self._mesh(image_HW3, box[:2] + box[2:] / 2, side)
             if found_K2 is not None:
                 return found_K2
-        return None
+        return self._mesh(image_HW3, size_2 / 2, CENTRAL_WINDOW * float(size_2.max()))
 
 
 def track_face(frames: Iterable[np.ndarray], *, fps: float) -> tuple[np.ndarray, int]:
@@ -150,14 +128,15 @@ def track_face(frames: Iterable[np.ndarray], *, fps: float) -> tuple[np.ndarray,
         frames: RGB uint8 (3, H, W), as from `read_frames`.
         fps: frames a second.
     """
-    tracker, monitor, found = FaceTracker(), BystanderMonitor(round(fps)), []
+    tracker, monitor = FaceTracker(), mediapipe_keypoints.BystanderMonitor(round(fps))
+    found = []
     for frame_3HW in frames:
         image_HW3 = np.ascontiguousarray(frame_3HW.transpose(1, 2, 0))
         monitor.update(image_HW3, None)
         points_K2 = tracker(image_HW3)
         found.append(np.full((LANDMARKS, 2), np.nan) if points_K2 is None else points_K2)
     points_TK2 = np.array(found, np.float32).reshape(-1, LANDMARKS, 2)
-    points_TK2[find_jumps(points_TK2)] = np.nan
+    points_TK2[mediapipe_keypoints.find_jumps(points_TK2)] = np.nan
     return points_TK2, monitor.people
 
 
@@ -197,36 +176,25 @@ def preprocess_face(
     report = ReadReport()
     frames = read_frames(recording, fps=FPS, report=report)
     count = probe(recording).duration * FPS
-    frames = with_progress(frames, count, lambda share: progress(DETECTED * share))
+    frames = with_progress(frames, count, part_of(progress, 0.0, DETECTED))
     points_TK2, people = track_face(frames, fps=FPS)
     found_T = _check_found(recording, points_TK2)
-    notes = damage_notes(report)
+    notes = recording_data.damage_notes(report)
     transform_23 = face_clip.alignment_transform(points_TK2, config.size)
     points_TK2 = face_clip.transform_points(points_TK2, transform_23)
     with FaceClip.create(folder) as clip:
         count = len(points_TK2)
         aligned = align_frames(read_frames(recording, fps=FPS), transform_23, config.size)
-        aligned = with_progress(
-            aligned, count, lambda share: progress(DETECTED + (1 - DETECTED) * share)
-        )
-        write_video(clip.video, aligned, fps=FPS, quality=CLIP_CRF, synthetic=False)
-        audio_S, length_notes = fit_audio_length(audio_S, count)
+        aligned = with_progress(aligned, count, part_of(progress, DETECTED, 1.0))
+        quality = recording_data.CLIP_CRF
+        write_video(clip.video, aligned, fps=FPS, quality=quality, synthetic=False)
+        audio_S, length_notes = recording_data.fit_audio_length(audio_S, count)
         write_audio(clip.audio, audio_S)
         clip.write_points(points_TK2)
         notes += length_notes + _visibility_notes(points_TK2, found_T, config)
         if people > 1:
             notes += (f"{people} people; the one in front was taken",)
-        clip.write_info(
-            FaceInfo(
-                source=recording.name,
-                frames=count,
-                size=config.size,
-                speaker=labels.speaker,
-                emotion=labels.emotion,
-                sentence=labels.sentence,
-                notes=notes,
-            )
-        )
+        clip.write_info(FaceInfo(recording.name, count, config.size, **asdict(labels), notes=notes))
     progress(1.0)
     return FaceClip(folder)
 
@@ -249,14 +217,12 @@ def align_frames(
             image_HW3 = cv2.resize(image_HW3, small, interpolation=cv2.INTER_AREA)
             matrix_23[:, :2] /= np.array(small) / (width, height)
         matrix_23[:, 2] += matrix_23[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from pixel centres
-        aligned_HW3 = cv2.warpAffine(
-            image_HW3,
-            matrix_23,
-            (size, size),
-            flags=cv2.INTER_CUBIC,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        yield aligned_HW3.transpose(2, 0, 1)
+        yield _warp(image_HW3, matrix_23, size, cv2.INTER_CUBIC).transpose(2, 0, 1)
+
+
+def _warp(image_HW3: np.ndarray, matrix_23: np.ndarray, size: int, flags: int) -> np.ndarray:
+    border = cv2.BORDER_REPLICATE
+    return cv2.warpAffine(image_HW3, matrix_23, (size, size), flags=flags, borderMode=border)
 
 
 def _load_audio(recording: Path) -> np.ndarray:

@@ -7,13 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from speech2video.data import keypoints as keypoint_data
 from speech2video.data.clip import Clip, ClipInfo
-from speech2video.data.keypoints import (
-    Keypoints,
-    fill_gaps,
-    read_openpose_keypoints,
-    remove_guessed_wrists,
-)
+from speech2video.data.keypoints import Keypoints
 from speech2video.data.motion import Motion, motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.data.preprocessing.detection.mediapipe_keypoints import detect_keypoints
@@ -75,14 +71,19 @@ class WordSource:
             DataError: a transcript is unreadable, broken, or does not fit the audio.
         """
         path = self._transcript(recording)
+        if path is None and not self.recognise:
+            return TimedWords()
         if path is None:
-            if not self.recognise:
-                return TimedWords()
             return TimedWords(tuple(recognise_words(audio_S)), "recognised")
         if path.name.endswith(TIMED_SUFFIXES):
             return _trim_words(path, read_words(path), len(audio_S) / SAMPLE_RATE)
         try:
-            return TimedWords(tuple(align_transcript(audio_S, _read_text(path))), "aligned")
+            text = path.read_text(encoding="utf-8")
+            return TimedWords(tuple(align_transcript(audio_S, text)), "aligned")
+        except UnicodeDecodeError:
+            raise DataError(f"{path}: not UTF-8 text") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
 
@@ -115,7 +116,7 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class ConvertedVideo:
-    """Result of `convert_recording`.
+    """Result of `_convert_recording`.
 
     Attributes:
         source: properties of the recording.
@@ -155,9 +156,7 @@ def preprocess_recording(
 def _fill(clip: Clip, recording: Path, config: ClipConfig, progress: Progress) -> None:
     """Write a clip's files, the expensive ones last, so that bad input is rejected early."""
     motion = read_motion(config.motion) if config.motion else None
-    video = convert_recording(
-        clip, recording, max_size=config.size, progress=_part(progress, 0.0, CONVERTED)
-    )
+    video = _convert_recording(clip, recording, config.size, part_of(progress, 0.0, CONVERTED))
     words = config.words.read(recording, video.audio_S)
     if motion and config.motion:
         motion = _match_video(motion, config.motion, video)
@@ -165,46 +164,35 @@ def _fill(clip: Clip, recording: Path, config: ClipConfig, progress: Progress) -
     try:
         if config.keypoints == "mediapipe":
             frames = read_frames(clip.video, fps=FPS)
-            frames = with_progress(frames, video.frames, _part(progress, CONVERTED, DETECTED))
-            size = {"width": video.width, "height": video.height}
-            found = detect_keypoints(frames, **size, fps=FPS)
+            frames = with_progress(frames, video.frames, part_of(progress, CONVERTED, DETECTED))
+            found = detect_keypoints(frames, width=video.width, height=video.height, fps=FPS)
         else:
             found = _read_openpose(Path(config.keypoints), video)
-        keypoints = remove_guessed_wrists(fill_gaps(found))
+        keypoints = keypoint_data.remove_guessed_wrists(keypoint_data.fill_gaps(found))
         keypoints.save(clip.keypoints)
         progress(DETECTED)
         if not motion:
             body = Body.load(config.body)
-            motion = _fit(clip, keypoints, body, _part(progress, DETECTED, FITTED))
+            fit = fit_body(keypoints, body, part_of(progress, DETECTED, FITTED))
+            body.betas = fit.betas
+            write_npz(clip.projection, {"projected": fit.pixels.numpy().astype(np.float32)})
+            motion = motion_from_pose(fit.pose, body, camera=fit.camera)
     except DataError as error:
         raise DataError(f"{recording}: {error}") from None
     write_motion(clip.pose, motion)
     if words.words:
         write_words(clip.words, words.words)
     several = (f"{keypoints.people} people; the largest who stays was taken",)
-    clip.write_info(
-        ClipInfo(
-            source=recording.name,
-            frames=video.frames,
-            width=video.width,
-            height=video.height,
-            keypoints=keypoints.source,
-            body=motion.body,
-            people=keypoints.people,
-            words=words.source,
-            notes=video.notes + words.notes + (several if keypoints.people > 1 else ()),
-        )
-    )
+    notes = video.notes + words.notes + (several if keypoints.people > 1 else ())
+    video_part = recording.name, video.frames, video.width, video.height
+    pose_part = keypoints.source, motion.body, keypoints.people
+    clip.write_info(ClipInfo(*video_part, *pose_part, words.source, notes))
 
 
-def convert_recording(
-    clip: Clip, recording: Path, *, max_size: int, progress: Progress
+def _convert_recording(
+    clip: Clip, recording: Path, max_size: int, progress: Progress
 ) -> ConvertedVideo:
-    """Write a clip's video at 25 fps, at most `max_size` pixels wide and high, and its audio.
-
-    Raises:
-        DataError: not a video, no audio track, too short, or not writable.
-    """
+    """Write a clip's video at 25 fps, at most `max_size` pixels wide and high, and its audio."""
     info = probe(recording)
     if not info.has_audio:
         raise DataError(f"{recording}: no audio track; a person speaking is needed")
@@ -247,8 +235,8 @@ def fit_audio_length(audio_S: np.ndarray, frames: int) -> tuple[np.ndarray, tupl
     return np.pad(audio_S[:needed], (0, max(0, needed - len(audio_S)))), notes
 
 
-def _part(progress: Progress, begin: float, end: float) -> Progress:
-    """Map progress from [0, 1] to [begin, end]."""
+def part_of(progress: Progress, begin: float, end: float) -> Progress:
+    """Return a callback that maps progress from [0, 1] to [begin, end]."""
     return lambda share: progress(begin + (end - begin) * share)
 
 
@@ -261,14 +249,9 @@ def _resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def _read_openpose(folder: Path, video: ConvertedVideo) -> Keypoints:
     """Return OpenPose's keypoints of the recording, in the clip's pixels and frames."""
-    source = video.source
-    found = read_openpose_keypoints(
-        folder,
-        frames=video.frames,
-        width=source.width,
-        height=source.height,
-        fps=FPS,
-        source_fps=source.fps,
+    source, size = video.source, {"width": video.source.width, "height": video.source.height}
+    found = keypoint_data.read_openpose_keypoints(
+        folder, frames=video.frames, **size, fps=FPS, source_fps=source.fps
     )
     points_TK3 = found.points_TK3.copy()
     points_TK3[..., 0] *= video.width / source.width
@@ -276,29 +259,16 @@ def _read_openpose(folder: Path, video: ConvertedVideo) -> Keypoints:
     return replace(found, points_TK3=points_TK3, width=video.width, height=video.height)
 
 
-def _fit(clip: Clip, keypoints: Keypoints, body: Body, progress: Progress) -> Motion:
-    """Fit the body, write the projection of its points, and return the motion."""
-    fit = fit_body(keypoints, body, progress)
-    body.betas = fit.betas
-    write_npz(clip.projection, {"projected": fit.pixels.numpy().astype(np.float32)})
-    return motion_from_pose(fit.pose, body, camera=fit.camera)
-
-
 def _match_video(motion: Motion, path: Path, video: ConvertedVideo) -> Motion:
     """Return motion from elsewhere with its camera scaled to the clip; raises `DataError`."""
     if abs(len(motion) - video.frames) > 1:
         needed = f"the video's {video.frames} are needed"
         raise DataError(f"{path}: {len(motion)} frames at 25 fps; {needed}")
-    if motion.camera is None:
+    if (camera := motion.camera) is None:
         return motion
-    camera, scale = motion.camera, video.width / motion.camera.width
-    camera = replace(
-        camera,
-        focal=camera.focal * scale,
-        center=(scale * camera.center[0], scale * camera.center[1]),
-        width=video.width,
-        height=video.height,
-    )
+    scale, size = video.width / camera.width, {"width": video.width, "height": video.height}
+    center = (scale * camera.center[0], scale * camera.center[1])
+    camera = replace(camera, focal=camera.focal * scale, center=center, **size)
     return replace(motion, camera=camera)
 
 
@@ -311,12 +281,3 @@ def _trim_words(path: Path, words: list[Word], seconds: float) -> TimedWords:
     left = len(words) - len(kept)
     notes = (f"words after the end of the audio left out: {left}",) if left else ()
     return TimedWords(kept, "given", notes)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise DataError("not UTF-8 text") from None
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})") from None

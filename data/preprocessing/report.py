@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,8 @@ import cv2
 import numpy as np
 
 from speech2video.data.clip import Clip, list_clips
-from speech2video.data.preprocessing.clip_metrics import (
-    MAX_LAG,
-    ClipMetrics,
-    ClipSignals,
-    compute_clip_metrics,
-)
+from speech2video.data.preprocessing import clip_metrics
+from speech2video.data.preprocessing.clip_metrics import MAX_LAG, ClipMetrics, ClipSignals
 from speech2video.util import html_report
 from speech2video.util.body.body_model import Body
 from speech2video.util.files import write_json
@@ -54,7 +51,7 @@ def write_report(dataset: Path, *, body: Body) -> Path:
     metrics, sections = [], []
     for clip in list_clips(dataset):
         signals = ClipSignals.read(clip, body)
-        metrics.append(compute_clip_metrics(clip, signals))
+        metrics.append(clip_metrics.compute_clip_metrics(clip, signals))
         sections.append(_clip_section(clip, metrics[-1], signals))
     verdicts = assess(metrics)
     values = {
@@ -101,8 +98,8 @@ def assess(clips: list[ClipMetrics]) -> list[Verdict]:
 
 
 def _assess_duration(clips: list[ClipMetrics]) -> Verdict:
-    minutes = sum(clip.frames - clip.num_bad_frames for clip in clips) / FPS / 60
     lost = sum(clip.num_bad_frames for clip in clips) / FPS
+    minutes = sum(clip.frames - clip.num_bad_frames for clip in clips) / FPS / 60
     what = f"{minutes:.1f} minutes in {len(clips)} {'clip' if len(clips) == 1 else 'clips'}"
     what += f", without {lost:.1f} s of bad frames" if lost else ""
     if minutes >= MIN_MINUTES:
@@ -122,8 +119,8 @@ def _assess_hands(clips: list[ClipMetrics]) -> Verdict:
     rates = f"left hand in {left:.0%} of the frames, right hand in {right:.0%}"
     if min(left, right) >= MIN_HAND_RATE:
         return Verdict(True, f"Hands are visible: {rates}.")
-    needed = f"{MIN_HAND_RATE:.0%} and more are good"
-    return Verdict(False, f"Hands are seldom visible: {rates}; {needed}.")
+    sentence = f"Hands are seldom visible: {rates}; {MIN_HAND_RATE:.0%} and more are good."
+    return Verdict(False, sentence)
 
 
 def _assess_face(clips: list[ClipMetrics]) -> Verdict:
@@ -152,8 +149,8 @@ def _assess_sync(clips: list[ClipMetrics]) -> Verdict:
     offset = f"the audio is {frames} {'early' if lag < 0 else 'late'}"
     offset = offset if lag else "neither is late"
     if abs(lag) > MAX_OFFSET:
-        needed = f"up to {MAX_OFFSET} are good"
-        return Verdict(False, f"Audio and lips are out of sync: {offset}; {needed}.")
+        sentence = f"Audio and lips are out of sync: {offset}; up to {MAX_OFFSET} are good."
+        return Verdict(False, sentence)
     if off := [clip.name for clip in clips if _is_out_of_sync(clip)]:
         where = _list_some(off, len(clips))
         return Verdict(False, f"Audio and lips seem out of sync {where}; overall, {offset}.")
@@ -177,27 +174,23 @@ def _list_some(names: list[str], count: int) -> str:
 _COLUMNS: tuple[tuple[str, Callable[[ClipMetrics], str]], ...] = (
     ("clip", lambda clip: clip.name),
     ("seconds", lambda clip: f"{clip.seconds:.1f}"),
-    ("body found", lambda clip: _percent(clip.found.get("body"))),
-    ("face", lambda clip: _percent(clip.found.get("face"))),
-    ("left hand", lambda clip: _percent(clip.found.get("left_hand"))),
-    ("right hand", lambda clip: _percent(clip.found.get("right_hand"))),
-    ("eye distance, px", lambda clip: _number(clip.eye_distance)),
+    ("body found", lambda clip: _number(clip.found.get("body"), ".0%")),
+    ("face", lambda clip: _number(clip.found.get("face"), ".0%")),
+    ("left hand", lambda clip: _number(clip.found.get("left_hand"), ".0%")),
+    ("right hand", lambda clip: _number(clip.found.get("right_hand"), ".0%")),
+    ("eye distance, px", lambda clip: _number(clip.eye_distance, ".1f")),
     ("body error, px", lambda clip: _error(clip, "body")),
     ("face error", lambda clip: _error(clip, "face")),
     ("hand error", lambda clip: _error(clip, "hands")),
-    ("lips detected ~ fitted", lambda clip: _number(clip.lip_correlation, 3)),
-    ("audio late, frames", lambda clip: _number(clip.lag, 0)),
-    ("lip speed ~ loudness", lambda clip: _number(clip.lag_correlation, 2)),
+    ("lips detected ~ fitted", lambda clip: _number(clip.lip_correlation, ".3f")),
+    ("audio late, frames", lambda clip: _number(clip.lag, ".0f")),
+    ("lip speed ~ loudness", lambda clip: _number(clip.lag_correlation, ".2f")),
     ("bad frames", lambda clip: str(clip.num_bad_frames)),
 )
 
 
-def _number(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.0%}"
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
 
 
 def _error(clip: ClipMetrics, part: str) -> str:
@@ -211,14 +204,11 @@ def _error(clip: ClipMetrics, part: str) -> str:
 def _clip_section(clip: Clip, metrics: ClipMetrics, signals: ClipSignals) -> html_report.Tag:
     low = float(signals.jaw_T.min())
     high = max(float(signals.jaw_T.max()), low + MIN_JAW_RANGE)
-    chart = html_report.audio_chart(
-        signals.audio_S,
-        {f"jaw {low:.0f}° to {high:.0f}°": (signals.jaw_T - low) / (high - low)},
-        shaded=[(run.first, run.last + 1) for run in metrics.bad_frames],
-    )
-    section = html_report.section(
-        metrics.name, *map(tags.p, metrics.notes), *_overlays(clip, signals.fitted_TK2), chart
-    )
+    curves = {f"jaw {low:.0f}° to {high:.0f}°": (signals.jaw_T - low) / (high - low)}
+    shaded = [(run.first, run.last + 1) for run in metrics.bad_frames]
+    chart = html_report.audio_chart(signals.audio_S, curves, shaded=shaded)
+    parts = *map(tags.p, metrics.notes), *_overlays(clip, signals.fitted_TK2), chart
+    section = html_report.section(metrics.name, *parts)
     if metrics.bad_frames:
         runs = (
             f"{run.first / FPS:.2f}–{(run.last + 1) / FPS:.2f} s "
@@ -231,16 +221,13 @@ def _clip_section(clip: Clip, metrics: ClipMetrics, signals: ClipSignals) -> htm
 
 def _overlays(clip: Clip, fitted_TK2: np.ndarray) -> list[html_report.Tag]:
     """Return images of the fitted skeleton over frames spread over the clip."""
-    count = len(fitted_TK2)
-    chosen = {int((k + 0.5) * count / NUM_OVERLAYS) for k in range(NUM_OVERLAYS)}
+    chosen = {int((k + 0.5) * len(fitted_TK2) / NUM_OVERLAYS) for k in range(NUM_OVERLAYS)}
     images = []
-    for number, frame in enumerate(read_frames(clip.video, fps=FPS)):
+    for number, frame in enumerate(islice(read_frames(clip.video, fps=FPS), max(chosen) + 1)):
         if number in chosen:
             image_HW3 = _draw_overlay(frame.transpose(1, 2, 0), fitted_TK2[number])
             caption = f"frame {number}"
             images.append(html_report.figure(html_report.image(image_HW3, caption), caption))
-        if number >= max(chosen):
-            break
     return images
 
 

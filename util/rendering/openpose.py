@@ -32,11 +32,27 @@ from speech2video.util.files import read_json
 
 _TABLES = read_json(Path(__file__).with_name("openpose.json"), what="OpenPose's tables")
 BODY_25 = tuple(_TABLES["body_25"])
-_BODY_25_POINTS = indices(tuple(_TABLES["body_25"].values()))  # the body model's same places
-_FACE_70_POINTS = [*IBUG68, POINT_INDEX["right_eye"], POINT_INDEX["left_eye"]]
+
+
+def hand_21_points(side: str) -> list[int]:
+    """Return the wrist, then each finger from its root to its tip, thumb first."""
+    fingers = [finger_chain(side, finger) for finger in FINGER_TIPS]
+    return indices((fingers[0][0], *(name for chain in fingers for name in chain[1:])))
+
+
+PART_POINTS = {  # the fields of `OpenPoseFrame`: their places among the body's points
+    "body_253": indices(tuple(_TABLES["body_25"].values())),
+    "face_703": [*IBUG68, POINT_INDEX["right_eye"], POINT_INDEX["left_eye"]],
+    "left_hand_213": hand_21_points("left"),
+    "right_hand_213": hand_21_points("right"),
+}
 FACE_POINTS = 70
 HAND_POINTS = 21
 FARTHEST_PX = 32768  # no point of an image lies farther out; keeps bad files from filling memory
+
+
+class NoPersonError(DataError):
+    """Raised for a file whose list of people is empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +71,7 @@ class OpenPoseFrame:
 
     def __post_init__(self) -> None:
         """Raise `DataError` for a wrong shape, values not finite, or points far out."""
-        for name in ("body_253", "face_703", "left_hand_213", "right_hand_213"):
+        for name in PART_POINTS:
             points_K3 = getattr(self, name)
             shape = (int(name[-3:-1]), 3)
             if points_K3.shape != shape:
@@ -78,7 +94,7 @@ def read_openpose(path: Path) -> OpenPoseFrame:
     if not isinstance(people, list):
         raise DataError(f'{path}: no list "people"; an OpenPose json file is needed')
     if not people:
-        raise DataError(f"{path}: no person in this frame; one is needed")
+        raise NoPersonError(f"{path}: no person in this frame; one is needed")
     try:
         return max((_person(person) for person in people), key=_extent)
     except DataError as error:
@@ -89,18 +105,8 @@ def points_to_openpose(points_K2: np.ndarray) -> OpenPoseFrame:
     """Return the OpenPose frame of a body's points (144, 2) in pixels, NaN where missing."""
     found_K1 = (np.abs(points_K2) <= FARTHEST_PX).all(1, keepdims=True)  # false for NaN, too
     points_K3 = np.where(found_K1, np.concatenate((points_K2, found_K1), 1), 0.0)
-    return OpenPoseFrame(
-        body_253=points_K3[_BODY_25_POINTS],
-        face_703=points_K3[_FACE_70_POINTS],
-        left_hand_213=points_K3[hand_21_points("left")],
-        right_hand_213=points_K3[hand_21_points("right")],
-    )
-
-
-def hand_21_points(side: str) -> list[int]:
-    """Return the wrist, then each finger from its root to its tip, thumb first."""
-    fingers = [finger_chain(side, finger) for finger in FINGER_TIPS]
-    return indices((fingers[0][0], *(name for chain in fingers for name in chain[1:])))
+    body_253, face_703, left_213, right_213 = (points_K3[part] for part in PART_POINTS.values())
+    return OpenPoseFrame(body_253, face_703, left_213, right_213)
 
 
 def read_openpose_folder(folder: Path) -> Iterator[OpenPoseFrame]:
@@ -109,7 +115,7 @@ def read_openpose_folder(folder: Path) -> Iterator[OpenPoseFrame]:
     Raises:
         DataError: at once where the folder has none, later for a file that is not right.
     """
-    paths = sorted(Path(folder).glob("*.json"), key=_natural_order)
+    paths = sorted(Path(folder).glob("*.json"), key=natural_order)
     if not paths:
         raise DataError(f"{folder}: no json files; a folder of OpenPose frames is needed")
     return map(read_openpose, paths)
@@ -141,14 +147,13 @@ def _points(person: dict[str, Any], key: str, count: int) -> np.ndarray:
 
 def _extent(frame: OpenPoseFrame) -> float:
     """Return the area in pixels² of the box around a person's points."""
-    points_K3 = np.concatenate(
-        [frame.body_253, frame.face_703, frame.left_hand_213, frame.right_hand_213]
-    )
+    points_K3 = np.concatenate([getattr(frame, part) for part in PART_POINTS])
     found_K2 = points_K3[points_K3[:, 2] > 0, :2]
     return float(np.ptp(found_K2, axis=0).prod()) if len(found_K2) else 0.0
 
 
-def _natural_order(path: Path) -> list[tuple[int, str]]:
+def natural_order(path: Path) -> list[tuple[int, str]]:
+    """Return the key that sorts file names by the numbers in them (9 before 10)."""
     return [(int(digits or 0), text) for digits, text in re.findall(r"(\d+)|(\D+)", path.name)]
 
 

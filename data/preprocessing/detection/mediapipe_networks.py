@@ -18,7 +18,7 @@ import numpy as np
 
 from speech2video.util.body.skeleton import IBUG68, indices
 from speech2video.util.errors import UserError
-from speech2video.util.rendering.openpose import hand_21_points
+from speech2video.util.rendering.openpose import PART_POINTS
 
 CROP = 224  # pixels; input of the hand network
 _SILENCE = threading.RLock()  # two threads at once would leave standard error closed
@@ -54,7 +54,7 @@ FACE_TARGET = [*IBUG68, *indices(("right_eye", "left_eye"))]
 # A hand is the wrist, then four points of each finger from root to tip, thumb first.
 HAND_ROOTS = [5, 9, 13]  # the knuckles where index, middle and ring finger begin
 HAND_MIDDLE_ROOT = 9
-HAND_TARGETS = [hand_21_points(side) for side in ("left", "right")]  # indices in `POINTS`
+HAND_TARGETS = [PART_POINTS["left_hand_213"], PART_POINTS["right_hand_213"]]  # indices in `POINTS`
 
 
 def import_mediapipe() -> Any:
