@@ -5,13 +5,12 @@ Needs the extra `build-body`.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import _checkout  # noqa: F401
 import numpy as np
 from open_body import rig
-from open_body.assemble import add_brows, build_body, vertex_normals
+from open_body.assemble import add_brows, build_body
 from open_body.blendshapes import EXPRESSION_ACTIONS, NUM_SHAPES, BodyDraft
 from open_body.landmarks import FaceLandmarks, find_landmarks
 from open_body.source import AnnySource, order_vertices
@@ -19,9 +18,11 @@ from smplx.vertex_ids import vertex_ids
 
 from speech2video.util.body.skeleton import FINGER_TIPS, JOINTS, PARENTS
 from speech2video.util.errors import DataError, run_command
+from speech2video.util.files import write_npz
+from speech2video.util.rendering.renderer import VertexNormals
 
 OUTPUT = Path(__file__).resolve().parent.parent / "util/body/open_body.npz"
-LEAST_WEIGHT = 0.004  # smaller skinning weights are noise that costs bytes
+MIN_WEIGHT = 0.004  # smaller skinning weights are noise that costs bytes
 POSE_FEATURES = 9 * (len(JOINTS) - 1)  # rotation matrices less the identity, pelvis left out
 SINE_OF_X_TURN = 7  # entry [2, 1] of a rotation matrix about the x axis
 SHAPE_NAMES = tuple(f"body_{i}" for i in range(1, 7)) + tuple(f"face_{i}" for i in range(1, 5))
@@ -37,7 +38,7 @@ def main() -> None:
     body = build_body(AnnySource())
     landmarks = find_landmarks(body)
     body = add_brows(body, landmarks)
-    save(output, smplx_arrays(body, landmarks))
+    write_npz(output, smplx_arrays(body, landmarks))
     print(f"shapes explain {body.shape_share.round(4)}")
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {len(body.parts_N)} vertices")
 
@@ -47,13 +48,16 @@ def smplx_arrays(body: BodyDraft, marks: FaceLandmarks) -> dict[str, np.ndarray]
     count = len(body.parts_N) + len(JOINTS)
     order = order_vertices(count, skin_points(body))
     place = np.argsort(order)  # old index -> new index
+    regressor = np.zeros((len(JOINTS), count), np.float32)
+    regressor[np.arange(len(JOINTS)), place[len(body.parts_N) :]] = 1
     return (
         _moving(body, order)
-        | _joints(place[len(body.parts_N) :], count)
         | _hands(body)
         | _marks(marks)
         | _ours(body, order)
         | {
+            "J_regressor": regressor,
+            "kintree_table": np.stack([np.array(PARENTS), np.arange(len(JOINTS))]).astype(np.int64),
             "f": place[body.faces_F3].astype(np.int32),
             "vt": body.uv_U2.astype(np.float32),
             "ft": body.uv_faces_F3.astype(np.int32),
@@ -61,40 +65,19 @@ def smplx_arrays(body: BodyDraft, marks: FaceLandmarks) -> dict[str, np.ndarray]
     )
 
 
-def save(path: Path, content: dict[str, np.ndarray]) -> None:
-    """Write an npz file under another name, then rename it: a reader never finds half a file."""
-    unfinished = path.with_name(path.stem + ".unfinished.npz")
-    np.savez_compressed(unfinished, **content)  # pyright: ignore[reportArgumentType]
-    os.replace(unfinished, path)
-
-
 def _moving(body: BodyDraft, order: np.ndarray) -> dict[str, np.ndarray]:
     field = np.concatenate([body.field_N3C, body.joints_J3C])[order]
     weights = np.concatenate([body.weights_NJ, np.eye(len(JOINTS))])[order]
-    weights = np.where(weights < LEAST_WEIGHT, 0, weights)
+    weights = np.where(weights < MIN_WEIGHT, 0, weights)
     weights = (weights / weights.sum(1, keepdims=True)).astype(np.float16).astype(np.float32)
     posedirs = np.zeros((len(order), 3, POSE_FEATURES), np.float16)
-    posedirs[..., 9 * (JOINTS.index("jaw") - 1) + SINE_OF_X_TURN] = _rounded(field[..., -1])
+    field[..., 1:] = np.round(field[..., 1:], 5)  # the nearest 10 micrometres, which compress
+    posedirs[..., 9 * (JOINTS.index("jaw") - 1) + SINE_OF_X_TURN] = field[..., -1]
     return {
         "v_template": field[..., 0].astype(np.float32),
-        "shapedirs": _rounded(field[..., 1:-1]).astype(np.float16),
+        "shapedirs": field[..., 1:-1].astype(np.float16),
         "posedirs": posedirs,
         "weights": weights / weights.sum(1, keepdims=True),
-    }
-
-
-def _rounded(directions: np.ndarray) -> np.ndarray:
-    """Return directions to the nearest 10 micrometres, which compress."""
-    return np.round(directions, 5)
-
-
-def _joints(rows_J: np.ndarray, count: int) -> dict[str, np.ndarray]:
-    regressor = np.zeros((len(JOINTS), count), np.float32)
-    regressor[np.arange(len(JOINTS)), rows_J] = 1
-    parents = np.array(PARENTS)
-    return {
-        "J_regressor": regressor,
-        "kintree_table": np.stack([parents, np.arange(len(JOINTS))]).astype(np.int64),
     }
 
 
@@ -114,11 +97,8 @@ def _hands(body: BodyDraft) -> dict[str, np.ndarray]:
 def _marks(marks: FaceLandmarks) -> dict[str, np.ndarray]:
     surface, inner = marks.surface, marks.ibug_68[17:]
     result = {}
-    for name, samples in (
-        ("lmk", inner),
-        ("dynamic_lmk", marks.contour_table),
-        ("facemesh", marks.facemesh_K),
-    ):
+    rows = {"lmk": inner, "dynamic_lmk": marks.contour_table, "facemesh": marks.facemesh_K}
+    for name, samples in rows.items():
         result[f"{name}_faces_idx"] = surface.face_S[samples].astype(np.int32)
         result[f"{name}_bary_coords"] = surface.bary_S3[samples].astype(np.float32)
     return result
@@ -141,7 +121,7 @@ def _ours(body: BodyDraft, order: np.ndarray) -> dict[str, np.ndarray]:
 def thumb_axis(body: BodyDraft) -> np.ndarray:
     """Return the axis about which the left thumb bends: across it, in the plane of its nail."""
     template, nails = body.template_N3, body.regions["nails"] > 0.5
-    normals = vertex_normals(template, body.part_faces("skin"))
+    normals = VertexNormals(body.part_faces("skin"), len(template))(template)
     thumb = body.weights_NJ[:, JOINTS.index("left_thumb3")] > 0.5
     joints = body.joints_J3C[..., 0]
     along = joints[JOINTS.index("left_thumb3")] - joints[JOINTS.index("left_thumb2")]

@@ -13,6 +13,7 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
 from speech2video.util.body.skeleton import JOINTS, mirrored
+from speech2video.util.rendering.renderer import VertexNormals
 
 # Shares of expressions that close the two millimetres MakeHuman leaves between resting lips.
 LIPS_AT_REST = {"mouth_close": 0.06, "upper_lip_up": -0.06, "lower_lip_down": -0.05}
@@ -83,25 +84,14 @@ def build_body(source: AnnySource) -> BodyDraft:
     regions["covered"] = covered_region(field_N3C[..., 0], mesh, edge)
     field_N3C = mend_mouth(field_N3C, mesh)
     field_N3C, weights_NJ = shorten_lashes(field_N3C, weights_NJ, mesh)
-    body = BodyDraft(
-        field_N3C,
-        weights_NJ,
-        joints_J3C,
-        mesh.faces_F3,
-        mesh.parts_N,
-        tuple(PARTS),
-        regions,
-        mesh.uv_U2,
-        mesh.uv_faces_F3,
-        share,
-    )
-    return round_eyes(body)
+    parts = (mesh.faces_F3, mesh.parts_N, tuple(PARTS), regions, mesh.uv_U2, mesh.uv_faces_F3)
+    return round_eyes(BodyDraft(field_N3C, weights_NJ, joints_J3C, *parts, share))
 
 
 def add_brows(body: BodyDraft, marks: FaceLandmarks) -> BodyDraft:
     """Return the body with eyebrows: strips that ride on the skin below them."""
     samples, left_faces = left_brow(marks.surface, body.template_N3, marks.facemesh_K)
-    normals = vertex_normals(body.template_N3, body.part_faces("skin"))
+    normals = VertexNormals(body.part_faces("skin"), len(body.template_N3))(body.template_N3)
     left = marks.surface.interpolate(body.field_N3C, samples)
     left[..., 0] += BROW_LIFT * marks.surface.interpolate(normals, samples)
     right = left * MIRROR[:, None]
@@ -163,15 +153,6 @@ def shorten_lashes(
     return field_N3C, weights_NJ
 
 
-def vertex_normals(points_N3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:
-    """Return unit normals (N, 3), weighted by the areas of the triangles."""
-    a, b, c = (points_N3[faces_F3[:, corner]] for corner in range(3))
-    normals = np.zeros_like(points_N3)
-    for corner in range(3):
-        np.add.at(normals, faces_F3[:, corner], np.cross(b - a, c - a))
-    return normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
-
-
 def left_brow(
     surface: SurfaceSamples, points_N3: np.ndarray, facemesh_K: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +165,8 @@ def left_brow(
     middle, half = (lower + upper) / 2, (upper - lower) / 2
     half = half * np.array(BROW_THICKNESS)[:, None]
     columns = np.linspace(0, len(BROW_UPPER) - 1, BROW_COLUMNS)
-    rows = [_along(edge, columns) for edge in (middle - half, middle, middle + half)]
+    edges = (middle - half, middle, middle + half)
+    rows = [CubicSpline(np.arange(len(edge)), edge)(columns) for edge in edges]
     samples = np.asarray(cKDTree(samples_S3).query(np.concatenate(rows))[1])
     faces = []
     for row in range(2):
@@ -193,11 +175,6 @@ def left_brow(
             b, c, d = a + 1, a + 1 + BROW_COLUMNS, a + BROW_COLUMNS
             faces += [(a, b, c), (a, c, d)]
     return samples, np.array(faces)
-
-
-def _along(points_K3: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return a smooth curve through points at fractional indices."""
-    return CubicSpline(np.arange(len(points_K3)), points_K3)(places)
 
 
 def eyeball(field_E3C: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:

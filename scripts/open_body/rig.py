@@ -57,24 +57,18 @@ RELAXED_THUMB = ((14, 14, 4), (-14, 6, -10), (20, 10, 6))  # axis-angle of its t
 JointTurns = dict[str, tuple[float, float, float]]
 
 
-def joint_of_bone(source: AnnySource) -> np.ndarray:
-    """Return the joint that each bone moves with (B,)."""
+def joint_weights(source: AnnySource) -> np.ndarray:
+    """Return skinning weights (V, 55), the same on both sides."""
     given = {}
     for joint, bones in BONES_OF.items():
         for bone in bones:
             given[bone] = given[f"{bone}.L"] = JOINTS.index(joint)
             given[f"{bone}.R"] = JOINTS.index(mirrored(joint))
-    joints: list[int] = []
+    owners: list[int] = []  # the joint that each bone moves with
     for bone, parent in zip(source.bones, source.bone_parents, strict=True):
-        joints.append(given[bone] if bone in given else joints[parent])
-    return np.array(joints)
-
-
-def joint_weights(source: AnnySource) -> np.ndarray:
-    """Return skinning weights (V, 55), the same on both sides."""
-    owner_B = joint_of_bone(source)
+        owners.append(given[bone] if bone in given else owners[parent])
     weights_VJ = np.zeros((len(source.weights_VB), len(JOINTS)))
-    np.add.at(weights_VJ.T, owner_B, np.nan_to_num(source.weights_VB).T)
+    np.add.at(weights_VJ.T, owners, np.nan_to_num(source.weights_VB).T)
     partner_J = [JOINTS.index(mirrored(joint)) for joint in JOINTS]
     weights_VJ = (weights_VJ + weights_VJ[source.mirror_V][:, partner_J]) / 2
     return weights_VJ / weights_VJ.sum(1, keepdims=True).clip(1e-9)
@@ -202,25 +196,20 @@ def tpose_vertices(
 
 def left_synergies(thumb_axis_3: np.ndarray) -> dict[str, np.ndarray]:
     """Return name -> direction (45,), not yet orthonormal; the thumb bends about its own axis."""
-    thumb: JointTurns = {
-        f"thumb{k}": tuple(share * thumb_axis_3) for k, share in ((2, 0.8), (3, 1.0))
+    curls = {
+        f"{finger}_curl": _bend(finger, CURL) for finger in ("index", "middle", "ring", "pinky")
     }
-    return {
-        "index_curl": _hand_vector(_bend("index", CURL)),
-        "middle_curl": _hand_vector(_bend("middle", CURL)),
-        "ring_curl": _hand_vector(_bend("ring", CURL)),
-        "pinky_curl": _hand_vector(_bend("pinky", CURL)),
-        "thumb_curl": _hand_vector(thumb),
-        "thumb_opposition": _hand_vector({"thumb1": (1.0, 0.0, 0.0)}),
-        "thumb_adduction": _hand_vector({"thumb1": (0.0, 1.0, 0.0)}),
-        "spread": _hand_vector(
-            {"index1": (0, -1.0, 0), "ring1": (0, 0.6, 0), "pinky1": (0, 1.2, 0)}
-        ),
-        "hook": _hand_vector(*(_bend(finger, HOOK) for finger in LONG_FINGERS)),
-        "index_hook": _hand_vector(_bend("index", HOOK)),
-        "sway": _hand_vector({f"{finger}1": (0, 1.0, 0) for finger in LONG_FINGERS}),
-        "palm_cup": _hand_vector({"ring1": (0.5, 0, 0), "pinky1": (1.0, 0, 0)}),
+    turns: dict[str, JointTurns] = curls | {
+        "thumb_curl": {"thumb2": tuple(0.8 * thumb_axis_3), "thumb3": tuple(thumb_axis_3)},
+        "thumb_opposition": {"thumb1": (1.0, 0.0, 0.0)},
+        "thumb_adduction": {"thumb1": (0.0, 1.0, 0.0)},
+        "spread": {"index1": (0, -1.0, 0), "ring1": (0, 0.6, 0), "pinky1": (0, 1.2, 0)},
+        "hook": {j: t for finger in LONG_FINGERS for j, t in _bend(finger, HOOK).items()},
+        "index_hook": _bend("index", HOOK),
+        "sway": {f"{finger}1": (0, 1.0, 0) for finger in LONG_FINGERS},
+        "palm_cup": {"ring1": (0.5, 0, 0), "pinky1": (1.0, 0, 0)},
     }
+    return {name: _hand_vector(turn) for name, turn in turns.items()}
 
 
 def orthonormal(rows_K45: np.ndarray) -> np.ndarray:

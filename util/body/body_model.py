@@ -19,13 +19,8 @@ from smplx import lbs
 from torch import Tensor
 from torch.nn.functional import pad
 
-from speech2video.util.body.pose_vector import (
-    HAND_COMPONENTS,
-    NUM_EXPRESSIONS,
-    HandBasis,
-    split_pose,
-    vector_to_smplx,
-)
+from speech2video.util.body import pose_vector
+from speech2video.util.body.pose_vector import HandBasis, vector_to_smplx
 from speech2video.util.body.skeleton import JOINTS, POINTS
 from speech2video.util.errors import DataError
 
@@ -110,7 +105,17 @@ class Body:
         means = torch.stack((model.left_hand_mean, model.right_hand_mean))
         components = torch.stack((model.left_hand_components, model.right_hand_components))
         self.hands = HandBasis(means.float(), components.float())
-        self._select_point_vertices()
+        # The vertices of skin points and landmarks, and their numbers among these.
+        skin = model.vertex_joint_selector.extra_joints_idxs
+        landmark_faces = torch.cat((model.lmk_faces_idx, model.dynamic_lmk_faces_idx.flatten()))
+        corners = model.faces_tensor[landmark_faces].flatten()
+        used, where = torch.cat((skin, corners)).unique(return_inverse=True)
+        directions = torch.cat((model.shapedirs, model.expr_dirs), -1)
+        self._partial = PartialBody.of(model, used, directions)
+        self._skin, corners = where[: len(skin)], where[len(skin) :].view(-1, 3)
+        inner = len(model.lmk_faces_idx)
+        self._inner_corners = corners[:inner]
+        self._contour_corners = corners[inner:].view(*model.dynamic_lmk_faces_idx.shape, 3)
 
     @classmethod
     def load(cls, path: Path | None = None, *, betas: Tensor | None = None) -> "Body":
@@ -159,7 +164,7 @@ class Body:
 
     def vertices(self, pose_TP: Tensor) -> Tensor:
         """Return the skinned mesh (T, V, 3) in metres; skinning all of it takes 50 times longer."""
-        parts = split_pose(pose_TP)
+        parts = pose_vector.split_pose(pose_TP)
         count = len(pose_TP)
         no_rotation = pose_TP.new_zeros(count, 3)
         output = self.model(
@@ -191,26 +196,9 @@ class Body:
         ]
         return mixed[0], mixed[1].unflatten(1, (3, -1))
 
-    def _select_point_vertices(self) -> None:
-        """Select the vertices of skin points and landmarks, and their numbers among them."""
-        model = self.model
-        skin = model.vertex_joint_selector.extra_joints_idxs
-        landmark_faces = torch.cat((model.lmk_faces_idx, model.dynamic_lmk_faces_idx.flatten()))
-        used, where = torch.cat((skin, model.faces_tensor[landmark_faces].flatten())).unique(
-            return_inverse=True
-        )
-        directions = torch.cat((model.shapedirs, model.expr_dirs), -1)
-        self._partial = PartialBody.of(model, used, directions)
-        self._skin = where[: len(skin)]
-        corners = where[len(skin) :].view(-1, 3)
-        inner = len(model.lmk_faces_idx)
-        self._inner_corners = corners[:inner]
-        self._contour_corners = corners[inner:].view(*model.dynamic_lmk_faces_idx.shape, 3)
-
     def _points(self, pose_TP: Tensor, betas: Tensor) -> Tensor:
         full = vector_to_smplx(pose_TP, self.hands)
-        betas = betas.expand(len(pose_TP), -1)
-        coefficients = torch.cat((betas, full.expression), -1)
+        coefficients = torch.cat((betas.expand(len(pose_TP), -1), full.expression), -1)
         vertices, joints = self._partial.skin(coefficients, full.rotations)
         landmarks = self._landmarks(vertices, full.rotations)
         points = torch.cat((joints, vertices[:, self._skin], landmarks), 1)
@@ -275,10 +263,10 @@ def _build(path: Path, arrays: dict[str, np.ndarray]) -> Any:
     """
     settings: dict[str, Any] = {
         "use_pca": True,
-        "num_pca_comps": HAND_COMPONENTS,
+        "num_pca_comps": pose_vector.HAND_COMPONENTS,
         "flat_hand_mean": False,
         "num_betas": NUM_BETAS,
-        "num_expression_coeffs": NUM_EXPRESSIONS,
+        "num_expression_coeffs": pose_vector.NUM_EXPRESSIONS,
         "use_face_contour": True,
         "create_transl": False,
     }

@@ -153,8 +153,9 @@ class LimitReport:
 
 def limit_report(rotations_TJ3: Tensor) -> LimitReport:
     """Return the report on axis-angle rotations (T, 55, 3)."""
-    degrees_TJ = torch.rad2deg(limit_excess(rotations_TJ3).amax(-1))
-    illegal_TJ = _illegal(rotations_TJ3)
+    excess_TJ3 = limit_excess(rotations_TJ3)
+    degrees_TJ = torch.rad2deg(excess_TJ3.amax(-1))
+    illegal_TJ = (excess_TJ3 > TOLERANCE).any(-1)
     finger = torch.tensor([joint in (*_HANDS[0], *_HANDS[1]) for joint in JOINTS])
     offenders = [i for i in range(len(JOINTS)) if illegal_TJ[:, i].any()]
     return LimitReport(
@@ -164,10 +165,6 @@ def limit_report(rotations_TJ3: Tensor) -> LimitReport:
         degrees_over={JOINTS[i]: degrees_TJ[:, i].max().item() for i in offenders},
         share_over={JOINTS[i]: illegal_TJ[:, i].float().mean().item() for i in offenders},
     )
-
-
-def _illegal(rotations_TJ3: Tensor) -> Tensor:
-    return (limit_excess(rotations_TJ3) > TOLERANCE).any(-1)
 
 
 def _angles(rotations: Tensor, bones: Tensor) -> Tensor:

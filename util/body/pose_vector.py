@@ -5,6 +5,7 @@ translation in metres. The eyes are not in it: they point straight ahead.
 """
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -25,15 +26,11 @@ POSE_PARTS = {
 }
 
 
-def _slices() -> dict[str, slice]:
-    slices, start = {}, 0
-    for name, size in POSE_PARTS.items():
-        slices[name] = slice(start, start + size)
-        start += size
-    return slices
-
-
-POSE_SLICES = _slices()
+_ENDS = accumulate(POSE_PARTS.values())
+POSE_SLICES = {
+    name: slice(end - size, end)
+    for (name, size), end in zip(POSE_PARTS.items(), _ENDS, strict=True)
+}
 POSE_SIZE = sum(POSE_PARTS.values())  # 106
 
 _JAW = len(BODY_JOINTS)

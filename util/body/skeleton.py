@@ -113,7 +113,9 @@ def region_boxes(points_TK2: np.ndarray, region: str) -> np.ndarray:
     side = (high - low).max(1) * REGION_MARGINS[region]
     if region.endswith("hand"):
         # An edge-on fist has hardly any extent; a hand is at least half as long as its forearm.
-        side = np.fmax(side, 0.5 * _forearm(points_TK2, region.removesuffix("_hand")))
+        joints = [POINT_INDEX[region.replace("hand", joint)] for joint in ("elbow", "wrist")]
+        elbow_T2, wrist_T2 = points_TK2[:, joints].swapaxes(0, 1)
+        side = np.fmax(side, 0.5 * np.linalg.norm(elbow_T2 - wrist_T2, axis=1))
     center = (low + high) / 2
     if region == "head":
         center = center - np.stack((np.zeros_like(side), HEAD_RISE * side), 1)
@@ -127,9 +129,3 @@ def boxes_visible(boxes_T4: np.ndarray, *, width: int, height: int) -> np.ndarra
     inside = (clipped[:, 2] - clipped[:, 0]) * (clipped[:, 3] - clipped[:, 1])
     area = (boxes_T4[:, 2] - boxes_T4[:, 0]) * (boxes_T4[:, 3] - boxes_T4[:, 1])
     return inside >= MIN_VISIBLE * area  # False for NaN, as it should be
-
-
-def _forearm(points_TK2: np.ndarray, side: str) -> np.ndarray:
-    elbow = points_TK2[:, POINT_INDEX[f"{side}_elbow"]]
-    wrist = points_TK2[:, POINT_INDEX[f"{side}_wrist"]]
-    return np.linalg.norm(elbow - wrist, axis=1)

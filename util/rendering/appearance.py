@@ -131,16 +131,16 @@ def vertex_colours(
     `parts` are masks (V,) and `regions` shares (V,) by name.
     """
     colours_V3 = np.tile(np.array(appearance.skin), (len(points_V3), 1))
-    for colour, share_V in (
-        *_skin_layers(points_V3, regions, appearance),
-        *_part_layers(parts, regions, appearance),
-    ):
+    for colour, share_V in _layers(points_V3, parts, regions, appearance):
         colours_V3 += (np.array(colour) - colours_V3) * share_V[:, None]
     return colours_V3
 
 
-def _skin_layers(
-    points_V3: np.ndarray, regions: Mapping[str, np.ndarray], appearance: Appearance
+def _layers(
+    points_V3: np.ndarray,
+    parts: Mapping[str, np.ndarray],
+    regions: Mapping[str, np.ndarray],
+    appearance: Appearance,
 ) -> Iterator[tuple[Colour, np.ndarray]]:
     """Yield colours and how much of each is laid over the skin, in order."""
     rosy, dusky = scale_colour(appearance.skin, ROSY), scale_colour(appearance.skin, DUSKY)
@@ -157,11 +157,6 @@ def _skin_layers(
     yield appearance.lips, 0.75 * regions["lips"]
     yield MOUTH, regions["mouth_inside"]
     yield NAIL, 0.6 * regions["nails"]
-
-
-def _part_layers(
-    parts: Mapping[str, np.ndarray], regions: Mapping[str, np.ndarray], appearance: Appearance
-) -> Iterator[tuple[Colour, np.ndarray]]:
     yield TONGUE, parts["tongue"]
     yield LASHES, parts["lashes"]
     yield blend_colours(appearance.hair, appearance.skin, 0.25), parts["brows"]

@@ -73,9 +73,8 @@ class Camera:
 
     def numbers(self) -> tuple[float, ...]:
         """Return the camera as 17 numbers: focal length, centre, size, rotation, translation."""
-        rotation = (number for row in self.rotation for number in row)
         size = (float(self.width), float(self.height))
-        return (self.focal, *self.center, *size, *rotation, *self.translation)
+        return (self.focal, *self.center, *size, *sum(self.rotation, ()), *self.translation)
 
     @classmethod
     def from_numbers(cls, numbers: Sequence[float]) -> "Camera":
@@ -112,17 +111,9 @@ class Camera:
     def resized(self, width: int, height: int) -> "Camera":
         """Return the camera of the same view in an image of another size, centred, aspect kept."""
         scale = min(width / self.width, height / self.height)
-        x, y = self.center
-        return replace(
-            self,
-            focal=self.focal * scale,
-            center=(
-                (x - self.width / 2) * scale + width / 2,
-                (y - self.height / 2) * scale + height / 2,
-            ),
-            width=width,
-            height=height,
-        )
+        x = (self.center[0] - self.width / 2) * scale + width / 2
+        y = (self.center[1] - self.height / 2) * scale + height / 2
+        return replace(self, focal=self.focal * scale, center=(x, y), width=width, height=height)
 
 
 def _facing_yaw(points_TK3: Tensor) -> float:

@@ -211,7 +211,10 @@ def draw_vid2vid_authors_map(frame: OpenPoseFrame, height: int, width: int) -> n
     exactly 0 counts as missing, a missing hand's marker is drawn at (0, 0), and without a list for
     the left hand both hands are missing. What lies past the border is pressed flat onto it.
     """
-    hands = _hands(frame)
+    hands = [
+        _confident(points_K3 * frame.left_hand_listed, [f for f, _ in FINGERS], HAND_CONFIDENCE)
+        for points_K3 in (frame.left_hand_213, frame.right_hand_213)
+    ]
     ends_L22, colour_L3, limbs = _lines(frame, hands)
     pixel_2N, line_N = _middles(ends_L22)
     stamp_M, pixel_2M = _stamps(pixel_2N, line_N, limbs)
@@ -221,14 +224,6 @@ def draw_vid2vid_authors_map(frame: OpenPoseFrame, height: int, width: int) -> n
         x, y = hand_K2[MARKED_HAND_POINT]
         cv2.circle(map_HW3, (int(x), int(y)), MARKER_RADIUS_PX, colour, thickness=-1)
     return np.ascontiguousarray(map_HW3.transpose(2, 0, 1))
-
-
-def _hands(frame: OpenPoseFrame) -> list[np.ndarray]:
-    fingers = [finger for finger, _ in FINGERS]
-    hands = [frame.left_hand_213, frame.right_hand_213]
-    if not frame.left_hand_listed:
-        hands = [np.zeros_like(hand) for hand in hands]
-    return [_confident(hand, fingers, HAND_CONFIDENCE) for hand in hands]
 
 
 def _confident(

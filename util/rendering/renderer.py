@@ -51,7 +51,11 @@ class MeshRenderer:
         self._plotter.set_background("black")  # and clear: `_background_HW3` is composed under it
         self._background_HW3 = studio_background(camera.width, camera.height, self._appearance)
         self._parts = [self._add(surface) for surface in self._outfit.surfaces]
-        self._light()
+        for light in self._appearance.lights:
+            place = {"position": light.position, "focal_point": (0, 0, 0)}
+            colour = {"color": light.colour, "intensity": light.intensity}
+            lamp = self._pyvista.Light(**place, **colour, light_type="camera light")
+            self._plotter.add_light(lamp)
         self._aim()
 
     def __enter__(self) -> "MeshRenderer":
@@ -118,18 +122,6 @@ class MeshRenderer:
         actor.prop.SetBackfaceCulling(not surface.inside)
         actor.prop.SetFrontfaceCulling(surface.inside)
         return used, mesh
-
-    def _light(self) -> None:
-        for light in self._appearance.lights:
-            self._plotter.add_light(
-                self._pyvista.Light(
-                    position=light.position,
-                    focal_point=(0, 0, 0),
-                    color=light.colour,
-                    intensity=light.intensity,
-                    light_type="camera light",
-                )
-            )
 
     def _aim(self) -> None:
         """Set VTK's camera to this camera's place, direction, angle and principal point."""

@@ -201,10 +201,7 @@ def _change_prosody(
 
 
 def _pitch_course(
-    times_S: np.ndarray,
-    stresses: list[float],
-    delivery: Delivery,
-    random: np.random.Generator,
+    times_S: np.ndarray, stresses: list[float], delivery: Delivery, random: np.random.Generator
 ) -> np.ndarray:
     """Return the factor of pitch (S,)."""
     length = max(float(times_S[-1]), 0.1) if len(times_S) else 0.1

@@ -11,36 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speech2video.data.speech2face.clip import (
-    EMOTIONS,
-    FaceClip,
-    FaceInfo,
-    alignment_transform,
-)
+from speech2video.data.speech2face.clip import EMOTIONS, FaceClip, FaceInfo, alignment_transform
 from speech2video.data.synthetic.common import Progress, check_plan, report_frames, smooth_noise
-from speech2video.data.synthetic.faces.emotions import (
-    EMOTION_PROFILES,
-    EmotionProfile,
-    synthesise_sentence,
-)
+from speech2video.data.synthetic.faces import emotions
 from speech2video.data.synthetic.faces.head import ACTIONS, Head, person_outfit
 from speech2video.data.synthetic.faces.people import DemoPerson, draw_person
-from speech2video.data.synthetic.speaker.motion import (
-    EXPRESSION_NAMES,
-    SMILE,
-    assemble_pose,
-    blink_curve,
-    breath,
-    choose_nods,
-    face_curves,
-    stressed_times,
-    torso_curves,
-)
+from speech2video.data.synthetic.speaker import motion
 from speech2video.data.synthetic.speaker.visemes import JAW_FULL, mouth_curves
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SLICES
-from speech2video.util.files import atomic_write, write_errors, write_json
+from speech2video.util.files import write_json, write_npz
 from speech2video.util.rendering.camera import FACING, Camera
 from speech2video.util.rendering.renderer import MeshRenderer
 from speech2video.util.text.synthesis import SynthesisedSpeech
@@ -67,7 +48,7 @@ NOD_CHANCE, NOD_SIZE = 0.5, (0.5, 1.2)
 SHIFT = 0.35  # share of the demo speaker's translation, which suits a wider view
 YIELDS = ("upper_lip_up", "lower_lip_down", "mouth_stretch", "mouth_funnel", "mouth_smile")
 YIELDING = 0.85  # share of these that gives way where lips close
-LEAST, MOST = -0.7, 1.3  # of any expression
+MIN_EXPRESSION, MAX_EXPRESSION = -0.7, 1.3  # of any expression
 LIPS_MEET = 0.02  # radians of jaw below which lips are shut without closing
 
 
@@ -114,7 +95,7 @@ class FacePlan:
     @property
     def frames(self) -> int:
         """About how many frames the clip will have."""
-        pace = EMOTION_PROFILES[self.emotion].delivery.pace
+        pace = emotions.EMOTION_PROFILES[self.emotion].delivery.pace
         seconds = LETTER_SECONDS * len(SENTENCES[self.sentence]) / pace + EXTRA_SECONDS
         return round(FPS * min(seconds, self.seconds))
 
@@ -126,10 +107,10 @@ class FacePlan:
         """Return the spoken sentence."""
         random = np.random.default_rng((self.seed, self.person, self.number, 1))
         before, after = (float(random.uniform(*bounds)) for bounds in QUIET)
-        return synthesise_sentence(
+        return emotions.synthesise_sentence(
             SENTENCES[self.sentence].rstrip("."),
             person.voice_profile,
-            EMOTION_PROFILES[self.emotion].delivery,
+            emotions.EMOTION_PROFILES[self.emotion].delivery,
             seconds=self.seconds,
             quiet=(before, after),
             random=random,
@@ -172,15 +153,15 @@ def make_demo_face_clip(
     person = draw_person(plan.person, seed=plan.seed)
     speech = plan.speech(person)
     seed = (plan.seed, plan.person, plan.number, 2)
-    motion = animate_face(speech, EMOTION_PROFILES[plan.emotion], person, seed=seed)
-    count = len(motion.pose_TP)
+    face = animate_face(speech, emotions.EMOTION_PROFILES[plan.emotion], person, seed=seed)
+    count = len(face.pose_TP)
     head = Head(body, person.betas, person_outfit(person, body))
     with torch.inference_mode():
-        vertices_TV3 = head.vertices(motion.pose_TP, motion.actions_TA)
-        landmarks_TK3 = head.landmarks(motion.pose_TP, vertices_TV3)
+        vertices_TV3 = head.vertices(face.pose_TP, face.actions_TA)
+        landmarks_TK3 = head.landmarks(face.pose_TP, vertices_TV3)
         camera = aligned_camera(landmarks_TK3, plan.size)
         points_TK2 = camera.project(landmarks_TK3).numpy()
-    _write_ground_truth(folder, plan, motion, landmarks_TK3.numpy(), speech)
+    _write_ground_truth(folder, plan, face, landmarks_TK3.numpy(), speech)
     with FaceClip.create(folder / plan.name) as clip:
         appearance, outfit = person.appearance, head.outfit
         with MeshRenderer(body, camera, appearance=appearance, outfit=outfit) as renderer:
@@ -221,30 +202,34 @@ class FaceMotion:
 
 
 def animate_face(
-    speech: SynthesisedSpeech, emotion: EmotionProfile, person: DemoPerson, *, seed: tuple[int, ...]
+    speech: SynthesisedSpeech,
+    emotion: emotions.EmotionProfile,
+    person: DemoPerson,
+    *,
+    seed: tuple[int, ...],
 ) -> FaceMotion:
     """Return a face's motion to a sentence; frame t is the moment (t + 0.5) / 25 s."""
     count = frame_count(len(speech.audio_S))
     times_T, duration = frame_times(count), count / FPS
     # One generator for each part: more blinks must not change the nods.
     rngs = [np.random.default_rng((*seed, part)) for part in range(5)]
-    stresses = stressed_times(speech.words, speech.phones)
+    stresses = motion.stressed_times(speech.words, speech.phones)
     swell_T = smooth_noise(times_T, rngs[0], SWELL_HERTZ, 1)[:, 0]
     strength_T = person.liveliness * (1 + SWELL * swell_T.clip(-2, 1.5))
 
     jaw_T, mouth = mouth_curves(speech.phones, times_T, duration)
-    face = face_curves(times_T, duration, stresses, (), rngs[1])
-    face["mouth_smile"] = face["mouth_smile"] - SMILE + REST_SMILE
-    face["blink"] = blink_curve(times_T, duration, rngs[2], emotion.blinks)
+    face = motion.face_curves(times_T, duration, stresses, (), rngs[1])
+    face["mouth_smile"] = face["mouth_smile"] - motion.SMILE + REST_SMILE
+    face["blink"] = motion.blink_curve(times_T, duration, rngs[2], emotion.blinks)
     jaw_T, values = _add_emotion(jaw_T, mouth, face, emotion, strength_T, person.articulation)
 
-    nods = choose_nods(stresses, rngs[3], NOD_CHANCE, NOD_SIZE)
+    nods = motion.choose_nods(stresses, rngs[3], NOD_CHANCE, NOD_SIZE)
     nods = [(time, emotion.nods * size) for time, size in nods]
-    breath_T = breath(times_T, rngs[3])
-    translation_T3, rotations = torso_curves(times_T, breath_T, nods, (), rngs[4])
+    breath_T = motion.breath(times_T, rngs[3])
+    translation_T3, rotations = motion.torso_curves(times_T, breath_T, nods, (), rngs[4])
     rotations = {joint: emotion.motion * rotation for joint, rotation in rotations.items()}
     rotations["head"] = rotations["head"] + strength_T[:, None] * np.radians(emotion.head)
-    pose_TP = assemble_pose(SHIFT * translation_T3, rotations, jaw_T, values)
+    pose_TP = motion.assemble_pose(SHIFT * translation_T3, rotations, jaw_T, values)
     actions_TA = np.stack([values[name] for name in ACTIONS], 1)
     return FaceMotion(
         torch.from_numpy(pose_TP).float(), torch.from_numpy(actions_TA).float(), strength_T
@@ -255,16 +240,15 @@ def _add_emotion(
     jaw_T: np.ndarray,
     mouth: dict[str, np.ndarray],
     face: dict[str, np.ndarray],
-    emotion: EmotionProfile,
+    emotion: emotions.EmotionProfile,
     strength_T: np.ndarray,
     articulation: float,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return the jaw (T,) and all expressions and actions with the emotion added."""
-    closed_T = mouth["mouth_close"] * JAW_FULL / np.maximum(jaw_T, LIPS_MEET)
-    closed_T = closed_T.clip(0, 1)
+    closed_T = (mouth["mouth_close"] * JAW_FULL / np.maximum(jaw_T, LIPS_MEET)).clip(0, 1)
     jaw_T = articulation * jaw_T + emotion.jaw * strength_T * (1 - closed_T)
     values = {}
-    for name in (*EXPRESSION_NAMES, *ACTIONS):
+    for name in (*motion.EXPRESSION_NAMES, *ACTIONS):
         own_T = mouth.get(name, 0.0) + face.get(name, 0.0)
         added_T = emotion.face.get(name, 0.0) * strength_T
         if name in YIELDS:
@@ -272,7 +256,7 @@ def _add_emotion(
         if name == "blink":  # lids meet at 1, whatever the emotion
             values[name] = np.minimum(own_T + added_T * (1 - own_T), 1.0)
         else:
-            values[name] = (own_T + added_T).clip(LEAST, MOST)
+            values[name] = (own_T + added_T).clip(MIN_EXPRESSION, MAX_EXPRESSION)
     values["mouth_close"] = closed_T * jaw_T / JAW_FULL
     return jaw_T, values
 
@@ -282,33 +266,24 @@ def aligned_camera(landmarks_TK3: Tensor, size: int) -> Camera:
 
     The clip's alignment is folded into it, so that nothing has to be resampled.
     """
-    first = Camera(
-        focal=1000.0,
-        center=(0.0, 0.0),
-        width=size,
-        height=size,
-        rotation=FACING,
-        translation=(0.0, EYES, DISTANCE),
-    )
+    first = Camera(1000.0, (0.0, 0.0), size, size, FACING, (0.0, EYES, DISTANCE))
     transform_23 = alignment_transform(first.project(landmarks_TK3).numpy(), size)
     scale = float(np.hypot(*transform_23[:, 0]))
     turn_33 = np.eye(3)
     turn_33[:2, :2] = transform_23[:, :2] / scale
-    rotation = turn_33 @ np.array(first.rotation)
-    translation = turn_33 @ np.array(first.translation)
     return replace(
         first,
         focal=first.focal * scale,
         center=(float(transform_23[0, 2]), float(transform_23[1, 2])),
-        rotation=tuple(map(tuple, rotation.tolist())),
-        translation=tuple(translation.tolist()),
+        rotation=tuple(map(tuple, (turn_33 @ np.array(first.rotation)).tolist())),
+        translation=tuple((turn_33 @ np.array(first.translation)).tolist()),
     )
 
 
 def _write_ground_truth(
     folder: Path,
     plan: FacePlan,
-    motion: FaceMotion,
+    face: FaceMotion,
     landmarks_TK3: np.ndarray,
     speech: SynthesisedSpeech,
 ) -> None:
@@ -317,21 +292,20 @@ def _write_ground_truth(
     opening_T = np.linalg.norm(
         landmarks_TK3[:, UPPER_LIP].mean(1) - landmarks_TK3[:, LOWER_LIP].mean(1), axis=1
     )
-    pose_TP = motion.pose_TP.numpy()
-    with atomic_write(path) as partial, write_errors(path):
-        np.savez_compressed(
-            partial,
-            expression_TE=pose_TP[:, POSE_SLICES["expression"]],
-            expression_names=np.array(EXPRESSION_NAMES),
-            action_TA=motion.actions_TA.numpy(),
-            action_names=np.array(tuple(ACTIONS)),
-            jaw_T=pose_TP[:, POSE_SLICES["jaw"].start],
-            lip_opening_T=opening_T.astype(np.float32),
-            strength_T=motion.strength_T.astype(np.float32),
-            pose_TP=pose_TP,
-            landmarks_TK3=landmarks_TK3.astype(np.float32),
-            phones=np.array([phone.text for phone in speech.phones]),
-            phone_times_N2=np.array([(phone.start, phone.end) for phone in speech.phones]),
-        )
+    pose_TP = face.pose_TP.numpy()
+    arrays = {
+        "expression_TE": pose_TP[:, POSE_SLICES["expression"]],
+        "expression_names": np.array(motion.EXPRESSION_NAMES),
+        "action_TA": face.actions_TA.numpy(),
+        "action_names": np.array(tuple(ACTIONS)),
+        "jaw_T": pose_TP[:, POSE_SLICES["jaw"].start],
+        "lip_opening_T": opening_T.astype(np.float32),
+        "strength_T": face.strength_T.astype(np.float32),
+        "pose_TP": pose_TP,
+        "landmarks_TK3": landmarks_TK3.astype(np.float32),
+        "phones": np.array([phone.text for phone in speech.phones]),
+        "phone_times_N2": np.array([(phone.start, phone.end) for phone in speech.phones]),
+    }
+    write_npz(path, arrays)
     values = asdict(plan) | {"emotion": plan.emotion, "text": SENTENCES[plan.sentence]}
     write_json(path.with_suffix(".json"), values, indent=1)

@@ -217,9 +217,15 @@ def choose_gestures(
         name, probability = GESTURE_WORDS[spelling(word)]
         chosen, side = random.random() < probability, int(random.random() < RIGHT_HANDED)
         apex = stressed_time(index, word, phones)
-        use = _place(name, word, apex, _same_hand(name, uses, side), uses[-1] if uses else None)
+        counted = [use.side for use in uses if use.name in NUMBERS]
+        if counted and name in NUMBERS:  # the same hand goes on counting
+            side = counted[-1]
+        use = _place(name, word, apex, side, uses[-1] if uses else None)
         if chosen and use is not None:
-            uses[-1:] = [_shortened(last, use.start) for last in uses[-1:]]
+            for last in uses[-1:]:  # leaves its hold in time
+                hold_end = min(last.hold_end, use.start)
+                end = last.end - last.hold_end + hold_end
+                uses[-1] = replace(last, hold_end=hold_end, end=end)
             uses.append(use)
     return uses
 
@@ -259,21 +265,9 @@ def _place(
     return GestureUse(word, name, start, arrival, apex, hold_end, end, side)
 
 
-def _same_hand(name: str, uses: Sequence[GestureUse], side: int) -> int:
-    """Return the side that counted last for a number, else the side drawn."""
-    counted = [use.side for use in uses if use.name in NUMBERS]
-    return counted[-1] if counted and name in NUMBERS else side
-
-
 def _way(gesture: Gesture, last: GestureUse | None, arrival: float) -> float:
     """Return how far, in metres, the leading hand comes for a gesture's first key pose."""
     place = TALKING_PLACE
     if last is not None and last.end > arrival:
         place = last.gesture.keys[-1].hand.wrist
     return math.dist(place, gesture.keys[0].hand.wrist)
-
-
-def _shortened(use: GestureUse, until: float) -> GestureUse:
-    """Return a gesture that leaves its hold in time for what begins at `until`."""
-    hold_end = min(use.hold_end, until)
-    return replace(use, hold_end=hold_end, end=use.end - use.hold_end + hold_end)

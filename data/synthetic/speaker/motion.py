@@ -5,6 +5,7 @@ Nothing here is learned. The same speech, seed and body always give the same mot
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,13 +13,9 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from speech2video.data.synthetic.common import plateau, smooth_noise, step, through_knots
+from speech2video.data.synthetic.speaker import gestures as hand_gestures
 from speech2video.data.synthetic.speaker.arms import ARM_SIZE, Arms, Beat, arm_curves
-from speech2video.data.synthetic.speaker.gestures import (
-    GestureUse,
-    choose_gestures,
-    spelling,
-    stressed_time,
-)
+from speech2video.data.synthetic.speaker.gestures import GestureUse
 from speech2video.data.synthetic.speaker.visemes import is_vowel, mouth_curves
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
@@ -38,12 +35,7 @@ BEAT_CHANCE, NOD_CHANCE = 0.62, 0.6  # of the stressed words
 BEAT_APART = 0.5  # seconds between apexes at least
 BEAT_SIZE, NOD_SIZE = (0.55, 1.2), (0.5, 1.3)
 # Words that are stressed by the dictionary and not in a sentence.
-_UNSTRESSED_TEXT = """
-a an the and or but of to in on at by for from with as is are was were be been am it its he she they
-i you we his her their our my your this that these those so than then do does did have has had will
-would can could should if not
-"""
-_UNSTRESSED = frozenset(_UNSTRESSED_TEXT.split())
+_UNSTRESSED = frozenset(Path(__file__).with_name("unstressed_words.txt").read_text("ascii").split())
 
 # Face: blinks, brows and a trace of a smile.
 BLINKS_PER_MINUTE = 17.0  # Bentivoglio et al., Movement Disorders 12, 1997: at rest; 26 in talk
@@ -64,9 +56,7 @@ ROOT_SWAY = np.array((0.5, 1.0, 0.5))
 ROOT_SHIFT = np.array((0.008, 0.0015, 0.006))  # metres
 SPINE_SWAY = np.array((1.3, 2.0, 1.3))  # all three joints together
 HEAD_SWAY = np.array((1.6, 3.2, 1.7))  # neck and head together
-GAZE_SCATTER = np.array(
-    (1.5, 5.0, 2.0)
-)  # where the head points, from one part of a phrase to the next
+GAZE_SCATTER = np.array((1.5, 5.0, 2.0))  # where the head points in the parts of a phrase
 GAZE_SECONDS, GAZE_CHANGE = (1.2, 3.2), (0.4, 0.7)  # how long it points there, and moves
 NOD_TIMES = (-0.3, -0.12, 0.04, 0.45)  # seconds from the stressed vowel: begin, up, down, back
 NOD_UP, NOD_DOWN = -1.6, 4.2  # degrees
@@ -111,7 +101,7 @@ def animate_speaker(speech: SynthesisedSpeech, *, seed: int, body: Body) -> Spea
     times_T, duration = frame_times(count), count / FPS
     # One generator for each part: more blinks must not change the gestures.
     rngs = [np.random.default_rng((seed, part)) for part in range(6)]
-    gestures = choose_gestures(speech.words, speech.phones, rngs[0])
+    gestures = hand_gestures.choose_gestures(speech.words, speech.phones, rngs[0])
     stresses = stressed_times(speech.words, speech.phones)
     beats = _choose_beats(stresses, gestures, rngs[1])
     arms = Arms(body)
@@ -157,9 +147,9 @@ def stressed_times(words: Sequence[Word], phones: Sequence[Phone]) -> list[float
     """Return the middles of the vowels, in seconds, that carry a sentence's stresses."""
     stressed = {phone.word for phone in phones if phone.stress == 1 and is_vowel(phone)}
     return [
-        stressed_time(index, word, phones)
+        hand_gestures.stressed_time(index, word, phones)
         for index, word in enumerate(words)
-        if index in stressed and spelling(word) not in _UNSTRESSED
+        if index in stressed and hand_gestures.spelling(word) not in _UNSTRESSED
     ]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from speech2video.data.motion import motion_from_pose
 from speech2video.data.motion_io import write_motion
 from speech2video.data.synthetic.common import Progress, check_plan, pad_speech, report_frames
-from speech2video.data.synthetic.speaker.motion import SpeakerMotion, animate_speaker
+from speech2video.data.synthetic.speaker.motion import animate_speaker
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.files import atomic_write, write_json, write_text
@@ -33,7 +33,7 @@ SENTENCE_SECONDS = 1.25  # more for each sentence: its slower end, and the pause
 USUAL_RATE = 160  # words a minute
 PACE, TONE = 0.08, 7  # deviation of a voice's rate (a share) and pitch between recordings
 QUIET = (0.5, 1.0)  # seconds before the first word and after the last: mouths must learn silence
-PHONES_HEADER = ("phone", "start", "end", "word", "stress")
+GROUND_TRUTH = ("plan.json", "pose.npz", "words.csv", "phones.csv", "gestures.json")
 
 DISTANCE = 1.65  # metres from the camera to the hips
 HEIGHT = 0.06  # metres above the body's origin: resting and high-held hands stay in the image
@@ -60,6 +60,14 @@ class RecordingPlan:
         """The name its files have in common."""
         return f"{self.number:03d}"
 
+    def video(self, folder: Path) -> Path:
+        """Return the recording's video in its data set's folder; its transcript lies next to it."""
+        return folder / "recordings" / f"{self.name}.mp4"
+
+    def ground_truth(self, folder: Path) -> Path:
+        """Return the folder of the recording's ground truth."""
+        return folder / "ground_truth" / self.name
+
     def sentences_and_voice(self) -> tuple[list[str], Voice]:
         """Return the sentences and the voice: voices take turns, pace and pitch vary."""
         rng = np.random.default_rng((self.seed, self.number))
@@ -85,35 +93,16 @@ class RecordingPlan:
         return round(FPS * (spoken + sum(QUIET)))
 
 
-@dataclass(frozen=True)
-class RecordingFiles:
-    """Where a recording and its ground truth lie in a data set's folder."""
-
-    video: Path
-    transcript: Path
-    ground_truth: Path
-
-    @classmethod
-    def of(cls, folder: Path, plan: RecordingPlan) -> "RecordingFiles":
-        """Return the places of a plan's recording."""
-        video = folder / "recordings" / f"{plan.name}.mp4"
-        return cls(video, video.with_suffix(".txt"), folder / "ground_truth" / plan.name)
-
-    def all(self) -> list[Path]:
-        """Return every file of a recording; the video, which is written last, is the last."""
-        names = ("plan.json", "pose.npz", "words.csv", "phones.csv", "gestures.json")
-        return [*(self.ground_truth / name for name in names), self.transcript, self.video]
-
-
 def is_complete(folder: Path, plan: RecordingPlan) -> bool:
     """Return whether all files of this recording exist.
 
     Raises:
         DataError: they were made by another plan.
     """
-    files = RecordingFiles.of(folder, plan)
-    check_plan(files.ground_truth / "plan.json", plan, files.video)
-    return all(path.is_file() for path in files.all())
+    video, ground_truth = plan.video(folder), plan.ground_truth(folder)
+    check_plan(ground_truth / "plan.json", plan, video)
+    files = [video, video.with_suffix(".txt"), *(ground_truth / name for name in GROUND_TRUTH)]
+    return all(path.is_file() for path in files)
 
 
 def draw_sentences(seconds: float, *, seed: int) -> list[str]:
@@ -143,13 +132,8 @@ def demo_camera(size: int) -> Camera:
 
     It points straight at the speaker, from the hips up, with room for wide gestures.
     """
-    return Camera(
-        focal=FOCAL_RATIO * size,
-        center=(size / 2, size / 2),
-        width=size,
-        height=size,
-        translation=(0.0, HEIGHT, DISTANCE),
-    )
+    middle = (size / 2, size / 2)
+    return Camera(FOCAL_RATIO * size, middle, size, size, translation=(0.0, HEIGHT, DISTANCE))
 
 
 def render_speaker(
@@ -185,43 +169,39 @@ def make_recording(
         DataError: a file cannot be written, or espeak-ng is not installed.
         UserError: PyVista is not installed.
     """
-    files = RecordingFiles.of(folder, plan)
+    video, ground_truth = plan.video(folder), plan.ground_truth(folder)
     sentences, _ = plan.sentences_and_voice()
     speech = plan.speech()
     motion = animate_speaker(speech, seed=plan.seed * 10_007 + plan.number, body=body)
     camera = demo_camera(plan.size)
     pose = motion_from_pose(motion.pose_TP, body, camera=camera)
-    write_motion(files.ground_truth / "pose.npz", pose)
-    write_words(files.ground_truth / "words.csv", speech.words)
-    write_phones(files.ground_truth / "phones.csv", speech.phones)
-    write_json(files.ground_truth / "gestures.json", _gestures(motion), indent=1)
-    write_json(files.ground_truth / "plan.json", asdict(plan), indent=1)
-    write_text(files.transcript, "".join(f"{sentence}\n" for sentence in sentences))
+    gestures = {"gestures": [asdict(use) for use in motion.gestures], "beats": motion.beats}
+    write_motion(ground_truth / "pose.npz", pose)
+    write_words(ground_truth / "words.csv", speech.words)
+    _write_phones(ground_truth / "phones.csv", speech.phones)
+    write_json(ground_truth / "gestures.json", _rounded(gestures), indent=1)
+    write_json(ground_truth / "plan.json", asdict(plan), indent=1)
+    write_text(video.with_suffix(".txt"), "".join(f"{sentence}\n" for sentence in sentences))
     frames = render_speaker(motion.pose_TP, camera, size=plan.size, body=body)
     with tempfile.TemporaryDirectory() as scratch:
         audio = Path(scratch) / "voice.wav"
         write_audio(audio, speech.audio_S)
         return write_video(
-            files.video,
+            video,
             report_frames(frames, progress),
             audio=audio,
             metadata={"title": f"speech2video demo speaker {plan.name}, seed {plan.seed}"},
         )
 
 
-def write_phones(path: Path, phones: Iterable[Phone]) -> None:
+def _write_phones(path: Path, phones: Iterable[Phone]) -> None:
     """Write phones as csv: IPA, start and end in seconds, index of the word, stress 0, 1 or 2."""
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(PHONES_HEADER)
+        writer.writerow(("phone", "start", "end", "word", "stress"))
         for phone in phones:
             times = (f"{phone.start:.4f}", f"{phone.end:.4f}")
             writer.writerow((phone.text, *times, phone.word, phone.stress))
-
-
-def _gestures(motion: SpeakerMotion) -> dict:
-    uses = [asdict(use) for use in motion.gestures]
-    return {"gestures": _rounded(uses), "beats": _rounded(motion.beats)}
 
 
 def _rounded(value: object) -> object:

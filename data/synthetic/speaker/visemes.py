@@ -112,7 +112,10 @@ def mouth_segments(phones: Iterable[Phone], duration: float) -> list[Segment]:
             segments.append(Segment(_SHUT, end, phone.start))
         edges = np.linspace(phone.start, phone.end, len(symbols) + 1)
         for symbol, start, stop in zip(symbols, edges[:-1], edges[1:], strict=True):
-            segments.append(Segment(_stressed(symbol, phone.stress), float(start), float(stop)))
+            viseme = _VISEMES[symbol]
+            if symbol in VOWELS:
+                viseme = replace(viseme, jaw=viseme.jaw * _STRESS_OPENING[phone.stress > 0])
+            segments.append(Segment(viseme, float(start), float(stop)))
         end = phone.end
     return [*segments, Segment(_SHUT, end, max(duration, end) + 1.0)]
 
@@ -121,11 +124,12 @@ def mouth_features(segments: Sequence[Segment], times: np.ndarray) -> np.ndarray
     """Return `FEATURES` (..., 8) at times (...), in seconds."""
     shape, times_N = times.shape, times.ravel()
     targets_SF = np.array([[getattr(s.viseme, name) for name in FEATURES] for s in segments])
-    jaw_SN = np.stack([s.viseme.jaw_weight * _dominance(s, times_N) for s in segments])
-    lips_SN = np.stack([s.viseme.lips_weight * _dominance(s, times_N) for s in segments])
-    features_NF = np.concatenate(
-        (_average(jaw_SN, targets_SF[:, :1]), _average(lips_SN, targets_SF[:, 1:])), 1
-    )
+    averages = []
+    for weight, columns in (("jaw_weight", slice(1)), ("lips_weight", slice(1, None))):
+        weights = [getattr(s.viseme, weight) * _dominance(s, times_N) for s in segments]
+        sums_N1 = np.stack(weights).sum(0)[:, None].clip(1e-12)
+        averages.append(np.stack(weights).T @ targets_SF[:, columns] / sums_N1)
+    features_NF = np.concatenate(averages, 1)
     return _closed(features_NF, segments, times_N).reshape(*shape, len(FEATURES))
 
 
@@ -145,13 +149,6 @@ def mouth_curves(
     return value["jaw"].mean(1), expressions
 
 
-def _stressed(symbol: str, stress: int) -> Viseme:
-    viseme = _VISEMES[symbol]
-    if symbol not in VOWELS:
-        return viseme
-    return replace(viseme, jaw=viseme.jaw * _STRESS_OPENING[stress > 0])
-
-
 def _dominance(segment: Segment, times_N: np.ndarray) -> np.ndarray:
     """Return 1 within a segment, less its core's edges, fading as a Gaussian around."""
     half = (segment.end - segment.start) / 2
@@ -159,10 +156,6 @@ def _dominance(segment: Segment, times_N: np.ndarray) -> np.ndarray:
     outside = np.maximum(np.abs(offset) - max(half - CORE, 0.0), 0.0)
     width = np.where(offset < 0, LEAD, LAG) * segment.viseme.reach
     return np.exp(-((outside / width) ** 2))
-
-
-def _average(weights_SN: np.ndarray, targets_SF: np.ndarray) -> np.ndarray:
-    return weights_SN.T @ targets_SF / weights_SN.sum(0)[:, None].clip(1e-12)
 
 
 def _closed(

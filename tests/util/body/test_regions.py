@@ -38,6 +38,6 @@ def test_a_missing_part_has_no_box_and_is_not_visible(points_TK2: np.ndarray) ->
     assert not boxes_visible(boxes, width=512, height=512)[3]
 
 
-def test_visible_means_half_of_it_in_the_picture() -> None:
+def test_visible_means_half_of_it_in_the_image() -> None:
     boxes = np.array([[0, 0, 10, 10], [-4, 0, 6, 10], [-6, 0, 4, 10], [90, 90, 110, 110.0]])
     assert boxes_visible(boxes, width=100, height=100).tolist() == [True, True, False, False]

@@ -40,7 +40,7 @@ def test_framing_faces_the_person_and_holds_the_upper_body(body: Body, yaw: floa
     assert nose[2] < head[2], "the nose is nearer than the skull"
 
 
-def test_resizing_scales_the_picture(body: Body) -> None:
+def test_resizing_scales_the_image(body: Body) -> None:
     points = standing(body)
     camera = Camera.framing(points, width=512, height=512)
     assert torch.allclose(

@@ -94,7 +94,7 @@ def test_wrists_reach_their_places(points: torch.Tensor):
             assert off < 0.012, f"{name}: {side} wrist {1000 * off:.0f} mm off"
 
 
-def test_palms_look_where_they_are_told(points: torch.Tensor):
+def test_palms_face_where_they_should(points: torch.Tensor):
     """Within 50 degrees: a wrist that cannot turn that far goes as far as it may."""
     angles = []
     for pose_K3, (_, hands) in zip(points, POSES, strict=True):

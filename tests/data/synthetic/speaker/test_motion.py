@@ -34,7 +34,7 @@ def performances(body: Body) -> list[SpeakerMotion]:
     return [animate_speaker(SPEECH, seed=seed, body=body) for seed in SEEDS]
 
 
-def test_frames_are_as_many_as_the_sound_has(body: Body):
+def test_frames_are_as_many_as_the_audio_has(body: Body):
     for samples in (1, 640, 641, 16_000, 40_001):
         speech = SynthesisedSpeech(np.zeros(samples, np.float32), [], [])
         assert animate_speaker(speech, seed=0, body=body).pose_TP.shape == (
@@ -79,7 +79,7 @@ def test_motion_is_smooth(body: Body, performances: list[SpeakerMotion]):
         assert fastest(["nose"], 2) < NOSE_ACCELERATION
 
 
-def test_it_never_stands_still_and_never_walks_off(body: Body, performances: list[SpeakerMotion]):
+def test_it_always_moves_and_stays_in_place(body: Body, performances: list[SpeakerMotion]):
     for performance in performances:
         parts = split_pose(performance.pose_TP)
         assert parts["translation"].norm(dim=1).max() < 0.06

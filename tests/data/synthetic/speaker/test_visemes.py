@@ -83,7 +83,7 @@ def test_vowels_open_the_mouth_and_open_ones_most(body: Body):
     assert widest("ɑː") > 8
 
 
-def test_rounded_sounds_narrow_the_lips_and_spread_ones_widen_them(body: Body):
+def test_rounded_phones_narrow_the_lips_and_spread_ones_widen_them(body: Body):
     def width(ipa: str) -> float:
         speech = fake_speech([("x", f"ˈ{ipa} {ipa}")])
         return over_rest(lip_points(body, speech), "face_48", "face_54")[frames(speech) > 1].mean()
@@ -92,7 +92,7 @@ def test_rounded_sounds_narrow_the_lips_and_spread_ones_widen_them(body: Body):
     assert width("w") < -1
 
 
-def test_rounding_begins_before_its_sound():
+def test_rounding_begins_before_its_phone():
     speech = fake_speech([("stew", "s t ˈuː")], phone=0.1)
     _, expressions = mouth(speech)
     pucker_T = expressions["mouth_pucker"]
@@ -100,7 +100,7 @@ def test_rounding_begins_before_its_sound():
     assert onset < speech.phones[-1].start - 0.04
 
 
-def test_the_mouth_opens_before_the_first_sound():
+def test_the_mouth_opens_before_the_first_phone():
     speech = fake_speech([("ah", "ˈɑː")])
     jaw_T, _ = mouth(speech)
     opening = frames(speech)[jaw_T > 0.1 * jaw_T.max()][0]
