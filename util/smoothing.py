@@ -20,11 +20,8 @@ GESTURE_PARTS = ("translation", "root_orientation", "body", "left_hand", "right_
 class PoseSmoother:
     """Savitzky-Golay smoothing of body and hands in pose vectors that come in chunks of any size.
 
-    Args:
-        window: frames of a fit, odd; poses come out half as many frames late. 1 changes nothing.
-
-    Raises:
-        ValueError: an even window, or one too short for a parabola.
+    `window`, the frames of a fit, is odd; poses come out half as many frames late. 1 changes
+    nothing. Raises `ValueError` on an even window, or one too short for a parabola.
     """
 
     def __init__(self, window: int) -> None:

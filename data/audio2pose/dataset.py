@@ -15,8 +15,8 @@ from speech2video.data.loader import SampleIndex
 from speech2video.data.motion_io import read_motion
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.audio.augmentation import AudioAugmentation
-from speech2video.util.audio.features import extract_features
-from speech2video.util.audio.normalisation import normalise_voice, voice_mean
+from speech2video.util.audio.features import extract_features, feature_set
+from speech2video.util.audio.normalisation import voice_mean
 from speech2video.util.audio.vocal_tract import change_speed
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.rotations import resample_linear
@@ -232,7 +232,7 @@ def normalised_features(
 ) -> np.ndarray:
     """Return features (T, F) normalised by their own voice's mean."""
     features_TF = extract_features(audio_S, kind=kind)
-    return normalise_voice(features_TF, voice_mean(features_TF, kind, prior_F), kind)
+    return feature_set(kind).normalise(features_TF, voice_mean(features_TF, kind, prior_F))
 
 
 def mean_voice_features(clips: Sequence[MotionClip], kind: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from speech2video.models.audio2pose.network import SpeechToPose, State
 from speech2video.models.checkpointing import load_networks
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.util.audio.features import extract_features, feature_set
-from speech2video.util.audio.normalisation import normalise_voice, voice_mean
+from speech2video.util.audio.normalisation import voice_mean
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.body.pose_vector import POSE_SLICES, pose_columns
@@ -155,7 +155,9 @@ class PosePredictor:
         self, features_TF: np.ndarray, voice_F: np.ndarray, noise: SmoothNoise, state: State | None
     ) -> tuple[Tensor, State]:
         device = self.network.pose_mean.device
-        speech_TF = torch.from_numpy(normalise_voice(features_TF, voice_F, self.features)).float()
+        speech_TF = torch.from_numpy(
+            feature_set(self.features).normalise(features_TF, voice_F)
+        ).float()
         noise_TZ = torch.from_numpy(noise.next(len(features_TF)))
         pose_NTP, next_state = self.network(
             speech_TF.unsqueeze(0).to(device), noise_TZ.unsqueeze(0).to(device), state

@@ -60,11 +60,6 @@ def voice_mean(features_TF: np.ndarray, kind: str, prior_F: np.ndarray | None = 
     return meter.mean(prior_F)
 
 
-def normalise_voice(features_TF: np.ndarray, voice_F: np.ndarray, kind: str) -> np.ndarray:
-    """Return features (T, F) relative to the voice's mean (F,), as networks take them."""
-    return feature_set(kind).normalise(features_TF, voice_F)
-
-
 @dataclass(frozen=True, eq=False)
 class AudioFeatures:
     """The features of an audio file of any length, with the statistics that normalise them.

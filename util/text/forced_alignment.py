@@ -120,9 +120,8 @@ def _decoder(beam: float, word_beam: float) -> Any:
             "or give words with times"
         ) from None
     # bestpath, a second search in the lattice of the first, may end before the text does
-    return Decoder(
-        lm=None, loglevel="FATAL", bestpath=False, beam=beam, pbeam=beam, wbeam=word_beam
-    )
+    beams = {"beam": beam, "pbeam": beam, "wbeam": word_beam}
+    return Decoder(lm=None, loglevel="FATAL", bestpath=False, **beams)
 
 
 def _dictionary_word(decoder: Any, word: str) -> str:

@@ -60,13 +60,13 @@ def recorded_speech(
         words = next((path for path in found if path.is_file()), None)
     if words is not None:
         return Speech(audio.stem, audio, read_words(words))
-    if transcript is not None:
-        try:
-            return Speech(audio.stem, audio, align_transcript(load_audio(audio), transcript))
-        except DataError as error:
-            named = str(error).startswith(str(audio))
-            raise DataError(str(error) if named else f"{audio}: {error}") from None
-    return Speech(audio.stem, audio)
+    if transcript is None:
+        return Speech(audio.stem, audio)
+    audio_S = load_audio(audio)
+    try:
+        return Speech(audio.stem, audio, align_transcript(audio_S, transcript))
+    except DataError as error:
+        raise DataError(f"{audio}: {error}") from None
 
 
 @contextlib.contextmanager

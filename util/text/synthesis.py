@@ -118,7 +118,9 @@ def _phones_by_word(
     ends = iter([*starts[1:], last])
     for event in events:
         if event.phoneme is None:
-            word = _word_at(event.position, spans, after=word)
+            # espeak-ng's positions fall short at times, into the word before, or are at punctuation
+            later = range(word + 1, len(spans))
+            word = next((number for number in later if spans[number][1] > event.position), word)
             continue
         until = next(ends)
         if event.phoneme and word >= 0 and until > event.sample:  # some accents' r lasts no time
@@ -126,15 +128,6 @@ def _phones_by_word(
             start, end = event.sample / ESPEAK_RATE, until / ESPEAK_RATE
             groups[word].append(Phone(name, start, end, stress=stress))
     return groups
-
-
-def _word_at(position: int, spans: Sequence[tuple[int, int]], *, after: int) -> int:
-    """Return the first word after word `after` that does not end before `position`.
-
-    espeak-ng's positions fall short at times, into the word before, and may point at punctuation.
-    """
-    later = range(after + 1, len(spans))
-    return next((word for word in later if spans[word][1] > position), after)
 
 
 def _share_merged(
@@ -251,20 +244,18 @@ def _library(voice: str) -> Iterator[ctypes.CDLL]:
             if rate != ESPEAK_RATE:
                 raise DataError(f"espeak-ng does not start with its data in {data} (status {rate})")
             library.espeak_ng_SetRandSeed(1)  # it starts from the process number otherwise
-            _choose_voice(library, voice, variants=Path(data) / "voices" / "!v")
+            match = _VOICE.fullmatch(voice)
+            # espeak-ng ignores an unknown variant silently
+            known = match and (not match[2] or (Path(data) / "voices" / "!v" / match[2]).is_file())
+            if not known or library.espeak_SetVoiceByName(voice.encode()):
+                raise DataError(
+                    f"espeak-ng has no voice {voice!r}; one like en-us or en-us+f3 is needed"
+                )
             yield library
         finally:
             library.espeak_Terminate()
             unload = "dlclose" if hasattr(_ctypes, "dlclose") else "FreeLibrary"
             getattr(_ctypes, unload)(library._handle)
-
-
-def _choose_voice(library: ctypes.CDLL, voice: str, *, variants: Path) -> None:
-    match = _VOICE.fullmatch(voice)
-    # espeak-ng ignores an unknown variant silently
-    known = match and (not match[2] or (variants / match[2]).is_file())
-    if not known or library.espeak_SetVoiceByName(voice.encode()):
-        raise DataError(f"espeak-ng has no voice {voice!r}; one like en-us or en-us+f3 is needed")
 
 
 def _events(found: Any) -> Iterator[_Event]:

@@ -100,10 +100,8 @@ def checked_words(
     checked: list[Word] = []
     for word in words:
         seen = f"{where}: {word.text!r} from {word.start:g} to {word.end:g} s"
-        if not (math.isfinite(word.start) and math.isfinite(word.end)):
-            raise DataError(f"{seen}; finite times are needed")
-        if not 0 <= word.start <= word.end:
-            raise DataError(f"{seen}; 0 <= start <= end is needed")
+        if not 0 <= word.start <= word.end < math.inf:
+            raise DataError(f"{seen}; finite times, 0 <= start <= end, are needed")
         if word.text.strip().casefold() in SILENCE:
             continue
         before = checked[-1].end if checked else 0.0
@@ -129,7 +127,7 @@ def read_textgrid(path: Path) -> dict[str, list[Word]]:
     """
     values = _TextGridValues(path)
     _ = values.number(), values.number()  # the recording's start and end
-    if values.flag() != "<exists>":
+    if values.next("a flag") != "<exists>":
         return {}
     tiers: dict[str, list[Word]] = {}
     for _ in range(values.count()):
@@ -179,23 +177,20 @@ class _TextGridValues:
         self.path = path
         self._text = read_text(path)
         self._matches: Iterator[re.Match] = _TEXTGRID_VALUE.finditer(self._text)
-        header = self._next("a file type")
+        header = self.next("a file type")
         if not header.startswith('"ooTextFile') or self.string() != "TextGrid":
             raise DataError(f"{path}: no TextGrid in Praat's text form")
 
     def string(self) -> str:
-        return self._next("a quoted text", lambda text: text[0] == '"')[1:-1].replace('""', '"')
+        return self.next("a quoted text", lambda text: text[0] == '"')[1:-1].replace('""', '"')
 
     def number(self) -> float:
-        return float(self._next("a number", lambda text: text[0] not in '"<'))
+        return float(self.next("a number", lambda text: text[0] not in '"<'))
 
     def count(self) -> int:
-        return int(float(self._next("a count", re.compile(r"\+?\d+(\.0*)?$").match)))
+        return int(float(self.next("a count", re.compile(r"\+?\d+(\.0*)?$").match)))
 
-    def flag(self) -> str:
-        return self._next("a flag")
-
-    def _next(self, needed: str, fits: Callable[[str], object] = bool) -> str:
+    def next(self, needed: str, fits: Callable[[str], object] = bool) -> str:
         match = next(self._matches, None)
         if match is None:
             raise DataError(f"{self.path}: the TextGrid ends where {needed} is needed")

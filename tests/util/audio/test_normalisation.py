@@ -7,12 +7,11 @@ import pytest
 from scipy.signal import lfilter
 
 from speech2video.util.audio.audio_io import load_audio, write_audio
-from speech2video.util.audio.features import FEATURE_SETS, extract_features
+from speech2video.util.audio.features import FEATURE_SETS, extract_features, feature_set
 from speech2video.util.audio.normalisation import (
     MIN_RATE,
     VoiceMeter,
     analyse_audio,
-    normalise_voice,
     voice_mean,
 )
 from speech2video.util.errors import DataError
@@ -35,7 +34,7 @@ def test_a_microphones_colour_is_removed(kind: str):
     before, after = (
         [extract_features(wave, kind=kind) for wave in (audio_S, coloured_S)] for _ in range(2)
     )
-    after = [normalise_voice(features, voice_mean(features, kind), kind) for features in after]
+    after = [feature_set(kind).normalise(f, voice_mean(f, kind)) for f in after]
     loud = slice(2, 30)
     gaps = [np.abs(one - other)[loud].mean() for one, other in (before, after)]
     assert gaps[1] < 0.25 * gaps[0]
@@ -74,7 +73,7 @@ def test_snr_is_nearly_zero_in_noisy_pauses(below: float):
     noise_S = np.random.default_rng(1).standard_normal(len(audio_S))
     noise_S *= np.sqrt(np.square(speech()).mean()) * 10 ** (-below / 20)
     features_TF = extract_features(audio_S + noise_S, kind="snr")
-    normal_TF = normalise_voice(features_TF, voice_mean(features_TF, "snr"), "snr")
+    normal_TF = feature_set("snr").normalise(features_TF, voice_mean(features_TF, "snr"))
     assert (normal_TF >= 0).all()
     pause = slice(102, 148)
     assert normal_TF[pause].mean() < 0.1 * normal_TF[:100].mean()
@@ -84,7 +83,7 @@ def test_snr_nearly_ignores_the_gain():
     """All that changes is which frames count as speech, within 3 dB."""
     audio_S = np.pad(speech(), 8_000)
     features = [extract_features(gain * audio_S, kind="snr") for gain in (1.0, 0.5)]
-    one, half = (normalise_voice(f, voice_mean(f, "snr"), "snr") for f in features)
+    one, half = (feature_set("snr").normalise(f, voice_mean(f, "snr")) for f in features)
     np.testing.assert_allclose(one, half, atol=np.log(2))
     assert np.abs(one - half).mean() < 0.1
 
