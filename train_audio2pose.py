@@ -43,8 +43,7 @@ def main() -> None:
 def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     """Load the clips, build predictor and model, fit."""
     body = Body.load(options.body)
-    clips = load_motion_clips(options.dataset, body)
-    clips = [smooth_motion(clip, options.smooth) for clip in clips]
+    clips = [smooth_motion(c, options.smooth) for c in load_motion_clips(options.dataset, body)]
     if options.gestures is not None:
         clips = mark_gestures(clips, GestureDictionary.load(options.gestures))
     training, held_out = split_clips(
@@ -55,15 +54,8 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     set_statistics(predictor, dataset)
     if pretrained := options.pretrained_folder():
         predictor.load_pretrained(pretrained)
-    config = TrainingConfig(
-        lr=options.lr,
-        lr_d=options.lr_d,
-        steps=options.steps,
-        ema=options.ema,
-        precision=options.precision,
-        grad_clip=options.grad_clip,
-    )
     motions = [clip.pose_TP for clip in training]
+    config = options.fill(TrainingConfig)
     model = Audio2PoseModel(predictor, motions=motions, config=config, device=device)
     loader = training_loader(
         dataset, batch_size=options.batch_size, seed=options.seed, workers=options.workers

@@ -60,21 +60,8 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
     weights = loss_weights(options.weights)
     model = Pose2VideoModel(
         generator,
-        OptimConfig(
-            lr=options.lr,
-            lr_d=options.lr_d,
-            steps=options.steps,
-            ema=options.ema,
-            grad_clip=options.grad_clip,
-            precision=options.precision,
-        ),
-        GanConfig(
-            discriminators=options.discriminator_names,
-            gan_mode=options.gan_mode,
-            gan_start=options.gan_start,
-            ndf=options.ndf,
-            part_size=options.part_size,
-        ),
+        options.fill(OptimConfig),
+        options.fill(GanConfig, discriminators=options.discriminator_names),
         weights=weights,
         curriculum=options.curriculum,
         perceptual=PerceptualLoss.load(options.vgg) if weights["perceptual"] else None,

@@ -55,16 +55,11 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
     if pretrained := options.pretrained_folder():
         predictor.load_pretrained(networks, pretrained)
     set_statistics(predictor.Speech2FacePredictor(networks), dataset)
-    config = TrainingConfig(
+    config = options.fill(
+        TrainingConfig,
         schedule=StageSchedule(options.stage_ends()),
-        lr=options.lr,
-        lr_d=options.lr_d,
         generator_share=options.generator_batch_size / options.batch_size,
-        num_frames=options.num_frames,
         weights=weights,
-        ema=options.ema,
-        grad_clip=options.grad_clip,
-        validate_frames=options.validate_frames,
     )
     model = Speech2FaceModel(
         networks, config, speakers=options.num_speakers, external=external, device=device

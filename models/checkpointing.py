@@ -21,15 +21,8 @@ from torch import Tensor, nn
 from speech2video.models.base_model import DISCRIMINATOR_PREFIX, BaseModel
 from speech2video.options.base import Options
 from speech2video.options.training import TrainingOptions
-from speech2video.util.checkpoint_folder import (
-    OPTIONS_FILE,
-    WEIGHTS_FILE,
-    mark_best,
-    new_checkpoint,
-    prune_checkpoints,
-    resolve_checkpoint,
-    step_folder,
-)
+from speech2video.util import checkpoint_folder
+from speech2video.util.checkpoint_folder import OPTIONS_FILE, WEIGHTS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write, write_errors
 
@@ -54,16 +47,23 @@ def save_checkpoint(
         state: further state to resume: plain numbers and tensors.
         best: whether this checkpoint is the best so far.
     """
-    with new_checkpoint(folder, model.step) as partial:
+    with checkpoint_folder.new_checkpoint(folder, model.step) as partial:
         options.save(partial / OPTIONS_FILE)
         save_weights(partial / WEIGHTS_FILE, model.networks)
         if model.averages:
             write_tensors(partial / EMA_FILE, _averages(model))
-        save_state(partial / TRAINING_STATE_FILE, _training_state(model, state))
+        training = {
+            "step": model.step,
+            "epoch": model.epoch,
+            "optimizers": {name: one.state_dict() for name, one in model.optimizers.items()},
+            "averages": {name: average.updates for name, average in model.averages.items()},
+            "state": state,
+        }
+        save_state(partial / TRAINING_STATE_FILE, training)
     if best:
-        mark_best(folder, model.step)
-    prune_checkpoints(folder, keep=keep)
-    return step_folder(folder, model.step)
+        checkpoint_folder.mark_best(folder, model.step)
+    checkpoint_folder.prune_checkpoints(folder, keep=keep)
+    return checkpoint_folder.step_folder(folder, model.step)
 
 
 def load_checkpoint(model: BaseModel, checkpoint: Path) -> dict[str, Any]:
@@ -79,11 +79,15 @@ def load_checkpoint(model: BaseModel, checkpoint: Path) -> dict[str, Any]:
         if model.epoch >= 0:
             model.on_epoch(model.epoch)
         load_weights(checkpoint / WEIGHTS_FILE, model.networks)
-        _load_optimizers(path, model, training["optimizers"])
+        _check_names(path, "optimizers", model.optimizers, training["optimizers"])
+        for name, optimizer in model.optimizers.items():
+            try:
+                optimizer.load_state_dict(training["optimizers"][name])
+            except (ValueError, RuntimeError) as error:
+                raise DataError(f"{path}: the optimizer {name} does not fit ({error})") from None
         if model.averages:
-            copy_tensors(
-                checkpoint / EMA_FILE, _averages(model), read_tensors(checkpoint / EMA_FILE)
-            )
+            ema = checkpoint / EMA_FILE
+            copy_tensors(ema, _averages(model), read_tensors(ema))
         _check_names(path, "averages", model.averages, training["averages"])
         for name, average in model.averages.items():
             average.updates = training["averages"][name]
@@ -212,11 +216,10 @@ def copy_tensors(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, T
         for name, tensor in wanted.items()
         if name in found and found[name].shape != tensor.shape
     ]
-    wrong = [
-        f"{what} {_first_names(names)}"
-        for what, names in (("lacks", missing), ("has also", unexpected), ("has", shapes))
-        if names
-    ]
+    wrong = []
+    for what, names in (("lacks", missing), ("has also", unexpected), ("has", shapes)):
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        wrong += [f"{what} {', '.join(names[:_MAX_NAMES])}{more}"] if names else []
     if wrong:
         raise DataError(f"{path}: weights of another network: " + "; ".join(wrong))
     for name, tensor in wanted.items():
@@ -271,25 +274,6 @@ def _averages(model: BaseModel) -> dict[str, Tensor]:
     }
 
 
-def _training_state(model: BaseModel, state: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "step": model.step,
-        "epoch": model.epoch,
-        "optimizers": {name: one.state_dict() for name, one in model.optimizers.items()},
-        "averages": {name: average.updates for name, average in model.averages.items()},
-        "state": state,
-    }
-
-
-def _load_optimizers(path: Path, model: BaseModel, states: dict[str, Any]) -> None:
-    _check_names(path, "optimizers", model.optimizers, states)
-    for name, optimizer in model.optimizers.items():
-        try:
-            optimizer.load_state_dict(states[name])
-        except (ValueError, RuntimeError) as error:
-            raise DataError(f"{path}: the optimizer {name} does not fit ({error})") from None
-
-
 def _check_names(path: Path, what: str, needed: dict[str, Any], found: dict[str, Any]) -> None:
     if set(needed) != set(found):
         seen, wanted = (", ".join(sorted(names)) or "none" for names in (found, needed))
@@ -300,11 +284,5 @@ def _check_version(path: Path, found: object) -> None:
     if found is None:
         raise DataError(f"{path}: not a checkpoint of this project (no {_VERSION} in it)")
     if str(found) != str(CHECKPOINT_VERSION):
-        raise DataError(
-            f"{path}: checkpoint of version {found}; version {CHECKPOINT_VERSION} is needed"
-        )
-
-
-def _first_names(names: list[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    return ", ".join(names[:_MAX_NAMES]) + more
+        needed = f"version {CHECKPOINT_VERSION} is needed"
+        raise DataError(f"{path}: checkpoint of version {found}; {needed}")

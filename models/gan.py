@@ -81,9 +81,8 @@ class GANDiscriminator:
         losses = []
         for *_, scores in self._wrapped(both, *doubled):
             score_real, score_fake = scores.float().chunk(2)
-            losses.append(
-                item_mean(self._real_loss(score_real) + self._fake_loss(score_fake), present_N)
-            )
+            loss = self._real_loss(score_real) + self._fake_loss(score_fake)
+            losses.append(item_mean(loss, present_N))
         loss = 0.5 * torch.stack(losses).mean()
         backward_and_step(self.optimizer, loss, grad_clip=self.grad_clip)
         return loss.detach()
@@ -106,10 +105,12 @@ class GANDiscriminator:
             features_real = self.network(real, *condition)
         with _frozen(self.network):
             features_fake = self.network(fake, *condition)
-        return (
-            self._generator_loss(features_fake, present_N),
-            _feature_matching(features_real, features_fake, present_N),
-        )
+        scales = []
+        for scale_real, scale_fake in zip(features_real, features_fake, strict=True):
+            layers = zip(scale_real[:-1], scale_fake[:-1], strict=True)
+            distances = [(fake.float() - real.float()).abs() for real, fake in layers]
+            scales.append(torch.stack([item_mean(d, present_N) for d in distances]).mean())
+        return self._generator_loss(features_fake, present_N), torch.stack(scales).mean()
 
     def generator_loss(
         self,
@@ -127,21 +128,6 @@ class GANDiscriminator:
         return torch.stack(losses).mean()
 
 
-def _feature_matching(
-    features_real: list[list[Tensor]], features_fake: list[list[Tensor]], present_N: Tensor | None
-) -> Tensor:
-    losses = [
-        torch.stack(
-            [
-                item_mean((fake.float() - real.float()).abs(), present_N)
-                for real, fake in zip(scale_real[:-1], scale_fake[:-1], strict=True)
-            ]
-        ).mean()
-        for scale_real, scale_fake in zip(features_real, features_fake, strict=True)
-    ]
-    return torch.stack(losses).mean()
-
-
 def item_mean(values: Tensor, present_N: Tensor | None) -> Tensor:
     """Return the mean of values (N, ...) over all items, absent ones counting as zero; 0-dim.
 
@@ -155,11 +141,9 @@ def item_mean(values: Tensor, present_N: Tensor | None) -> Tensor:
 @contextlib.contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
     """Keep gradients computed in the context from reaching the network's weights."""
-    trainable = [p for p in network.parameters() if p.requires_grad]
-    for parameter in trainable:
-        parameter.requires_grad_(False)
+    trainable = nn.ParameterList(p for p in network.parameters() if p.requires_grad)
+    trainable.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in trainable:
-            parameter.requires_grad_(True)
+        trainable.requires_grad_(True)

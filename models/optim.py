@@ -124,9 +124,7 @@ class Precision:
 
     def optimizer(self, parameters: Parameters, make: OptimizerFactory) -> AnyOptimizer:
         """Return the optimizer that `make` returns, with masters where weights are 16-bit."""
-        if self.name == "bf16":
-            return MasterWeights(parameters, make)
-        return make(list(parameters))
+        return MasterWeights(parameters, make) if self.name == "bf16" else make(list(parameters))
 
 
 class Ema:
@@ -165,16 +163,11 @@ class Ema:
     def swapped(self) -> Iterator[None]:
         """Put the average into the network; restore the network's weights bit for bit on exit."""
         own = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-        self._copy_to_network(self.weights)
+        self.network.load_state_dict(self.weights)
         try:
             yield
         finally:
-            self._copy_to_network(own)
-
-    @torch.no_grad()
-    def _copy_to_network(self, weights: dict[str, Tensor]) -> None:
-        for name, tensor in self.network.state_dict().items():
-            tensor.copy_(weights[name])
+            self.network.load_state_dict(own)
 
 
 def backward_and_step(

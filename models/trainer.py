@@ -102,16 +102,13 @@ class _TrainingRun:
     """One call of `fit`."""
 
     def __init__(
-        self,
-        model: BaseModel,
-        loader: DataLoader,
-        options: TrainingOptions,
-        validation: Iterable[Any] | None,
+        self, model: BaseModel, loader: DataLoader, options: TrainingOptions, validation: Any
     ) -> None:
         self.model, self.loader, self.options = model, loader, options
         self.validation = validation
         self.epoch_steps = steps_per_epoch(loader)
-        self.max_steps = _max_steps(options, self.epoch_steps)
+        limits = (options.steps, options.epochs and options.epochs * self.epoch_steps)
+        self.max_steps = min((limit for limit in limits if limit), default=None)
         self.losses = _RunningMeans()
         self.best: float | None = None
         self.since_best = 0  # validations
@@ -138,7 +135,14 @@ class _TrainingRun:
         self.began = time.monotonic()
         model = self.model
         batches = iterate_batches(self.loader, step=model.step, device=model.device)
-        with self._bar() as bar:
+        bar = open_bar(
+            total=self.max_steps,
+            name=self.options.name,
+            unit="step",
+            initial=model.step,
+            disable=not distributed.is_main(),
+        )
+        with bar:
             while not (reason := self._reason_to_stop(stop)):
                 self._begin_epoch()
                 self._step(next(batches))
@@ -147,17 +151,8 @@ class _TrainingRun:
         self._finish(reason)
         return reason
 
-    def _bar(self) -> tqdm:
-        return open_bar(
-            total=None if self.max_steps == math.inf else int(self.max_steps),
-            name=self.options.name,
-            unit="step",
-            initial=self.model.step,
-            disable=not distributed.is_main(),
-        )
-
     def _reason_to_stop(self, stop: StopRequest) -> str:
-        if self.model.step >= self.max_steps:
+        if self.max_steps is not None and self.model.step >= self.max_steps:
             return "steps"
         if self.options.patience is not None and self.since_best >= self.options.patience:
             return "patience"
@@ -183,10 +178,9 @@ class _TrainingRun:
         model = self.model
         seed_everything(self.options.seed, SEED_STEPS, model.step, distributed.rank())
         model.set_learning_rates()
-        losses = model.training_step(batch)
+        self.losses.add(model.training_step(batch))
         model.update_ema()
         model.step += 1
-        self.losses.add(losses)
 
     def _after_step(self, bar: tqdm) -> None:
         step, options = self.model.step, self.options
@@ -263,13 +257,9 @@ class _TrainingRun:
             "seconds": self._seconds(),
         }
         if distributed.is_main():
+            folder, keep = self.options.folder, self.options.keep
             save_checkpoint(
-                self.model,
-                self.options.folder,
-                options=self.options,
-                state=state,
-                keep=self.options.keep,
-                best=is_best,
+                self.model, folder, options=self.options, state=state, keep=keep, best=is_best
             )
         if self.log is not None:
             self.log.write()
@@ -300,9 +290,3 @@ def _print_once(line: str) -> None:
     """Print a line on standard error, above the bar, once for all processes."""
     if distributed.is_main():
         tqdm.write(line, file=sys.stderr)
-
-
-def _max_steps(options: TrainingOptions, epoch_steps: int) -> float:
-    steps = math.inf if options.steps is None else options.steps
-    epochs = math.inf if options.epochs is None else options.epochs
-    return min(steps, epochs * epoch_steps)
