@@ -14,7 +14,6 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # OpenMP reads it when torch is imported
@@ -25,7 +24,7 @@ from speech2video.models.registry import SPEAKERS, load_class
 from speech2video.options.inference import InferenceOptions, parse_inference_options
 from speech2video.util import distributed
 from speech2video.util.errors import run_command
-from speech2video.util.text.speech_source import Speech, read_audio_list, synthesised_speech
+from speech2video.util.text.speech_source import read_audio_list, synthesised_speech
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +47,11 @@ def main() -> None:
 def make_one(options: InferenceOptions, device: "torch.device") -> None:
     """Make one video."""
     speaker: Speaker = load_class(SPEAKERS, options.model).load(options, device)
-    with open_speech(speaker, options) as speech:
+    with contextlib.ExitStack() as stack:
+        if options.text is None:
+            speech = speaker.read_speech(options.audio, options)
+        else:
+            speech = stack.enter_context(synthesised_speech(options.text, voice=options.voice))
         frames = speaker.make_video(speech, options)
         print(f"{options.outputs(speech.stem).video}: {frames} frames")
 
@@ -62,16 +65,6 @@ def make_listed(path: "Path", options: InferenceOptions, device: "torch.device")
     print(f"{len(audio_files) - len(messages)} of {len(audio_files)} videos made")
     if distributed.largest(len(messages)):
         sys.exit(2)
-
-
-@contextlib.contextmanager
-def open_speech(speaker: Speaker, options: InferenceOptions) -> Iterator[Speech]:
-    """Yield the speech of a recording or a text; for given motion, one without audio."""
-    if options.text is not None:
-        with synthesised_speech(options.text, voice=options.voice) as speech:
-            yield speech
-    else:
-        yield speaker.read_speech(options.audio, options)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from speech2video.util.errors import OptionError
+from speech2video.util.files import write_text
 
 if typing.TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
@@ -130,9 +131,9 @@ class Options:
         )
 
     def save(self, path: Path) -> None:
-        """Write the options as json."""
+        """Write the options as json; raises `DataError` if it cannot be written."""
         values = dataclasses.asdict(self)  # pyright: ignore[reportArgumentType]
-        path.write_text(json.dumps(values, indent=2, default=str) + "\n")
+        write_text(path, json.dumps(values, indent=2, default=str) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Self":

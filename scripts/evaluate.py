@@ -11,37 +11,22 @@ python scripts/evaluate.py face --name faces --output results/faces/face
 
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import _checkout  # noqa: F401
 import torch
 from evaluation import face, motion, preprocessing, speech, video
 from evaluation.tables import Metrics, print_metrics, write_metrics
 
-from speech2video.options.evaluation import (
-    EvaluateFaceOptions,
-    EvaluateMotionOptions,
-    EvaluatePreprocessOptions,
-    EvaluateSpeechOptions,
-    EvaluateVideoOptions,
-    EvaluationOptions,
-)
+from speech2video.options import evaluation as options_of
 from speech2video.util.errors import OptionError, run_command
 
-
-class Kind(NamedTuple):
-    """A kind of evaluation."""
-
-    options: type[EvaluationOptions]
-    evaluate: Callable[[Any], Metrics]
-
-
-KINDS = {
-    "preprocess": Kind(EvaluatePreprocessOptions, preprocessing.evaluate),
-    "motion": Kind(EvaluateMotionOptions, motion.evaluate),
-    "video": Kind(EvaluateVideoOptions, video.evaluate),
-    "speech": Kind(EvaluateSpeechOptions, speech.evaluate),
-    "face": Kind(EvaluateFaceOptions, face.evaluate),
+KINDS: dict[str, tuple[type[options_of.EvaluationOptions], Callable[[Any], Metrics]]] = {
+    "preprocess": (options_of.EvaluatePreprocessOptions, preprocessing.evaluate),
+    "motion": (options_of.EvaluateMotionOptions, motion.evaluate),
+    "video": (options_of.EvaluateVideoOptions, video.evaluate),
+    "speech": (options_of.EvaluateSpeechOptions, speech.evaluate),
+    "face": (options_of.EvaluateFaceOptions, face.evaluate),
 }
 
 
@@ -49,11 +34,11 @@ def main() -> None:
     name, *arguments = sys.argv[1:] or [""]
     if name not in KINDS:
         raise OptionError(f"evaluate.py {name}: a kind is needed: {', '.join(KINDS)}")
-    options = KINDS[name].options.parse(arguments)
-    threads = getattr(options, "threads", None)
-    if threads is not None:
+    option_class, evaluate = KINDS[name]
+    options = option_class.parse(arguments)
+    if threads := getattr(options, "threads", None):
         torch.set_num_threads(threads)
-    metrics = KINDS[name].evaluate(options)
+    metrics = evaluate(options)
     write_metrics(options.output, f"Evaluation: {name}", metrics)
     print_metrics(metrics)
     print(f"report: {options.output / 'report.html'}")

@@ -29,7 +29,6 @@ from speech2video.models.pose2video.vid2vid_import import load_vid2vid
 from speech2video.options.pose2video import ImportVid2VidOptions, read_vid2vid_options
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, WEIGHTS_FILE, newest_checkpoint
 from speech2video.util.errors import DataError, run_command
-from speech2video.util.files import atomic_write
 
 
 def main() -> None:
@@ -41,8 +40,7 @@ def main() -> None:
         options.options, statistics=options.statistics, map_style=options.map_style
     )
     generator = load_vid2vid(options.checkpoint, architecture, label=options.label)
-    with atomic_write(folder / OPTIONS_FILE) as partial:
-        architecture.save(partial)
+    architecture.save(folder / OPTIONS_FILE)
     save_weights(folder / WEIGHTS_FILE, nn.ModuleDict({NETWORK: generator}))
     millions = sum(weight.numel() for weight in generator.parameters()) / 1e6
     print(f"{folder}: {architecture.n_scales_spatial} scale(s), {millions:.1f} million weights")

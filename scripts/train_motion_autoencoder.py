@@ -25,7 +25,7 @@ from speech2video.models.evaluators.gesture_distance import (
 from speech2video.options.tools import TrainMotionAutoencoderOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import run_command
-from speech2video.util.files import atomic_write, write_json
+from speech2video.util.files import write_json
 from speech2video.util.iteration import progress_bar
 from speech2video.util.text.synthesis import synthesise
 
@@ -53,8 +53,7 @@ def main() -> None:
     train(model, features, options)
     model.save(options.output)
     metrics = evaluate(model, held_out, body)
-    with atomic_write(options.output / "options.json") as partial:
-        options.save(partial)
+    options.save(options.output / "options.json")
     write_json(options.output / "metrics.json", metrics)
     print(f"{options.output}: " + ", ".join(f"{k} {v:.3g}" for k, v in metrics.items()))
 

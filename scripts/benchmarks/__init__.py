@@ -35,16 +35,6 @@ class Stopwatch:
         return time.perf_counter() - self._wall, time.process_time() - self._processor
 
 
-def best_of(repeats: int, function: Callable[[], Any]) -> float:
-    """Return the seconds of the fastest of several calls, least affected by other processes."""
-    seconds = []
-    for _ in range(repeats):
-        watch = Stopwatch()
-        function()
-        seconds.append(watch.seconds()[0])
-    return min(seconds)
-
-
 @torch.inference_mode()
 def gflop(function: Callable[[], Any]) -> float:
     """Return the floating-point operations of a call, in units of 10^9."""

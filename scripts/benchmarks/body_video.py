@@ -11,14 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import (
-    Metrics,
-    Stopwatch,
-    peak_memory_mb,
-    processor_cores,
-    speech_noise,
-    write_speech_noise,
-)
+import benchmarks
+from benchmarks import Metrics, Stopwatch, peak_memory_mb
 from speech2video.data.gestures.dictionary import GestureDictionary, GestureEntry
 from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.models.audio2pose.predictor import PosePredictor
@@ -53,7 +47,7 @@ def benchmark_audio2pose(options: BenchmarkOptions) -> Metrics:
     features = predictor.features
     watch, frames = Stopwatch(), 0
     loudness, extractor = LoudnessMeter(), FeatureExtractor(features)
-    for audio_S in speech_noise(seconds):
+    for audio_S in benchmarks.speech_noise(seconds):
         loudness.push(audio_S)
     gain, meter = loudness.gain, VoiceMeter(features)
     assert gain is not None
@@ -78,7 +72,7 @@ def benchmark_audio2pose(options: BenchmarkOptions) -> Metrics:
 
 def benchmark_pipeline(options: BenchmarkOptions) -> Metrics:
     """Measure speech to video, and which share of the renderer's own rate it reaches."""
-    with processor_cores(options.threads):
+    with benchmarks.processor_cores(options.threads):
         return _pipeline_metrics(options)
 
 
@@ -87,7 +81,7 @@ def _pipeline_metrics(options: BenchmarkOptions) -> Metrics:
     speaker, renderer = _untrained_speaker(options)
     with tempfile.TemporaryDirectory() as folder:
         audio, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
-        write_speech_noise(audio, seconds)
+        benchmarks.write_speech_noise(audio, seconds)
         inference = BodyVideoOptions(name=speaker.name, audio=audio, output=video)
         before = _renderer_seconds(renderer)
         memory = peak_memory_mb()
@@ -150,7 +144,7 @@ def _words(seconds: float) -> list[Word]:
 
 
 def _extract(seconds: float, gain: float, extractor: FeatureExtractor) -> Iterator[np.ndarray]:
-    for audio_S in speech_noise(seconds):
+    for audio_S in benchmarks.speech_noise(seconds):
         yield extractor.push(gain * audio_S)
     yield extractor.finish()
 

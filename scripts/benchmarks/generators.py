@@ -5,6 +5,7 @@ Networks have their default size and random weights, which does not change the t
 
 import tempfile
 import time
+import timeit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks import (
-    Metrics,
-    Stopwatch,
-    gflop,
-    peak_memory_mb,
-    processor_cores,
-    speech_noise,
-    write_speech_noise,
-)
+import benchmarks
+from benchmarks import Metrics, gflop
 from speech2video.data.speech2face.dataset import MOTION
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.pipelines.talking_face import TalkingFace
@@ -75,18 +69,18 @@ def benchmark_pose2video(options: BenchmarkOptions) -> Metrics:
             f"{name}_share_of_peak": operations[name] / seconds[name] / peak,
         }
     metrics["vid2vid_times_slower"] = seconds["vid2vid_256"] / seconds["fast_256"]
-    metrics |= _bf16_metrics() | {"peak_memory_mb": peak_memory_mb()}
+    metrics |= _bf16_metrics() | {"peak_memory_mb": benchmarks.peak_memory_mb()}
     return metrics | (_gpu_metrics() if torch.cuda.is_available() else {})
 
 
 def benchmark_speech2face(options: BenchmarkOptions) -> Metrics:
     """Measure frames per second of generator and pipeline at both sizes."""
     metrics: Metrics = {}
-    with processor_cores(options.threads):
+    with benchmarks.processor_cores(options.threads):
         for size in FACE_SIZES:
             found = _face_metrics(size, options)
             metrics |= {f"{name}_{size}": value for name, value in found.items()}
-    return metrics | {"peak_memory_mb": peak_memory_mb()}
+    return metrics | {"peak_memory_mb": benchmarks.peak_memory_mb()}
 
 
 def _fast_generator(size: int) -> Generator:
@@ -116,10 +110,9 @@ def _fastest(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
     fastest = dict.fromkeys(calls, float("inf"))
     for _ in range(ROUNDS):
         for name, call in calls.items():
-            for _ in range(VID2VID_CALLS if name.startswith("vid2vid") else CALLS):
-                start = time.perf_counter()
-                call()
-                fastest[name] = min(fastest[name], time.perf_counter() - start)
+            calls_a_round = VID2VID_CALLS if name.startswith("vid2vid") else CALLS
+            seconds = min(timeit.repeat(call, repeat=calls_a_round, number=1))
+            fastest[name] = min(fastest[name], seconds)
     return fastest
 
 
@@ -130,7 +123,7 @@ def _bf16_metrics() -> Metrics:
     dtypes = (torch.float32, torch.bfloat16)
     renderers = [load_renderer(SHIPPED / "pose2video", dtype=dtype) for dtype in dtypes]
     predictor = PosePredictor.load(SHIPPED / "audio2pose")
-    pose_TP = predictor.predict_from_audio(next(speech_noise(PRECISION_FRAMES / FPS)))
+    pose_TP = predictor.predict_from_audio(next(benchmarks.speech_noise(PRECISION_FRAMES / FPS)))
     camera = renderers[0].camera
     assert camera is not None
     points_TK2 = camera.project(predictor.body.points(pose_TP)).numpy()
@@ -177,10 +170,10 @@ def _face_metrics(size: int, options: BenchmarkOptions) -> dict[str, float]:
     face = TalkingFace("benchmark", "benchmark: untrained", Speech2FacePredictor(networks), None)
     with tempfile.TemporaryDirectory() as folder:
         audio, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
-        write_speech_noise(audio, 60 * options.minutes)
+        benchmarks.write_speech_noise(audio, 60 * options.minutes)
         inference = TalkingFaceOptions(name="benchmark", audio=audio, output=video)
         face.make_video(Speech("speech", audio), inference, bar=False)  # loads libraries
-        watch = Stopwatch()
+        watch = benchmarks.Stopwatch()
         frames = face.make_video(Speech("speech", audio), inference, bar=False)
         wall, processor = watch.seconds()
     generator = networks["generator"]
@@ -200,12 +193,8 @@ def _face_metrics(size: int, options: BenchmarkOptions) -> dict[str, float]:
 def _face_seconds(generator: FaceGenerator, frames: int) -> float:
     """Return the seconds per frame of the generator alone, a number of frames per step."""
     step = _face_step(generator, frames)
-    for _ in range(FACE_WARM_UP):
-        step()
-    start = time.perf_counter()
-    for _ in range(FACE_FRAMES // frames):
-        step()
-    return (time.perf_counter() - start) / FACE_FRAMES
+    timeit.timeit(step, number=FACE_WARM_UP)
+    return timeit.timeit(step, number=FACE_FRAMES // frames) / FACE_FRAMES
 
 
 @torch.inference_mode()
