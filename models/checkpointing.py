@@ -153,10 +153,8 @@ def export_checkpoint(run: Path, folder: Path, *, options: type[TrainingOptions]
 
 def find_nonfinite(model: BaseModel) -> str:
     """Return the name of the first weights with NaN or infinity, "" where all are finite."""
-    for name, tensor in model.networks.state_dict().items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            return name
-    return ""
+    weights = model.networks.state_dict().items()
+    return next((name for name, tensor in weights if not tensor.isfinite().all()), "")
 
 
 def save_weights(path: Path, module: nn.Module) -> None:

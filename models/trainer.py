@@ -16,7 +16,8 @@ import math
 import random
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ class _TrainingRun:
         self.epoch_steps = steps_per_epoch(loader)
         limits = (options.steps, options.epochs and options.epochs * self.epoch_steps)
         self.max_steps = min((limit for limit in limits if limit), default=None)
-        self.losses = _RunningMeans()
+        self.losses: dict[str, list[Any]] = defaultdict(list)  # since they were last logged
         self.best: float | None = None
         self.since_best = 0  # validations
         self.seconds_before = 0.0
@@ -178,7 +179,9 @@ class _TrainingRun:
         model = self.model
         seed_everything(self.options.seed, SEED_STEPS, model.step, distributed.rank())
         model.set_learning_rates()
-        self.losses.add(model.training_step(batch))
+        for name, value in model.training_step(batch).items():  # not fetched from the device yet
+            value = value.detach().double() if isinstance(value, Tensor) else value
+            self.losses[name].append(value)
         model.update_ema()
         model.step += 1
 
@@ -203,7 +206,9 @@ class _TrainingRun:
             mark_best(self.options.folder, self.model.step)
 
     def _log_losses(self, bar: tqdm | None = None) -> None:
-        losses = distributed.mean_over_ranks(self.losses.take())
+        means = {name: float(sum(values)) / len(values) for name, values in self.losses.items()}
+        self.losses.clear()
+        losses = distributed.mean_over_ranks(means)
         for name, value in losses.items():
             if not math.isfinite(value):
                 self._diverged(f"the loss {name} is {value}")
@@ -264,26 +269,6 @@ class _TrainingRun:
         if self.log is not None:
             self.log.write()
         self.saved_step = self.model.step
-
-
-class _RunningMeans:
-    """Means of losses over some steps, fetched from the device only when they are taken."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, tuple[Any, int]] = {}
-
-    def add(self, losses: Mapping[str, float | Tensor]) -> None:
-        """Add one step's losses."""
-        for name, value in losses.items():
-            total, count = self.sums.get(name, (0.0, 0))
-            value = value.detach().double() if isinstance(value, Tensor) else value
-            self.sums[name] = total + value, count + 1
-
-    def take(self) -> dict[str, float]:
-        """Return the means and start anew."""
-        means = {name: float(total) / count for name, (total, count) in self.sums.items()}
-        self.sums = {}
-        return means
 
 
 def _print_once(line: str) -> None:

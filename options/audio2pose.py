@@ -1,6 +1,5 @@
 """Options of train_audio2pose.py."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +15,7 @@ class TrainAudio2PoseOptions(TrainingOptions):
     """Train speech to pose on clips of one person."""
 
     KIND: ClassVar[str] = "audio2pose"
+    MACHINE_FILES: ClassVar[tuple[str, ...]] = ("body", "gestures")
 
     steps: int | None = inherit(TrainingOptions, "steps", 4000)
     lr: float = inherit(TrainingOptions, "lr", 2e-3)
@@ -77,7 +77,3 @@ class TrainAudio2PoseOptions(TrainingOptions):
         super().__post_init__()
         if self.bidirectional and self.look_ahead:
             raise OptionError("--bidirectional needs the whole file: --look_ahead 0 is needed")
-
-    def for_shipping(self) -> "TrainAudio2PoseOptions":
-        """Return the options without the paths of this machine."""
-        return dataclasses.replace(super().for_shipping(), body=None, gestures=None)

@@ -59,16 +59,13 @@ class grouped:
     checkpoints = partial(option, group="checkpoints")
     machine = partial(option, group=MACHINE)
     teachers = partial(option, group="teachers")
-    benchmark = partial(option, group="benchmark")
     speaker = partial(option, group="speaker")
     speech = partial(option, group="speech")
     motion = partial(option, group="motion")
     face = partial(option, group="face")
-    faces = partial(option, group="faces")
     fit = partial(option, group="fit")
     frames = partial(option, group="frames")
     words = partial(option, group="words")
-    checkpoint = partial(option, group="checkpoint")
     result = partial(option, group="result")
 
 

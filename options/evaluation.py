@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from speech2video.options.base import BODY_HELP, REQUIRED, Options, grouped, inherit
+from speech2video.options.base import BODY_HELP, REQUIRED, Options, grouped, inherit, option
 from speech2video.options.inference import BodyVideoOptions, MotionOptions
 from speech2video.util.errors import OptionError
 
@@ -176,16 +176,14 @@ class EvaluateFaceOptions(_Images, _Intervals, RunEvaluationOptions):
 class BenchmarkOptions(Options):
     """Benchmark one part of the project on this machine."""
 
-    kind: str = grouped.benchmark(
+    kind: str = option(
         REQUIRED,
         "part to benchmark",
         choices=("body", "preprocess", "audio2pose", "pose2video", "pipeline", "speech2face"),
         positional=True,
     )
-    threads: int = grouped.benchmark(1, "processor cores to use", min=1)
-    minutes: float = grouped.benchmark(0.4, "length of the recording or speech", min=0.04)
-    size: int = grouped.benchmark(256, "frame size of the pipeline in pixels", min=64)
-    precision: str = grouped.benchmark(
-        "fp32", "of the pipeline's renderer", choices=("fp32", "bf16")
-    )
-    json: Path | None = grouped.benchmark(None, "also write the metrics to this file")
+    threads: int = option(1, "processor cores to use", min=1)
+    minutes: float = option(0.4, "length of the recording or speech", min=0.04)
+    size: int = option(256, "frame size of the pipeline in pixels", min=64)
+    precision: str = option("fp32", "of the pipeline's renderer", choices=("fp32", "bf16"))
+    json: Path | None = option(None, "also write the metrics to this file")

@@ -1,10 +1,9 @@
 """Options of pose to video: training, vid2vid's architecture, import of vid2vid checkpoints."""
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from speech2video.options.base import (
     BODY_HELP,
@@ -14,14 +13,12 @@ from speech2video.options.base import (
     check_pairs,
     grouped,
     inherit,
+    option,
 )
 from speech2video.options.training import TrainingOptions
 from speech2video.util.body.skeleton import REGIONS
 from speech2video.util.errors import DataError, OptionError
 from speech2video.util.files import read_json, typed_fields
-
-if TYPE_CHECKING:
-    from typing_extensions import Self  # in typing from Python 3.11 on
 
 TEMPORAL = ("temporal_1", "temporal_2")  # the number is the distance of the frames in a window
 DISCRIMINATORS = ("frame", *TEMPORAL, *REGIONS)
@@ -63,6 +60,7 @@ class TrainPose2VideoOptions(TrainingOptions):
     """Train the generator of pose to video on clips of one person."""
 
     KIND: ClassVar[str] = "pose2video"
+    MACHINE_FILES: ClassVar[tuple[str, ...]] = ("body", "vgg", "raft")
 
     steps: int | None = inherit(TrainingOptions, "steps", 4000)
     batch_size: int = inherit(TrainingOptions, "batch_size", 4)
@@ -170,10 +168,6 @@ class TrainPose2VideoOptions(TrainingOptions):
         """The discriminators; () for "none"."""
         return () if self.discriminators == ("none",) else self.discriminators
 
-    def for_shipping(self) -> "Self":
-        """Return the options without folders and files of this machine."""
-        return dataclasses.replace(super().for_shipping(), body=None, vgg=None, raft=None)
-
 
 @dataclass(frozen=True)
 class Vid2VidOptions(Options):
@@ -234,8 +228,8 @@ VID2VID_NAMES += ("n_blocks_local", "norm")  # as in vid2vid's files
 
 
 @dataclass(frozen=True)
-class _FlowOptions:
-    """vid2vid's options of flow; without no_flow, openpose_only counts."""
+class _Vid2VidFile(Vid2VidOptions):
+    """A file of vid2vid's options; without no_flow, openpose_only counts."""
 
     no_flow: bool | None = None
     openpose_only: bool = False
@@ -252,17 +246,15 @@ def read_vid2vid_options(
     """
     found = read_json(path, what="a json object of vid2vid's options")
 
-    def typed(kind: type, names: Iterable[str]) -> dict[str, Any]:
-        known = {k: v for k, v in found.items() if k in names} if isinstance(found, dict) else found
-        return typed_fields(known, kind, where=str(path))
-
-    values = typed(Vid2VidOptions, VID2VID_NAMES)
-    flow = _FlowOptions(**typed(_FlowOptions, _FlowOptions.__dataclass_fields__))
+    names = (*VID2VID_NAMES, "no_flow", "openpose_only")
+    known = {k: v for k, v in found.items() if k in names} if isinstance(found, dict) else found
+    values = typed_fields(known, _Vid2VidFile, where=str(path))
+    openpose_only, no_flow = values.pop("openpose_only", False), values.pop("no_flow", None)
     for name, (needed, default) in SUPPORTED.items():
         if (value := found.get(name, default)) != needed:
             needed = f"only generators with {name} {needed} are supported"
             raise DataError(f"{path}: {name} is {value}; {needed}")
-    warps = not (flow.openpose_only if flow.no_flow is None else flow.no_flow)
+    warps = not (openpose_only if no_flow is None else no_flow)
     try:
         return Vid2VidOptions(**values, flow=warps, statistics=statistics, map_style=map_style)
     except OptionError as error:
@@ -273,18 +265,16 @@ def read_vid2vid_options(
 class ImportVid2VidOptions(Options):
     """Import the generator of a checkpoint of vid2vid or of a fork of it."""
 
-    checkpoint: Path = grouped.checkpoint(REQUIRED, "folder with latest_net_G0.pth and so on")
-    options: Path = grouped.checkpoint(
+    checkpoint: Path = option(REQUIRED, "folder with latest_net_G0.pth and so on")
+    options: Path = option(
         REQUIRED,
         "json of its vid2vid options: ngf, n_blocks, no_flow, ...; vid2vid's defaults for others",
     )
-    label: str = grouped.checkpoint("latest", "prefix of the files: LABEL_net_G0.pth")
-    statistics: str = grouped.checkpoint("batch", STATISTICS_HELP, choices=("batch", "stored"))
-    map_style: str = grouped.checkpoint(
-        "vid2vid_authors", "skeleton maps of its training", choices=MAP_STYLES
-    )
-    name: str = grouped.result(REQUIRED, "name of the result, a folder in --checkpoints")
-    checkpoints: Path = grouped.result(Path("checkpoints"), "folder of all runs")
+    label: str = option("latest", "prefix of the files: LABEL_net_G0.pth")
+    statistics: str = option("batch", STATISTICS_HELP, choices=("batch", "stored"))
+    map_style: str = option("vid2vid_authors", "skeleton maps of its training", choices=MAP_STYLES)
+    name: str = option(REQUIRED, "name of the result, a folder in --checkpoints")
+    checkpoints: Path = option(Path("checkpoints"), "folder of all runs")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -33,16 +33,16 @@ class PreprocessOptions(Options):
         choices=(25,),
     )
     recognise: bool = grouped.words(False, "recognise the words of recordings without a transcript")
-    faces: bool = grouped.faces(
+    faces: bool = grouped.face(
         False, "make aligned clips of faces, for speech2face; folders are searched recursively"
     )
-    face_size: int = grouped.faces(128, "height and width of face clips, pixels", min=32, max=1024)
-    label_scheme: str = grouped.faces(
+    face_size: int = grouped.face(128, "height and width of face clips, pixels", min=32, max=1024)
+    label_scheme: str = grouped.face(
         "auto",
         "source of speaker and emotion: SPEAKER/EMOTION/name, file names of a public dataset, csv",
         choices=LABEL_SCHEMES,
     )
-    labels: Path | None = grouped.faces(
+    labels: Path | None = grouped.face(
         None, "csv with the columns file, speaker, emotion, sentence"
     )
     jobs: int = grouped.machine(1, "number of recordings processed in parallel", min=1)

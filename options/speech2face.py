@@ -1,6 +1,5 @@
 """Options of `train_speech2face.py`, and the table of its losses."""
 
-import dataclasses
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -63,6 +62,11 @@ class TrainSpeech2FaceOptions(TrainingOptions):
 
     KIND: ClassVar[str] = "speech2face"
     TRAINING_ONLY: ClassVar[tuple[str, ...]] = ("teachers", "heads")
+    MACHINE_FILES: ClassVar[tuple[str, ...]] = (
+        "identity_teacher",
+        "emotion_teacher",
+        "emotion_classes",
+    )
 
     pretrained: str | None = grouped.files(
         None,
@@ -175,9 +179,3 @@ class TrainSpeech2FaceOptions(TrainingOptions):
             for name, weight in weights.items()
             if weight and not set(LOSSES[name].ablations) & set(self.ablate)
         }
-
-    def for_shipping(self) -> "TrainSpeech2FaceOptions":
-        """Return the options without this machine's folders and files."""
-        return dataclasses.replace(
-            super().for_shipping(), identity_teacher=None, emotion_teacher=None, emotion_classes=()
-        )

@@ -34,6 +34,7 @@ class TrainingOptions(Options):
     KIND: ClassVar[str] = ""  # audio2pose, pose2video, ...: the folder of its checkpoints
     FIXED: ClassVar[tuple[str, ...]] = ("precision", "ema")  # as fixed as the architecture
     TRAINING_ONLY: ClassVar[tuple[str, ...]] = ()  # networks left out of shipped checkpoints
+    MACHINE_FILES: ClassVar[tuple[str, ...]] = ()  # options whose values are not shipped
 
     name: str = grouped.files(REQUIRED, "name of the run, a folder in --checkpoints")
     dataset: Path = grouped.files(REQUIRED, "dataset folder: datasets/NAME")
@@ -97,15 +98,9 @@ class TrainingOptions(Options):
 
     def for_shipping(self) -> "Self":
         """Return the options without those of one machine: folders, device, processes."""
-        return dataclasses.replace(
-            self,
-            dataset=Path(self.dataset.name),
-            checkpoints=Path("checkpoints"),
-            pretrained=None,
-            resume="auto",
-            device="auto",
-            workers=0,
-        )
+        names = ("checkpoints", "pretrained", "resume", "device", "workers", *self.MACHINE_FILES)
+        defaults = {f.name: f.default for f in dataclasses.fields(self) if f.name in names}
+        return dataclasses.replace(self, dataset=Path(self.dataset.name), **defaults)
 
     @classmethod
     def parse(cls, arguments: Sequence[str] | None = None) -> "Self":
@@ -118,16 +113,19 @@ class TrainingOptions(Options):
         saved = None if options.resume == "never" else newest_checkpoint(options.folder)
         if saved is None:
             return options
-        given = _given(cls.parser(), arguments)
+        fields = dataclasses.fields(options)
+        untouched = argparse.Namespace(**{field.name: _NOT_GIVEN for field in fields})
+        given = cls.parser().parse_args(arguments, untouched)
+        kept = [
+            field.name
+            for field in fields
+            if getattr(given, field.name) is _NOT_GIVEN
+            and field.name not in ("name", "checkpoints", "resume")
+            and field.metadata["group"] != MACHINE
+        ]
         try:
             then = cls.load(saved / OPTIONS_FILE)
-            kept = {
-                field.name: getattr(then, field.name)
-                for field in dataclasses.fields(options)
-                if field.name not in given | {"name", "checkpoints", "resume"}
-                and field.metadata["group"] != MACHINE
-            }
-            return dataclasses.replace(options, **kept)
+            return dataclasses.replace(options, **{name: getattr(then, name) for name in kept})
         except OptionError as error:
             cls.parser().exit(2, f"error: {error}\n")
 
@@ -148,22 +146,17 @@ class TrainingOptions(Options):
             if self.resume == "always":
                 raise OptionError(f"--resume always: no checkpoint in {self.folder}")
             return None
+        other = "choose another --name"
         if self.resume == "never":
-            raise OptionError(
-                f"--resume never: {self.folder} holds a run already; choose another --name"
-            )
-        self._check_same_architecture(type(self).load(saved / OPTIONS_FILE))
-        return saved
-
-    def _check_same_architecture(self, saved: "TrainingOptions") -> None:
+            raise OptionError(f"--resume never: {self.folder} holds a run already; {other}")
+        trained = type(self).load(saved / OPTIONS_FILE)
         for field in dataclasses.fields(self):
             fixed = field.metadata["group"] == ARCHITECTURE or field.name in self.FIXED
-            now, then = getattr(self, field.name), getattr(saved, field.name)
+            now, then = getattr(self, field.name), getattr(trained, field.name)
             if fixed and now != then:
-                raise OptionError(
-                    f"--{field.name} {now}: {self.folder} was trained with {then}; "
-                    "leave it out, or choose another --name"
-                )
+                conflict = f"--{field.name} {now}: {self.folder} was trained with {then}"
+                raise OptionError(f"{conflict}; leave it out, or {other}")
+        return saved
 
 
 def parse_loss_weights(pairs: Sequence[str], known: Sequence[str]) -> dict[str, float]:
@@ -183,11 +176,3 @@ def parse_loss_weights(pairs: Sequence[str], known: Sequence[str]) -> dict[str, 
         if not 0 <= weights[name] < math.inf:
             raise OptionError(f"--weights {name}={text}: a number, 0 or more, is needed")
     return weights
-
-
-def _given(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> set[str]:
-    """Return the names of the options on a command line."""
-    names = vars(parser.parse_args(arguments))
-    untouched = argparse.Namespace(**dict.fromkeys(names, _NOT_GIVEN))
-    parsed = vars(parser.parse_args(arguments, untouched))
-    return {name for name, value in parsed.items() if value is not _NOT_GIVEN}

@@ -7,7 +7,6 @@ Such clips train audio2pose; pose2video needs video.
 """
 
 import _checkout  # noqa: F401
-import numpy as np
 
 from speech2video.data.clip import Clip, ClipInfo
 from speech2video.data.motion import motion_from_pose
@@ -47,7 +46,11 @@ def fill(clip: Clip, options: ImportMotionOptions) -> ClipInfo:
         raise DataError(f"{options.motion}: {lengths}; they must belong together")
     pose_TP = clamp_pose(motion.pose_vector(body)[:frames], body.hands)
     audio_S = audio_S[: frames * SAMPLES_PER_FRAME]
-    words = read_transcript(options, audio_S)
+    words = TimedWords()
+    if options.words is not None:
+        if not options.words.is_file():
+            raise DataError(f"{options.words}: no such file")
+        words = WordSource(transcripts=options.words).read(options.audio, audio_S)
     write_motion(clip.pose, motion_from_pose(pose_TP, body, camera=motion.camera))
     write_audio(clip.audio, audio_S)
     if words.words:
@@ -65,15 +68,6 @@ def fill(clip: Clip, options: ImportMotionOptions) -> ClipInfo:
     )
     clip.write_info(info)
     return info
-
-
-def read_transcript(options: ImportMotionOptions, audio_S: np.ndarray) -> TimedWords:
-    """Return the words of the given transcript, none without one; raises `DataError`."""
-    if options.words is None:
-        return TimedWords()
-    if not options.words.is_file():
-        raise DataError(f"{options.words}: no such file")
-    return WordSource(transcripts=options.words).read(options.audio, audio_S)
 
 
 if __name__ == "__main__":

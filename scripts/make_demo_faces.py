@@ -20,22 +20,16 @@ from speech2video.util.errors import run_command
 def main() -> None:
     options = MakeDemoFacesOptions.parse()
     check_extras("the set of demo faces")
-    plans = plan_clips(options)
-    (options.output / "ground_truth").mkdir(parents=True, exist_ok=True)
-    make_missing(plans, options.output, make_demo_face_clip, is_complete, options.jobs, "clips")
-    print(f"{options.output}: {len(plans)} clips of {options.people} people, with ground truth")
-
-
-def plan_clips(options: MakeDemoFacesOptions) -> list[FacePlan]:
-    """Return the clips to make: each person's first sentence, then each person's second, …
-
-    More people and more sentences leave the others as they were.
-    """
-    return [
+    # each person's first sentence, then each person's second, …: more people and more sentences
+    # leave the other clips as they were
+    plans = [
         FacePlan(person, number, options.seed, options.seconds, options.size)
         for number in range(options.sentences)
         for person in range(options.people)
     ]
+    (options.output / "ground_truth").mkdir(parents=True, exist_ok=True)
+    make_missing(plans, options.output, make_demo_face_clip, is_complete, options.jobs, "clips")
+    print(f"{options.output}: {len(plans)} clips of {options.people} people, with ground truth")
 
 
 if __name__ == "__main__":

@@ -72,14 +72,9 @@ def benchmark_audio2pose(options: BenchmarkOptions) -> Metrics:
 
 def benchmark_pipeline(options: BenchmarkOptions) -> Metrics:
     """Measure speech to video, and which share of the renderer's own rate it reaches."""
-    with benchmarks.processor_cores(options.threads):
-        return _pipeline_metrics(options)
-
-
-def _pipeline_metrics(options: BenchmarkOptions) -> Metrics:
     seconds = 60 * options.minutes
-    speaker, renderer = _untrained_speaker(options)
-    with tempfile.TemporaryDirectory() as folder:
+    with benchmarks.processor_cores(options.threads), tempfile.TemporaryDirectory() as folder:
+        speaker, renderer = _untrained_speaker(options)
         audio, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
         benchmarks.write_speech_noise(audio, seconds)
         inference = BodyVideoOptions(name=speaker.name, audio=audio, output=video)
