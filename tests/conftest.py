@@ -1,8 +1,10 @@
 """Fixtures of all tests, and the tier of slow ones: `--slow` runs them, too."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
@@ -25,6 +27,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def body() -> Body:
     """The open body."""
     return Body.load()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Use one thread, as processes of `training_command` do: sums are equal to the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,6 @@
 """`train_pose2video.py` as a user runs it: killed and resumed, alone and by two processes."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +8,13 @@ import pytest
 import torch
 
 import train_pose2video
-from speech2video.models.checkpointing import read_tensors
 from speech2video.models.pose2video.renderer import load_renderer
 from speech2video.util.body.body_model import Body
 from speech2video.util.checkpoint_folder import newest_checkpoint
-from tests.shared import ROOT, run_here
+from tests.training_command import TrainingCommand
 from tests.video_clips import write_moving_clip
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = 64  # pixels
 SMALL = (
     *("--width", SIZE, "--height", SIZE, "--architecture", "channels=8,16", "blocks=1,1"),
@@ -29,17 +23,8 @@ SMALL = (
     *("--seq_grow_epochs", 1, "--held_out", "b", "--validate_frames", 4, "--device", "cpu"),
     *("--validate_every", 4, "--save_every", 2, "--keep", 50),
 )
+trainer = TrainingCommand(train_pose2video.main, "pose2video", SMALL)
 STEPS = 8
-LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute as the processes started here do, whose sums are then the same to the last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -50,75 +35,38 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, body: Body) -> Path:
     return folder
 
 
-def line(dataset: Path, runs: Path, *arguments: object) -> list[str]:
-    return [*map(str, ("--dataset", dataset, "--checkpoints", runs, *SMALL, *arguments))]
-
-
-def start(*arguments: object, launcher: tuple = ()) -> subprocess.Popen:
-    command = [sys.executable, *launcher, "train_pose2video.py", *line(*arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-
-
-def weights(runs: Path, name: str) -> dict[str, torch.Tensor]:
-    checkpoint = newest_checkpoint(runs / name / "pose2video")
-    return read_tensors(checkpoint / "model.safetensors") | read_tensors(
-        checkpoint / "ema.safetensors"
-    )
-
-
 @pytest.fixture(scope="module")
 def runs(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a straight run."""
     runs = tmp_path_factory.mktemp("checkpoints")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        arguments = line(dataset, runs, "--name", "straight", "--steps", STEPS)
-        assert run_here(monkeypatch, train_pose2video.main, *arguments) == 0
+    assert trainer.run(dataset, runs, "--name", "straight", "--steps", STEPS) == 0
     return runs
 
 
-def test_a_run_killed_and_resumed_equals_a_straight_one(
-    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    killed = start(dataset, runs, "--name", "killed", "--steps", STEPS)
-    while newest_checkpoint(runs / "killed" / "pose2video") is None and killed.poll() is None:
-        time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    arguments = line(dataset, runs, "--name", "killed", "--steps", STEPS)
-    assert run_here(monkeypatch, train_pose2video.main, *arguments) == 0
-    straight, resumed = weights(runs, "straight"), weights(runs, "killed")
-    assert straight.keys() == resumed.keys()
-    assert [key for key in straight if not torch.equal(straight[key], resumed[key])] == []
+def test_a_run_killed_and_resumed_equals_a_straight_one(dataset: Path, runs: Path) -> None:
+    trainer.check_resuming(dataset, runs, STEPS)
 
 
-def test_two_processes_equal_one(
-    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.slow
+def test_two_processes_equal_one(dataset: Path, runs: Path) -> None:
     same = ("--steps", 3)
-    two = start(dataset, runs, "--name", "two", *same, launcher=LAUNCHER)
-    arguments = line(dataset, runs, "--name", "one", *same)
-    assert run_here(monkeypatch, train_pose2video.main, *arguments) == 0
-    message = two.communicate(timeout=300)[1]
-    assert two.returncode == 0, message
-    one, two = weights(runs, "one"), weights(runs, "two")
-    assert one.keys() == two.keys()
-    for key in one:
-        torch.testing.assert_close(one[key], two[key], rtol=1e-4, atol=1e-5, msg=key)
+    pairs = trainer.weights_of_one_and_two_processes(dataset, runs, *same)
+    for key, one, two in pairs:
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5, msg=key)
 
 
 def test_a_run_begins_with_another_s_weights_and_its_own_background(
-    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    dataset: Path, runs: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    arguments = line(dataset, runs, "--pretrained", "straight", "--steps", 1)
-    frozen = ("--lr", "0", "--map_style", "filled_mouth", "--held_out", "a")
-    assert run_here(monkeypatch, train_pose2video.main, *arguments, *frozen, "--name", "begun") == 0
-    known = {k: v for k, v in weights(runs, "straight").items() if k.startswith("generator.")}
-    begun = weights(runs, "begun")
-    other = {key for key in known if not torch.equal(known[key], begun[key])}
+    arguments = (dataset, runs, "--pretrained", "straight", "--steps", 1)
+    frozen = ("--lr", 0, "--map_style", "filled_mouth", "--held_out", "a")
+    assert trainer.run(*arguments, *frozen, "--name", "begun") == 0
+    known, begun = trainer.weights(runs, "straight"), trainer.weights(runs, "begun")
+    generator = [key for key in known if key.startswith("generator.")]
+    other = {key for key in generator if not torch.equal(known[key], begun[key])}
     assert other == {"generator.background"}
     deeper = ("--architecture", "channels=8,16", "blocks=1,2", "--name", "deeper")
-    assert run_here(monkeypatch, train_pose2video.main, *arguments, *deeper) == 2
+    assert trainer.run(*arguments, *deeper) == 2
     assert "weights of another network" in capsys.readouterr().err
 
 
@@ -152,11 +100,8 @@ def test_a_page_shows_the_training(runs: Path) -> None:
     ],
     ids=["bf16", "autocast", "vid2vid"],
 )
-def test_it_trains_otherwise(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple
-) -> None:
-    arguments = line(dataset, tmp_path, "--name", "other", "--steps", 5, *more)
-    assert run_here(monkeypatch, train_pose2video.main, *arguments) == 0
+def test_it_trains_otherwise(dataset: Path, tmp_path: Path, more: tuple) -> None:
+    assert trainer.run(dataset, tmp_path, "--name", "other", "--steps", 5, *more) == 0
     renderer = load_renderer(tmp_path / "other" / "pose2video")
     blank = np.zeros((2, 3, SIZE, SIZE), np.uint8)
     assert [frame.shape for frame in renderer.render(blank)] == [(3, SIZE, SIZE)] * 2
@@ -171,7 +116,7 @@ def test_without_weights_of_raft_it_trains_without_flow(
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     more = ("--name", "raft", "--steps", 1, "--flow_ground_truth", "raft")
-    assert run_here(monkeypatch, train_pose2video.main, *line(dataset, tmp_path, *more)) == 0
+    assert trainer.run(dataset, tmp_path, *more) == 0
     message = capfd.readouterr().err.splitlines()
     assert len([words for words in message if words.startswith("without the loss of flow")]) == 1
 
@@ -181,32 +126,17 @@ def copy(dataset: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(dataset, tmp_path / "copy"))
 
 
-def failing(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, *arguments: object
-) -> str:
-    """Return the one line that a run fails with."""
-    capfd.readouterr()
-    assert run_here(monkeypatch, train_pose2video.main, *line(*arguments)) == 2
-    message = [words for words in capfd.readouterr().err.splitlines() if "error: " in words]
-    assert len(message) == 1
-    return message[0]
-
-
 @pytest.mark.parametrize("file", ["video.mp4", "pose.npz"])
-def test_a_clip_that_lacks_something_is_named(
-    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, file: str
-) -> None:
+def test_a_clip_that_lacks_something_is_named(copy: Path, tmp_path: Path, capfd, file: str) -> None:
     (copy / "a" / file).unlink()
-    message = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
+    message = trainer.failing(capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
     assert f"{copy / 'a'}: no {file} in it" in message
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_clip_of_one_frame_is_named(
-    copy: Path, tmp_path: Path, body: Body, monkeypatch: pytest.MonkeyPatch, capfd
-) -> None:
+def test_a_clip_of_one_frame_is_named(copy: Path, tmp_path: Path, body: Body, capfd) -> None:
     write_moving_clip(copy / "c", body, frames=1)
-    message = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
+    message = trainer.failing(capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
     assert f"{copy / 'c'}: 1 frames; at least 2 are needed" in message
 
 
@@ -229,27 +159,25 @@ def test_a_clip_of_one_frame_is_named(
     ids=lambda value: "".join(map(str, value[:2])) if isinstance(value, tuple) else "",
 )
 def test_bad_options_are_one_line(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, more: tuple, words: str
+    dataset: Path, tmp_path: Path, capfd, more: tuple, words: str
 ) -> None:
     bad = ("--name", "bad", "--steps", 2, *more)
-    assert words in failing(monkeypatch, capfd, dataset, tmp_path / "runs", *bad)
+    assert words in trainer.failing(capfd, dataset, tmp_path / "runs", *bad)
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "training.pt", "ema.safetensors"])
 def test_a_broken_checkpoint_is_one_line(
-    dataset: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, file: str
+    dataset: Path, runs: Path, tmp_path: Path, capfd, file: str
 ) -> None:
     shutil.copytree(runs / "straight", tmp_path / "straight")
     broken = newest_checkpoint(tmp_path / "straight" / "pose2video") / file
     broken.write_bytes(broken.read_bytes()[:1000])
     more = ("--name", "straight", "--steps", STEPS + 2)
-    assert str(broken) in failing(monkeypatch, capfd, dataset, tmp_path, *more)
+    assert str(broken) in trainer.failing(capfd, dataset, tmp_path, *more)
 
 
-def test_a_run_resumes_with_its_own_architecture_only(
-    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capfd
-) -> None:
+def test_a_run_resumes_with_its_own_architecture_only(dataset: Path, runs: Path, capfd) -> None:
     more = ("--name", "straight", "--steps", STEPS + 2, "--architecture", "channels=8,24")
-    message = failing(monkeypatch, capfd, dataset, runs, *more, "blocks=1,1")
+    message = trainer.failing(capfd, dataset, runs, *more, "blocks=1,1")
     assert "was trained with" in message and "leave it out" in message

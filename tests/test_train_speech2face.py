@@ -1,12 +1,6 @@
 """`train_speech2face.py` as users run it: resumed, with two processes; then test.py."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -19,40 +13,22 @@ import train_speech2face
 from speech2video.models.checkpointing import read_tensors
 from speech2video.models.speech2face.predictor import APPEARANCE_WEIGHTS, SPEAKER_WEIGHTS
 from speech2video.util.audio.audio_io import write_audio
-from speech2video.util.checkpoint_folder import newest_checkpoint
 from tests.face_clips import SIZE, recording, write_face_clips
 from tests.inference_command import command, read
-from tests.shared import ROOT, run_here
+from tests.shared import run_here
+from tests.training_command import TrainingCommand
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 STEPS = 8
 SMALL = (
-    *(
-        "--size",
-        SIZE,
-        "--batch_size",
-        4,
-        "--generator_batch_size",
-        2,
-        "--seq_len",
-        16,
-        "--look_ahead",
-        2,
-    ),
+    *("--size", SIZE, "--batch_size", 4, "--generator_batch_size", 2),
+    *("--seq_len", 16, "--look_ahead", 2),
     *("--num_augmentations", 1, "--epoch_items", 8, "--validate_clips", 2, "--validate_frames", 26),
     *("--validate_every", 4, "--save_every", 2, "--keep", 50, "--device", "cpu"),
     *("--stage_shares", 1, 1, 1, 1),
 )
-LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+trainer = TrainingCommand(train_speech2face.main, "speech2face", SMALL)
 SHIPPED = {"identity", "emotion", "content", "head_motion", "generator"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Use one thread, as the processes started here do, so that sums are equal to the last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -60,86 +36,48 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_face_clips(tmp_path_factory.mktemp("faces") / "dataset")
 
 
-def line(dataset: Path, runs: Path, *arguments: object) -> list[str]:
-    return [*map(str, ("--dataset", dataset, "--checkpoints", runs, *SMALL, *arguments))]
-
-
-def start(*arguments: object, launcher: tuple = ()) -> subprocess.Popen:
-    launched = [sys.executable, *launcher, "train_speech2face.py", *line(*arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(launched, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-
-
-def weights(runs: Path, name: str) -> dict[str, torch.Tensor]:
-    checkpoint = newest_checkpoint(runs / name / "speech2face")
-    return read_tensors(checkpoint / "model.safetensors") | read_tensors(
-        checkpoint / "ema.safetensors"
-    )
-
-
 @pytest.fixture(scope="module")
 def runs(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of an uninterrupted run."""
     runs = tmp_path_factory.mktemp("checkpoints")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        arguments = line(dataset, runs, "--name", "straight", "--steps", STEPS)
-        assert run_here(monkeypatch, train_speech2face.main, *arguments) == 0
+    assert trainer.run(dataset, runs, "--name", "straight", "--steps", STEPS) == 0
     return runs
 
 
-def test_a_run_killed_and_resumed_equals_a_straight_one(
-    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    killed = start(dataset, runs, "--name", "killed", "--steps", STEPS)
-    while newest_checkpoint(runs / "killed" / "speech2face") is None and killed.poll() is None:
-        time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    arguments = line(dataset, runs, "--name", "killed", "--steps", STEPS)
-    assert run_here(monkeypatch, train_speech2face.main, *arguments) == 0
-    straight, resumed = weights(runs, "straight"), weights(runs, "killed")
-    assert straight.keys() == resumed.keys()
-    assert [key for key in straight if not torch.equal(straight[key], resumed[key])] == []
+def test_a_run_killed_and_resumed_equals_a_straight_one(dataset: Path, runs: Path) -> None:
+    trainer.check_resuming(dataset, runs, STEPS)
 
 
-def test_two_processes_equal_one(
-    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.slow
+def test_two_processes_equal_one(dataset: Path, runs: Path) -> None:
     same = ("--steps", 4, "--dropout", 0)  # one of each stage
-    two = start(dataset, runs, "--name", "two", *same, launcher=LAUNCHER)
-    arguments = line(dataset, runs, "--name", "one", *same)
-    assert run_here(monkeypatch, train_speech2face.main, *arguments) == 0
-    errors = two.communicate(timeout=300)[1]
-    assert two.returncode == 0, errors
-    one, two = weights(runs, "one"), weights(runs, "two")
-    assert one.keys() == two.keys()
-    for key in one:
-        off = ~torch.isclose(one[key], two[key], rtol=1e-4, atol=1e-5)
+    pairs = trainer.weights_of_one_and_two_processes(dataset, runs, *same)
+    for key, one, two in pairs:
+        off = ~torch.isclose(one, two, rtol=1e-4, atol=1e-5)
         # where rounding is all the gradient there is, Adam's first step makes a whole step of it
         assert float(off.float().mean()) < 0.01, key
 
 
 def test_pretrained_weights_are_loaded_without_the_speakers(
-    dataset: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    dataset: Path, runs: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    arguments = line(dataset, runs, "--pretrained", "straight", "--steps", 1)
+    arguments = (dataset, runs, "--pretrained", "straight", "--steps", 1)
     frozen = ("--lr", 0, "--lr_d", 0)
-    named = map(str, (*arguments, *frozen, "--name", "begun"))
-    assert run_here(monkeypatch, train_speech2face.main, *named) == 0
-    pretrained, begun = weights(runs, "straight"), weights(runs, "begun")
+    assert trainer.run(*arguments, *frozen, "--name", "begun") == 0
+    pretrained, begun = trainer.weights(runs, "straight"), trainer.weights(runs, "begun")
     same = {key for key in pretrained if torch.equal(pretrained[key], begun[key])}
     speakers = {key for key in pretrained if key.startswith(SPEAKER_WEIGHTS)}
     speech = {key for key in pretrained if key.startswith(tuple(f"{name}." for name in SHIPPED))}
     assert speech - speakers <= same
     assert speakers and not speakers <= same
-    named = map(str, (*arguments, *frozen, "--baseline", "reference_image", "--name", "baseline"))
-    assert run_here(monkeypatch, train_speech2face.main, *named) == 0
-    baseline = weights(runs, "baseline")
+    assert (
+        trainer.run(*arguments, *frozen, "--baseline", "reference_image", "--name", "baseline") == 0
+    )
+    baseline = trainer.weights(runs, "baseline")
     assert {key for key in speech - speakers if not key.startswith(APPEARANCE_WEIGHTS)} <= {
         key for key in pretrained if key in baseline and torch.equal(pretrained[key], baseline[key])
     }
-    named = map(str, (*arguments, "--size", 2 * SIZE, "--name", "other"))
-    assert run_here(monkeypatch, train_speech2face.main, *named) == 2
+    assert trainer.run(*arguments, "--size", 2 * SIZE, "--name", "other") == 2
     assert "weights of another network" in capsys.readouterr().err
 
 
@@ -247,32 +185,17 @@ def test_the_baseline_trains_and_needs_a_reference_image(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:
     more = ("--name", "reference_image", "--steps", 4, "--baseline", "reference_image")
-    assert run_here(monkeypatch, train_speech2face.main, *line(dataset, tmp_path, *more)) == 0
+    assert trainer.run(dataset, tmp_path, *more) == 0
     write_audio(tmp_path / "a.wav", recording().audio_S)
     image = recording().frames_T3HW[0].transpose(1, 2, 0)
     cv2.imwrite(str(tmp_path / "face.png"), image[..., ::-1])
-    given = (
-        "--name",
-        "reference_image",
-        "--audio",
-        tmp_path / "a.wav",
-        "--output",
-        tmp_path / "x.mp4",
-    )
+    given = ("--name", "reference_image", "--audio", tmp_path / "a.wav")
+    given = (*given, "--output", tmp_path / "x.mp4")
     assert show(monkeypatch, tmp_path, *given) == 2
     assert "its baseline needs --reference_image" in capfd.readouterr().err
     assert show(monkeypatch, tmp_path, *given, "--reference_image", tmp_path / "a.wav") == 2
     assert "not readable as an image" in capfd.readouterr().err
     assert show(monkeypatch, tmp_path, *given, "--reference_image", tmp_path / "face.png") == 0
-
-
-def failing(monkeypatch: pytest.MonkeyPatch, capfd, *arguments: object) -> str:
-    """Return the one line that a run fails with."""
-    capfd.readouterr()
-    assert run_here(monkeypatch, train_speech2face.main, *line(*arguments)) == 2
-    errors = [line for line in capfd.readouterr().err.splitlines() if "error: " in line]
-    assert len(errors) == 1
-    return errors[0]
 
 
 @pytest.mark.parametrize(
@@ -291,19 +214,17 @@ def failing(monkeypatch: pytest.MonkeyPatch, capfd, *arguments: object) -> str:
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 def test_bad_options_are_one_line(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, more: tuple, words: str
+    dataset: Path, tmp_path: Path, capfd, more: tuple, words: str
 ) -> None:
     bad = ("--name", "bad", "--steps", 2, *more)
-    assert words in failing(monkeypatch, capfd, dataset, tmp_path / "runs", *bad)
+    assert words in trainer.failing(capfd, dataset, tmp_path / "runs", *bad)
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("file", ["video.mp4", "landmarks.npz", "audio.wav"])
-def test_an_incomplete_clip_is_named(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, file: str
-) -> None:
+def test_an_incomplete_clip_is_named(dataset: Path, tmp_path: Path, capfd, file: str) -> None:
     copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
     clip = min(copy.iterdir())
     (clip / file).unlink()
-    message = failing(monkeypatch, capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
+    message = trainer.failing(capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
     assert str(clip / file) in message
