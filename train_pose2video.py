@@ -7,6 +7,7 @@ The same command resumes a run. checkpoints/NAME/pose2video/index.html shows its
 """
 
 import torch
+from torch import nn
 
 from speech2video.data.loader import training_loader
 from speech2video.data.pose2video.augmentation import ImageAugmentation, MapNoise
@@ -14,15 +15,16 @@ from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos, share
 from speech2video.data.pose2video.dataset import Pose2VideoDataset, collate
 from speech2video.data.pose2video.frames import estimate_background
 from speech2video.data.splits import split_clips
+from speech2video.models.checkpointing import load_networks
 from speech2video.models.pose2video.losses import loss_weights
 from speech2video.models.pose2video.model import GanConfig, OptimConfig, Pose2VideoModel
 from speech2video.models.pose2video.pretrained import PerceptualLoss, RaftFlowEstimator
 from speech2video.models.pose2video.renderer import (
+    NETWORK,
     ValidationClip,
     build_generator,
     complete_options,
     generator_arguments,
-    load_pretrained,
     to_floats,
 )
 from speech2video.models.trainer import fit, training_session
@@ -52,7 +54,7 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
     dataset = build_dataset(training, options)
     generator = build_generator(options)
     if pretrained := options.pretrained_folder():
-        load_pretrained(generator, pretrained)
+        load_networks(nn.ModuleDict({NETWORK: generator}), pretrained)  # of any map style
     if newest_checkpoint(options.folder) is None:  # a resumed run's weights include it
         background_HW3 = torch.from_numpy(estimate_background(training, dataset.frame_cache))
         generator.init_background(to_floats(background_HW3.permute(2, 0, 1)))
@@ -76,7 +78,7 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
         collate=collate,
     )
     validation = [
-        ValidationClip.of(
+        ValidationClip(
             video,
             map_style=options.map_style,
             frames=options.validate_frames,

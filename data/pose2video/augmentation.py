@@ -50,9 +50,8 @@ class ImageTransform:
 
     def points(self, points_TK2: np.ndarray) -> np.ndarray:
         """Return the new positions of pixels (..., 2) of the original image."""
-        if self.box is None:
-            return points_TK2
-        return points_in_box(points_TK2, self.box, width=self.width, height=self.height)
+        box = self.box or (0, 0, self.width, self.height)
+        return points_in_box(points_TK2, box, width=self.width, height=self.height)
 
     def image(self, rgb_HW3: np.ndarray) -> np.ndarray:
         """Return an image (H, W, 3) uint8 transformed; its border pixels are repeated outside."""

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ from av import VideoFrame
 from av.error import FFmpegError
 
 from speech2video.data.pose2video.clip import PoseVideo
-from speech2video.util.body.skeleton import POINT_INDEX, indices, region_boxes
+from speech2video.util.body.skeleton import indices, region_boxes
 from speech2video.util.errors import DataError
 from speech2video.util.timing import FPS
 from speech2video.util.video.media import open_media, video_stream
@@ -25,11 +26,9 @@ LIMB_WIDTH, TORSO_MARGIN = 0.55, 0.35
 HAIR_MARGIN = 0.08  # of the head's box, on each side, and twice that above
 INPAINT_RADIUS = 5  # pixels
 INPAINT_SIDE = 128  # pixels of the larger side; nothing finer is inpainted
-LIMBS = tuple(
-    indices((f"{side}_{a}", f"{side}_{b}"))
-    for side in ("left", "right")
-    for a, b in (("shoulder", "elbow"), ("elbow", "wrist"))
-)
+ARM = ("shoulder", "elbow", "wrist")
+ARMS = [(f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in pairwise(ARM)]
+LIMBS = [indices(ends) for ends in (*ARMS, ("neck", "head"))]
 TORSO = indices(("left_shoulder", "right_shoulder", "right_hip", "left_hip"))
 BOXED_REGIONS = ("head", "left_hand", "right_hand")
 
@@ -169,8 +168,6 @@ def person_mask(points_K2: np.ndarray, *, width: int, height: int) -> np.ndarray
         cv2.fillPoly(mask_HW, [np.round(torso).astype(np.int32)], 1)
         for ends in zip(torso, np.roll(torso, 1, 0), strict=True):
             _draw_line(mask_HW, np.stack(ends), 2 * TORSO_MARGIN * span)
-    neck = points_K2[[POINT_INDEX["neck"], POINT_INDEX["head"]]]
-    _draw_line(mask_HW, neck, LIMB_WIDTH * span)
     for region in BOXED_REGIONS:
         box_4 = region_boxes(points_K2[None], region)[0]
         if np.isfinite(box_4).all():

@@ -60,11 +60,7 @@ def loss_weights(pairs: Sequence[str] = ()) -> dict[str, float]:
 
 
 def reconstruction_loss(
-    generated: Tensor,
-    real: Tensor,
-    weight_map: Tensor | None = None,
-    *,
-    present_N: Tensor | None = None,
+    fake: Tensor, real: Tensor, weight_map: Tensor | None = None, present_N: Tensor | None = None
 ) -> Tensor:
     """Return the mean absolute difference, 0-dim.
 
@@ -72,16 +68,12 @@ def reconstruction_loss(
         weight_map: (N, 1, H, W) of mean 1, as from `region_weight_map`.
         present_N: 1 where an item counts, 0 where it does not.
     """
-    error = (generated.float() - real.float()).abs()
+    error = (fake.float() - real.float()).abs()
     return item_mean(error if weight_map is None else error * weight_map, present_N)
 
 
 def ssim_loss(
-    generated: Tensor,
-    real: Tensor,
-    weight_map: Tensor | None = None,
-    *,
-    present_N: Tensor | None = None,
+    fake: Tensor, real: Tensor, weight_map: Tensor | None = None, present_N: Tensor | None = None
 ) -> Tensor:
     """Return 1 − SSIM (Wang et al., Image Quality Assessment, 2004), 0-dim: 0 if equal.
 
@@ -92,7 +84,7 @@ def ssim_loss(
     Args:
         weight_map, present_N: as in `reconstruction_loss`; a window has its pixels' mean weight.
     """
-    x, y = generated.float(), real.float()
+    x, y = fake.float(), real.float()
     mean_x, squares_x, product = _window_means(torch.cat((x, x.square(), x * y))).chunk(3)
     mean_y, squares_y = _window_means(torch.cat((y, y.square()))).chunk(2)
     means, mean_squares = mean_x * mean_y, mean_x.square() + mean_y.square()
@@ -118,9 +110,8 @@ def region_weight_map(
         weights: of each of the R regions, compared with the rest of the image. Where regions
             overlap the greatest counts, and a pixel partly in a box counts partly.
     """
-    height, width = size
-    across = _overlap(boxes_NR4[..., 0::2], width)
-    down = _overlap(boxes_NR4[..., 1::2], height)
+    across = _overlap(boxes_NR4[..., 0::2], size[1])
+    down = _overlap(boxes_NR4[..., 1::2], size[0])
     extra_NR = (torch.tensor(weights, device=boxes_NR4.device) - 1) * present_NR.float()
     inside_NRHW = (down * extra_NR[..., None])[..., :, None] * across[..., None, :]
     map_N1HW = 1 + inside_NRHW.amax(1, keepdim=True)

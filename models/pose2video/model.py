@@ -14,14 +14,7 @@ from torch import Tensor, nn
 from speech2video.models.base_model import BaseModel
 from speech2video.models.gan import GANDiscriminator
 from speech2video.models.optim import AnyOptimizer, Precision, cosine_decay
-from speech2video.models.pose2video.discriminators import (
-    PatchDiscriminator,
-    crop,
-    discriminator_kind,
-    frame_windows,
-    input_channels,
-    temporal_stride,
-)
+from speech2video.models.pose2video import discriminators
 from speech2video.models.pose2video.generators.base import MAPS_PER_STEP, Generator, GeneratorOutput
 from speech2video.models.pose2video.losses import (
     LOSSES,
@@ -124,8 +117,8 @@ class Pose2VideoModel(BaseModel):
         optimizer = self._adam(self.generator, optim.lr, (0.9, 0.99))
         self.add_optimizer(NETWORK, optimizer, self._generator_lr)
         for name in self.gan.discriminators:
-            channels = input_channels(name, generator.map_channels)
-            network = PatchDiscriminator(channels, width=self.gan.ndf)
+            channels = discriminators.input_channels(name, generator.map_channels)
+            network = discriminators.PatchDiscriminator(channels, width=self.gan.ndf)
             network = self.precision.to_dtype(network)
             network.to(self.device, memory_format=torch.channels_last)
             optimizer = self._adam(network, optim.lr_d, (0.0, 0.99))
@@ -146,9 +139,8 @@ class Pose2VideoModel(BaseModel):
         if self.step >= self.gan_start:
             discriminator_losses, gan_losses = self._gan_step(sequences)
             losses |= gan_losses
-        total = torch.zeros((), device=self.device)
-        for name, loss in losses.items():
-            total = total + self.weights[name] * loss
+        zero = torch.zeros((), device=self.device)
+        total = sum((self.weights[name] * loss for name, loss in losses.items()), zero)
         self.backward_and_step(NETWORK, total)
         return {"loss": total, **losses, **discriminator_losses}
 
@@ -175,9 +167,8 @@ class Pose2VideoModel(BaseModel):
 
     def _generator_lr(self, step: int) -> float:
         """Return the generator's rate; the discriminators' stays, since they may start late."""
-        return self.optim.lr * (
-            cosine_decay(step, self.optim.steps) * min(1.0, (step + 1) / WARM_UP)
-        )
+        share = cosine_decay(step, self.optim.steps) * min(1.0, (step + 1) / WARM_UP)
+        return self.optim.lr * share
 
     def _generate(self, batch: Mapping[str, Tensor]) -> "Sequences":
         maps_NTCHW, real_NT3HW = to_floats(batch["maps"]), to_floats(batch["frames"])
@@ -197,8 +188,8 @@ class Pose2VideoModel(BaseModel):
 
     def _image_losses(self, sequences: "Sequences") -> dict[str, Tensor]:
         real, fake = sequences.real.flatten(0, 1), sequences.fake.flatten(0, 1)
-        size = real.shape[-2:]
-        weight_map = region_weight_map(sequences.boxes_MR4, sequences.present_MR, size)
+        boxes_MR4, present_MR = sequences.boxes_MR4, sequences.present_MR
+        weight_map = region_weight_map(boxes_MR4, present_MR, real.shape[-2:])
         losses = {
             "reconstruction": reconstruction_loss(fake, real, weight_map),
             "structural": ssim_loss(fake, real, weight_map),
@@ -210,11 +201,10 @@ class Pose2VideoModel(BaseModel):
     def _flow_losses(
         self, sequences: "Sequences", batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        flows = [(t, out.flow) for t, out in enumerate(sequences.outputs) if out.flow is not None]
+        flows = {t: out.flow for t, out in enumerate(sequences.outputs) if out.flow is not None}
         if not flows:
             return {}
-        times = [t for t, _ in flows]
-        flow = torch.cat([flow for _, flow in flows])
+        times, flow = list(flows), torch.cat(list(flows.values()))
         frames = batch["frames"]
         before, real = (to_floats(torch.cat([frames[:, t - k] for t in times])) for k in (1, 0))
         if "flow" in batch:
@@ -240,7 +230,8 @@ class Pose2VideoModel(BaseModel):
             real, fake, present_N = inputs
             losses[f"d_{name}"] = discriminator.update(real, fake, present_N=present_N)
             of_generator = discriminator.generator_losses(real, fake, present_N=present_N)
-            by_kind.setdefault(discriminator_kind(name), []).append(torch.stack(of_generator))
+            kind = discriminators.discriminator_kind(name)
+            by_kind.setdefault(kind, []).append(torch.stack(of_generator))
         if not by_kind:
             return losses, {}
         of_kinds = [torch.stack(of_kind).mean(0) for of_kind in by_kind.values()]
@@ -267,8 +258,10 @@ class Sequences:
         self, name: str, part_size: int
     ) -> tuple[Tensor, Tensor, Tensor | None] | None:
         """Return real and fake inputs (M, C, h, w) and which count; None if T is too short."""
-        if stride := temporal_stride(name):
-            real, fake = (frame_windows(frames, stride) for frames in (self.real, self.fake))
+        if stride := discriminators.temporal_stride(name):
+            real, fake = (
+                discriminators.frame_windows(frames, stride) for frames in (self.real, self.fake)
+            )
             return None if real is None or fake is None else (real, fake, None)
         real, fake = (
             torch.cat((self.maps.flatten(0, 1), frames.flatten(0, 1)), 1)
@@ -278,7 +271,7 @@ class Sequences:
             return real, fake, None
         region = REGIONS.index(name)
         boxes_M4 = self.boxes_MR4[:, region]
-        real, fake = (crop(images, boxes_M4, part_size) for images in (real, fake))
+        real, fake = (discriminators.crop(images, boxes_M4, part_size) for images in (real, fake))
         return real, fake, self.present_MR[:, region]
 
 

@@ -51,7 +51,6 @@ EDGE = 0.5  # pixels from a border pixel's centre to the image's border
 class PretrainedNetwork(nn.Module):
     """A frozen `network` with weights of torchvision's; never saved in checkpoints."""
 
-    NETWORK: ClassVar[str]  # for messages: "VGG19"
     FILE: ClassVar[str]  # "torchvision's vgg19"
     PURPOSE: ClassVar[str]  # what is left out without weights: "the perceptual loss"
     URL: ClassVar[str]  # from which torchvision downloads the weights
@@ -75,7 +74,7 @@ class PretrainedNetwork(nn.Module):
             path, reason = _download(cls.URL)
         if distributed.largest(int(bool(reason))):
             if distributed.is_main():
-                reason = reason or f"another process has no weights of {cls.NETWORK}"
+                reason = reason or f"another process has no weights of {cls.FILE}"
                 print(f"without {cls.PURPOSE}: {reason}", file=sys.stderr)
             return None
         loaded = cls()
@@ -97,7 +96,7 @@ class PerceptualLoss(PretrainedNetwork):
     Device, 16 bits and channels-last may be changed as for any module.
     """
 
-    NETWORK, FILE, PURPOSE = "VGG19", "torchvision's vgg19", "the perceptual loss"
+    FILE, PURPOSE = "torchvision's vgg19", "the perceptual loss"
     URL = VGG19_Weights.IMAGENET1K_V1.url
 
     def __init__(self) -> None:
@@ -151,7 +150,7 @@ class RaftFlowEstimator(PretrainedNetwork):
     Always in 32 bits. On a CPU it takes far longer than `util.video.optical_flow`.
     """
 
-    NETWORK, FILE, PURPOSE = "RAFT", "torchvision's raft_small", "the loss of flow"
+    FILE, PURPOSE = "torchvision's raft_small", "the loss of flow"
     URL = Raft_Small_Weights.C_T_V2.url
 
     def __init__(self) -> None:

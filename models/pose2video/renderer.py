@@ -5,10 +5,9 @@ for frame in renderer.render(renderer.draw_maps(renderer.camera.project(points_T
     ...                                                     # (3, H, W) uint8, one at a time
 """
 
-import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,33 +130,20 @@ def generator_arguments(options: TrainPose2VideoOptions) -> dict[str, Any]:
     """
     size = (options.height, options.width)
     arguments = load_class(GENERATORS, options.generator).defaults(size=size)
-    given = dict(pair.split("=", 1) for pair in options.architecture)
-    for name, text in given.items():
-        if name not in arguments or name == "size":
-            known = ", ".join(key for key in arguments if key != "size")
-            raise OptionError(f"--architecture {name}: {options.generator} takes {known}")
+    known = [name for name in arguments if name != "size"]
+    for name, text in (pair.split("=", 1) for pair in options.architecture):
+        if name not in known:
+            taken = ", ".join(known)
+            raise OptionError(f"--architecture {name}: {options.generator} takes {taken}")
         arguments[name] = _parse_value(name, text, arguments[name])
     return arguments
 
 
 def complete_options(options: TrainPose2VideoOptions, camera: Camera) -> TrainPose2VideoOptions:
     """Return the options with all of the architecture and the camera filled in."""
-    arguments = generator_arguments(options)
-    pairs = (f"{k}={_format_value(v)}" for k, v in arguments.items() if k != "size")
-    return dataclasses.replace(
-        options, architecture=tuple(pairs), camera=options.camera or camera.numbers()
-    )
-
-
-def load_pretrained(generator: nn.Module, folder: Path) -> None:
-    """Load the weights of another run or a shipped checkpoint, as initial weights.
-
-    Its maps may be of another style.
-
-    Raises:
-        DataError: no checkpoint there, broken, or of another architecture.
-    """
-    load_networks(nn.ModuleDict({NETWORK: generator}), folder)
+    arguments = generator_arguments(options).items()
+    pairs = tuple(f"{name}={_format_value(value)}" for name, value in arguments if name != "size")
+    return replace(options, architecture=pairs, camera=options.camera or camera.numbers())
 
 
 def load_renderer(
@@ -173,18 +159,16 @@ def load_renderer(
     try:
         with torch.device("meta"):  # wrong options may need more than all memory
             generator = build_generator(options)
-        camera = (
-            None if isinstance(options, Vid2VidOptions) else Camera.from_numbers(options.camera)
-        )
+        trained = isinstance(options, TrainPose2VideoOptions)
+        camera = Camera.from_numbers(options.camera) if trained else None
     except UserError as error:
         raise DataError(f"{path}: {error}") from None
     load_networks(nn.ModuleDict({NETWORK: generator}), folder)
     generator = generator.eval().requires_grad_(False).to(device, dtype)
+    size = (options.width, options.height) if trained else (0, 0)
+    if trained:  # vid2vid's is exact only if contiguous: see generators/vid2vid.py
+        generator = generator.to(memory_format=torch.channels_last)
     device = torch.device(device)
-    if isinstance(options, Vid2VidOptions):  # exact only if contiguous: see generators/vid2vid.py
-        return Pose2VideoRenderer(generator, options.map_style, device=device, dtype=dtype)
-    generator = generator.to(memory_format=torch.channels_last)
-    size = (options.width, options.height)
     return Pose2VideoRenderer(generator, options.map_style, *size, camera, device, dtype)
 
 
@@ -206,18 +190,15 @@ def _parse_value(name: str, text: str, default: Any) -> Any:
     try:
         if isinstance(default, bool):
             return {"true": True, "false": False}[text.lower()]
-        if isinstance(default, tuple):
-            return tuple(_parse_count(part) for part in text.split(","))
-        return _parse_count(text) if isinstance(default, int) else type(default)(text)
+        if not isinstance(default, int | tuple):
+            return type(default)(text)
+        counts = tuple(map(int, text.split(","))) if isinstance(default, tuple) else (int(text),)
+        if min(counts) < 0:
+            raise ValueError(f"{text} is negative")
+        return counts if isinstance(default, tuple) else counts[0]
     except (ValueError, KeyError):
         needed = f"a value like {_format_value(default)} is needed"
         raise OptionError(f"--architecture {name}={text}: {needed}") from None
-
-
-def _parse_count(text: str) -> int:
-    if int(text) < 0:
-        raise ValueError(f"{text} is negative")
-    return int(text)
 
 
 def _format_value(value: Any) -> str:
@@ -226,29 +207,19 @@ def _format_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-@dataclass(frozen=True, eq=False)
 class ValidationClip:
-    """The first frames of a clip, to be generated and compared."""
+    """The first frames of a clip, at most so many, to be generated and compared."""
 
-    video: PoseVideo
-    map_style: str
-    cache: FrameCache
-    frames: int
-
-    @classmethod
-    def of(
-        cls, video: PoseVideo, *, map_style: str, frames: int, cache_bytes: int
-    ) -> "ValidationClip":
-        """Return at most so many frames of a clip, with a cache of its own."""
-        cache = FrameCache([video], limit_bytes=cache_bytes)
-        return cls(video, map_style, cache, min(frames, len(video)))
+    def __init__(self, video: PoseVideo, *, map_style: str, frames: int, cache_bytes: int) -> None:
+        self.video, self.map_style = video.part(0, min(frames, len(video))), map_style
+        self.cache = FrameCache([self.video], limit_bytes=cache_bytes)
 
     def generate(self, renderer: Pose2VideoRenderer) -> "Rollout":
         """Generate the frames from the first one on, as at inference."""
-        points_TK2 = self.video.points_TK2[: self.frames]
+        points_TK2 = self.video.points_TK2
         size = self.video.framing.width, self.video.framing.height
         maps = np.stack(list(renderer.draw_maps(points_TK2, size=size)))
-        real = self.cache.frames(0, np.arange(self.frames)).transpose(0, 3, 1, 2)
+        real = self.cache.frames(0, range(len(self.video))).transpose(0, 3, 1, 2)
         # frames are smaller while not all scales of a generator are in use
         fake = np.stack([resize_image(frame, size) for frame in renderer.render(maps)])
         return Rollout(points_TK2, maps, real, fake)
@@ -300,8 +271,8 @@ class Rollout:
             x0, y0, x1, y1 = np.round(box_4).astype(int)
             rows, columns = slice(max(y0, 0), min(y1, height)), slice(max(x0, 0), min(x1, width))
             both = [images[t][:, rows, columns] for images in (self.fake, self.real)]
-            size = (REGION_SIDE, REGION_SIDE)
-            yield np.concatenate([resize_image(image, size) for image in both], 2)
+            side = REGION_SIDE
+            yield np.concatenate([resize_image(image, (side, side)) for image in both], 2)
 
 
 def resize_image(image_3HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -13,11 +13,7 @@ import torch
 from torch import Tensor
 
 from speech2video.models.checkpointing import copy_tensors
-from speech2video.models.pose2video.generators.vid2vid import (
-    ConvNorm,
-    Scale,
-    Vid2VidGenerator,
-)
+from speech2video.models.pose2video.generators.vid2vid import ConvNorm, Scale, Vid2VidGenerator
 from speech2video.models.pose2video.pretrained import read_plain_tensors
 from speech2video.options.pose2video import Vid2VidOptions
 from speech2video.util.errors import DataError

@@ -16,6 +16,7 @@ import inspect
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -91,14 +92,12 @@ class Generator(nn.Module, abc.ABC):
 
         Gradients do not flow from a frame into the frames before it.
         """
-        past, outputs = None, []
+        step, past, outputs = self.step, None, []
+        if self.gradient_checkpointing and self.training:
+            step = partial(checkpoint, self.step, use_reentrant=False)
         for first in range(maps_NTCHW.shape[1] - MAPS_PER_STEP + 1):
             maps = maps_NTCHW[:, first : first + MAPS_PER_STEP].flatten(1, 2)
-            if self.gradient_checkpointing and self.training:
-                output = checkpoint(self.step, maps, past, view, use_reentrant=False)
-            else:
-                output = self.step(maps, past, view)
-            outputs.append(output)
+            outputs.append(step(maps, past, view))
             with torch.no_grad():
                 past = self.update_past(past, outputs[-1])
         return outputs

@@ -35,7 +35,7 @@ def video(tmp_path_factory: pytest.TempPathFactory, body: Body) -> PoseVideo:
 
 
 def held_out(video: PoseVideo, *, frames: int = FRAMES) -> ValidationClip:
-    return ValidationClip.of(video, map_style="speech2video", frames=frames, cache_bytes=10**8)
+    return ValidationClip(video, map_style="speech2video", frames=frames, cache_bytes=10**8)
 
 
 def renderer() -> Pose2VideoRenderer:
