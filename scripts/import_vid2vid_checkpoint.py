@@ -11,11 +11,9 @@ vid2vid's defaults. For the checkpoints that the paper's authors published:
 which is ngf 128, n_downsample_G 3, n_blocks 9, one scale, no flow, batch norm.
 
 Batch norm has two kinds of statistics. vid2vid's test script never leaves training mode, so it
-normalises each frame by itself: --statistics batch, the default, gives the frames that it gives.
---statistics stored uses the averages of training, as batch norm is meant to at inference; the
-frames differ. "statistics" in the result's options.json may be changed later. With batch
-statistics, frames equal vid2vid's only in 32 bits and contiguous memory, see
-models/pose2video/generators/vid2vid.py.
+normalises each frame by itself: --statistics batch, the default, gives the same frames, but only
+in 32 bits and contiguous memory (see models/pose2video/generators/vid2vid.py). --statistics stored
+uses the averages of training. "statistics" in the result's options.json may be changed later.
 
 The result is checkpoints/NAME/pose2video/{model.safetensors, options.json}.
 """

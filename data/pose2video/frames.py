@@ -82,19 +82,16 @@ class FrameCache:
 
 def _decode(video: PoseVideo, begin: int, end: int) -> np.ndarray:
     """Return frames [begin, end) of the file, cropped, (N, H, W, 3) uint8."""
-    framing = video.framing
-    frames_NHW3 = np.empty((end - begin, framing.height, framing.width, 3), np.uint8)
-    missing = set(range(begin, end))
-    size = framing.source_width, framing.source_height
+    found: dict[int, np.ndarray] = {}
+    size = video.framing.source_width, video.framing.source_height
     for number, frame in _iterate_frames(video.video, begin):
-        if number in missing:
-            frames_NHW3[number - begin] = framing.image(frame_to_rgb(frame, size))
-            missing.remove(number)
-        if not missing or number >= end:
+        if begin <= number < end and number not in found:
+            found[number] = video.framing.image(frame_to_rgb(frame, size))
+        if len(found) == end - begin or number >= end:
             break
-    if missing:
+    if missing := set(range(begin, end)) - set(found):
         raise DataError(f"{video.video}: no frame {min(missing)}; a clip's video is at {FPS} fps")
-    return frames_NHW3
+    return np.stack([found[number] for number in range(begin, end)])
 
 
 def _iterate_frames(path: Path, begin: int) -> Iterator[tuple[int, VideoFrame]]:
@@ -193,8 +190,6 @@ def _spread_frames(lengths: Sequence[int]) -> list[np.ndarray]:
 
 def _inpaint(image_HW3: np.ndarray, known_HW: np.ndarray) -> np.ndarray:
     """Return the image with unknown pixels smoothly filled in from around them."""
-    if known_HW.all():
-        return image_HW3
     height, width = known_HW.shape
     scale = min(1.0, INPAINT_SIDE / max(height, width))
     small = (max(1, round(width * scale)), max(1, round(height * scale)))

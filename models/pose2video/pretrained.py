@@ -4,7 +4,6 @@ Weights come from a file or are downloaded once. Without them a line on stderr s
 out; nothing replaces it.
 """
 
-import pickle
 import re
 import socket
 import sys
@@ -213,12 +212,10 @@ def read_plain_tensors(path: Path, needed: str) -> dict[str, Tensor]:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; {needed}") from None
-    except pickle.UnpicklingError as error:
+    except Exception as error:  # a damaged pickle may raise anything
         unsafe = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", str(error))
         reason = f"it contains {unsafe[1]}" if unsafe else "damaged, or no weights"
         raise DataError(f"{path}: {reason}; {needed}") from None
-    except Exception:  # a damaged pickle may raise anything
-        raise DataError(f"{path}: damaged, or no weights; {needed}") from None
     if not isinstance(found, dict) or not all(
         isinstance(name, str) and _is_plain(value) for name, value in found.items()
     ):

@@ -60,8 +60,7 @@ class Generator(nn.Module, abc.ABC):
     @classmethod
     def defaults(cls, *, size: tuple[int, int]) -> dict[str, Any]:
         """Return the constructor's default arguments for images (H, W)."""
-        parameters = inspect.signature(cls).parameters.values()
-        found = {p.name: p.default for p in parameters}
+        found = {p.name: p.default for p in inspect.signature(cls).parameters.values()}
         return found | ({"size": size} if "size" in found else {})
 
     def use_scales(self, count: int) -> None:

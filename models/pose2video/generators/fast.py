@@ -125,7 +125,10 @@ class FastGenerator(Generator):
                 f"{self.size[1]}x{self.size[0]}, {MAPS_PER_STEP * self.map_channels} are needed"
             )
         features = self._features(maps, view)
-        generated = self._compose(features, view)
+        layers = F.pixel_shuffle(self.to_rgb(features), PACK).float()
+        foreground, alpha = layers[:, :RGB], layers[:, RGB:].sigmoid()
+        background = sample_view(self.background, view, foreground.shape[2:]).float()
+        generated = torch.lerp(background, foreground, alpha)
         if past is None or not self.flow:
             return GeneratorOutput(generated)
         assert isinstance(past, Tensor)
@@ -147,13 +150,6 @@ class FastGenerator(Generator):
             x = F.relu(F.pixel_shuffle(self.up[level](x), 2) + skips[level])
             x = self.levels[level](x)
         return x
-
-    def _compose(self, features: Tensor, view: Tensor | None) -> Tensor:
-        """Return the foreground over the background."""
-        layers = F.pixel_shuffle(self.to_rgb(features), PACK).float()
-        foreground, alpha = layers[:, :RGB], layers[:, RGB:].sigmoid()
-        background = sample_view(self.background, view, foreground.shape[2:]).float()
-        return torch.lerp(background, foreground, alpha)
 
     @torch.no_grad()
     def _init_weights(self) -> None:

@@ -54,10 +54,9 @@ def encoder(inputs: int, width: int, *, downsample: int, blocks: int, norm: str)
         downsample: k.
     """
     widths = [width << i for i in range(downsample + 1)]
-    layers = OrderedDict[str, nn.Module](stem=ConvNorm(conv7x7(inputs, width), norm))
-    layers["down"] = nn.Sequential(
-        *(ConvNorm(nn.Conv2d(w, 2 * w, 3, stride=2, padding=1), norm) for w in widths[:-1])
-    )
+    stem = ConvNorm(conv7x7(inputs, width), norm)
+    down = (ConvNorm(nn.Conv2d(w, 2 * w, 3, stride=2, padding=1), norm) for w in widths[:-1])
+    layers = OrderedDict[str, nn.Module](stem=stem, down=nn.Sequential(*down))
     layers["blocks"] = nn.Sequential(*(ResidualBlock(widths[-1], norm) for _ in range(blocks)))
     return nn.Sequential(layers)
 
@@ -65,15 +64,12 @@ def encoder(inputs: int, width: int, *, downsample: int, blocks: int, norm: str)
 def decoder(width: int, *, upsample: int, blocks: int, norm: str) -> nn.Sequential:
     """Return the layers from an encoder's features to features (N, width, H, W)."""
     widths = [width << i for i in range(upsample, -1, -1)]
-    layers = OrderedDict[str, nn.Module]()
-    layers["blocks"] = nn.Sequential(*(ResidualBlock(widths[0], norm) for _ in range(blocks)))
-    layers["up"] = nn.Sequential(
-        *(
-            ConvNorm(nn.ConvTranspose2d(w, w // 2, 3, stride=2, padding=1, output_padding=1), norm)
-            for w in widths[:-1]
-        )
+    residual = nn.Sequential(*(ResidualBlock(widths[0], norm) for _ in range(blocks)))
+    up = (
+        ConvNorm(nn.ConvTranspose2d(w, w // 2, 3, stride=2, padding=1, output_padding=1), norm)
+        for w in widths[:-1]
     )
-    return nn.Sequential(layers)
+    return nn.Sequential(OrderedDict(blocks=residual, up=nn.Sequential(*up)))
 
 
 class ResidualBlock(nn.Module):
