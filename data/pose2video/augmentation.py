@@ -36,17 +36,12 @@ class ImageTransform:
 
     A box of the original image becomes the whole image. The box has whole pixels, so that rows and
     columns can be scaled one after the other, ten times as fast as a general warp.
-
-    Attributes:
-        width, height: of the images, pixels, before and after.
-        box: may extend beyond the image. None: all of it.
-        colour_34: from (red, green, blue, 1) to (red, green, blue); None: unchanged.
     """
 
-    width: int
+    width: int  # pixels of the images, before and after
     height: int
-    box: Box | None = None
-    colour_34: np.ndarray | None = None
+    box: Box | None = None  # may extend beyond the image; None: all of it
+    colour_34: np.ndarray | None = None  # (red, green, blue, 1) to (red, green, blue)
 
     def points(self, points_TK2: np.ndarray) -> np.ndarray:
         """Return the new positions of pixels (..., 2) of the original image."""
@@ -139,24 +134,17 @@ class MapNoise:
     """Errors of predicted or fitted points: smooth shifts, and missing points.
 
     Shifts are standard deviations as shares of the larger side of the image.
-
-    Attributes:
-        body, fingers, face, lips: shift of each point by itself.
-        hand, head: common shift of a hand's points, or of the face's with the lips'.
-        part: share of the time that a hand or a line of the face is missing.
-        point: share of the time that a point of a hand or a face is missing by itself.
-        frames: mean number of frames for which they are missing.
     """
 
-    body: float = 0.003
+    body: float = 0.003  # shift of each point by itself
     fingers: float = 0.002
     face: float = 0.0008
     lips: float = 0.0003
-    hand: float = 0.003
-    head: float = 0.0015
-    part: float = 0.02
-    point: float = 0.002
-    frames: float = 12.0
+    hand: float = 0.003  # common shift of a hand's points
+    head: float = 0.0015  # common shift of the points of face and lips
+    part: float = 0.02  # share of the time that a hand or a line of the face is missing
+    point: float = 0.002  # the same of a single point of a hand or a face
+    frames: float = 12.0  # mean number of frames for which they are missing
 
     def times(self, factor: float) -> "MapNoise":
         """Return the noise with all amounts multiplied; `frames` does not change."""

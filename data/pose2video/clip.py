@@ -34,17 +34,13 @@ class Framing:
 
     The crop has whole pixels, so its aspect ratio is met to within one of them.
 
-    Attributes:
-        source_width, source_height: of the input image, pixels.
-        width, height: of the output image, pixels.
-
     Raises:
         DataError: a size that is not a positive multiple of 4.
     """
 
-    source_width: int
+    source_width: int  # pixels of the input image
     source_height: int
-    width: int
+    width: int  # pixels of the output image
     height: int
 
     def __post_init__(self) -> None:
@@ -99,24 +95,14 @@ def points_in_box(points_TK2: np.ndarray, box: Box, *, width: int, height: int) 
 
 @dataclass(frozen=True, eq=False)
 class PoseVideo:
-    """A clip, or a part of one, with the body's points in each cropped frame.
+    """A clip, or a part of one, with the body's points in each of T cropped frames."""
 
-    Attributes:
-        name: of the clip.
-        video: the file.
-        points_TK2: (T, 144, 2) float32, the fitted body's points in pixels of the T cropped
-            frames, NaN where missing.
-        framing: how the video's frames are cropped and resized.
-        camera: of the cropped frame.
-        begin: index of the first frame in the file.
-    """
-
-    name: str
-    video: Path
-    points_TK2: np.ndarray
-    framing: Framing
-    camera: Camera
-    begin: int = 0
+    name: str  # of the clip
+    video: Path  # the file
+    points_TK2: np.ndarray  # (T, 144, 2) float32, pixels of the cropped frame, NaN where missing
+    framing: Framing  # how the video's frames are cropped and resized
+    camera: Camera  # of the cropped frame
+    begin: int = 0  # index of the first frame in the file
 
     def __len__(self) -> int:
         return len(self.points_TK2)

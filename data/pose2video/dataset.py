@@ -125,8 +125,8 @@ def collate(items: list[dict[str, Tensor] | list[dict[str, Tensor]]]) -> dict[st
 def _region_boxes(points_TK2: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Return boxes (T, R, 4) of `REGIONS`, zeros where absent, and where each is present (T, R)."""
     boxes_RT4 = [region_boxes(points_TK2, region) for region in REGIONS]
-    visible = [boxes_visible(boxes_T4, width=width, height=height) for boxes_T4 in boxes_RT4]
-    present_TR = np.stack(visible, 1)
+    present = [boxes_visible(boxes_T4, width=width, height=height) for boxes_T4 in boxes_RT4]
+    present_TR = np.stack(present, 1)
     boxes_TR4 = np.where(present_TR[..., None], np.stack(boxes_RT4, 1), 0)
     return boxes_TR4.astype(np.float32), present_TR.astype(np.float32)
 

@@ -25,17 +25,11 @@ REGION_WEIGHTS = (6.0, 4.0, 4.0, 24.0, 16.0)  # of `REGIONS`: how much more thei
 
 @dataclass(frozen=True)
 class LossTerm:
-    """One loss of the generator.
+    """One loss of the generator."""
 
-    Attributes:
-        weight: default factor in the total.
-        acts_on: what the loss is computed from.
-        adversarial: whether it starts with the GAN, at `gan_start`, instead of at step 0.
-    """
-
-    weight: float
-    acts_on: str
-    adversarial: bool = False
+    weight: float  # default factor in the total
+    acts_on: str  # what the loss is computed from
+    adversarial: bool = False  # whether it starts with the GAN, at `gan_start`, not at step 0
 
 
 LOSSES = {

@@ -43,40 +43,25 @@ WARM_UP = 100  # steps over which the learning rate rises at first
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """Optimizers: two Adams (Heusel et al., Two Time-Scale Update Rule, 2017), EMA, precision.
+    """Optimizers: two Adams (Heusel et al., Two Time-Scale Update Rule, 2017), EMA, precision."""
 
-    Attributes:
-        lr, lr_d: learning rates of the generator, which decays, and of the discriminators.
-        steps: over which lr falls, as half a cosine; None: it stays.
-        ema: decay of the generator's averaged weights; None: no average.
-        grad_clip: largest norm of the generator's gradient; None: no clipping.
-        precision: one of `optim.PRECISIONS`.
-    """
-
-    lr: float
-    lr_d: float = 0.0
-    steps: int | None = None
-    ema: float | None = 0.998
-    grad_clip: float | None = 1.0
-    precision: str = "fp32"
+    lr: float  # learning rate of the generator
+    lr_d: float = 0.0  # that of the discriminators, which does not change
+    steps: int | None = None  # over which lr falls, as half a cosine; None: it stays
+    ema: float | None = 0.998  # decay of the generator's averaged weights; None: no average
+    grad_clip: float | None = 1.0  # largest norm of the generator's gradient; None: no clipping
+    precision: str = "fp32"  # one of `optim.PRECISIONS`
 
 
 @dataclass(frozen=True, kw_only=True)
 class GanConfig:
-    """Discriminators, by their names, and the GAN's loss.
+    """Discriminators and the GAN's loss."""
 
-    Attributes:
-        gan_mode: one of `gan.GAN_LOSSES`.
-        gan_start: share of the steps before the GAN starts.
-        ndf: channels of the discriminators' first layer.
-        part_size: pixels a side of the crops of regions.
-    """
-
-    discriminators: Sequence[str] = ()
-    gan_mode: str = "hinge"
-    gan_start: float = 0.0
-    ndf: int = 32
-    part_size: int = 64
+    discriminators: Sequence[str] = ()  # their names
+    gan_mode: str = "hinge"  # one of `gan.GAN_LOSSES`
+    gan_start: float = 0.0  # share of the steps before the GAN starts
+    ndf: int = 32  # channels of the discriminators' first layer
+    part_size: int = 64  # pixels a side of the crops of regions
 
 
 class Pose2VideoModel(BaseModel):
@@ -240,28 +225,22 @@ class Pose2VideoModel(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Sequences:
-    """Maps, real and generated frames of a batch, (N, T, C, H, W) each, -1..1.
-
-    Attributes:
-        outputs: of the generator, for each of the T frames.
-        boxes_MR4, present_MR: regions of the M = N·T frames, pixels; 1 where present.
-    """
+    """Maps, real and generated frames of a batch, (N, T, C, H, W) each, -1..1."""
 
     maps: Tensor
     real: Tensor
     fake: Tensor
-    outputs: list[GeneratorOutput]
-    boxes_MR4: Tensor
-    present_MR: Tensor
+    outputs: list[GeneratorOutput]  # for each of the T frames
+    boxes_MR4: Tensor  # regions of the M = N·T frames, pixels
+    present_MR: Tensor  # 1 where present
 
     def discriminator_inputs(
         self, name: str, part_size: int
     ) -> tuple[Tensor, Tensor, Tensor | None] | None:
         """Return real and fake inputs (M, C, h, w) and which count; None if T is too short."""
         if stride := discriminators.temporal_stride(name):
-            real, fake = (
-                discriminators.frame_windows(frames, stride) for frames in (self.real, self.fake)
-            )
+            real = discriminators.frame_windows(self.real, stride)
+            fake = discriminators.frame_windows(self.fake, stride)
             return None if real is None or fake is None else (real, fake, None)
         real, fake = (
             torch.cat((self.maps.flatten(0, 1), frames.flatten(0, 1)), 1)

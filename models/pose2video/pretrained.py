@@ -78,12 +78,12 @@ class PretrainedNetwork(nn.Module):
             return None
         loaded = cls()
         needed = f"{cls.FILE} as safetensors, or as a file of plain tensors, is needed"
-        tensors = loaded._select(read_plain_tensors(path, needed))
-        copy_tensors(path, loaded.network.state_dict(), tensors)
+        tensors = read_plain_tensors(path, needed)
+        copy_tensors(path, loaded.network.state_dict(), loaded._select(tensors))
         return loaded
 
     def _select(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the file's tensors that the network has, without prefixes."""
+        """Return the file's tensors that the network has, by its names."""
         return tensors
 
 
@@ -216,9 +216,8 @@ def read_plain_tensors(path: Path, needed: str) -> dict[str, Tensor]:
         unsafe = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", str(error))
         reason = f"it contains {unsafe[1]}" if unsafe else "damaged, or no weights"
         raise DataError(f"{path}: {reason}; {needed}") from None
-    if not isinstance(found, dict) or not all(
-        isinstance(name, str) and _is_plain(value) for name, value in found.items()
-    ):
+    named = isinstance(found, dict) and all(isinstance(name, str) for name in found)
+    if not named or not all(map(_is_plain, found.values())):
         raise DataError(f"{path}: not only plain tensors by name; {needed}")
     return found
 
@@ -238,15 +237,14 @@ def _download(url: str) -> tuple[Path, str]:
     """Return torchvision's path of the weights, and why they are not there, "" if they are."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     timeout = socket.getdefaulttimeout()
+    check = path.stem.rpartition("-")[2]  # the name ends with the start of its SHA-256
     with distributed.main_process_first():
         if path.is_file():
             return path, ""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            check = path.stem.rpartition("-")[2]  # the name ends with the start of its SHA-256
             socket.setdefaulttimeout(TIMEOUT)
-            bar = sys.stderr.isatty()
-            torch.hub.download_url_to_file(url, str(path), check, progress=bar)
+            torch.hub.download_url_to_file(url, str(path), check, progress=sys.stderr.isatty())
         except (OSError, HTTPException, RuntimeError) as error:
             return path, f"{path} is not there, and could not be downloaded ({error})"
         finally:

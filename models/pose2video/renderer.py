@@ -82,12 +82,10 @@ class Pose2VideoRenderer:
         Raises:
             DataError: a map is not of the generator's size.
         """
-        for frame in self.generator.generate_frames(map(self._tensor, maps)):
+        tensors = (torch.from_numpy(np.ascontiguousarray(map_CHW))[None] for map_CHW in maps)
+        floats = (to_floats(tensor.to(self.device)).to(self.dtype) for tensor in tensors)
+        for frame in self.generator.generate_frames(floats):
             yield to_bytes(frame[0])
-
-    def _tensor(self, map_CHW: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(map_CHW))[None].to(self.device)
-        return to_floats(tensor).to(self.dtype)
 
 
 def to_floats(images: Tensor) -> Tensor:
@@ -271,8 +269,8 @@ class Rollout:
             x0, y0, x1, y1 = np.round(box_4).astype(int)
             rows, columns = slice(max(y0, 0), min(y1, height)), slice(max(x0, 0), min(x1, width))
             both = [images[t][:, rows, columns] for images in (self.fake, self.real)]
-            side = REGION_SIDE
-            yield np.concatenate([resize_image(image, (side, side)) for image in both], 2)
+            size = REGION_SIDE, REGION_SIDE
+            yield np.concatenate([resize_image(image, size) for image in both], 2)
 
 
 def resize_image(image_3HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:

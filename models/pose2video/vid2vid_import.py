@@ -65,11 +65,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def vid2vid_tensors(scale: Scale, *, finer: bool) -> dict[str, Tensor]:
-    """Return a scale's tensors, not copied, by vid2vid's names.
-
-    Args:
-        finer: whether it is a scale above the coarsest.
-    """
+    """Return the tensors, not copied, of the coarsest or a `finer` scale by vid2vid's names."""
     names = dict(_layer_names(scale, finer=finer))
     tensors = {}
     for name, tensor in scale.state_dict().items():

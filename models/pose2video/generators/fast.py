@@ -158,10 +158,9 @@ class FastGenerator(Generator):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-        for layer in self.modules():
-            if isinstance(layer, ResidualBlock):
-                nn.init.zeros_(layer.conv2.weight)
-        nn.init.zeros_(self.to_rgb.weight)
+        blocks = (layer for layer in self.modules() if isinstance(layer, ResidualBlock))
+        for layer in (self.to_rgb, *(block.conv2 for block in blocks)):
+            nn.init.zeros_(layer.weight)
         if self.flow:
             nn.init.zeros_(self.flow_head.weight)  # no motion until sequences teach it
             share = (INITIAL_MASK - MIN_MASK) / (1 - MIN_MASK)

@@ -48,10 +48,7 @@ def encoder(inputs: int, width: int, *, downsample: int, blocks: int, norm: str)
     """Return the layers from images (N, I, H, W) to features (N, width·2^k, H/2^k, W/2^k).
 
     As in vid2vid, after Johnson et al. (Perceptual Losses, 2016) and pix2pixHD: reflected borders
-    where the size stays, strided and transposed 3×3 convolutions where it changes.
-
-    Args:
-        downsample: k.
+    where the size stays, strided and transposed 3×3 convolutions otherwise; k is `downsample`.
     """
     widths = [width << i for i in range(downsample + 1)]
     stem = ConvNorm(conv7x7(inputs, width), norm)
