@@ -51,7 +51,9 @@ class Camera:
 
         `points_TK3` (T, 144, 3) are the body's points in metres.
         """
-        yaw = _facing_yaw(points_TK3)
+        left, right = (points_TK3[:, POINT_INDEX[f"{side}_shoulder"]] for side in ("left", "right"))
+        across = (left - right).mean(0)
+        yaw = math.atan2(-across[2].item(), across[0].item())  # from +z to where the shoulders face
         cos, sin = math.cos(yaw), math.sin(yaw)
         rotation = torch.tensor(FACING) @ torch.tensor([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
         seen = points_TK3[:, indices(_UPPER_POINTS)].flatten(0, 1) @ rotation.T.to(points_TK3)
@@ -114,11 +116,3 @@ class Camera:
         x = (self.center[0] - self.width / 2) * scale + width / 2
         y = (self.center[1] - self.height / 2) * scale + height / 2
         return replace(self, focal=self.focal * scale, center=(x, y), width=width, height=height)
-
-
-def _facing_yaw(points_TK3: Tensor) -> float:
-    """Return the angle about y, radians, from +z to where the shoulders face on average."""
-    left = points_TK3[:, POINT_INDEX["left_shoulder"]]
-    right = points_TK3[:, POINT_INDEX["right_shoulder"]]
-    across = (left - right).mean(0)
-    return math.atan2(-across[2].item(), across[0].item())

@@ -159,7 +159,10 @@ def synthesise_sentence(
     audio_S = _change_timbre(speech, voice_profile, delivery, random.spawn(1)[0])
     audio_S = tilt_spectrum(audio_S, voice_profile.brightness + delivery.brightness)
     audio_S = audio_S * (LEVEL * 10 ** (delivery.loudness / 20) / max(_level(audio_S), 1e-6))
-    return _add_silence(replace(speech, audio_S=audio_S), quiet, random)
+    before, after = (round(silence * SAMPLE_RATE) for silence in quiet)
+    speech = pad_speech(replace(speech, audio_S=audio_S), before, after)
+    audio_S = speech.audio_S + NOISE_FLOOR * random.standard_normal(len(speech.audio_S))
+    return replace(speech, audio_S=audio_S.clip(-1, 1).astype(np.float32))
 
 
 def tilt_spectrum(audio_S: np.ndarray, decibels: float) -> np.ndarray:
@@ -249,12 +252,3 @@ def _noise(
 
 def _level(audio_S: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(audio_S)))) if len(audio_S) else 0.0
-
-
-def _add_silence(
-    speech: SynthesisedSpeech, quiet: tuple[float, float], random: np.random.Generator
-) -> SynthesisedSpeech:
-    before, after = (round(seconds * SAMPLE_RATE) for seconds in quiet)
-    speech = pad_speech(speech, before, after)
-    audio_S = speech.audio_S + NOISE_FLOOR * random.standard_normal(len(speech.audio_S))
-    return replace(speech, audio_S=audio_S.clip(-1, 1).astype(np.float32))

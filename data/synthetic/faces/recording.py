@@ -77,7 +77,7 @@ class FacePlan:
     @property
     def emotion(self) -> str:
         """The emotion shown; training and test sentences of a person each cycle through all."""
-        tests = test_sentences_before(self.number)
+        tests = self.number // TEST_SENTENCE_EVERY
         turn = tests * 3 + 1 if is_test_sentence(self.number) else self.number - tests
         return EMOTIONS[(self.person + turn) % len(EMOTIONS)]
 
@@ -87,7 +87,7 @@ class FacePlan:
         random = np.random.default_rng((self.seed, 77))
         training = random.permutation(len(SENTENCES) - NUM_TEST_SENTENCES)
         test = random.permutation(NUM_TEST_SENTENCES)
-        tests = test_sentences_before(self.number)
+        tests = self.number // TEST_SENTENCE_EVERY
         if is_test_sentence(self.number):
             return len(training) + int(test[(3 * self.person + tests) % len(test)])
         return int(training[(9 * self.person + self.number - tests) % len(training)])
@@ -120,11 +120,6 @@ class FacePlan:
 def is_test_sentence(number: int) -> bool:
     """Return whether a person's sentence, counted from 0, is one of those for testing."""
     return number % TEST_SENTENCE_EVERY == TEST_SENTENCE_EVERY - 1
-
-
-def test_sentences_before(number: int) -> int:
-    """Return how many of a person's sentences before this one are for testing."""
-    return number // TEST_SENTENCE_EVERY
 
 
 def is_complete(folder: Path, plan: FacePlan) -> bool:

@@ -222,8 +222,7 @@ class Arms:
         left = solve_arm(numbers_TN[:, :ARM_SIZE], self._geometry)
         if side == 0:
             return left
-        parts = (left.collar, left.shoulder, left.elbow, left.wrist)
-        return ArmJoints(*(part * MIRROR for part in parts))
+        return ArmJoints(*(rotation_T3 * MIRROR for rotation_T3 in vars(left).values()))
 
 
 def arm_curves(
