@@ -1,27 +1,20 @@
 """Extraction of dictionary entries: from mined candidates, and from a list made by hand."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from speech2video.data.gestures import mining
 from speech2video.data.gestures.dictionary import Example, GestureDictionary, GestureEntry, spelling
-from speech2video.data.gestures.mining import (
-    GestureCandidate,
-    HandTrajectories,
-    MiningClip,
-    Occurrence,
-    rms_distance,
-)
+from speech2video.data.gestures.mining import GestureCandidate, HandTrajectories, MiningClip
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
-from speech2video.util.text.transcript import Word
+from speech2video.util.text.transcript import Word, read_rows
 from speech2video.util.timing import FPS
 
 BEFORE, AFTER = 22, 38  # frames of a window around the compared moment
@@ -32,9 +25,9 @@ RAMP_IN, RAMP_OUT = (0.28, 0.6), 0.6  # seconds, range and constant; the way bac
 HOLD = (0.16, 2.0)  # seconds, range
 MIN_LEAD = 0.14  # seconds; a shorter lead is part of the ramp
 MIN_INSTANCES = 4  # for reading the timing from the spread between instances
-STATIC = 0.045  # metres; a gesture that moves less is a key pose
-ALIKE = 0.5  # share of the typical spread; instances with less are alike,
-OTHER_ALIKE = 0.38  # and so is the other hand
+MIN_MOTION = 0.045  # metres; a gesture that moves less is a key pose
+MAX_SPREAD = 0.5  # share of the typical spread; instances with less are alike,
+MAX_OTHER_SPREAD = 0.38  # and so is the other hand
 MARGIN = 2  # extra frames of a motion, for the ramps
 EXAMPLES = 6
 KEY_IN_WORD = (-5, 5)  # word lengths, range
@@ -61,9 +54,13 @@ def mine_gestures(
     """
     hands = HandTrajectories(clips, body)
     found = mining.find_candidates(clips, hands, min_count=min_count, seed=seed)
-    found = mining.significant_candidates(found, false_discovery_rate=false_discovery_rate)
-    found.sort(key=lambda candidate: -candidate.score * candidate.deviation)
-    candidates = found[:max_entries]
+    # Benjamini & Hochberg, "Controlling the false discovery rate", J. R. Statist. Soc. B 57, 1995.
+    found.sort(key=lambda candidate: candidate.p)
+    limits = [false_discovery_rate * rank / len(found) for rank in range(1, len(found) + 1)]
+    below = [k for k, limit in enumerate(limits, 1) if found[k - 1].p <= limit]
+    significant = found[: max(below, default=0)]
+    significant.sort(key=lambda candidate: -candidate.score * candidate.deviation)
+    candidates = significant[:max_entries]
     entries = tuple(extract_gesture(candidate, clips, hands) for candidate in candidates)
     return GestureDictionary(entries, body.name), candidates
 
@@ -72,21 +69,15 @@ def mine_gestures(
 class _Instance:
     """One time a gesture is made: at which word, with which hand, and its moment as a frame."""
 
-    at: Occurrence
+    at: mining.Occurrence
     hand: int
     moment: int
 
 
-@dataclass(frozen=True)
-class _Timing:
-    """The phases of a gesture.
+class _Timing(NamedTuple):
+    """The phases of a gesture: seconds as of a `GestureEntry`."""
 
-    Attributes:
-        keys: of each instance, frames from its moment to its key.
-        ramp_in, lead, hold: as of a `GestureEntry`, seconds.
-    """
-
-    keys: list[float]
+    keys: list[float]  # of each instance, frames from its moment to its key
     ramp_in: float
     lead: float
     hold: float
@@ -103,7 +94,10 @@ def extract_gesture(
     """
     instances, number = _align(candidate, hands)
     medoid = instances[number]
-    spread = _typical_spread(hands)
+    # Metres between a hand's positions at different times, median.
+    points = np.concatenate([points[::10, 1] for points in hands.points])
+    shifted = np.roll(points, len(points) // 3 + 1, 0)
+    spread = float(np.median(mining.rms_distance(points - shifted)))
     timing = _timing(instances, hands, spread)
     count, chance = len(candidate.occurrences), candidate.chance
     probability = (len(instances) / count - chance) / (1 - chance)
@@ -156,7 +150,7 @@ def _align(candidate: GestureCandidate, hands: HandTrajectories) -> tuple[list[_
     compared = slice(BEFORE + ALIGNED[0], BEFORE + ALIGNED[1])
 
     def error(one: _Instance) -> float:
-        return rms_distance(_window(one, hands) - pattern)[compared].mean()
+        return mining.rms_distance(_window(one, hands) - pattern)[compared].mean()
 
     shifts = sorted(range(-MAX_SHIFT, MAX_SHIFT + 1), key=abs)
     shifted = [[replace(one, moment=one.moment + s) for s in shifts] for one in instances]
@@ -170,15 +164,9 @@ def _window(one: _Instance, hands: HandTrajectories, *, other: bool = False) -> 
     return points[frames, 1 - one.hand if other else one.hand]
 
 
-def _typical_spread(hands: HandTrajectories) -> float:
-    """Return the median distance in metres between a hand's positions at different times."""
-    points = np.concatenate([points[::10, 1] for points in hands.points])
-    return float(np.median(rms_distance(points - np.roll(points, len(points) // 3 + 1, 0))))
-
-
 def _timing(instances: Sequence[_Instance], hands: HandTrajectories, spread: float) -> _Timing:
     windows = np.stack([_window(one, hands) for one in instances])  # (m, W, 18)
-    distances = [rms_distance(window - window[BEFORE]) for window in windows]
+    distances = [mining.rms_distance(window - window[BEFORE]) for window in windows]
     quarters = [_crossings(distance[BEFORE::-1]) for distance in distances]
     reach = float(np.median([late - early for early, _, late in quarters])) / QUARTERS
     ramp_in = float(np.clip(reach / FPS, *RAMP_IN))
@@ -187,9 +175,9 @@ def _timing(instances: Sequence[_Instance], hands: HandTrajectories, spread: flo
     key, hold_until = float(np.median(keys)), float(np.median(back))
     lead = 0.0
     if len(instances) >= MIN_INSTANCES:
-        spreads = np.mean([rms_distance(windows - window) for window in windows], (0, 1))
+        spreads = np.mean([mining.rms_distance(windows - window) for window in windows], (0, 1))
         spreads = spreads * len(instances) / (len(instances) - 1)
-        unlike = np.flatnonzero(spreads > ALIKE * spread) - BEFORE
+        unlike = np.flatnonzero(spreads > MAX_SPREAD * spread) - BEFORE
         begin = float(unlike[unlike < min(0, key)].max(initial=-BEFORE))
         lead = (key - begin) / FPS - 0.5 * ramp_in
         hold_until = float(unlike[unlike > max(0, key)].min(initial=AFTER))
@@ -224,8 +212,8 @@ def _motion(
     end = min(last, max(round(key + timing.hold * FPS), begin))
     points = hands.points[medoid.at.clip][:, medoid.hand]
     middle = int(np.clip(medoid.moment, begin, end))
-    distance = rms_distance(points[begin : end + 1] - points[middle])
-    if timing.lead == 0 and distance.max() < STATIC:
+    distance = mining.rms_distance(points[begin : end + 1] - points[middle])
+    if timing.lead == 0 and distance.max() < MIN_MOTION:
         return pose_TP[middle : middle + 1].clone(), 0
     begin, end = max(0, begin - MARGIN), min(last, end + MARGIN)
     return pose_TP[begin : end + 1].clone(), int(np.clip(round(key), begin, end)) - begin
@@ -240,10 +228,10 @@ def _both_hands(
     rows = (BEFORE + np.round(timing.keys).astype(int) + MARGIN).clip(0, BEFORE + AFTER - 1)
     windows = [_window(one, hands, other=True) for one in instances]
     points = np.stack([window[row] for window, row in zip(windows, rows, strict=True)])
-    distances = rms_distance(points[:, None] - points)
+    distances = mining.rms_distance(points[:, None] - points)
     pairs = distances[np.triu_indices(len(instances), 1)]
     # Two or three resting hands are alike by chance.
-    share = OTHER_ALIKE if len(instances) >= MIN_INSTANCES else OTHER_ALIKE / 2
+    share = MAX_OTHER_SPREAD if len(instances) >= MIN_INSTANCES else MAX_OTHER_SPREAD / 2
     return bool(np.median(pairs) < share * spread)
 
 
@@ -274,22 +262,13 @@ def read_gesture_list(
     Raises:
         DataError: unreadable file, unknown clip, or invalid numbers.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as text ({error}); a csv list is needed") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    reader.fieldnames = header = [name.strip().lower() for name in reader.fieldnames or ()]
-    if not set(LIST_HEADER) <= set(header):
-        needed = f"the header {','.join(LIST_HEADER)} is needed"
-        raise DataError(f"{path}: {needed}, seen: {','.join(header)}")
     by_name = {clip.name: clip for clip in clips}
     entries: list[GestureEntry] = []
-    for row in reader:
+    for line, row in read_rows(path, LIST_HEADER):
         try:
             entry = _listed_entry(row, by_name, body)
         except DataError as error:
-            raise DataError(f"{path}, line {reader.line_num}: {error}") from None
+            raise DataError(f"{path}, line {line}: {error}") from None
         taken = sum(other.words == entry.words for other in entries)
         entries.append(replace(entry, name=f"{entry.name} {taken + 1}") if taken else entry)
     return tuple(entries)

@@ -227,19 +227,6 @@ def find_candidates(
     return found
 
 
-def significant_candidates(
-    candidates: Sequence[GestureCandidate], *, false_discovery_rate: float
-) -> list[GestureCandidate]:
-    """Return the candidates that are significant at a false discovery rate.
-
-    By Benjamini & Hochberg, "Controlling the false discovery rate", J. R. Statist. Soc. B 57, 1995.
-    """
-    by_p = sorted(candidates, key=lambda candidate: candidate.p)
-    rate = false_discovery_rate
-    ranks = [rank for rank, one in enumerate(by_p, 1) if one.p <= rate * rank / len(by_p)]
-    return by_p[: max(ranks, default=0)]
-
-
 class _Moments:
     """Hands at the lags of some words: points (L, N, 2, 54) and deviation (L, N, 2)."""
 
@@ -263,19 +250,16 @@ class _ChanceTest:
     ) -> None:
         self._hands, self._rng = hands, rng
         self._moments = _Moments(moments, hands)
-        between = self._moments.distances(self._moments).min(-1)  # (L, R, 2, R)
-        self._near = [between < radius for radius in RADII]
-        self._rate = [self._rate_of(near) for near in self._near]  # (L, R, 2) each
+        self._near = _near(self._moments.distances(self._moments))  # (radii, L, R, 2, R)
+        self._rate = self._rate_of(self._near)  # (radii, L, R, 2)
         self._null: dict[int, np.ndarray] = {}
 
     def candidate(self, word: str, occurrences: list[Occurrence]) -> GestureCandidate:
         """Return what a word's occurrences have in common, and how likely that is by chance."""
         moments = _Moments(occurrences, self._hands)
         between = moments.distances(moments)  # (L, N, 2, N, 2)
-        to_chance = moments.distances(self._moments).min(-1)  # (L, N, 2, R)
-        near = [between.min(-1) < radius for radius in RADII]
-        rate = [self._rate_of(to_chance < radius) for radius in RADII]
-        scores = _scores(near, rate, moments.deviation)  # (radii, L, N, 2)
+        rate = self._rate_of(_near(moments.distances(self._moments)))  # (radii, L, N, 2)
+        scores = _scores(_near(between), rate, moments.deviation)  # (radii, L, N, 2)
         best = np.unravel_index(scores.argmax(), scores.shape)
         radius, lag, medoid, hand = (int(i) for i in best)
         distances = between[lag, medoid, hand]  # (N, 2)
@@ -288,7 +272,7 @@ class _ChanceTest:
             medoid=(medoid, hand),
             lag=LAGS[lag],
             hand_N=hand_N,
-            chance=float(rate[radius][lag, medoid, hand]),
+            chance=float(rate[best]),
             score=float(scores[best]),
             p=self._p_value(len(occurrences), scores[best]),
             deviation=float(moments.deviation[lag, alike, hand_N[alike]].mean()),
@@ -320,23 +304,24 @@ class _ChanceTest:
     def _random_score(self, count: int) -> float:
         size = self._moments.points.shape[1]
         chosen = self._rng.choice(size, count, replace=size < count)
-        near = [near[:, chosen][:, :, :, chosen] for near in self._near]
-        rate = [rate[:, chosen] for rate in self._rate]
-        return _scores(near, rate, self._moments.deviation[:, chosen]).max()
+        near = self._near[:, :, chosen][..., chosen]
+        return _scores(near, self._rate[:, :, chosen], self._moments.deviation[:, chosen]).max()
 
 
-def _scores(
-    near: Sequence[np.ndarray], rate: Sequence[np.ndarray], deviation: np.ndarray
-) -> np.ndarray:
+def _near(distances: np.ndarray) -> np.ndarray:
+    """Return, for each radius, whether (radii, L, N, 2, M) a hand is within it of each hand."""
+    return np.stack([distances.min(-1) < radius for radius in RADII])
+
+
+def _scores(near: np.ndarray, rate: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """Return (radii, L, N, 2): −ln P(as many others near, if each is near by chance).
 
-    `near` (L, N, 2, N) says which occurrences are near each hand of each, `rate` (L, N, 2) how
-    often random moments are.
+    `near` (radii, L, N, 2, N) says which occurrences are near each hand of each, `rate`
+    (radii, L, N, 2) how often random moments are.
     """
     count = deviation.shape[1]
     itself = np.eye(count, dtype=bool)[None, :, None]
-    others = (np.stack(near) & ~itself).sum(-1)
-    tails = -binom.logsf(others - 1, count - 1, np.stack(rate))
+    tails = -binom.logsf((near & ~itself).sum(-1) - 1, count - 1, rate)
     return np.where(deviation >= MIN_DEVIATION, tails, 0.0)
 
 

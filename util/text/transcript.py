@@ -8,7 +8,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -200,19 +200,28 @@ class _TextGridValues:
         return match[0]
 
 
-def _read_csv(path: Path) -> Iterator[Word]:
+def read_rows(path: Path, header: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the line number and the values of each row of a csv file with these columns.
+
+    Raises `DataError` for an unreadable file and missing columns.
+    """
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
     try:
         fields = [field.strip().lower() for field in reader.fieldnames or ()]
-        if not set(HEADER) <= set(fields):
+        if not set(header) <= set(fields):
             seen = ",".join(fields) or "nothing"
-            raise DataError(f"{path}: the header {','.join(HEADER)} is needed, seen: {seen}")
+            raise DataError(f"{path}: the header {','.join(header)} is needed, seen: {seen}")
         reader.fieldnames = fields
         for row in reader:
-            start, end = (_number(path, reader.line_num, row[key]) for key in ("start", "end"))
-            yield Word(row["word"] or "", start, end)
+            yield reader.line_num, row
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}") from None
+
+
+def _read_csv(path: Path) -> Iterator[Word]:
+    for line, row in read_rows(path, HEADER):
+        start, end = (_number(path, line, row[key]) for key in ("start", "end"))
+        yield Word(row["word"] or "", start, end)
 
 
 def _read_lines(path: Path, form: re.Pattern, needed: str, *, rate: float = 1.0) -> Iterator[Word]:
