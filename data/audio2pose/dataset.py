@@ -113,14 +113,12 @@ def mark_gestures(clips: Sequence[MotionClip], dictionary: GestureDictionary) ->
     frames lost that way are few.
     """
     by_word = dictionary.by_word()
-    marked = []
-    for clip in clips:
-        gesture_T = np.zeros(len(clip), bool)
+    marked = [replace(clip, gesture_T=np.zeros(len(clip), bool)) for clip in clips]
+    for clip in marked:
         for word in clip.words:
             for entry in by_word.get(spelling(word.text), ()):
                 start, _, _, end = entry.times(entry.key_time(word))
-                gesture_T[max(round(start * FPS), 0) : max(round(end * FPS), 0)] = True
-        marked.append(replace(clip, gesture_T=gesture_T))
+                clip.gesture_T[max(round(start * FPS), 0) : max(round(end * FPS), 0)] = True
     return marked
 
 
@@ -179,9 +177,8 @@ class Audio2PoseDataset(Dataset):
         rng = item.rng()
         place = int(rng.integers(self._starts[-1]))
         number = int(np.searchsorted(self._starts, place, side="right")) - 1
-        features_TF, pose_TP, gesture_T = self._copy(
-            number, int(rng.integers(self.num_augmentations))
-        )
+        copy = int(rng.integers(self.num_augmentations))
+        features_TF, pose_TP, gesture_T = self._copy(number, copy)
         begin = round((place - self._starts[number]) * len(pose_TP) / len(self.clips[number]))
         begin = min(begin, max(len(pose_TP) - self.seq_len, 0))
         noise = SmoothNoise(self.noise, seed=int(rng.integers(2**32)))

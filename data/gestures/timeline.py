@@ -137,7 +137,9 @@ def plan_gestures(
         if text not in by_word:
             continue
         counts[text] += 1
-        draw = _uniform(seed, text, counts[text])
+        key = f"{seed}\n{text}\n{counts[text]}".encode()
+        # A number in [0, 1) determined by the key.
+        draw = int.from_bytes(hashlib.blake2b(key, digest_size=6).digest(), "big") / 256**6
         entry = _draw_entry(by_word[text], draw)
         insertion = _insertion_at(entry or by_word[text][0], word, draw)
         if entry is None:
@@ -197,9 +199,3 @@ def _insertion_at(entry: GestureEntry, word: Word, draw: float) -> Insertion:
     said = {"word": word.text, "word_start": word.start, "word_end": word.end}
     draw = round(draw, 6)
     return Insertion(entry.name, **values, **said, probability=entry.probability, draw=draw)
-
-
-def _uniform(seed: int, word: str, count: int) -> float:
-    """Return a number in [0, 1) determined by the arguments."""
-    digest = hashlib.blake2b(f"{seed}\n{word}\n{count}".encode(), digest_size=6).digest()
-    return int.from_bytes(digest, "big") / 256**6

@@ -17,11 +17,10 @@ class SpeechLSTM(nn.Module):
         self,
         inputs: int,
         outputs: Mapping[str, int],
-        *,
         hidden: int,
         layers: int,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
+        dropout: float,
+        bidirectional: bool,
     ) -> None:
         super().__init__()
         self.input_layer = nn.Sequential(nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.GELU())
@@ -103,24 +102,13 @@ class SpeechToPose(nn.Module):
         super().__init__()
         self.parts = {name: dict(parts) for name, parts in branches.items()}
         self.noisy, self.noise, self.look_ahead = noisy, noise, look_ahead
-        sizes = {
-            name: {part: where.stop - where.start for part, where in parts.items()}
-            for name, parts in branches.items()
-        }
-        self.size = sum(sum(outputs.values()) for outputs in sizes.values())
-        self.branches = nn.ModuleDict(
-            {
-                name: SpeechLSTM(
-                    features + (noise if name in noisy else 0),
-                    outputs,
-                    hidden=hidden[name],
-                    layers=layers,
-                    dropout=dropout,
-                    bidirectional=bidirectional,
-                )
-                for name, outputs in sizes.items()
-            }
-        )
+        self.branches, self.size = nn.ModuleDict(), 0
+        for name, parts in branches.items():
+            inputs = features + (noise if name in noisy else 0)
+            outputs = {part: where.stop - where.start for part, where in parts.items()}
+            lstm = SpeechLSTM(inputs, outputs, hidden[name], layers, dropout, bidirectional)
+            self.branches[name] = lstm
+            self.size += sum(outputs.values())
         for name, size in (("feature", features), ("pose", self.size)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
@@ -190,10 +178,9 @@ class MotionDiscriminator(nn.Module):
         inputs_NTC = torch.cat((motion_NTM, self.speech_projection(speech_NTF)), -1)
         outputs = []
         for stride, layers in zip(self.strides, self.scales, strict=True):
-            hidden, features = inputs_NTC.transpose(1, 2)[..., ::stride], []
+            features = [inputs_NTC.transpose(1, 2)[..., ::stride]]
             assert isinstance(layers, nn.ModuleList)
             for layer in layers:
-                hidden = layer(hidden)
-                features.append(hidden)
-            outputs.append(features)
+                features.append(layer(features[-1]))
+            outputs.append(features[1:])
         return outputs

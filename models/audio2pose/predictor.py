@@ -155,13 +155,10 @@ class PosePredictor:
         self, features_TF: np.ndarray, voice_F: np.ndarray, noise: SmoothNoise, state: State | None
     ) -> tuple[Tensor, State]:
         device = self.network.pose_mean.device
-        speech_TF = torch.from_numpy(
-            feature_set(self.features).normalise(features_TF, voice_F)
-        ).float()
-        noise_TZ = torch.from_numpy(noise.next(len(features_TF)))
-        pose_NTP, next_state = self.network(
-            speech_TF.unsqueeze(0).to(device), noise_TZ.unsqueeze(0).to(device), state
-        )
+        speech_TF = feature_set(self.features).normalise(features_TF, voice_F)
+        speech_1TF = torch.from_numpy(speech_TF).float()[None].to(device)
+        noise_1TZ = torch.from_numpy(noise.next(len(features_TF)))[None].to(device)
+        pose_NTP, next_state = self.network(speech_1TF, noise_1TZ, state)
         return self.network.destandardise(pose_NTP)[0].cpu(), next_state
 
     def _finish(self, pose_TP: Tensor, rest_P: Tensor | None) -> Tensor:

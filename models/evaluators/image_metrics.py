@@ -109,10 +109,9 @@ class ImageNetworks:
             return None
 
     def _find(self, *names: str) -> Path:
-        for name in names:
-            for folder in self._folders:
-                if (folder / name).is_file():
-                    return folder / name
+        for path in (folder / name for name in names for folder in self._folders):
+            if path.is_file():
+                return path
         folders = " or ".join(map(str, self._folders))
         raise _Unavailable(f"no {' or '.join(names)} in {folders}")
 

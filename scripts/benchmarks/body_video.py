@@ -26,8 +26,7 @@ from speech2video.util.audio.audio_io import LoudnessMeter
 from speech2video.util.audio.features import FeatureExtractor
 from speech2video.util.audio.normalisation import VoiceMeter
 from speech2video.util.body.body_model import Body
-from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
-from speech2video.util.body.skeleton import BODY_JOINTS
+from speech2video.util.body.pose_vector import POSE_SIZE, pose_columns
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.text.speech_source import Speech
 from speech2video.util.text.transcript import Word
@@ -128,8 +127,7 @@ def _raised_arms() -> GestureEntry:
     """Return a gesture of both arms at the word "up"."""
     pose_P = torch.zeros(POSE_SIZE)
     for side, sign in (("left", 1.0), ("right", -1.0)):
-        joint = BODY_JOINTS.index(f"{side}_shoulder") - 1
-        pose_P[POSE_SLICES["body"].start + 3 * joint + 2] = sign * 0.6
+        pose_P[pose_columns(f"{side}_shoulder")[2]] = sign * 0.6
     return GestureEntry("up", ("up",), 0.7, ("left_arm", "right_arm"), pose_P.unsqueeze(0))
 
 
