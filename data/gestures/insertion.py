@@ -15,12 +15,7 @@ from speech2video.data.gestures.timeline import Insertion, Timeline, plan_gestur
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import TOLERANCE, check_angles, clamp_pose, limit_excess
 from speech2video.util.body.pose_vector import POSE_SIZE, pose_columns, vector_to_smplx
-from speech2video.util.body.rotations import (
-    minimum_jerk,
-    resample_axis_angle,
-    resample_linear,
-    slerp,
-)
+from speech2video.util.body.rotations import minimum_jerk, slerp
 from speech2video.util.errors import DataError
 from speech2video.util.text.transcript import Word
 from speech2video.util.timing import FPS
@@ -135,10 +130,16 @@ JOINT_COLUMNS = _joint_columns(gestures.PARTS)
 
 def _motion_at(motion_MP: Tensor, place_N: Tensor) -> Tensor:
     """Return a motion's poses (N, 106) at fractional frames, the first or last outside of it."""
-    result_NP = resample_linear(motion_MP, place_N)
-    between = (place_N < len(motion_MP) - 1).nonzero()
-    turned = resample_axis_angle(motion_MP[:, JOINT_COLUMNS], place_N[between[:, 0]])
-    result_NP[between, JOINT_COLUMNS.flatten()] = turned.flatten(1)
+    place_N = place_N.clamp(0, len(motion_MP) - 1)
+    before_N = place_N.floor().long()
+    after_N = (before_N + 1).clamp(max=len(motion_MP) - 1)
+    share_N1 = (place_N - before_N).float()[:, None]
+    before_NP, after_NP = motion_MP[before_N], motion_MP[after_N]
+    result_NP = torch.lerp(before_NP, after_NP, share_N1)
+    between = (before_N != after_N).nonzero()[:, 0]
+    ends = (poses[between][:, JOINT_COLUMNS] for poses in (before_NP, after_NP))
+    turned = slerp(*ends, share_N1[between])
+    result_NP[between[:, None], JOINT_COLUMNS.flatten()] = turned.flatten(1)
     return result_NP
 
 
