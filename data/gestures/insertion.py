@@ -137,8 +137,8 @@ def _motion_at(motion_MP: Tensor, place_N: Tensor) -> Tensor:
     before_NP, after_NP = motion_MP[before_N], motion_MP[after_N]
     result_NP = torch.lerp(before_NP, after_NP, share_N1)
     between = (before_N != after_N).nonzero()[:, 0]
-    ends = (poses[between][:, JOINT_COLUMNS] for poses in (before_NP, after_NP))
-    turned = slerp(*ends, share_N1[between])
+    start, end = (poses[between][:, JOINT_COLUMNS] for poses in (before_NP, after_NP))
+    turned = slerp(start, end, share_N1[between])
     result_NP[between[:, None], JOINT_COLUMNS.flatten()] = turned.flatten(1)
     return result_NP
 
