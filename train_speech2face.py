@@ -19,7 +19,7 @@ from speech2video.data.speech2face.clip import EMOTIONS, load_face_recordings, s
 from speech2video.data.speech2face.dataset import FaceDataset, augmented_copies
 from speech2video.models.pose2video.renderer import to_floats
 from speech2video.models.speech2face import generator, predictor
-from speech2video.models.speech2face.losses import StageSchedule, TrainingConfig
+from speech2video.models.speech2face.losses import TrainingConfig
 from speech2video.models.speech2face.model import Speech2FaceModel
 from speech2video.models.speech2face.teachers import ExternalTeacher
 from speech2video.models.trainer import fit, training_session
@@ -57,7 +57,7 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
     set_statistics(predictor.Speech2FacePredictor(networks), dataset)
     config = options.fill(
         TrainingConfig,
-        schedule=StageSchedule(options.stage_ends()),
+        stage_ends=options.stage_ends(),
         generator_share=options.generator_batch_size / options.batch_size,
         weights=weights,
     )

@@ -188,7 +188,7 @@ def load_face_recording(clip: FaceClip, *, size: int) -> FaceRecording:
 
 def _load_frames(clip: FaceClip, info: FaceInfo, size: int) -> np.ndarray:
     """Return the video's frames (T, 3, size, size)."""
-    interpolation = cv2.INTER_AREA if size < info.size else cv2.INTER_CUBIC
+    method = cv2.INTER_AREA if size < info.size else cv2.INTER_CUBIC
     frames = []
     for frame in read_frames(clip.video, fps=FPS):
         if frame.shape[1:] != (info.size, info.size):
@@ -196,8 +196,7 @@ def _load_frames(clip: FaceClip, info: FaceInfo, size: int) -> np.ndarray:
             raise DataError(f"{clip.video}: {found}; face.json says {info.size} × {info.size}")
         if info.size != size:
             image_HW3 = np.ascontiguousarray(frame.transpose(1, 2, 0))
-            resized_HW3 = cv2.resize(image_HW3, (size, size), interpolation=interpolation)
-            frame = resized_HW3.transpose(2, 0, 1)
+            frame = cv2.resize(image_HW3, (size, size), interpolation=method).transpose(2, 0, 1)
         frames.append(frame)
     if len(frames) != info.frames:
         raise DataError(f"{clip.video}: {len(frames)} frames; face.json says {info.frames}")
@@ -205,12 +204,9 @@ def _load_frames(clip: FaceClip, info: FaceInfo, size: int) -> np.ndarray:
 
 
 class FaceSplit(NamedTuple):
-    """Recordings to train on and to evaluate on.
+    """Recordings to train on, and to evaluate on.
 
-    Attributes:
-        training: what is trained on.
-        observed: training speakers with sentences that are not in the training set.
-        unseen: speakers that are not in the training set.
+    `observed` are other sentences of the training speakers, `unseen` are other speakers.
     """
 
     training: list[FaceRecording]
@@ -234,8 +230,11 @@ def split_faces(
     Raises:
         DataError: an unknown name, or nothing left on either side.
     """
-    _check_names("sentence", held_out_sentences, {r.sentence for r in recordings})
-    _check_names("speaker", held_out_speakers, {r.speaker for r in recordings})
+    for kind, names in (("sentence", held_out_sentences), ("speaker", held_out_speakers)):
+        known = sorted({getattr(one, kind) for one in recordings})
+        if unknown := sorted(set(names) - set(known)):
+            option = f"--held_out_{kind}s {unknown[0]}"
+            raise DataError(f"{option}: no such {kind}; there are {join_names(known)}")
     split, spoken = FaceSplit([], [], []), defaultdict(set)
     for one in recordings:
         spoken[one.speaker].add(one.sentence)
@@ -253,13 +252,6 @@ def split_faces(
         of_speaker = f" of {lost[0]}" if lost and split.training else ""
         raise DataError(f"nothing{of_speaker} left to train on of {count} recordings of faces")
     if not split.observed and not split.unseen:
-        raise DataError(
-            f"nothing held out to evaluate on: {count} recordings, one sentence a speaker"
-        )
+        found = f"{count} recordings, one sentence a speaker"
+        raise DataError(f"nothing held out to evaluate on: {found}")
     return split
-
-
-def _check_names(kind: str, names: Sequence[str], known: set[str]) -> None:
-    if unknown := sorted(set(names) - known):
-        listed = join_names(sorted(known))
-        raise DataError(f"--held_out_{kind}s {unknown[0]}: no such {kind}; there are {listed}")

@@ -32,13 +32,6 @@ SYNONYMS = {  # of `EMOTIONS`; of "": an emotion that they do not cover
     "surprised": ("surprise",),
     "": ("contempt",),
 }
-_CREMAD = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_([A-Z]{2})")
-_RAVDESS = re.compile(r"\d\d-\d\d-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)")
-_GRID = re.compile(r"[blps][bgrw][abiw][a-vx-z][z1-9][anps]")
-_GRID_SPEAKER = re.compile(r"s\d+")
-_MEAD = re.compile(r"([MW]\d{3})_([a-z]+)_(\d)_(\d+)")
-_MEAD_SPEAKER = re.compile(r"[MW]\d{3}")
-_VOXCELEB_SPEAKER = re.compile(r"id\d{5}")
 
 
 @dataclass(frozen=True)
@@ -132,43 +125,43 @@ def _folders(relative: Path) -> FaceLabels:
 
 
 def _cremad(relative: Path) -> FaceLabels | None:
-    match = _CREMAD.fullmatch(relative.stem)
+    match = re.fullmatch(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_([A-Z]{2})", relative.stem)
     emotion = match and parse_emotion(match[3])
     return FaceLabels(match[1], emotion, match[2]) if match and emotion else None
 
 
 def _ravdess(relative: Path) -> FaceLabels | None:
-    match = _RAVDESS.fullmatch(relative.stem)
+    match = re.fullmatch(r"\d\d-\d\d-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)", relative.stem)
     known = match and 1 <= int(match[1]) <= len(EMOTIONS)  # in the order of EMOTIONS
     return FaceLabels(match[5], EMOTIONS[int(match[1]) - 1], match[3]) if match and known else None
 
 
 def _grid(relative: Path) -> FaceLabels | None:
-    if not _GRID.fullmatch(relative.stem):
+    if not re.fullmatch(r"[blps][bgrw][abiw][a-vx-z][z1-9][anps]", relative.stem):
         return None
-    speakers = _matching_folders(relative, _GRID_SPEAKER)
+    speakers = _matching_folders(relative, r"s\d+")
     return FaceLabels(speakers[-1] if speakers else relative.stem, "", relative.stem)
 
 
 def _mead(relative: Path) -> FaceLabels | None:
-    if match := _MEAD.fullmatch(relative.stem):
+    if match := re.fullmatch(r"([MW]\d{3})_([a-z]+)_(\d)_(\d+)", relative.stem):
         emotion = parse_emotion(match[2])
         return None if emotion is None else FaceLabels(match[1], emotion, match[4])
-    speakers = _matching_folders(relative, _MEAD_SPEAKER)
+    speakers = _matching_folders(relative, r"[MW]\d{3}")
     emotions = [e for part in relative.parts[:-1] if (e := parse_emotion(part)) is not None]
     return FaceLabels(speakers[0], emotions[0], relative.stem) if speakers and emotions else None
 
 
 def _voxceleb(relative: Path) -> FaceLabels | None:
-    speakers = _matching_folders(relative, _VOXCELEB_SPEAKER)
+    speakers = _matching_folders(relative, r"id\d{5}")
     if not speakers:
         return None
     after = relative.parts[relative.parts.index(speakers[0]) + 1 : -1]
     return FaceLabels(speakers[0], "", "_".join((*after, relative.stem)))
 
 
-def _matching_folders(relative: Path, pattern: re.Pattern[str]) -> list[str]:
-    return [part for part in relative.parts[:-1] if pattern.fullmatch(part)]
+def _matching_folders(relative: Path, pattern: str) -> list[str]:
+    return [part for part in relative.parts[:-1] if re.fullmatch(pattern, part)]
 
 
 _PARSERS = {

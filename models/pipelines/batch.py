@@ -13,6 +13,8 @@ from speech2video.util.errors import UserError
 from speech2video.util.iteration import open_bar
 from speech2video.util.process_pool import run_tasks
 
+KILLED = "not made, as a process was killed (fewer --jobs need less memory)"
+
 
 def make_videos(
     audio_files: Sequence[Path], options: InferenceOptions, device: torch.device
@@ -37,7 +39,7 @@ def make_videos(
                 audio_files,
                 jobs=options.jobs,
                 on_progress=lambda done: bar.update(done - bar.n),
-                on_killed=_killed,
+                on_killed=lambda audio: f"{audio}: {KILLED}",
             )
     return [message for message in messages if message]
 
@@ -53,10 +55,6 @@ def _make_video(
     except OSError as error:
         return f"{error.filename or audio}: {error.strerror or error}"
     return ""
-
-
-def _killed(audio: Path) -> str:
-    return f"{audio}: not made, as a process was killed (fewer --jobs need less memory)"
 
 
 def _start_worker(

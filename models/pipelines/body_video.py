@@ -17,7 +17,6 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -42,7 +41,7 @@ from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
-from speech2video.util.iteration import PrefetchStack
+from speech2video.util.iteration import PrefetchStack, progress_bar
 from speech2video.util.rendering import openpose
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
@@ -52,25 +51,9 @@ from speech2video.util.text.speech_source import Speech, recorded_speech
 AUDIO2POSE, GESTURES, POSE2VIDEO = "audio2pose", "gestures", "pose2video"
 AUTHORS_STYLE = "vid2vid_authors"  # the style of maps that OpenPose's points can be drawn in
 CHUNK = 25  # frames of recorded motion that are processed together
+# number of frames, audio file, pose vectors (n, 106) to pull, the gestures inserted into them
+PosePlan = tuple[int, Path | None, Iterable[Tensor], Timeline | None]
 _PLACEMENT = np.r_[POSE_SLICES["translation"], POSE_SLICES["root_orientation"]]
-
-Item = TypeVar("Item")
-
-
-class PosePlan(NamedTuple):
-    """Poses of a video, computed as they are pulled.
-
-    Attributes:
-        frames: number of frames.
-        audio: file of the video's audio, None for none.
-        poses: pose vectors (n, 106).
-        timeline: the gestures inserted into them.
-    """
-
-    frames: int
-    audio: Path | None
-    poses: Iterable[Tensor] = ()
-    timeline: Timeline | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,30 +139,27 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
     def make_video(self, speech: Speech, options: BodyVideoOptions, *, bar: bool = True) -> int:
         outputs = options.outputs(speech.stem)
         speakers.check_output_paths(outputs, speech.audio)
-        kept: list[Tensor] = []
+        kept: Iterator[Tensor] = iter(())
         with PrefetchStack() as stages:
-            plan = self._plan(speech, options)
+            total, audio, poses, timeline = self._plan(speech, options)
+            if outputs.pose:
+                poses, kept = itertools.tee(poses)
             if options.openpose:
-                width, height = self.size
+                size = {"width": self.size[0], "height": self.size[1]}
                 points = openpose.read_openpose_folder(options.openpose)
-                maps = (
-                    openpose.draw_vid2vid_authors_map(frame, width=width, height=height)
-                    for frame in points
-                )
+                maps = (openpose.draw_vid2vid_authors_map(frame, **size) for frame in points)
             else:
-                poses = collect_into(kept, plan.poses) if outputs.pose else plan.poses
                 points = project_points(stages.prefetch(poses), self.body, self.camera())
                 maps = draw_maps(points, self)
             frames = stages.prefetch(render_frames(stages.prefetch(maps), self, options))
-            comment, total = f"seed {options.seed}", plan.frames
-            count = self._write_video(
-                outputs.video, frames, total=total, audio=plan.audio, comment=comment, bar=bar
-            )
+            if bar:
+                frames = progress_bar(frames, total=total, name=outputs.video.name)
+            count = self._write_video(outputs.video, frames, audio, f"seed {options.seed}")
         if outputs.pose:
-            motion = motion_from_pose(torch.cat(kept), self.body, camera=self.camera())
+            motion = motion_from_pose(torch.cat([*kept]), self.body, camera=self.camera())
             write_motion(outputs.pose, motion)
-        if outputs.timeline and plan.timeline:
-            plan.timeline.save(outputs.timeline)
+        if outputs.timeline and timeline:
+            timeline.save(outputs.timeline)
         return count
 
     def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
@@ -196,24 +176,25 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
             yield frame_3HW.transpose(1, 2, 0)
 
     def _plan(self, speech: Speech, options: BodyVideoOptions) -> PosePlan:
+        audio = speech.audio
         if options.openpose:
-            return PosePlan(sum(1 for _ in options.openpose.glob("*.json")), speech.audio)
+            return sum(1 for _ in options.openpose.glob("*.json")), audio, (), None
         if options.pose:
-            return self._plan_from_motion(options.pose, speech, options)
-        predictor, audio = self._predictor, speech.audio
-        assert audio is not None
-        prior_F = predictor.network.voice_mean.cpu().numpy()
-        analysis = analyse_audio(audio, kind=predictor.features, prior_F=prior_F)
-        poses = predictor.stream(
-            analysis.features(), analysis.voice_F, seed=options.seed, smooth=options.smooth
-        )
-        timeline = self._timeline(speech, options, frames=analysis.frames)
-        poses = insert_gestures(poses, self.gestures, timeline)
-        return PosePlan(analysis.frames, audio, poses, timeline)
+            pose_TP, clip_audio = self._read_motion(options.pose, options)
+            total, poses, audio = len(pose_TP), pose_TP.split(CHUNK), audio or clip_audio
+        else:
+            assert audio is not None
+            predictor = self._predictor
+            prior_F = predictor.network.voice_mean.cpu().numpy()
+            analysis = analyse_audio(audio, kind=predictor.features, prior_F=prior_F)
+            total, given = analysis.frames, {"seed": options.seed, "smooth": options.smooth}
+            poses = predictor.stream(analysis.features(), analysis.voice_F, **given)
+        timeline = self._timeline(speech, options, frames=total)
+        return total, audio, insert_gestures(poses, self.gestures, timeline), timeline
 
-    def _plan_from_motion(self, pose: Path, speech: Speech, options: BodyVideoOptions) -> PosePlan:
-        """Plan the poses of recorded motion, moved to the speaker and inside the joint limits."""
-        path, clip_audio = find_motion_and_audio(pose)
+    def _read_motion(self, path: Path, options: BodyVideoOptions) -> tuple[Tensor, Path | None]:
+        """Return recorded poses (T, 106), moved to the speaker, within limits; and their audio."""
+        path, audio = find_motion_and_audio(path)
         motion = read_motion(path)
         for part in motion.unsupported_parts(self.body):
             other = f"of another body than the {self.body.name} one"
@@ -222,10 +203,7 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
         if options.place and self.audio2pose:
             pose_TP = align_placement(pose_TP, self.audio2pose.network.pose_mean.cpu())
         smoother = PoseSmoother(options.smooth)
-        pose_TP = torch.cat((smoother.push(pose_TP), smoother.finish()))
-        timeline = self._timeline(speech, options, frames=len(pose_TP))
-        poses = insert_gestures(pose_TP.split(CHUNK), self.gestures, timeline)
-        return PosePlan(len(pose_TP), speech.audio or clip_audio, poses, timeline)
+        return torch.cat((smoother.push(pose_TP), smoother.finish())), audio
 
     def _timeline(
         self, speech: Speech, options: BodyVideoOptions, *, frames: int
@@ -292,22 +270,14 @@ def render_frames(
         yield np.concatenate((skeleton, frame), axis=2) if options.side_by_side else frame
 
 
-def collect_into(store: list[Item], items: Iterable[Item]) -> Iterator[Item]:
-    """Yield the items, and append each to a store."""
-    for item in items:
-        store.append(item)
-        yield item
-
-
 def _dictionary_folder(own: Path, options: BodyVideoOptions) -> Path | None:
     if options.gestures == OFF or options.openpose:
         return None
     if options.gestures is not None:
         return Path(options.gestures)
-    timeline = options.timeline or options.save_timeline
-    if timeline or (options.has_words and not options.pose) or not options.has_input:
-        return own if own.is_dir() else None
-    return None
+    words = options.has_words and not options.pose
+    needed = options.timeline or options.save_timeline or words or not options.has_input
+    return own if needed and own.is_dir() else None
 
 
 def _load_renderer(

@@ -21,7 +21,6 @@ from speech2video.options.inference import SPEECH2FACE, SPEECH2VIDEO, InferenceO
 from speech2video.util import distributed
 from speech2video.util.checkpoint_folder import resolve_checkpoint
 from speech2video.util.errors import DataError
-from speech2video.util.iteration import progress_bar
 from speech2video.util.text.speech_source import Speech, recorded_speech
 from speech2video.util.timing import FPS, SAMPLE_RATE
 from speech2video.util.video.writer import GENERATED, write_video
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 LEAD = 2 * SAMPLE_RATE  # samples at the start of a stream that loudness and voice are measured on
 HASH_DIGITS = 12  # enough to identify a checkpoint
-_READ_BYTES = 1 << 20
+
 
 OptionsType = TypeVar("OptionsType", bound=InferenceOptions)
 
@@ -107,18 +106,9 @@ class Speaker(abc.ABC, Generic[OptionsType]):
         return self.make_video(self.read_speech(options.audio, options), options, bar=False)
 
     def _write_video(
-        self,
-        path: Path,
-        frames: Iterable[np.ndarray],
-        *,
-        total: int,
-        audio: Path | None,
-        comment: str,
-        bar: bool,
+        self, path: Path, frames: Iterable[np.ndarray], audio: Path | None, comment: str
     ) -> int:
-        """Write frames with audio and provenance, under a progress bar; return their number."""
-        if bar:
-            frames = progress_bar(frames, total=total, name=path.name)
+        """Write frames with audio, and provenance in the metadata; return their number."""
         metadata = {"comment": f"{self.provenance}; {comment}"}
         return write_video(path, frames, fps=FPS, audio=audio, metadata=metadata, **GENERATED)
 
@@ -175,9 +165,7 @@ def files_id(paths: Iterable[Path]) -> str:
     """Return the first digits of the SHA-256 of some files' bytes."""
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(_READ_BYTES):
-                digest.update(block)
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:HASH_DIGITS]
 
 

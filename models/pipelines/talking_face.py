@@ -25,7 +25,7 @@ from speech2video.util.audio import mel
 from speech2video.util.audio.audio_io import read_audio
 from speech2video.util.audio.normalisation import check_audio
 from speech2video.util.errors import DataError
-from speech2video.util.iteration import PrefetchStack
+from speech2video.util.iteration import PrefetchStack, progress_bar
 from speech2video.util.text.speech_source import Speech
 
 
@@ -68,13 +68,13 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
         assert path is not None
         speaker.check_output_paths(outputs, path)
         check_audio(path)
-        stats = MelStats.measure(stream_columns(read_audio(path)))
-        if not stats.frames:
+        total, *stats = measure_mels(stream_columns(read_audio(path)))
+        if not total:
             raise DataError(f"{path}: the audio is empty")
         embedding = self.speech2face.embed_speech(stream_mels(read_audio(path)))
         emotion = options.emotion or embedding.emotion
         with PrefetchStack() as stages:
-            mels = stages.prefetch(stats.normalise(stream_mels(read_audio(path))))
+            mels = stages.prefetch(normalise_mels(stream_mels(read_audio(path)), *stats))
             frames = self.speech2face.stream(
                 mels,
                 embedding=embedding,
@@ -82,21 +82,18 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
                 seed=options.seed,
                 reference_image=self.reference_image,
             )
-            return self._write_video(
-                outputs.video,
-                stages.prefetch(frames),
-                total=stats.frames,
-                audio=path,
-                comment=f"{emotion}; seed {options.seed}",
-                bar=bar,
-            )
+            frames = stages.prefetch(frames)
+            if bar:
+                frames = progress_bar(frames, total=total, name=outputs.video.name)
+            comment = f"{emotion}; seed {options.seed}"
+            return self._write_video(outputs.video, frames, path, comment)
 
     def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
         lead_S, chunks = speaker.read_lead(chunks)
         lead_BL = mel.log_mels(lead_S)
-        stats = MelStats.measure([lead_BL])
+        _, *stats = measure_mels([lead_BL])
         frames = self.speech2face.stream(
-            stats.normalise(stream_mels(chunks)),
+            normalise_mels(stream_mels(chunks), *stats),
             embedding=self.speech2face.embed_speech([lead_BL]),
             seed=seed,
             reference_image=self.reference_image,
@@ -105,36 +102,27 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
             yield frame_3HW.transpose(1, 2, 0)
 
 
-@dataclass(frozen=True, eq=False)
-class MelStats:
-    """Statistics of a speech's log-mels.
+def measure_mels(mels: Iterable[np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return the frames of log-mels (80, n) in chunks, and mean and deviation (80, 1) of the bands.
 
-    Attributes:
-        frames: number of video frames, 25 a second; the last one may be half filled.
-        mean_B, deviation_B: (80,) of its log-mels.
+    The last frame may be half filled.
     """
+    sum_B1, squares_B1, count = np.zeros((mel.N_MELS, 1)), np.zeros((mel.N_MELS, 1)), 0
+    for mel_BL in mels:
+        sum_B1 += mel_BL.sum(1, dtype=np.float64, keepdims=True)
+        squares_B1 += np.square(mel_BL, dtype=np.float64).sum(1, keepdims=True)
+        count += mel_BL.shape[1]
+    mean_B1, mean_square_B1 = sum_B1 / max(count, 1), squares_B1 / max(count, 1)
+    variance_B1 = (mean_square_B1 - np.square(mean_B1)).clip(min=mel.MIN_DEVIATION**2)
+    return count // mel.HOPS_PER_FRAME, mean_B1, np.sqrt(variance_B1)
 
-    frames: int
-    mean_B: np.ndarray
-    deviation_B: np.ndarray
 
-    @classmethod
-    def measure(cls, mels: Iterable[np.ndarray]) -> "MelStats":
-        """Return the statistics of log-mels (80, n) in chunks."""
-        sum_B, squares_B, count = np.zeros(mel.N_MELS), np.zeros(mel.N_MELS), 0
-        for mel_BL in mels:
-            sum_B += mel_BL.sum(1, dtype=np.float64)
-            squares_B += np.square(mel_BL, dtype=np.float64).sum(1)
-            count += mel_BL.shape[1]
-        mean_B, mean_square_B = sum_B / max(count, 1), squares_B / max(count, 1)
-        variance_B = (mean_square_B - np.square(mean_B)).clip(min=mel.MIN_DEVIATION**2)
-        return cls(count // mel.HOPS_PER_FRAME, mean_B, np.sqrt(variance_B))
-
-    def normalise(self, mels: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield log-mels (80, 4 n) with mean 0 and deviation 1 in each band."""
-        for mel_BL in mels:
-            mel_BL = (mel_BL - self.mean_B[:, None]) / self.deviation_B[:, None]
-            yield mel_BL.astype(np.float32)
+def normalise_mels(
+    mels: Iterable[np.ndarray], mean_B1: np.ndarray, deviation_B1: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Yield log-mels (80, 4 n) with mean 0 and deviation 1 in each band."""
+    for mel_BL in mels:
+        yield ((mel_BL - mean_B1) / deviation_B1).astype(np.float32)
 
 
 def stream_mels(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -149,12 +137,9 @@ def stream_mels(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 def stream_columns(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Yield log-mels (80, n) of audio chunks (S,); together whole frames."""
-    stream, has_audio = mel.LogMelStream(), False
-    for audio_S in chunks:
-        has_audio = True
-        yield stream.push(audio_S)
-    if has_audio:
-        yield stream.finish()
+    stream = mel.LogMelStream()
+    yield from map(stream.push, chunks)
+    yield stream.finish()
 
 
 def read_reference_image(path: Path, size: int) -> np.ndarray:
@@ -166,8 +151,8 @@ def read_reference_image(path: Path, size: int) -> np.ndarray:
     image_HW3 = cv2.imread(str(path)) if path.is_file() else None
     if image_HW3 is None:
         raise DataError(f"{path}: not readable as an image")
-    if image_HW3.shape[0] != image_HW3.shape[1]:
-        height, width = image_HW3.shape[:2]
+    height, width = image_HW3.shape[:2]
+    if height != width:
         raise DataError(f"{path}: {width}x{height}; a square, aligned face is needed")
     image_HW3 = cv2.resize(image_HW3, (size, size), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(image_HW3[..., ::-1].transpose(2, 0, 1))

@@ -65,26 +65,21 @@ class DistillationBatch:
     head_inputs: dict[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
 class Distillation:
     """Encode speech and compute the distillation losses of the codes.
 
-    Args:
+    Attributes:
         network: returns a network by name, as `BaseModel.net` does.
         teachers: of these codes.
         weights: of the losses in use.
         look_ahead: frames by which content is late.
     """
 
-    def __init__(
-        self,
-        network: Callable[[str], nn.Module],
-        teachers: FaceTeachers,
-        weights: Mapping[str, float],
-        *,
-        look_ahead: int,
-    ) -> None:
-        self.network, self.teachers = network, teachers
-        self.weights, self.look_ahead = weights, look_ahead
+    network: Callable[[str], nn.Module]
+    teachers: FaceTeachers
+    weights: Mapping[str, float]
+    look_ahead: int
 
     def encode(self, batch: Mapping[str, Tensor], *, generating: bool) -> DistillationBatch:
         """Return identity and emotion of a batch of `FaceDataset` as far as losses need them.
@@ -95,7 +90,7 @@ class Distillation:
         """
         codes, voice_NBL = DistillationBatch(), batch["masked_voice"]
         frames = to_floats(batch["frames"][:, teacher_frames(batch["frames"])]).flatten(0, 1)
-        only = not generating
+        only = not generating  # encoders learn from these losses only
         if self.uses(*IDENTITY_LOSSES) or (only and self.uses("emotion_in_identity", "covariance")):
             self._encode_identity(codes, voice_NBL, frames)
         if self.uses(*EMOTION_LOSSES) or (only and self.uses("speaker_in_emotion", "covariance")):

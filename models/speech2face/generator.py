@@ -14,22 +14,14 @@ independent of each other, so that long videos do not drift.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speech2video.models.speech2face.encoders import (
-    APPEARANCE_DIM,
-    CONTENT_DIM,
-    EMOTION_CODE_DIM,
-    NUM_EMOTIONS,
-    PATCH,
-    RGB,
-    IdentityBank,
-    ReferenceImageEncoder,
-)
+from speech2video.models.speech2face import encoders
+from speech2video.models.speech2face.encoders import APPEARANCE_DIM, CONTENT_DIM, PATCH, RGB
 from speech2video.util.errors import DataError
 
 CHANNELS, BLOCKS = (128, 96, 64, 32), (1, 1, 1, 1)  # of each level, the coarsest first
@@ -59,13 +51,6 @@ class AppearanceFeatures:
 
 
 FrameInputs = tuple[Tensor, Tensor, Tensor]  # content, emotion, motion; see `generate`
-
-
-class GeneratorOutput(NamedTuple):
-    """Frames (N, T, 3, H, W) and speaker logits (M, P); None where not computed."""
-
-    frames: Tensor | None
-    speaker_logits: Tensor | None
 
 
 class EigenfaceDecoder(nn.Module):
@@ -126,8 +111,8 @@ class AppearanceDecoder(nn.Module):
 
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
-        steps = list(pairwise((channels[0], *channels)))
-        self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 1) for i, o in steps)
+        widths = pairwise((channels[0], *channels))
+        self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 1) for i, o in widths)
         self.refine = nn.ModuleList(nn.Conv2d(o, o, 3, padding=1) for o in channels)
         self.out = nn.ModuleList(nn.Conv2d(o, 2 * o, 3, padding=1) for o in channels)
         self.norms = nn.ModuleList(nn.LayerNorm(o) for o in channels)
@@ -205,13 +190,10 @@ class FaceGenerator(nn.Module):
         self.size, channels = size, channels[: 1 + sizes.index(size)]
         self._add_appearance_layers(channels, speakers)
         self.appearance_decoder = AppearanceDecoder(channels)
-        self.emotion_codes = nn.Parameter(torch.randn(NUM_EMOTIONS, EMOTION_CODE_DIM))
-        self.style = nn.Sequential(
-            nn.Linear(CONTENT_DIM + EMOTION_CODE_DIM + motion_dim - PLACEMENT_DIM, STYLE_DIM),
-            nn.GELU(),
-            nn.Linear(STYLE_DIM, STYLE_DIM),
-            nn.GELU(),
-        )
+        code_dim = encoders.EMOTION_CODE_DIM
+        self.emotion_codes = nn.Parameter(torch.randn(encoders.NUM_EMOTIONS, code_dim))
+        inputs = CONTENT_DIM + code_dim + motion_dim - PLACEMENT_DIM
+        self.style = nn.Sequential(*encoders.mlp(inputs, STYLE_DIM, STYLE_DIM, nn.GELU), nn.GELU())
         self.up = nn.ModuleList(nn.Conv2d(i, 4 * o, 1) for i, o in pairwise(channels))
         self.levels = nn.ModuleList(
             nn.ModuleList(ModulatedBlock(width) for _ in range(count))
@@ -224,8 +206,10 @@ class FaceGenerator(nn.Module):
 
     def forward(
         self, source: Tensor, inputs: FrameInputs | None = None, speaker_N: Tensor | None = None
-    ) -> GeneratorOutput:
-        """Return frames, speaker logits, or both: DDP synchronises one call per step.
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return frames (N, T, 3, H, W) and speaker logits (M, P); None where not computed.
+
+        One call gives both, since DDP synchronises one call per step.
 
         Args:
             source: see `encode_appearance`.
@@ -233,12 +217,11 @@ class FaceGenerator(nn.Module):
             speaker_N: speakers to generate in place of `source`, whose logits are returned.
         """
         if inputs is None:
-            return GeneratorOutput(None, self.identity_bank.classify(source))
+            return None, self.identity_bank.classify(source)
         if speaker_N is None:
-            return GeneratorOutput(self.generate(self.encode_appearance(source), *inputs), None)
+            return self.generate(self.encode_appearance(source), *inputs), None
         appearance = self.decode_appearance(self.identity_bank.appearances[speaker_N])
-        logits_MP = self.identity_bank.classify(source)
-        return GeneratorOutput(self.generate(appearance, *inputs), logits_MP)
+        return self.generate(appearance, *inputs), self.identity_bank.classify(source)
 
     @torch.no_grad()
     def init_eigenfaces(self, heads_P3HW: Tensor, images_P3HW: Tensor) -> None:
@@ -294,7 +277,7 @@ class FaceGenerator(nn.Module):
         return frames.unflatten(0, (count, length))
 
     def _add_appearance_layers(self, channels: tuple[int, ...], speakers: int) -> None:
-        self.identity_bank = IdentityBank(speakers)
+        self.identity_bank = encoders.IdentityBank(speakers)
         self.identity_projection = nn.Linear(APPEARANCE_DIM, channels[0] * (COARSE // 2) ** 2)
         self.eigenfaces = EigenfaceDecoder(self.size)
 
@@ -320,7 +303,7 @@ class ReferenceFaceGenerator(FaceGenerator):
         return AppearanceFeatures(torch.cat((source, mask), 1), source, levels)
 
     def _add_appearance_layers(self, channels: tuple[int, ...], speakers: int) -> None:
-        self.reference_encoder = ReferenceImageEncoder(channels)
+        self.reference_encoder = encoders.ReferenceImageEncoder(channels)
 
 
 def repeat_frames(maps_NCHW: Tensor, length: int) -> Tensor:

@@ -5,7 +5,7 @@ Names, weights and stages of all losses stand in `options/speech2face.py`.
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +19,7 @@ from speech2video.models.pose2video.discriminators import crop
 from speech2video.models.pose2video.renderer import to_floats
 from speech2video.models.speech2face import discriminators
 from speech2video.models.speech2face.teachers import EMOTION_TEMPERATURE, FaceTeachers, resize_faces
-from speech2video.options.speech2face import LOSSES, STAGES
+from speech2video.options.speech2face import STAGES
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 
 WARM_UP = 50  # steps over which the learning rate rises at the beginning of each part
@@ -32,31 +32,11 @@ DiscriminatorInputs = tuple[Tensor, Tensor, dict[str, Any]]  # real, fake, other
 
 
 @dataclass(frozen=True)
-class StageSchedule:
-    """Stage and learning rate of each step; `ends` are the steps before which stages end."""
-
-    ends: tuple[int, ...]
-
-    def stage(self, step: int) -> str:
-        """Return the stage of a step; the last one does not end."""
-        return STAGES[min(bisect_right(self.ends, step), len(STAGES) - 1)]
-
-    def lr_share(self, step: int) -> float:
-        """Return the share of the learning rate, which rises and falls once per part of a run.
-
-        The parts are teachers, students, and both last stages together.
-        """
-        parts = (0, self.ends[0], self.ends[1], self.ends[-1])
-        begin, end = next((part for part in pairwise(parts) if step < part[1]), parts[-2:])
-        done = step - begin
-        return cosine_decay(done, max(end - begin, 1)) * min(1.0, (done + 1) / WARM_UP)
-
-
-@dataclass(frozen=True)
 class TrainingConfig:
     """How a `Speech2FaceModel` is trained.
 
     Attributes:
+        stage_ends: the steps before which stages end.
         lr, lr_d: initial learning rates of Adam; `lr_d` of the discriminators.
         generator_share: share of a batch that frames are generated of.
         num_frames: generated of each item; consecutive ones in the adversarial stage.
@@ -65,17 +45,29 @@ class TrainingConfig:
         validate_frames: of each validated clip.
     """
 
-    schedule: StageSchedule
+    stage_ends: tuple[int, ...]
     lr: float
     lr_d: float
+    weights: Mapping[str, float]
     generator_share: float = 0.25
     num_frames: int = 5
-    weights: Mapping[str, float] = field(
-        default_factory=lambda: {name: loss.weight for name, loss in LOSSES.items()}
-    )
     ema: float | None = 0.998
     grad_clip: float | None = 1.0
     validate_frames: int = 75
+
+    def stage(self, step: int) -> str:
+        """Return the stage of a step; the last one does not end."""
+        return STAGES[min(bisect_right(self.stage_ends, step), len(STAGES) - 1)]
+
+    def lr_share(self, step: int) -> float:
+        """Return the share of the learning rate, which rises and falls once per part of a run.
+
+        The parts are teachers, students, and both last stages together.
+        """
+        parts = (0, self.stage_ends[0], self.stage_ends[1], self.stage_ends[-1])
+        begin, end = next((part for part in pairwise(parts) if step < part[1]), parts[-2:])
+        done = step - begin
+        return cosine_decay(done, max(end - begin, 1)) * min(1.0, (done + 1) / WARM_UP)
 
 
 class FrameWindow:
@@ -107,12 +99,9 @@ class FrameWindow:
         self.real = to_floats(self.select(batch["frames"]))
         names = ("mouth_boxes", "eye_boxes", "present")
         self.mouth_boxes, self.eye_boxes, self.present = (self.select(batch[n]) for n in names)
-        self.mel, self.shifted_mel = (
-            self.select(batch[name].unflatten(2, (-1, HOPS_PER_FRAME)).transpose(1, 2))
-            .transpose(1, 2)
-            .flatten(2)
-            for name in ("mel", "shifted_mel")
-        )
+        mels = (batch[name].unflatten(2, (-1, HOPS_PER_FRAME)) for name in ("mel", "shifted_mel"))
+        by_frame = (self.select(mel.transpose(1, 2)).transpose(1, 2) for mel in mels)
+        self.mel, self.shifted_mel = (mel.flatten(2) for mel in by_frame)
         self.emotion = batch["emotion"]
 
     def select(self, items_NT: Tensor) -> Tensor:
@@ -221,15 +210,14 @@ class SynthesisBatch:
 
     def _sync_inputs(self, complete: Tensor, generated_only: bool) -> DiscriminatorInputs:
         """Return rows of mouths and speech; fakes are also real mouths with other speech."""
-        count, join = discriminators.SYNC_FRAMES, discriminators.join_sync_inputs
+        count, side = discriminators.SYNC_FRAMES, discriminators.MOUTH_SIDE
+        join = discriminators.join_sync_inputs
         begin = (self.real.shape[1] - count) // 2
         rows, columns = (slice(n * begin, n * (begin + count)) for n in (1, HOPS_PER_FRAME))
         mel, shifted_mel = self.window.mel[..., columns], self.window.shifted_mel[..., columns]
         boxes = self.window.mouth_boxes[:, rows].flatten(0, 1)
         mouths, generated_mouths = (
-            crop(one[:, rows].flatten(0, 1), boxes, discriminators.MOUTH_SIDE).unflatten(
-                0, (-1, count)
-            )
+            crop(one[:, rows].flatten(0, 1), boxes, side).unflatten(0, (-1, count))
             for one in (self.real, self.fake)
         )
         real, generated = join(mouths, mel), join(generated_mouths, mel)

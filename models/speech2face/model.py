@@ -76,7 +76,7 @@ class Speech2FaceModel(BaseModel):
         )
         adam = functools.partial(torch.optim.Adam, eps=EPSILON)
         optimizer = adam(self.networks.parameters(), lr=config.lr, betas=(0.9, 0.99))
-        self.add_optimizer(MAIN, optimizer, lambda n: config.lr * config.schedule.lr_share(n))
+        self.add_optimizer(MAIN, optimizer, lambda n: config.lr * config.lr_share(n))
         for name, (network_class, gan_mode) in DISCRIMINATORS.items():
             network = network_class().to(self.device)
             optimizer = adam(network.parameters(), lr=config.lr_d, betas=(0.0, 0.99))
@@ -84,7 +84,7 @@ class Speech2FaceModel(BaseModel):
 
     def training_step(self, batch: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
         """Do one step on a batch of `FaceDataset`; return its losses."""
-        stage = self.config.schedule.stage(self.step)
+        stage = self.config.stage(self.step)
         self.teachers.requires_grad_(stage == TEACHERS)
         if stage == TEACHERS:
             losses = self._train_teachers(batch)

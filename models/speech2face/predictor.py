@@ -203,13 +203,10 @@ class Speech2FacePredictor:
 
 
 def build_networks(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
-    """Return untrained networks; raises `OptionError` for a size without a generator."""
+    """Return untrained networks; raises `DataError` for a size without a generator."""
     baseline, dropout = options.baseline == REFERENCE_IMAGE, options.dropout
     kind = generator.ReferenceFaceGenerator if baseline else generator.FaceGenerator
-    try:
-        faces = kind(motion_dim=len(MOTION), size=options.size, speakers=options.num_speakers)
-    except DataError as error:
-        raise OptionError(f"--size {options.size}: {error}") from None
+    faces = kind(motion_dim=len(MOTION), size=options.size, speakers=options.num_speakers)
     networks: dict[str, nn.Module] = {
         "identity": encoders.IdentityEncoder(dropout=dropout),
         "emotion": encoders.EmotionEncoder(dropout=dropout),

@@ -22,7 +22,6 @@ from speech2video.util.errors import DataError
 SIDE, MOUTH_SIDE = 64, 32  # pixels a side of the small ones' inputs, of face and mouth
 WIDTHS, MOUTH_WIDTHS = (24, 48, 96, 128), (24, 48, 64)
 LOGIT_SCALE = 16.0  # from cosines to logits (Wang et al., NormFace, 2017)
-EXTERNAL_SIDE = 112  # pixels a side of an external network's input by default
 EMOTION_TEMPERATURE = 2.0  # of soft emotion targets (Albanie et al. 2018)
 
 FaceModel = Callable[[Tensor], Tensor]
@@ -100,7 +99,7 @@ class ExternalTeacher:
         self,
         path: Path,
         *,
-        side: int = EXTERNAL_SIDE,
+        side: int = 112,
         classes: Sequence[str] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:

@@ -168,8 +168,7 @@ def test_an_error_in_any_stage_ends_all_of_them(
     stage: str,
     error: BaseException,
 ):
-    module = speakers if stage == "progress_bar" else body_video
-    monkeypatch.setattr(module, stage, _broken(getattr(module, stage), error))
+    monkeypatch.setattr(body_video, stage, _broken(getattr(body_video, stage), error))
     options = make_options(checkpoints, audio, output=tmp_path / "out" / "a.mp4")
     speaker, before = load(options), count_workers()
     with pytest.raises(type(error)):

@@ -11,7 +11,6 @@ from speech2video.models.speech2face.discriminators import DISCRIMINATORS
 from speech2video.models.speech2face.losses import (
     WARM_UP,
     FrameWindow,
-    StageSchedule,
     SynthesisBatch,
     TrainingConfig,
 )
@@ -56,9 +55,7 @@ def weights(*pairs: str, ablate: tuple[str, ...] = ()) -> dict[str, float]:
 
 def model(stage: str, *, baseline: bool = False, external=None, **changes) -> Speech2FaceModel:
     """Return a small model at a stage's step."""
-    config = TrainingConfig(
-        StageSchedule((1, 2, 3, 4)), lr=1e-2, lr_d=1e-2, generator_share=0.5, ema=None
-    )
+    config = TrainingConfig((1, 2, 3, 4), 1e-2, 1e-2, weights(), generator_share=0.5, ema=None)
     networks = small_networks(baseline=baseline)
     made = Speech2FaceModel(networks, replace(config, **changes), speakers=2, external=external)
     made.step = STEP[stage]
@@ -173,7 +170,7 @@ def test_external_teachers_replace_ours(batch: dict) -> None:
 
 
 def test_the_schedule_follows_the_step() -> None:
-    schedule = StageSchedule((100, 300, 700, 1000))
+    schedule = TrainingConfig((100, 300, 700, 1000), lr=1, lr_d=1, weights={})
     stages = [schedule.stage(n) for n in (0, 99, 100, 299, 300, 699, 700, 999, 5000)]
     assert stages == [TEACHERS] * 2 + [STUDENTS] * 2 + [GENERATOR] * 2 + [ADVERSARIAL] * 3
     share = schedule.lr_share
@@ -181,7 +178,7 @@ def test_the_schedule_follows_the_step() -> None:
         assert share(begin) == pytest.approx(1 / WARM_UP, rel=0.01)
     assert share(299) < 0.05 and share(999) < 0.05 and share(400) > 0.9
     assert share(699) == pytest.approx(share(700), rel=0.02)  # both last stages are one part
-    assert StageSchedule((0, 0, 0, 10)).stage(0) == ADVERSARIAL
+    assert replace(schedule, stage_ends=(0, 0, 0, 10)).stage(0) == ADVERSARIAL
 
 
 def test_weights_can_be_given_and_losses_ablated() -> None:
