@@ -13,15 +13,8 @@ from torch import Tensor
 
 from speech2video.data.synthetic.speaker.motion import animate_speaker
 from speech2video.data.synthetic.speaker.recording import RecordingPlan
-from speech2video.models.evaluators.gesture_distance import (
-    GESTURE_FEATURES,
-    GestureDistance,
-    MotionAutoencoder,
-    gesture_features,
-    reconstruction_loss,
-    sliding_windows,
-    vary_motion,
-)
+from speech2video.models.evaluators import gesture_distance
+from speech2video.models.evaluators.gesture_distance import MotionAutoencoder, gesture_features
 from speech2video.options.tools import TrainMotionAutoencoderOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import run_command
@@ -44,9 +37,8 @@ def main() -> None:
     held_out = poses[::HELD_OUT]
     training = [pose_TP for number, pose_TP in enumerate(poses) if number % HELD_OUT]
     varied = [
-        vary_motion(pose_TP, seed=options.seed + VARIANTS * number + variant)
-        for number, pose_TP in enumerate(training)
-        for variant in range(VARIANTS)
+        gesture_distance.vary_motion(training[i // VARIANTS], seed=options.seed + i)
+        for i in range(VARIANTS * len(training))
     ]
     features = [gesture_features(pose_TP, body.hands) for pose_TP in training + varied]
     model = new_autoencoder(options, features)
@@ -71,13 +63,8 @@ def new_autoencoder(
     options: TrainMotionAutoencoderOptions, features: list[Tensor]
 ) -> MotionAutoencoder:
     """Return an untrained autoencoder that standardises these features."""
-    model = MotionAutoencoder(
-        features=GESTURE_FEATURES,
-        frames=options.frames,
-        width=options.width,
-        code=options.code,
-        depth=options.depth,
-    )
+    sizes = {name: getattr(options, name) for name in ("frames", "width", "code", "depth")}
+    model = MotionAutoencoder(features=gesture_distance.GESTURE_FEATURES, **sizes)
     features_TF = torch.cat(features)
     model.mean.copy_(features_TF.mean(0))
     model.spread.copy_(features_TF.std(0).clamp(min=MIN_SPREAD))
@@ -95,7 +82,7 @@ def train(
     window = torch.arange(options.frames)
     for _ in progress_bar(range(steps), name="training", unit="step"):
         begin = starts[torch.randint(len(starts), (options.batch_size, 1))]
-        loss = reconstruction_loss(model, features_TF[begin + window])
+        loss = gesture_distance.reconstruction_loss(model, features_TF[begin + window])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -104,22 +91,21 @@ def train(
 
 def window_starts(features: list[Tensor], frames: int) -> Tensor:
     """Return the first frames (N,) of windows in the concatenated recordings, none across two."""
-    lengths = torch.tensor([len(features_TF) for features_TF in features])
-    begins = lengths.cumsum(0) - lengths
-    starts = [
-        begin + torch.arange(0, int(length) - frames + 1, STRIDE)
-        for begin, length in zip(begins, lengths, strict=True)
-    ]
+    starts, begin = [], 0
+    for features_TF in features:
+        starts.append(begin + torch.arange(0, len(features_TF) - frames + 1, STRIDE))
+        begin += len(features_TF)
     return torch.cat(starts)
 
 
 def evaluate(model: MotionAutoencoder, held_out: list[Tensor], body: Body) -> dict[str, float]:
     """Return the loss on held-out motion, and its distances to itself and to noise."""
-    distance = GestureDistance(model, body.hands)
+    distance = gesture_distance.GestureDistance(model, body.hands)
     features = [gesture_features(pose_TP, body.hands) for pose_TP in held_out]
-    cut = [sliding_windows(f, frames=model.sizes["frames"], stride=STRIDE) for f in features]
+    windows, frames = gesture_distance.sliding_windows, model.sizes["frames"]
+    cut_NTF = torch.cat([windows(f_TF, frames=frames, stride=STRIDE) for f_TF in features])
     with torch.inference_mode():
-        loss = reconstruction_loss(model, torch.cat(cut)).item()
+        loss = gesture_distance.reconstruction_loss(model, cut_NTF).item()
     found = distance.compare(held_out, held_out)
     return {
         "held_out_loss": loss,

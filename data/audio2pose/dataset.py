@@ -23,7 +23,7 @@ from speech2video.util.body.rotations import resample_linear
 from speech2video.util.errors import DataError
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.smoothing import PoseSmoother, SmoothNoise
-from speech2video.util.text.transcript import Word, read_words
+from speech2video.util.text.transcript import Word, cut_words, read_words
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
 MIN_FRAMES = 10  # of a clip
@@ -55,18 +55,12 @@ class MotionClip:
 
     def part(self, begin: int, end: int) -> "MotionClip":
         """Return frames [begin, end) as a clip of its own."""
-        first, last = begin / FPS, end / FPS
-        words = [
-            Word(word.text, word.start - first, word.end - first)
-            for word in self.words
-            if first <= word.start and word.end <= last
-        ]
         return replace(
             self,
             name=f"{self.name}[{begin}:{end}]",
             audio_S=self.audio_S[begin * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME],
             pose_TP=self.pose_TP[begin:end],
-            words=words,
+            words=cut_words(self.words, begin / FPS, end / FPS),
             gesture_T=self.gesture_T[begin:end],
         )
 

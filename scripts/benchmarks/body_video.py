@@ -4,6 +4,7 @@ Networks have their default size and random weights, which does not change the t
 """
 
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice, repeat
 from pathlib import Path
@@ -103,7 +104,12 @@ def _untrained_motion() -> tuple[PosePredictor, GestureInserter]:
     body = Body.load()
     predictor = PosePredictor.from_options(training, body)
     predictor.network.eval()
-    return predictor, GestureInserter(GestureDictionary((_raised_arms(),)), body)
+    pose_P = torch.zeros(POSE_SIZE)
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        pose_P[pose_columns(f"{side}_shoulder")[2]] = sign * 0.6
+    arms = ("left_arm", "right_arm")
+    raised_arms = GestureEntry("up", ("up",), 0.7, arms, pose_P.unsqueeze(0))
+    return predictor, GestureInserter(GestureDictionary((raised_arms,)), body)
 
 
 def _untrained_speaker(options: BenchmarkOptions) -> tuple[BodySpeaker, Pose2VideoRenderer]:
@@ -118,17 +124,8 @@ def _untrained_speaker(options: BenchmarkOptions) -> tuple[BodySpeaker, Pose2Vid
     dtype = DTYPES[options.precision]
     generator = generator.to(dtype).to(memory_format=torch.channels_last)
     renderer = Pose2VideoRenderer(generator, training.map_style, *size, camera, dtype=dtype)
-    provenance = "benchmark: untrained"
-    speaker = BodySpeaker("benchmark", provenance, body, predictor, inserter, renderer, size)
-    return speaker, renderer
-
-
-def _raised_arms() -> GestureEntry:
-    """Return a gesture of both arms at the word "up"."""
-    pose_P = torch.zeros(POSE_SIZE)
-    for side, sign in (("left", 1.0), ("right", -1.0)):
-        pose_P[pose_columns(f"{side}_shoulder")[2]] = sign * 0.6
-    return GestureEntry("up", ("up",), 0.7, ("left_arm", "right_arm"), pose_P.unsqueeze(0))
+    parts = body, predictor, inserter, renderer, size
+    return BodySpeaker("benchmark", "benchmark: untrained", *parts), renderer
 
 
 def _words(seconds: float) -> list[Word]:
@@ -147,10 +144,8 @@ def _renderer_seconds(renderer: Pose2VideoRenderer) -> tuple[float, float]:
     random = np.random.default_rng(0)
     map_3HW = random.integers(0, 256, (3, renderer.height, renderer.width)).astype(np.uint8)
     frames = renderer.render(repeat(map_3HW))
-    for _ in islice(frames, 2):  # loads libraries
-        pass
+    deque(islice(frames, 2), maxlen=0)  # loads libraries
     watch = Stopwatch()
-    for _ in islice(frames, RENDERER_FRAMES):
-        pass
+    deque(islice(frames, RENDERER_FRAMES), maxlen=0)
     wall, processor = watch.seconds()
     return wall / RENDERER_FRAMES, processor / RENDERER_FRAMES

@@ -4,7 +4,6 @@ Networks have their default size and random weights, which does not change the t
 """
 
 import tempfile
-import time
 import timeit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,20 +15,17 @@ import torch
 from torch import nn
 
 import benchmarks
-from benchmarks import Metrics, gflop
+from benchmarks import Metrics, fastest, gflop
 from speech2video.data.speech2face.dataset import MOTION
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.pipelines.talking_face import TalkingFace
 from speech2video.models.pose2video.generators.base import MAPS_PER_STEP, PAST_FRAMES, Generator
 from speech2video.models.pose2video.generators.vid2vid import Vid2VidGenerator
 from speech2video.models.pose2video.renderer import build_generator, load_renderer
+from speech2video.models.speech2face import predictor as speech2face
 from speech2video.models.speech2face.encoders import CONTENT_DIM, IDENTITY_DIM, NUM_EMOTIONS
 from speech2video.models.speech2face.generator import FaceGenerator
-from speech2video.models.speech2face.predictor import (
-    FRAMES_PER_STEP,
-    Speech2FacePredictor,
-    build_networks,
-)
+from speech2video.models.speech2face.predictor import FRAMES_PER_STEP
 from speech2video.options.evaluation import BenchmarkOptions
 from speech2video.options.inference import TalkingFaceOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
@@ -58,7 +54,12 @@ def benchmark_pose2video(options: BenchmarkOptions) -> Metrics:
     calls |= {f"fast_{size}": _step(_fast_generator(size), size) for size in SIZES}
     vid2vid = Vid2VidGenerator(ngf=VID2VID_WIDTH).eval()
     calls["vid2vid_256"] = _step(vid2vid, VID2VID_SIZE)
-    seconds = _fastest(calls)
+    seconds = dict.fromkeys(calls, float("inf"))
+    with torch.inference_mode():
+        for _ in range(ROUNDS):
+            for name, call in calls.items():
+                repeat = VID2VID_CALLS if name.startswith("vid2vid") else CALLS
+                seconds[name] = min(seconds[name], fastest(call, repeat=repeat))
     operations = {name: gflop(call) for name, call in calls.items()}
     peak = operations["peak"] / seconds["peak"]
     metrics: Metrics = {"peak_gflop_per_second": peak}
@@ -84,16 +85,15 @@ def benchmark_speech2face(options: BenchmarkOptions) -> Metrics:
 
 
 def _fast_generator(size: int) -> Generator:
-    options = TrainPose2VideoOptions(
-        name="benchmark", dataset=Path("none"), width=size, height=size
-    )
+    name, dataset = "benchmark", Path("none")
+    options = TrainPose2VideoOptions(name=name, dataset=dataset, width=size, height=size)
     return build_generator(options).eval().to(memory_format=torch.channels_last)
 
 
-def _step(generator: Generator, size: int) -> Callable[[], Any]:
-    maps = torch.rand(1, MAPS_PER_STEP * generator.map_channels, size, size) * 2 - 1
-    past = torch.rand(1, 3 * PAST_FRAMES, size, size) * 2 - 1
-    return lambda: generator.step(maps, past)
+def _step(generator: Generator, size: int, device: str = "cpu") -> Callable[[], Any]:
+    channels = MAPS_PER_STEP * generator.map_channels, 3 * PAST_FRAMES
+    inputs = [torch.rand(1, count, size, size, device=device) * 2 - 1 for count in channels]
+    return lambda: generator.step(*inputs)
 
 
 def _convolutions() -> Callable[[], Any]:
@@ -102,18 +102,6 @@ def _convolutions() -> Callable[[], Any]:
     x = torch.rand(1, PEAK_CHANNELS, PEAK_SIZE, PEAK_SIZE)
     x = x.contiguous(memory_format=torch.channels_last)
     return lambda: network(x)
-
-
-@torch.inference_mode()
-def _fastest(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """Return the seconds of each function's fastest call, in alternating rounds."""
-    fastest = dict.fromkeys(calls, float("inf"))
-    for _ in range(ROUNDS):
-        for name, call in calls.items():
-            calls_a_round = VID2VID_CALLS if name.startswith("vid2vid") else CALLS
-            seconds = min(timeit.repeat(call, repeat=calls_a_round, number=1))
-            fastest[name] = min(fastest[name], seconds)
-    return fastest
 
 
 def _bf16_metrics() -> Metrics:
@@ -135,39 +123,38 @@ def _gpu_metrics() -> Metrics:
     metrics = {}
     for size in GPU_SIZES:
         generator = _fast_generator(size).to("cuda", torch.bfloat16)
-        with _cuda_graph(generator, size) as replay:
+        with _cuda_graph(_step(generator, size, "cuda")) as replay:
             replay()
             torch.cuda.synchronize()
-            start = time.perf_counter()
+            watch = benchmarks.Stopwatch()
             for _ in range(ROUNDS * CALLS):
                 replay()
             torch.cuda.synchronize()
-            seconds = time.perf_counter() - start
+            seconds, _ = watch.seconds()
         metrics[f"gpu_fast_{size}_frames_per_second"] = ROUNDS * CALLS / seconds
     return metrics
 
 
 @contextmanager
 @torch.inference_mode()
-def _cuda_graph(generator: Generator, size: int) -> Iterator[Callable[[], None]]:
+def _cuda_graph(step: Callable[[], Any]) -> Iterator[Callable[[], None]]:
     """Capture a step as one CUDA graph, and give its replay."""
-    maps = torch.rand(1, MAPS_PER_STEP * generator.map_channels, size, size, device="cuda")
-    past = torch.rand(1, 3 * PAST_FRAMES, size, size, device="cuda")
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):  # required before capturing
         for _ in range(CAPTURED_AFTER):
-            generator.step(maps, past)
+            step()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        generator.step(maps, past)
+        step()
     yield graph.replay
 
 
 def _face_metrics(size: int, options: BenchmarkOptions) -> dict[str, float]:
     training = TrainSpeech2FaceOptions(name="benchmark", dataset=Path("none"), size=size)
-    networks = build_networks(training).eval().requires_grad_(False)
-    face = TalkingFace("benchmark", "benchmark: untrained", Speech2FacePredictor(networks), None)
+    networks = speech2face.build_networks(training).eval().requires_grad_(False)
+    untrained = speech2face.Speech2FacePredictor(networks)
+    face = TalkingFace("benchmark", "benchmark: untrained", untrained, None)
     with tempfile.TemporaryDirectory() as folder:
         audio, video = Path(folder) / "speech.wav", Path(folder) / "speech.mp4"
         benchmarks.write_speech_noise(audio, 60 * options.minutes)

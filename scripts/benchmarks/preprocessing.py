@@ -3,7 +3,7 @@
 import multiprocessing
 import tempfile
 import time
-import timeit
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
@@ -11,15 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import Metrics, Stopwatch, peak_memory_mb, processor_cores
+from benchmarks import Metrics, Stopwatch, fastest, peak_memory_mb, processor_cores
 from speech2video.data.keypoints import Keypoints
-from speech2video.data.preprocessing.recording import (
-    CONVERTED,
-    DETECTED,
-    ClipConfig,
-    WordSource,
-    preprocess_recording,
-)
+from speech2video.data.preprocessing import recording as preprocessing
+from speech2video.data.preprocessing.recording import CONVERTED, DETECTED
 from speech2video.options.evaluation import BenchmarkOptions
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
@@ -43,23 +38,20 @@ def benchmark_body(options: BenchmarkOptions) -> Metrics:
     torch.manual_seed(0)
     pose_TP = torch.randn(POINT_FRAMES, POSE_SIZE) * 0.1
     body.points(pose_TP[:100])  # loads libraries
+    points_seconds = fastest(lambda: body.points(pose_TP), repeat=3)
     points_TK3 = body.points(pose_TP[:MAP_FRAMES])
     camera = Camera.framing(points_TK3, width=MAP_SIZE, height=MAP_SIZE)
     points_TK2 = camera.project(points_TK3).numpy()
 
     def draw_all() -> None:
-        for _ in draw_skeleton_maps(points_TK2, width=MAP_SIZE, height=MAP_SIZE):
-            pass
+        deque(draw_skeleton_maps(points_TK2, width=MAP_SIZE, height=MAP_SIZE), maxlen=0)
 
-    # the fastest of several calls is least affected by other processes
-    points_seconds = min(timeit.repeat(lambda: body.points(pose_TP), repeat=3, number=1))
-    maps_seconds = min(timeit.repeat(draw_all, repeat=3, number=1))
     return {
         "points_frames": POINT_FRAMES,
         "points_seconds": points_seconds,
         "points_frames_per_second": POINT_FRAMES / points_seconds,
         "map_size": MAP_SIZE,
-        "maps_per_second": MAP_FRAMES / maps_seconds,
+        "maps_per_second": MAP_FRAMES / fastest(draw_all, repeat=3),
     }
 
 
@@ -88,8 +80,9 @@ def _write_recording(folder: Path, frames: int) -> Path:
 def _preprocess(recording: Path) -> Metrics:
     """Preprocess a recording like `scripts/preprocess.py` and measure each step."""
     torch.set_num_threads(1)
-    config = ClipConfig(
-        body=None, size=1024, keypoints="mediapipe", motion=None, words=WordSource()
+    words = preprocessing.WordSource()
+    config = preprocessing.ClipConfig(
+        body=None, size=1024, keypoints="mediapipe", motion=None, words=words
     )
     times: dict[float, float] = {}  # when a share of the work was done
 
@@ -99,7 +92,8 @@ def _preprocess(recording: Path) -> Metrics:
                 times.setdefault(mark, time.perf_counter())
 
     watch, start = Stopwatch(), time.perf_counter()
-    clip = preprocess_recording(recording, recording.parent / "clip", config, progress)
+    folder = recording.parent / "clip"
+    clip = preprocessing.preprocess_recording(recording, folder, config, progress)
     done = time.perf_counter()
     seconds, processor_seconds = watch.seconds()
     keypoints = Keypoints.load(clip.keypoints)

@@ -13,32 +13,20 @@ lips are detected by MediaPipe. The row `real` gives the accuracy of both on rec
 
 import tempfile
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from dominate import tags
 from tqdm import tqdm
 
-from evaluation.face_disentanglement import (
-    EmotionControl,
-    contrasting_pairs,
-    probe_metrics,
-    voice_metrics,
-)
+from evaluation import face_systems
+from evaluation.face_disentanglement import emotion_metrics, probe_metrics, voice_metrics
 from evaluation.face_metrics import FRECHET, FaceClassifiers, FaceMetrics
-from evaluation.face_systems import (
-    LATE,
-    SPEECH_AND_REFERENCE,
-    Run,
-    Systems,
-    balanced_subset,
-    contrasting_clip,
-    load_runs,
-    load_split,
-)
+from evaluation.face_systems import SPEECH_AND_REFERENCE, Run, Systems, balanced_subset
 from evaluation.tables import MODEL, REAL, Metrics, file_name
-from speech2video.data.speech2face.clip import FaceRecording, FaceSplit
+from speech2video.data.speech2face.clip import FaceRecording
 from speech2video.models.evaluators.image_metrics import ImageNetworks
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.util.audio.audio_io import write_audio
@@ -49,6 +37,7 @@ from speech2video.util.video.writer import write_video
 
 COLUMNS = (REAL, MODEL, SPEECH_AND_REFERENCE)  # of the written videos
 STUDY_PAIRS = ((REAL, MODEL), (MODEL, SPEECH_AND_REFERENCE))
+SIDES = ("left", "right")
 NETWORK_METRICS = ("lpips", "fid")
 OBSERVED, UNSEEN = "observed_speakers", "unseen_speakers"
 STUDY, STUDY_PAGE, STUDY_KEY = "study", "index.html", "study_key.json"
@@ -73,31 +62,38 @@ def evaluate(options: EvaluateFaceOptions) -> Metrics:
         DataError: no such run or dataset, incompatible runs, or an invalid network file.
         UserError: MediaPipe or torchmetrics is not installed.
     """
-    model, others = load_runs(options)
-    split = _cut(load_split(options, model.size), options.frames)
-    seeds = range(options.seed, options.seed + options.seeds)
-    classifiers = FaceClassifiers(split.training, options)
-    systems = Systems(split.training, model, others, seeds)
-    networks = ImageNetworks(options.networks, device=options.device)
-    evaluator = _FaceEvaluator(options, classifiers, networks, systems)
-    metrics: Metrics = {"about": _about(options, model, split)}
+    model, others = face_systems.load_runs(options)
+    split = face_systems.load_split(options, model.size)
+    evaluator = _FaceEvaluator(options, split.training, model, others)
+    metrics: Metrics = {
+        "about": {
+            "run": options.name,
+            "size": f"{model.size}x{model.size}",
+            "fps": FPS,
+            "training_speakers": len(evaluator.systems.speakers),
+            "training_clips": len(split.training),
+            "held_out_clips_of_observed_speakers": len(split.observed),
+            "clips_of_unseen_speakers": len(split.unseen),
+            "seeds": " ".join(map(str, evaluator.seeds)),
+            "late_speech": f"{face_systems.LATE} frames",
+            "lags": "frames by which the lips are late",
+            "landmarks": "MediaPipe" if options.landmarks else "--no-landmarks",
+        }
+    }
     if split.observed:
         metrics[OBSERVED], face_metrics = evaluator.run(
             split.observed, people=split.training, write=True
         )
-        codes = [systems.encode(clip) for clip in split.observed]
-        metrics["voices"] = voice_metrics(systems, split.observed, codes)
-        trained = split.training, systems.codes
+        codes = [model.encode(clip.audio_S) for clip in split.observed]
+        metrics["voices"] = voice_metrics(evaluator.systems, split.observed, codes)
+        trained = split.training, evaluator.systems.codes
         metrics["probes"] = probe_metrics(trained, (split.observed, codes))
-        if classifiers.identity is not None and classifiers.emotion is not None:
-            control = EmotionControl(model, classifiers, face_metrics, options.seed)
-            metrics |= _emotion_metrics(options, control, split.observed)
+        metrics |= emotion_metrics(options, model, face_metrics, split.observed)
     if split.unseen:
         write = not split.observed
         metrics[UNSEEN], _ = evaluator.run(split.unseen, people=split.unseen, write=write)
-    unavailable = classifiers.unavailable | {
-        name: reason for name, reason in networks.unavailable.items() if name in NETWORK_METRICS
-    }
+    unavailable, networks = evaluator.classifiers.unavailable, evaluator.networks.unavailable
+    unavailable |= {name: networks[name] for name in NETWORK_METRICS if name in networks}
     if "fid" in unavailable:
         unavailable["fid"] += f"; see {FRECHET}, which is comparable within this report only"
     summary = {"summary": _summary(metrics)}
@@ -110,12 +106,15 @@ class _FaceEvaluator:
     def __init__(
         self,
         options: EvaluateFaceOptions,
-        classifiers: FaceClassifiers,
-        networks: ImageNetworks,
-        systems: Systems,
+        training: Sequence[FaceRecording],
+        model: Run,
+        others: dict[str, Run],
     ) -> None:
-        self._options, self._classifiers, self._networks = options, classifiers, networks
-        self._systems = systems
+        self._options = options
+        self.seeds = range(options.seed, options.seed + options.seeds)
+        self.classifiers = FaceClassifiers(training, options)
+        self.systems = Systems(training, model, others, self.seeds)
+        self.networks = ImageNetworks(options.networks, device=options.device)
         self._videos: dict[str, str] = {}
         self._study = UserStudy(options.output, seed=options.seed) if options.study_clips else None
 
@@ -130,28 +129,27 @@ class _FaceEvaluator:
             write: whether to write videos and pairs of the user study.
         """
         options = self._options
-        face_metrics = FaceMetrics(self._classifiers, self._networks, options, people)
+        face_metrics = FaceMetrics(self.classifiers, self.networks, options, people)
         chosen = balanced_subset(clips, options.clips)
         shown = {id(clip) for clip in balanced_subset(chosen, options.video_clips)}
         studied = {id(clip) for clip in balanced_subset(chosen, options.study_clips)}
         candidates = list(clips) if len(clips) > 1 else list(people)
         for clip in tqdm(chosen, desc="clips", disable=None):
             place = next((i for i, one in enumerate(candidates) if one is clip), 0)
-            kept: dict[str, np.ndarray] = {}
-            for generated in self._systems.generate(clip, contrasting_clip(candidates, place)):
-                face_metrics.add(clip, generated)
-                if generated.system in COLUMNS:
-                    kept[generated.system] = generated.videos[0]
+            other, kept = face_systems.contrasting_clip(candidates, place), {}
+            for system, videos in self.systems.generate(clip, other):
+                face_metrics.add(clip, system, videos)
+                if system in COLUMNS:
+                    kept[system] = videos[0]
             if write:
                 self._write(clip, kept, show=id(clip) in shown, study=id(clip) in studied)
-        metrics, values = face_metrics.metrics(), face_metrics.table
-        intervals = values.intervals(draws=options.bootstrap_samples, seed=options.seed)
+        values = face_metrics.table
         return {
             "clips": len(chosen),
             "frames": sum(map(len, chosen)),
-            **metrics,
+            **face_metrics.metrics(),
             "model_by_speaker": values.by_speaker(),
-            "model_intervals": intervals,
+            "model_intervals": values.intervals(options.bootstrap_samples, options.seed),
             "model_by_seed": values.by_seed(options.seed),
         }, face_metrics
 
@@ -175,17 +173,8 @@ class _FaceEvaluator:
                 self._videos[clip.name] = name
             for first, second in STUDY_PAIRS if study else ():
                 if self._study is not None and {first, second} <= set(videos):
-                    pair = (first, second), (videos[first], videos[second])
-                    self._study.add(StudyPair(clip.name, *pair, audio))
-
-
-class StudyPair(NamedTuple):
-    """One question: clip, names of both systems, their frames (T, 3, H, W), and the audio."""
-
-    clip: str
-    names: tuple[str, str]
-    videos: tuple[np.ndarray, np.ndarray]
-    audio: Path
+                    pair = {first: videos[first], second: videos[second]}
+                    self._study.add(clip.name, pair, audio)
 
 
 class UserStudy:
@@ -204,22 +193,20 @@ class UserStudy:
         self._key: dict[str, dict[str, str]] = {}
         self._codes = [f"{code:04x}" for code in self._random.permutation(1 << 16)]
 
-    def add(self, pair: StudyPair) -> None:
-        """Write both videos of a pair on random sides, under random names."""
+    def add(self, clip: str, videos: dict[str, np.ndarray], audio: Path) -> None:
+        """Write a clip's videos (T, 3, H, W) of two systems on random sides, randomly named."""
         code = self._codes[len(self._key)]
-        first = int(self._random.integers(2))
-        sides = {"left": first, "right": 1 - first}
-        for side, index in sides.items():
+        names = list(videos)[:: -1 if self._random.integers(2) else 1]
+        for side, name in zip(SIDES, names, strict=True):
             write_video(
                 self._folder / STUDY / f"{code}_{side}.mp4",
-                pair.videos[index],
+                videos[name],
                 fps=FPS,
-                audio=pair.audio,
+                audio=audio,
                 metadata={"comment": STUDY_COMMENT},
                 synthetic=False,
             )
-        names = {side: pair.names[index] for side, index in sides.items()}
-        self._key[code] = {"clip": pair.clip} | names
+        self._key[code] = {"clip": clip} | dict(zip(SIDES, names, strict=True))
 
     def finish(self) -> dict[str, str | int]:
         """Write page and key; return their description for the report."""
@@ -241,28 +228,6 @@ class UserStudy:
         }
 
 
-def _emotion_metrics(
-    options: EvaluateFaceOptions, control: EmotionControl, clips: Sequence[FaceRecording]
-) -> Metrics:
-    metrics: Metrics = {}
-    if options.emotion_clips:
-        chosen = balanced_subset(clips, options.emotion_clips)
-        metrics["named_emotions"] = control.named_emotions(chosen, clips)
-    if options.emotion_pairs:
-        pairs = contrasting_pairs(clips, balanced_subset(clips, options.emotion_pairs))
-        if pairs:
-            metrics["emotion_transfer"] = control.transferred_emotions(pairs)
-    return metrics
-
-
-def _cut(split: FaceSplit, frames: int | None) -> FaceSplit:
-    """Return a split with at most `frames` frames of each held-out clip."""
-    if frames is None:
-        return split
-    held_out = ([clip.part(0, frames) for clip in part] for part in (split.observed, split.unseen))
-    return FaceSplit(split.training, *held_out)
-
-
 def _summary(metrics: Metrics) -> Metrics:
     """Return the main metrics of observed speakers."""
     places = {
@@ -280,36 +245,13 @@ def _summary(metrics: Metrics) -> Metrics:
         "named_emotion_recognised": ("named_emotions", "all", "recognised"),
         "identity_drop_with_named_emotion": ("named_emotions", "all", "identity_drop"),
     }  # fmt: skip
-    found = {}
-    for name, place in places.items():
-        value = metrics
-        for key in place:
-            value = value.get(key, {})
-        if isinstance(value, float) and np.isfinite(value):
-            found[name] = value
-    return found
-
-
-def _about(options: EvaluateFaceOptions, model: Run, split: FaceSplit) -> Metrics:
-    return {
-        "run": options.name,
-        "size": f"{model.size}x{model.size}",
-        "fps": FPS,
-        "training_speakers": len({clip.speaker for clip in split.training}),
-        "training_clips": len(split.training),
-        "held_out_clips_of_observed_speakers": len(split.observed),
-        "clips_of_unseen_speakers": len(split.unseen),
-        "seeds": " ".join(str(options.seed + i) for i in range(options.seeds)),
-        "late_speech": f"{LATE} frames",
-        "lags": "frames by which the lips are late",
-        "landmarks": "MediaPipe" if options.landmarks else "--no-landmarks",
-    }
+    found = {n: reduce(lambda rows, key: rows.get(key, {}), p, metrics) for n, p in places.items()}
+    return {n: v for n, v in found.items() if isinstance(v, float) and np.isfinite(v)}
 
 
 def _question(number: int, code: str) -> Any:
-    sides = ("left", "right")
-    videos = [video(f"{code}_{side}.mp4") for side in sides]
+    videos = [video(f"{code}_{side}.mp4") for side in SIDES]
     choices: list[Any] = [
-        tags.label(tags.input_(type="radio", name=code, value=side), f" {side}") for side in sides
+        tags.label(tags.input_(type="radio", name=code, value=side), f" {side}") for side in SIDES
     ]
     return tags.fieldset(tags.legend(f"{number}. {STUDY_QUESTION}"), table([videos, choices]))

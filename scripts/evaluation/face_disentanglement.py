@@ -1,22 +1,19 @@
 """Disentanglement of identity and emotion: voice recognition, linear probes, emotion control."""
 
+import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from evaluation.face_metrics import FaceClassifiers, FaceMetrics
-from evaluation.face_systems import Run, SpeechCodes, Systems, contrasting_clip
+from evaluation.face_metrics import FaceMetrics
+from evaluation.face_systems import Run, SpeechCodes, Systems, balanced_subset, contrasting_clip
 from evaluation.tables import Metrics
 from speech2video.data.speech2face.clip import EMOTIONS, FaceRecording
+from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.util.errors import DataError
-from speech2video.util.metrics.recognition import (
-    LinearProbe,
-    accuracy,
-    cross_validated,
-    macro_f1,
-    one_of_two,
-    top_1,
-)
+from speech2video.util.metrics import recognition
+from speech2video.util.metrics.recognition import accuracy
 
 PROBES = {  # label predicted, and the code it is predicted from
     "speaker_in_emotion_code": ("speaker", "emotion_E"),
@@ -38,15 +35,15 @@ def voice_metrics(systems: Systems, clips: Clips, codes: Codes) -> Metrics:
     numbers_N = np.array([systems.speakers.index(clip.speaker) for clip in clips])
     metrics: Metrics = {
         "speakers": len(systems.speakers),
-        "voice_top_1": float(top_1(scores_NC, numbers_N).mean()),
-        "voice_one_of_two": float(one_of_two(scores_NC, numbers_N).mean()),
+        "voice_top_1": float(recognition.top_1(scores_NC, numbers_N).mean()),
+        "voice_one_of_two": float(recognition.one_of_two(scores_NC, numbers_N).mean()),
     }
     labelled = [(clip.emotion, one) for clip, one in zip(clips, codes, strict=True) if clip.emotion]
     if labelled:
         predicted_N = np.array([EMOTIONS[int(one.logits_C.argmax())] for _, one in labelled])
         true_N = np.array([emotion for emotion, _ in labelled])
         metrics["emotion_accuracy"] = accuracy(predicted_N, true_N)
-        metrics["emotion_macro_f1"] = macro_f1(predicted_N, true_N)
+        metrics["emotion_macro_f1"] = recognition.macro_f1(predicted_N, true_N)
     return metrics
 
 
@@ -65,13 +62,34 @@ def probe_metrics(training: tuple[Clips, Codes], held_out: tuple[Clips, Codes]) 
         held_MD, true_M = _vectors_and_labels(*held_out, label, code)
         if min(len(set(y_N)), len(set(true_M))) < 2:
             continue
-        found = {"accuracy": accuracy(LinearProbe(x_ND, y_N).predict(held_MD), true_M)}
-        within = _cross_validated_accuracy(held_MD, true_M)
-        if within is not None:
-            found["within_held_out"] = within
+        predicted_M = recognition.LinearProbe(x_ND, y_N).predict(held_MD)
+        found = {"accuracy": accuracy(predicted_M, true_M)}
+        fold_M = np.array([int((true_M[:i] == label).sum()) for i, label in enumerate(true_M)])
+        if fold_M.max() > 0:  # folds balanced by class
+            with contextlib.suppress(DataError):  # a fold leaves one class only
+                predicted_M = recognition.cross_validated(held_MD, true_M, fold_M)
+                found["within_held_out"] = accuracy(predicted_M, true_M)
         chance = float(np.unique(true_M, return_counts=True)[1].max() / len(true_M))
         rows[name] = found | {"chance": chance, "times_chance": max(found.values()) / chance}
     return rows
+
+
+def emotion_metrics(
+    options: EvaluateFaceOptions, model: Run, face_metrics: FaceMetrics, clips: Clips
+) -> Metrics:
+    """Return the metrics of named and of transferred emotions, if both classifiers exist."""
+    metrics: Metrics = {}
+    if face_metrics.classifiers.identity is None or face_metrics.classifiers.emotion is None:
+        return metrics
+    control = EmotionControl(model, face_metrics, options.seed)
+    if options.emotion_clips:
+        chosen = balanced_subset(clips, options.emotion_clips)
+        metrics["named_emotions"] = control.named_emotions(chosen, clips)
+    if options.emotion_pairs:
+        pairs = contrasting_pairs(clips, balanced_subset(clips, options.emotion_pairs))
+        if pairs:
+            metrics["emotion_transfer"] = control.transferred_emotions(pairs)
+    return metrics
 
 
 class EmotionControl:
@@ -79,18 +97,12 @@ class EmotionControl:
 
     Args:
         model: the evaluated run.
-        classifiers: both are needed.
-        face_metrics: with the speakers' faces.
+        face_metrics: with the speakers' faces and both classifiers.
         seed: of all videos.
     """
 
-    def __init__(
-        self,
-        model: Run,
-        classifiers: FaceClassifiers,
-        face_metrics: FaceMetrics,
-        seed: int,
-    ) -> None:
+    def __init__(self, model: Run, face_metrics: FaceMetrics, seed: int) -> None:
+        classifiers = face_metrics.classifiers
         assert classifiers.identity is not None and classifiers.emotion is not None
         self._model, self._seed, self._face_metrics = model, seed, face_metrics
         self._identity, self._emotion = classifiers.identity, classifiers.emotion
@@ -114,14 +126,15 @@ class EmotionControl:
                 video = self._model.generate(clip.audio_S, emotion=name, seed=self._seed)
                 identity = self._identity_metrics(clip, video)
                 metrics = {
-                    "recognised": float(self._label(video) == name),
+                    "recognised": float(self._emotion.predict(video).label == name),
                     "cosine_to_speaker": identity["cosine_to_speaker"],
                     "identity_drop": own - identity["cosine_to_speaker"],
                 }
                 row.append(metrics | {k: v for k, v in identity.items() if k == "top_1"})
         means: Metrics = {name: _means(row) for name, row in rows.items()}
+        predict = self._emotion.predict
         for name in rows:
-            hits = [self._label(r.frames_T3HW) == name for r in real if r.emotion == name]
+            hits = [predict(r.frames_T3HW).label == name for r in real if r.emotion == name]
             means[name]["recognised_in_real"] = float(np.mean(hits)) if hits else float("nan")
         means["all"] = _means([metrics for row in rows.values() for metrics in row])
         return means
@@ -132,16 +145,16 @@ class EmotionControl:
         Args:
             pairs: clips A for content and identity, B for emotion.
         """
-        transferred, original = [], []
-        for a, b in pairs:
-            video = self._model.generate(a.audio_S, emotion_audio_S=b.audio_S, seed=self._seed)
-            transferred.append(self._compare(a, b, video))
-            video = self._model.generate(a.audio_S, seed=self._seed)
-            original.append(self._compare(a, b, video))
-        return {"transferred": _means(transferred), "original": _means(original)}
+        return {
+            "transferred": _means(
+                [self._compare(a, b, emotion_audio_S=b.audio_S) for a, b in pairs]
+            ),
+            "original": _means([self._compare(a, b) for a, b in pairs]),
+        }
 
-    def _compare(self, a: FaceRecording, b: FaceRecording, video: np.ndarray) -> dict[str, float]:
-        prediction, emotion = self._identity.predict(video), self._label(video)
+    def _compare(self, a: FaceRecording, b: FaceRecording, **options: Any) -> dict[str, float]:
+        video = self._model.generate(a.audio_S, seed=self._seed, **options)
+        prediction, emotion = self._identity.predict(video), self._emotion.predict(video).label
         identity = self._face_metrics.identity_metrics(a, prediction)
         return {
             "identity_of_a": float(prediction.label == a.speaker),
@@ -153,9 +166,6 @@ class EmotionControl:
 
     def _identity_metrics(self, clip: FaceRecording, video: np.ndarray) -> dict[str, float]:
         return self._face_metrics.identity_metrics(clip, self._identity.predict(video))
-
-    def _label(self, video: np.ndarray) -> str:
-        return self._emotion.predict(video).label
 
 
 def contrasting_pairs(clips: Clips, chosen: Clips) -> list[tuple[FaceRecording, FaceRecording]]:
@@ -172,17 +182,6 @@ def _vectors_and_labels(
     known = [(vector, name) for vector, name in pairs if name]
     vectors = np.stack([vector for vector, _ in known]) if known else np.zeros((0, 1))
     return vectors, np.array([name for _, name in known])
-
-
-def _cross_validated_accuracy(vectors_ND: np.ndarray, labels_N: np.ndarray) -> float | None:
-    """Return the accuracy over folds balanced by class; None if a class is too small."""
-    rank_N = np.array([int((labels_N[:i] == label).sum()) for i, label in enumerate(labels_N)])
-    if rank_N.max() < 1:
-        return None
-    try:
-        return accuracy(cross_validated(vectors_ND, labels_N, rank_N), labels_N)
-    except DataError:  # a fold leaves one class only
-        return None
 
 
 def _means(rows: Sequence[dict[str, float]]) -> Metrics:

@@ -5,17 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.face_systems import SystemVideos
-from evaluation.lip_sync import (
-    lag_curve,
-    loudness,
-    mouth_metrics,
-    mouth_range,
-    silences,
-    sync_metrics,
-)
+from evaluation import lip_sync
 from evaluation.tables import REAL, ClipTable, Metrics
-from evaluation.video_metrics import landmark_metrics
+from evaluation.video_metrics import join_outputs, landmark_metrics, load_face_network
 from speech2video.data.preprocessing.detection.mediapipe_networks import FACEMESH_IBUG68
 from speech2video.data.preprocessing.faces import FaceMesh
 from speech2video.data.speech2face.clip import FaceRecording
@@ -24,11 +16,7 @@ from speech2video.models.evaluators.face_classifier import (
     Prediction,
     load_or_train_classifier,
 )
-from speech2video.models.evaluators.image_metrics import (
-    FaceRecognitionNetwork,
-    ImageNetworks,
-    inception_metrics,
-)
+from speech2video.models.evaluators.image_metrics import ImageNetworks, inception_metrics
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.util.body.skeleton import IBUG68, POINTS
 from speech2video.util.metrics.image import flicker, psnr, sharpness, ssim
@@ -89,21 +77,18 @@ class FaceDetector:
 
     def points(self, frames_T3HW: np.ndarray) -> np.ndarray:
         """Return iBUG landmarks (T, 68, 2) in pixels of square frames, NaN without a face."""
-        found = np.full((len(frames_T3HW), LANDMARKS, 2), np.nan)
+        side, found = frames_T3HW.shape[2], np.full((len(frames_T3HW), LANDMARKS, 2), np.nan)
         for t, frame_3HW in enumerate(frames_T3HW):
             if t and np.array_equal(frame_3HW, frames_T3HW[t - 1]):
                 found[t] = found[t - 1]
-            else:
-                found[t] = self._detect(np.ascontiguousarray(frame_3HW.transpose(1, 2, 0)))
+                continue
+            image_HW3 = np.ascontiguousarray(frame_3HW.transpose(1, 2, 0))
+            for window in MESH_WINDOWS:
+                points_K2 = self._mesh(image_HW3, np.full(2, side / 2), window * side)
+                if points_K2 is not None:
+                    found[t] = points_K2 - 0.5  # whole numbers are centres of pixels
+                    break
         return found
-
-    def _detect(self, image_HW3: np.ndarray) -> np.ndarray | float:
-        side = image_HW3.shape[0]
-        for window in MESH_WINDOWS:
-            points_K2 = self._mesh(image_HW3, np.full(2, side / 2), window * side)
-            if points_K2 is not None:
-                return points_K2 - 0.5  # whole numbers are centres of pixels
-        return np.nan
 
 
 class FaceMetrics:
@@ -114,6 +99,9 @@ class FaceMetrics:
         networks: of LPIPS and FID.
         options: of the evaluation.
         people: real clips of all speakers to be recognised.
+
+    Attributes:
+        table: values of all clips but for those over all frames.
     """
 
     def __init__(
@@ -123,14 +111,10 @@ class FaceMetrics:
         options: EvaluateFaceOptions,
         people: Sequence[FaceRecording],
     ) -> None:
-        self._classifiers, self._networks, self._options = classifiers, networks, options
+        self.classifiers, self._networks, self._options = classifiers, networks, options
         self.table = ClipTable()
         self._detector = FaceDetector() if options.landmarks else None
-        self._face_network = None
-        if options.face_network is not None:
-            self._face_network = FaceRecognitionNetwork(
-                options.face_network, size=options.face_size, device=options.device
-            )
+        self._face_network = load_face_network(options)
         self._speakers = sorted({clip.speaker for clip in people})
         self._faces_CD = np.zeros((len(self._speakers), 1))
         if classifiers.identity is not None:
@@ -144,18 +128,14 @@ class FaceMetrics:
         self._features: dict[Video, list[np.ndarray]] = defaultdict(list)
         self._inception: dict[Video, list] = defaultdict(list)
 
-    def add(self, clip: FaceRecording, generated: SystemVideos) -> None:
+    def add(self, clip: FaceRecording, system: str, videos: Sequence[np.ndarray]) -> None:
         """Measure a system's videos of a clip; the recording comes first."""
-        system = generated.system
-        measured = [
-            self._measure(clip, (system, number), video)
-            for number, video in enumerate(generated.videos)
-        ]
+        measured = [self._measure(clip, (system, i), video) for i, video in enumerate(videos)]
         for part in measured[0]:
             self.table.add_clip(part, system, clip.speaker, [one[part] for one in measured])
-        classifier = self._classifiers.emotion
+        classifier = self.classifiers.emotion
         if classifier is not None and clip.emotion in classifier.classes:
-            labels = [classifier.predict(video).label for video in generated.videos]
+            labels = [classifier.predict(video).label for video in videos]
             hits = [{"accuracy": float(label == clip.emotion)} for label in labels]
             self.table.add_clip("emotion", system, clip.speaker, hits)
             self._emotions[system].append(labels)
@@ -166,7 +146,7 @@ class FaceMetrics:
         """Return the tables over all clips, by part, metric and system."""
         metrics = self.table.means()
         for system, curves in self._curves.items():
-            sync = sync_metrics(curves)
+            sync = lip_sync.sync_metrics(curves)
             for metric in ("lag_frames", "best_correlation"):
                 metrics["lips"].setdefault(metric, {})[system] = sync[metric]
         if self._emotions:
@@ -179,7 +159,7 @@ class FaceMetrics:
         number = self._speakers.index(clip.speaker)
         scores_1C = cosines(prediction.embedding_D[None], self._faces_CD)
         metrics = {}
-        classifier = self._classifiers.identity
+        classifier = self.classifiers.identity
         if classifier is not None and clip.speaker in classifier.classes:
             metrics["top_1"] = float(prediction.label == clip.speaker)
         return metrics | {
@@ -194,16 +174,15 @@ class FaceMetrics:
         parts = {"image": self._image_metrics(clip, key, video)}
         if self._detector is not None:
             points_TK2 = self._detector.points(video)
-            loudness_T = loudness(clip.audio_S, len(clip))
+            loudness_T = lip_sync.loudness(clip.audio_S, len(clip))
             parts["lips"] = lip_metrics(points_TK2, clip.points_TK2, loudness_T)
             self._curves[system].append(lip_curve(points_TK2, clip.points_TK2))
-        if self._classifiers.identity is not None:
-            prediction = self._classifiers.identity.predict(video)
+        if self.classifiers.identity is not None:
+            prediction = self.classifiers.identity.predict(video)
             self._features[key].append(prediction.features_TD[::FEATURE_STEP])
             parts["identity"] = self.identity_metrics(clip, prediction)
             if self._face_network is not None and system != REAL:
-                own_T3HW = np.ascontiguousarray(video)
-                similarity_T = self._face_network.similarity(own_T3HW, clip.frames_T3HW)
+                similarity_T = self._face_network.similarity(video, clip.frames_T3HW)
                 parts["identity"]["face_network_cosine"] = float(similarity_T.mean())
         return parts
 
@@ -244,10 +223,7 @@ class FaceMetrics:
         real_ND = features.get((REAL, 0), np.zeros((0, 1)))
         for (system, _), own_ND in features.items() if len(real_ND) > 1 else ():
             found[FRECHET][system].append(frechet_distance(own_ND, real_ND))
-        outputs = {
-            key: (np.concatenate([f for f, _ in parts]), np.concatenate([p for _, p in parts]))
-            for key, parts in self._inception.items()
-        }
+        outputs = {key: join_outputs(parts) for key, parts in self._inception.items()}
         real = outputs.get((REAL, 0))
         if real is not None and len(real[0]) > 1:
             for (system, _), own in outputs.items():
@@ -275,7 +251,7 @@ def lip_metrics(
     """
     own_T, real_T = face_lip_opening(points_TK2), face_lip_opening(real_TK2)
     curve_L = lip_curve(points_TK2, real_TK2)
-    limits, real_limits = mouth_range(own_T), mouth_range(real_T)
+    limits, real_limits = lip_sync.mouth_range(own_T), lip_sync.mouth_range(real_T)
     relative_range = np.nan
     if real_limits is not None:
         if np.isfinite(real_T).sum() >= MIN_OVERLAP:
@@ -283,22 +259,22 @@ def lip_metrics(
         own_range = limits[1] - limits[0] if limits else 0.0
         relative_range = own_range / (real_limits[1] - real_limits[0])
     middle = len(curve_L) // 2
-    silent_T = silences(loudness_T)
-    whole = (to_body_points(points) for points in (points_TK2, real_TK2, real_TK2))
+    silent_T = lip_sync.silences(loudness_T)
+    own, real = to_body_points(points_TK2), to_body_points(real_TK2)
     return {
         "detected": float(np.isfinite(own_T).mean()),
-        "mouth_error": finite_mean(landmark_metrics(*whole)["mouth_error"]),
+        "mouth_error": finite_mean(landmark_metrics(own, real, real)["mouth_error"]),
         "lip_correlation": float(curve_L[middle]),
         "lip_correlation_within_1": float(curve_L[middle - 1 : middle + 2].max()),
         "lip_range": relative_range,
-        "opening_in_silence": mouth_metrics(own_T, silent_T)["in_silence"],
+        "opening_in_silence": lip_sync.mouth_metrics(own_T, silent_T)["in_silence"],
         "motion_in_silence": _motion_in_silence(own_T, silent_T),
     }
 
 
 def lip_curve(points_TK2: np.ndarray, real_TK2: np.ndarray) -> np.ndarray:
     """Return the correlations with the real lip opening at lags of −12 to 12 frames."""
-    return lag_curve(face_lip_opening(real_TK2), face_lip_opening(points_TK2))
+    return lip_sync.lag_curve(face_lip_opening(real_TK2), face_lip_opening(points_TK2))
 
 
 def face_lip_opening(points_TK2: np.ndarray) -> np.ndarray:

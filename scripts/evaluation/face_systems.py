@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +15,7 @@ from speech2video.data.speech2face.clip import (
     load_face_recordings,
     split_faces,
 )
-from speech2video.models.speech2face.predictor import (
-    Speech2FacePredictor,
-    SpeechEmbedding,
-    load_speech2face,
-)
+from speech2video.models.speech2face.predictor import Speech2FacePredictor, load_speech2face
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
 from speech2video.util.audio.mel import log_mels
@@ -59,50 +55,28 @@ class Run:
 
     def encode(self, audio_S: np.ndarray) -> SpeechCodes:
         """Encode 16 kHz speech as a whole."""
-        embedding = self._embed(audio_S)
+        embedding = self._face.embed_speech([log_mels(audio_S)])
         with torch.no_grad():
             emotion_E = (embedding.emotion_8[None] @ self._face.generator.emotion_codes)[0]
         parts = (embedding.identity_D, emotion_E, embedding.emotion_8)
         return SpeechCodes(*(part.cpu().double().numpy() for part in parts))
 
     def generate(
-        self,
-        audio_S: np.ndarray,
-        *,
-        emotion: str | None = None,
-        emotion_audio_S: np.ndarray | None = None,
-        reference_image: np.ndarray | None = None,
-        seed: int = 0,
+        self, audio_S: np.ndarray, *, emotion_audio_S: np.ndarray | None = None, **options: Any
     ) -> np.ndarray:
         """Generate frames (T, 3, H, W) uint8 like test.py.
 
         Args:
             audio_S: speech: content and identity.
-            emotion: a name, instead of the emotion of the speech.
             emotion_audio_S: other speech for the emotion.
-            reference_image: (3, H, W) uint8 of the speaker.
-            seed: of blinks and head motion.
+            options: emotion, reference_image and seed of `Speech2FacePredictor.generate_frames`.
         """
-        embedding = self._embed(audio_S)
         if emotion_audio_S is not None:
-            embedding = replace(embedding, emotion_8=self._embed(emotion_audio_S).emotion_8)
-        return self._face.generate_frames(
-            audio_S,
-            embedding=embedding,
-            emotion=emotion,
-            seed=seed,
-            reference_image=reference_image,
-        )
-
-    def _embed(self, audio_S: np.ndarray) -> SpeechEmbedding:
-        return self._face.embed_speech([log_mels(audio_S)])
-
-
-class SystemVideos(NamedTuple):
-    """The videos (T, 3, H, W) uint8 of one clip by one system, one for each seed."""
-
-    system: str
-    videos: list[np.ndarray]
+            own, other = (
+                self._face.embed_speech([log_mels(a)]) for a in (audio_S, emotion_audio_S)
+            )
+            options["embedding"] = replace(own, emotion_8=other.emotion_8)
+        return self._face.generate_frames(audio_S, **options)
 
 
 class Systems:
@@ -113,6 +87,11 @@ class Systems:
         model: the evaluated run.
         others: further runs by name.
         seeds: of the model's videos; other systems use the first.
+
+    Attributes:
+        model: the evaluated run.
+        speakers: names of the training speakers.
+        codes: the model's codes of the training clips.
     """
 
     def __init__(
@@ -122,7 +101,7 @@ class Systems:
         others: dict[str, Run],
         seeds: Sequence[int],
     ) -> None:
-        self._model, self._others, self._seeds = model, others, tuple(seeds)
+        self.model, self._others, self._seeds = model, others, seeds
         self.speakers = sorted({clip.speaker for clip in training})
         numbers_N = np.array([self.speakers.index(clip.speaker) for clip in training])
         self.codes = [model.encode(clip.audio_S) for clip in training]
@@ -131,42 +110,40 @@ class Systems:
         self._mean_faces = {name: mean_face(training, name) for name in self.speakers}
         self._references = {name: reference_image_of(training, name) for name in self.speakers}
 
-    def encode(self, clip: FaceRecording) -> SpeechCodes:
-        """Return the model's codes of a clip."""
-        return self._model.encode(clip.audio_S)
-
     def voice_scores(self, codes: Sequence[SpeechCodes]) -> np.ndarray:
         """Return the similarities (N, C) of voices with those of the training speakers."""
         return cosines(np.stack([one.identity_D for one in codes]), self._voices_CD)
 
-    def generate(self, clip: FaceRecording, other: FaceRecording) -> Iterator[SystemVideos]:
-        """Yield every system's videos of a clip's speech, the recording first.
+    def generate(
+        self, clip: FaceRecording, other: FaceRecording
+    ) -> Iterator[tuple[str, list[np.ndarray]]]:
+        """Yield every system and its videos of a clip's speech, the recording first.
+
+        Videos are (T, 3, H, W) uint8, one for each seed.
 
         Args:
             clip: the speech and recording.
             other: the speech of the control `OTHER_SPEECH`.
         """
         count, audio_S, seed = len(clip), clip.audio_S, self._seeds[0]
-        yield SystemVideos(REAL, [clip.frames_T3HW])
-        videos = [self._model.generate(audio_S, seed=seed) for seed in self._seeds]
-        yield SystemVideos(MODEL, [fit_length(video, count) for video in videos])
-        known = clip.speaker in self._references
-        reference = self._references[clip.speaker] if known else clip.frames_T3HW[0]
+        yield REAL, [clip.frames_T3HW]
+        videos = [self.model.generate(audio_S, seed=seed) for seed in self._seeds]
+        yield MODEL, [fit_length(video, count) for video in videos]
+        reference = self._references.get(clip.speaker, clip.frames_T3HW[0])
         for name, system in self._others.items():
             given = reference if name == SPEECH_AND_REFERENCE else None
             video = system.generate(audio_S, reference_image=given, seed=seed)
-            yield SystemVideos(name, [fit_length(video, count)])
-        speaker = self.speakers[int(self.voice_scores([self.encode(clip)]).argmax())]
+            yield name, [fit_length(video, count)]
+        speaker = self.speakers[int(self.voice_scores([self.model.encode(audio_S)]).argmax())]
         static = {REFERENCE_IMAGE: reference, MEAN_FACE: self._mean_faces[speaker]}
         for name, image in static.items():
-            yield SystemVideos(name, [np.broadcast_to(image, (count, *image.shape))])
+            yield name, [np.broadcast_to(image, (count, *image.shape))]
         controls = {
             OTHER_SPEECH: np.resize(other.audio_S, audio_S.shape),
             LATE_SPEECH: np.roll(audio_S, LATE * SAMPLES_PER_FRAME),
         }
         for name, control_S in controls.items():
-            video = self._model.generate(control_S, seed=seed)
-            yield SystemVideos(name, [fit_length(video, count)])
+            yield name, [fit_length(self.model.generate(control_S, seed=seed), count)]
 
 
 def load_runs(options: EvaluateFaceOptions) -> tuple[Run, dict[str, Run]]:
@@ -194,7 +171,7 @@ def load_runs(options: EvaluateFaceOptions) -> tuple[Run, dict[str, Run]]:
 
 
 def load_split(options: EvaluateFaceOptions, size: int) -> FaceSplit:
-    """Load the run's training and held-out clips, with frames of a size.
+    """Load the run's training clips, and held-out clips cut to --frames, with frames of a size.
 
     Raises:
         DataError: no such dataset, or nothing held out.
@@ -202,13 +179,13 @@ def load_split(options: EvaluateFaceOptions, size: int) -> FaceSplit:
     folder = options.checkpoints / options.name / TrainSpeech2FaceOptions.KIND
     trained = TrainSpeech2FaceOptions.load(resolve_checkpoint(folder) / OPTIONS_FILE)
     clips = load_face_recordings(options.dataset or trained.dataset, size=size)
-    given = options.held_out_sentences or options.held_out_speakers
-    held = options if given else trained
-    return split_faces(
-        clips,
-        held_out_sentences=held.held_out_sentences,
-        held_out_speakers=held.held_out_speakers,
-    )
+    held = options if options.held_out_sentences or options.held_out_speakers else trained
+    sentences, speakers = held.held_out_sentences, held.held_out_speakers
+    split = split_faces(clips, held_out_sentences=sentences, held_out_speakers=speakers)
+    if options.frames is not None:
+        for part in (split.observed, split.unseen):
+            part[:] = [clip.part(0, options.frames) for clip in part]
+    return split
 
 
 def fit_length(frames_T3HW: np.ndarray, count: int) -> np.ndarray:
@@ -224,8 +201,11 @@ def fit_length(frames_T3HW: np.ndarray, count: int) -> np.ndarray:
 
 def mean_face(training: Sequence[FaceRecording], speaker: str) -> np.ndarray:
     """Return the mean image (3, H, W) uint8 of a speaker's clips."""
-    clips = [clip.frames_T3HW for clip in training if clip.speaker == speaker]
-    chosen = [frames[:: max(1, len(frames) // AVERAGED_FRAMES)] for frames in clips]
+    chosen = [
+        clip.frames_T3HW[:: max(1, len(clip) // AVERAGED_FRAMES)]
+        for clip in training
+        if clip.speaker == speaker
+    ]
     total = sum(frames.sum(0, dtype=np.int64) for frames in chosen)
     return np.round(total / sum(map(len, chosen))).astype(np.uint8)
 

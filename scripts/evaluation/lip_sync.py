@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from speech2video.data.keypoints import find_runs
 from speech2video.util.html_report import audio_chart, write_svg
 from speech2video.util.metrics.statistics import best_lag, finite_mean, lag_correlations
 from speech2video.util.timing import SAMPLES_PER_FRAME
@@ -41,10 +42,11 @@ def silences(loudness_T: np.ndarray) -> np.ndarray:
         return np.zeros(len(loudness_T), bool)
     quiet_T = loudness_T <= faint + SILENCE_SHARE * (loud - faint)
     silent_T = np.zeros_like(quiet_T)
-    for begin, end in _runs(quiet_T):
-        if end - begin >= MIN_SILENCE:
-            first = begin + SILENCE_MARGIN if begin else 0
-            silent_T[first : end - SILENCE_MARGIN if end < len(quiet_T) else end] = True
+    for run in find_runs(quiet_T):
+        if run.stop - run.start >= MIN_SILENCE:
+            begin = run.start + SILENCE_MARGIN if run.start else 0
+            end = run.stop - SILENCE_MARGIN if run.stop < len(quiet_T) else run.stop
+            silent_T[begin:end] = True
     return silent_T
 
 
@@ -61,19 +63,14 @@ def sync_metrics(curves: Sequence[np.ndarray]) -> dict[str, float]:
     `within_1_frame` the mean of each clip's best at lags −1, 0 and 1. NaN without known curves.
     """
     known = [curve for curve in curves if np.isfinite(curve).all()]
-    if not known:
-        names = ("lag_frames", "best_correlation", "correlation", "within_1_frame")
-        return dict.fromkeys(names, float("nan"))
-    curves_CL = np.stack(known)
+    curves_CL = np.stack(known or [np.full(2 * MAX_LAG + 1, np.nan)])
     mean_L = curves_CL.mean(0)
     lag, best = best_lag(mean_L)
-    assert lag is not None
-    near_CL = curves_CL[:, MAX_LAG - 1 : MAX_LAG + 2]
     return {
-        "lag_frames": lag,
+        "lag_frames": np.nan if lag is None else lag,
         "best_correlation": best,
         "correlation": float(mean_L[MAX_LAG]),
-        "within_1_frame": float(near_CL.max(1).mean()),
+        "within_1_frame": float(curves_CL[:, MAX_LAG - 1 : MAX_LAG + 2].max(1).mean()),
     }
 
 
@@ -91,10 +88,7 @@ def mouth_metrics(opening_T: np.ndarray, silent_T: np.ndarray) -> dict[str, floa
 
     0 is the most closed and 1 the most open. NaN where the lips never move.
     """
-    limits = mouth_range(opening_T)
-    if limits is None:
-        return dict.fromkeys(("in_silence", "in_speech", "range"), float("nan"))
-    low, high = limits
+    low, high = mouth_range(opening_T) or (np.nan, np.nan)
     relative_T = (opening_T - low) / (high - low)
     return {
         "in_silence": finite_mean(relative_T[silent_T]),
@@ -111,25 +105,10 @@ def write_plot(path: Path, audio_S: np.ndarray, openings: Mapping[str, np.ndarra
     Raises:
         DataError: the file cannot be written.
     """
-    count = max(map(len, openings.values()))
-    chart = audio_chart(
-        audio_S,
-        {name: _relative_opening(opening_T) for name, opening_T in openings.items()},
-        shaded=_runs(silences(loudness(audio_S, count))),
-        row_seconds=ROW_SECONDS,
-        max_rows=MAX_ROWS,
-    )
+    curves, count = {}, max(map(len, openings.values()))
+    for name, opening_T in openings.items():
+        low, high = mouth_range(opening_T) or (np.nan, np.nan)
+        curves[name] = ((opening_T - low) / (high - low)).clip(0, 1)
+    silent = [(run.start, run.stop) for run in find_runs(silences(loudness(audio_S, count)))]
+    chart = audio_chart(audio_S, curves, shaded=silent, row_seconds=ROW_SECONDS, max_rows=MAX_ROWS)
     write_svg(path, chart)
-
-
-def _relative_opening(opening_T: np.ndarray) -> np.ndarray:
-    limits = mouth_range(opening_T)
-    if limits is None:
-        return np.full(len(opening_T), np.nan)
-    return ((opening_T - limits[0]) / (limits[1] - limits[0])).clip(0, 1)
-
-
-def _runs(chosen_T: np.ndarray) -> list[tuple[int, int]]:
-    """Return the ranges (begin, end) of chosen frames."""
-    edges = np.flatnonzero(np.diff(chosen_T.astype(int), prepend=0, append=0))
-    return [(int(begin), int(end)) for begin, end in edges.reshape(-1, 2)]

@@ -10,12 +10,8 @@ from torch import Tensor
 
 from evaluation.motion_gestures import body_points, gesture_metrics
 from evaluation.tables import BLOCK, Metrics
-from speech2video.data.audio2pose.dataset import (
-    MotionClip,
-    load_motion_clips,
-    normalised_features,
-    pose_statistics,
-)
+from speech2video.data.audio2pose import dataset
+from speech2video.data.audio2pose.dataset import MotionClip
 from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.data.motion_io import read_motion
 from speech2video.data.splits import split_clips
@@ -27,28 +23,9 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import vector_to_smplx
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
-from speech2video.util.metrics.motion import (
-    ACCELERATION,
-    JERK,
-    beat_constancy,
-    derivative_ratio,
-    hand_energy_ratio,
-    joint_position_error,
-    joint_speeds,
-    l1_diversity,
-    limit_violations,
-    lvd_emage,
-    lvd_talkshow,
-    speech_onsets,
-    srgr,
-)
+from speech2video.util.metrics import motion, statistics
 from speech2video.util.metrics.points import LIPS, align_heads, lip_opening, lip_vertex_error
-from speech2video.util.metrics.statistics import (
-    best_lag,
-    bootstrap_interval,
-    correlation,
-    lag_correlations,
-)
+from speech2video.util.metrics.statistics import correlation
 from speech2video.util.timing import FPS
 
 MAX_LAG = 5  # frames
@@ -74,18 +51,14 @@ def evaluate(options: EvaluateMotionOptions) -> Metrics:
     )
     body = predictor.body
     train, test = _load_clips(options, body)
-    motions: Motions = {GROUND_TRUTH: [clip.pose_TP for clip in test]}
-    predicted = [
-        predictor.predict_from_audio(clip.audio_S, seed=options.seed, smooth=options.smooth)
-        for clip in test
-    ]
-    predicted = [pose_TP[: len(clip)] for pose_TP, clip in zip(predicted, test, strict=True)]
-    motions[MODEL] = predicted
+    predict, seed = predictor.predict_from_audio, options.seed
+    predicted = [predict(c.audio_S, seed=seed, smooth=options.smooth)[: len(c)] for c in test]
+    motions: Motions = {GROUND_TRUTH: [clip.pose_TP for clip in test], MODEL: predicted}
     metrics: Metrics = {}
     if options.gestures is not None:
         inserter = GestureInserter.load(options.gestures, body)
         motions[MODEL] = [
-            inserter.apply(pose_TP, inserter.plan(clip.words, frames=len(clip), seed=options.seed))
+            inserter.apply(pose_TP, inserter.plan(clip.words, frames=len(clip), seed=seed))
             for pose_TP, clip in zip(predicted, test, strict=True)
         ]
         motions[WITHOUT_GESTURES] = predicted
@@ -96,12 +69,13 @@ def evaluate(options: EvaluateMotionOptions) -> Metrics:
         "shuffled": shuffled(train, test),
     }
     motions |= baselines
-    systems = {name: system_metrics(poses, test, body) for name, poses in motions.items()}
-    for name, distance in gesture_distances(motions, body).items():
-        systems[name] |= distance
+    distances = gesture_distances(motions, body)
     return {
         "held_out": {c.name: {"seconds": len(c) / FPS, "words": len(c.words)} for c in test},
-        "systems": systems,
+        "systems": {
+            name: system_metrics(poses, test, body) | distances.get(name, {})
+            for name, poses in motions.items()
+        },
         "improvement_over_baselines": improvements(motions, tuple(baselines), test, body, options),
         **metrics,
     }
@@ -111,16 +85,24 @@ def system_metrics(poses: Sequence[Tensor], test: Clips, body: Body) -> Metrics:
     """Return a system's metrics, averaged over clips weighted by length."""
     rows = [_clip_metrics(pose, clip, body) for pose, clip in zip(poses, test, strict=True)]
     weights = np.array([len(clip) for clip in test], float)
-    return {name: _weighted_mean([row[name] for row in rows], weights) for name in rows[0]}
+    means = {}
+    for name in rows[0]:
+        values = np.array([row[name] for row in rows])
+        known = np.isfinite(values)
+        means[name] = (
+            float(np.average(values[known], weights=weights[known])) if known.any() else np.nan
+        )
+    return means
 
 
 def _clip_metrics(pose_TP: Tensor, clip: MotionClip, body: Body) -> dict[str, float]:
     points, true_points = (body_points(pose, body) for pose in (pose_TP, clip.pose_TP))
     opening_T, true_opening_T = lip_opening(points), lip_opening(true_points)
-    lag, best = best_lag(lag_correlations(true_opening_T, opening_T, MAX_LAG))
+    lag_curve = statistics.lag_correlations(true_opening_T, opening_T, MAX_LAG)
+    lag, best = statistics.best_lag(lag_curve)
     true_range = true_opening_T.std()
     rotations, true_rotations = _rotations(pose_TP, body), _rotations(clip.pose_TP, body)
-    error = joint_position_error(points, true_points)
+    error = motion.joint_position_error(points, true_points)
     lips, true_lips = align_heads(points, true_points)[:, LIPS], true_points[:, LIPS]
     return {
         "lip_correlation": correlation(true_opening_T, opening_T),
@@ -130,15 +112,15 @@ def _clip_metrics(pose_TP: Tensor, clip: MotionClip, body: Body) -> dict[str, fl
         "lip_opening_error_mm": 1000 * float(np.abs(opening_T - true_opening_T).mean()),
         "lip_vertex_error_mm": 1000 * lip_vertex_error(lips, true_lips),
         **{f"{part}_mm": 1000 * value for part, value in error.items()},
-        "lvd_talkshow_mm": 1000 * lvd_talkshow(lips, true_lips),
-        "lvd_emage": lvd_emage(*(face.reshape(len(face), -1) for face in (lips, true_lips))),
+        "lvd_talkshow_mm": 1000 * motion.lvd_talkshow(lips, true_lips),
+        "lvd_emage": motion.lvd_emage(*(p.reshape(len(p), -1) for p in (lips, true_lips))),
         "beat_constancy": _beat_constancy(rotations, true_rotations, clip),
-        "l1_diversity": l1_diversity(rotations.reshape(len(rotations), -1)),
-        "srgr": srgr(rotations, true_rotations),
-        "hand_energy": hand_energy_ratio(points, true_points),
-        "acceleration": derivative_ratio(points, true_points, order=ACCELERATION),
-        "jerk": derivative_ratio(points, true_points, order=JERK),
-        "frames_over_limits": limit_violations(rotations),
+        "l1_diversity": motion.l1_diversity(rotations.reshape(len(rotations), -1)),
+        "srgr": motion.srgr(rotations, true_rotations),
+        "hand_energy": motion.hand_energy_ratio(points, true_points),
+        "acceleration": motion.derivative_ratio(points, true_points, order=motion.ACCELERATION),
+        "jerk": motion.derivative_ratio(points, true_points, order=motion.JERK),
+        "frames_over_limits": motion.limit_violations(rotations),
     }
 
 
@@ -182,23 +164,16 @@ def improvements(
     for baseline, row in rows.items():
         for name, (gain, values, block) in comparisons.items():
             samples = (values[GROUND_TRUTH], values[MODEL], values[baseline])
-            found = bootstrap_interval(
-                gain,
-                *samples,
-                block=min(block, len(samples[0])),
-                draws=options.bootstrap_samples,
-            )
-            row |= {
-                f"{name}_improvement": found.value,
-                f"{name}_low": found.low,
-                f"{name}_high": found.high,
-            }
+            block, draws = min(block, len(samples[0])), options.bootstrap_samples
+            found = statistics.bootstrap_interval(gain, *samples, block=block, draws=draws)
+            names = (f"{name}_{end}" for end in ("improvement", "low", "high"))
+            row |= dict(zip(names, found, strict=True))
     return rows
 
 
 def mean_pose(train: Clips, test: Clips) -> list[Tensor]:
     """Return the static mean pose of the training data."""
-    mean_P, _ = pose_statistics(train)
+    mean_P, _ = dataset.pose_statistics(train)
     return [mean_P.expand(len(clip), -1) for clip in test]
 
 
@@ -207,8 +182,7 @@ def shuffled(train: Clips, test: Clips) -> list[Tensor]:
     pose_NP = torch.cat([clip.pose_TP for clip in train])
     motions, begin = [], 0
     for clip in test:
-        rows = (begin + torch.arange(len(clip))) % len(pose_NP)
-        motions.append(pose_NP[rows])
+        motions.append(pose_NP[(begin + torch.arange(len(clip))) % len(pose_NP)])
         begin += len(clip)
     return motions
 
@@ -228,16 +202,14 @@ def ridge_regression(train: Clips, test: Clips, predictor: PosePredictor) -> lis
         return float(np.square((x_ND[kept:] @ weights - y_NP[kept:]) / scale_P).mean())
 
     weights_DP = _solve_ridge(x_ND, y_NP, min(PENALTIES, key=error))
-    poses = [
-        mean_P + (_context_features(clip, predictor) - mean_D) / std_D @ weights_DP for clip in test
-    ]
-    return [torch.from_numpy(pose_TP).float() for pose_TP in poses]
+    inputs = ((_context_features(clip, predictor) - mean_D) / std_D for clip in test)
+    return [torch.from_numpy(mean_P + x_TD @ weights_DP).float() for x_TD in inputs]
 
 
 def _context_features(clip: MotionClip, predictor: PosePredictor) -> np.ndarray:
     """Return features (T, 13 F) of each frame and its neighbours."""
     prior_F = predictor.network.voice_mean.numpy()
-    features_TF = normalised_features(clip.audio_S, predictor.features, prior_F)
+    features_TF = dataset.normalised_features(clip.audio_S, predictor.features, prior_F)
     padded = np.pad(features_TF[: len(clip)], ((CONTEXT, CONTEXT), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * CONTEXT + 1, axis=0)
     return windows.reshape(len(windows), -1).astype(np.float64)
@@ -255,19 +227,24 @@ def _load_clips(
     """Return the run's training and held-out clips, the latter with ground truth if given."""
     folder = options.checkpoints / options.name / TrainAudio2PoseOptions.KIND
     trained = TrainAudio2PoseOptions.load(resolve_checkpoint(folder) / OPTIONS_FILE)
-    clips = load_motion_clips(options.dataset or trained.dataset, body)
+    clips = dataset.load_motion_clips(options.dataset or trained.dataset, body)
     held_out, seconds = options.held_out or trained.held_out, trained.held_out_seconds
     train, test = split_clips(clips, held_out=held_out, seconds=seconds)
     if options.ground_truth is not None:
         true_clips = [
-            replace(clip, pose_TP=_read_pose(options.ground_truth / clip.name, len(clip), body))
+            replace(clip, pose_TP=read_true_pose(options.ground_truth / clip.name, len(clip), body))
             for clip in clips
         ]
         _, test = split_clips(true_clips, held_out=held_out, seconds=seconds)
     return train, test
 
 
-def _read_pose(folder: Path, frames: int, body: Body) -> Tensor:
+def read_true_pose(folder: Path, frames: int, body: Body) -> Tensor:
+    """Return the pose vectors (T, 106) of a clip's ground truth, which may be a frame off.
+
+    Raises:
+        DataError: a missing or broken motion file, or one of another length.
+    """
     pose_TP = read_motion(folder / "pose.npz").resample().pose_vector(body)
     if abs(len(pose_TP) - frames) > 1:
         raise DataError(f"{folder}: {len(pose_TP)} frames of ground truth; the clip has {frames}")
@@ -279,11 +256,11 @@ def _rotations(pose_TP: Tensor, body: Body) -> np.ndarray:
 
 
 def _beat_constancy(rotations: np.ndarray, true: np.ndarray, clip: MotionClip) -> float:
-    onsets = speech_onsets(clip.audio_S)
+    onsets = motion.speech_onsets(clip.audio_S)
     if not len(onsets):
         return float("nan")
-    mean_speed_J = joint_speeds(true, fps=FPS).mean(0)
-    return beat_constancy(rotations, onsets, fps=FPS, mean_speed_J=mean_speed_J)
+    mean_speed_J = motion.joint_speeds(true, fps=FPS).mean(0)
+    return motion.beat_constancy(rotations, onsets, fps=FPS, mean_speed_J=mean_speed_J)
 
 
 def _beat_sections(pose_TP: Tensor, clip: MotionClip, body: Body) -> np.ndarray:
@@ -309,10 +286,3 @@ def _error_gain(true: np.ndarray, own: np.ndarray, other: np.ndarray) -> float:
 def _beat_gain(true: np.ndarray, own: np.ndarray, other: np.ndarray) -> float:
     own_error, error = (abs(np.nanmean(values) - np.nanmean(true)) for values in (own, other))
     return float(error - own_error)
-
-
-def _weighted_mean(values: list[float], weights: np.ndarray) -> float:
-    known = np.isfinite(values)
-    if not known.any():
-        return float("nan")
-    return float(np.average(np.array(values)[known], weights=weights[known]))

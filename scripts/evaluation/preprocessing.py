@@ -4,8 +4,8 @@ Pixels are those of the clips. The fit is pose.npz with its own shape and camera
 detector it is projected.npz, the fitted points at the detector's landmarks.
 """
 
-from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,13 +19,8 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import split_pose
 from speech2video.util.body.skeleton import IBUG68, POINT_INDEX, indices
 from speech2video.util.errors import DataError
-from speech2video.util.metrics.points import (
-    FLIPPED,
-    INNER_LIPS,
-    aligned_distances,
-    bone_angles,
-    distances,
-)
+from speech2video.util.metrics import points
+from speech2video.util.metrics.points import distances
 from speech2video.util.metrics.statistics import correlation, percentile
 
 JOINTS = tuple(
@@ -39,7 +34,6 @@ PIXEL_PARTS = {
 } | {joint: [POINT_INDEX[joint]] for joint in JOINTS}
 NECK = POINT_INDEX["neck"]
 WRISTS = indices(("left_wrist", "right_wrist"))
-SPACE_JOINTS = JOINTS[2:]
 ARM_BONES = {
     f"{side} {name}": (POINT_INDEX[f"{side}_{a}"], POINT_INDEX[f"{side}_{b}"])
     for side in ("left", "right")
@@ -47,8 +41,7 @@ ARM_BONES = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(NamedTuple):
     """Fitted, detected and true points of one or several clips; pixels, metres and degrees.
 
     Attributes:
@@ -84,15 +77,10 @@ def evaluate(options: EvaluatePreprocessOptions) -> Metrics:
         raise DataError(
             f"{options.ground_truth}: no clip of {options.dataset} has a NAME/pose.npz in it"
         )
-    whole = Comparison(
-        *(
-            np.concatenate([getattr(clip, field.name) for clip in clips.values()])
-            for field in fields(Comparison)
-        )
-    )
+    whole = Comparison(*map(np.concatenate, zip(*clips.values(), strict=True)))
     return {
         "summary": _summary(whole),
-        "pixels": {part: _pixel_errors(whole, points) for part, points in PIXEL_PARTS.items()},
+        "pixels": {part: _pixel_errors(whole, chosen) for part, chosen in PIXEL_PARTS.items()},
         "millimetres_aligned_at_the_neck": _space_errors(whole),
         "degrees_of_arm_bones": _bone_errors(whole),
         "correlation_with_ground_truth": _correlations(whole),
@@ -109,7 +97,7 @@ def compare(clip: Clip, true_path: Path, body_path: Path | None) -> Comparison:
         )
     signals = ClipSignals.read(clip, Body.load(body_path))
     info = clip.info()
-    points, pixels, jaws = [], [], []
+    metres, pixels, jaws = [], [], []
     for path, motion in ((clip.pose, fitted), (true_path, true)):
         if motion.camera is None:
             raise DataError(f"{path}: no camera in it; one is needed to compare pixels")
@@ -118,76 +106,68 @@ def compare(clip: Clip, true_path: Path, body_path: Path | None) -> Comparison:
         with torch.inference_mode():
             pose_TP = motion.pose_vector(body)
             world_TK3 = body.points(pose_TP)
-            points.append(camera.to_camera(world_TK3).numpy())
+            metres.append(camera.to_camera(world_TK3).numpy())
             pixels.append(camera.project(world_TK3).numpy())
         jaws.append(split_pose(pose_TP)["jaw"][:, 0].rad2deg().numpy())
     inside = ((pixels[1] >= 0) & (pixels[1] < (info.width, info.height))).all(2, keepdims=True)
     pixels[1] = np.where(inside, pixels[1], np.nan)
-    return Comparison(signals.detected_TK3[..., :2], signals.fitted_TK2, *pixels, *points, *jaws)
+    return Comparison(signals.detected_TK3[..., :2], signals.fitted_TK2, *pixels, *metres, *jaws)
 
 
 def _summary(clip: Comparison) -> Metrics:
     """Return the metrics that have targets."""
-    pixels = {
-        part: percentile(_distances(clip.fitted_TK2, clip.true_TK2, PIXEL_PARTS[part]), 50)
-        for part in ("body", "face_51", "face_68")
-    }
-    pixels["hands_detected"] = _pixel_errors(clip, PIXEL_PARTS["hands"])["fit_where_detected"]
-    aligned_TK = 1000 * aligned_distances(clip.fitted_TK3, clip.true_TK3, at=NECK)
+    errors = {part: _pixel_errors(clip, chosen) for part, chosen in PIXEL_PARTS.items()}
+    pixels = {part: errors[part]["fit"] for part in ("body", "face_51", "face_68")}
+    pixels["hands_detected"] = errors["hands"]["fit_where_detected"]
+    aligned_TK = 1000 * points.aligned_distances(clip.fitted_TK3, clip.true_TK3, at=NECK)
     correlations = _correlations(clip)
-    angles_TB = bone_angles(clip.fitted_TK3, clip.true_TK3, list(ARM_BONES.values()))
+    angles_TB = points.bone_angles(clip.fitted_TK3, clip.true_TK3, list(ARM_BONES.values()))
     return {
         "frames": len(clip.true_jaw_T),
         **{f"{part}_px": value for part, value in pixels.items()},
         "wrists_mm": percentile(aligned_TK[:, WRISTS], 50),
-        "flipped_frames": int((angles_TB > FLIPPED).any(1).sum()),
+        "flipped_frames": int((angles_TB > points.FLIPPED).any(1).sum()),
         "lip_opening": correlations["lip_opening"]["fit"],
         "jaw": correlations["jaw"]["fit"],
     }
 
 
-def _distances(points_TK2: np.ndarray, other_TK2: np.ndarray, chosen: list[int]) -> np.ndarray:
-    return distances(points_TK2[:, chosen], other_TK2[:, chosen])
-
-
 def _pixel_errors(clip: Comparison, chosen: list[int]) -> Metrics:
     """Return median errors of fit and detector for some points."""
-    error_TN = _distances(clip.fitted_TK2, clip.true_TK2, chosen)
-    detected_TN = np.isfinite(clip.detected_TK2[:, chosen]).all(2)
+    detected, projected, fitted, true = (points_TK2[:, chosen] for points_TK2 in clip[:4])
+    error_TN, detected_TN = distances(fitted, true), np.isfinite(detected).all(2)
     return {
         "fit": percentile(error_TN, 50),
         "fit_p90": percentile(error_TN, 90),
         "fit_where_detected": percentile(np.where(detected_TN, error_TN, np.nan), 50),
-        "detector": percentile(_distances(clip.detected_TK2, clip.true_TK2, chosen), 50),
-        "fit_to_detector": percentile(
-            _distances(clip.projected_TK2, clip.detected_TK2, chosen), 50
-        ),
+        "detector": percentile(distances(detected, true), 50),
+        "fit_to_detector": percentile(distances(projected, detected), 50),
         "detected": float(detected_TN.mean()),
     }
 
 
 def _space_errors(clip: Comparison) -> Metrics:
-    aligned_TK = 1000 * aligned_distances(clip.fitted_TK3, clip.true_TK3, at=NECK)
+    aligned_TK = 1000 * points.aligned_distances(clip.fitted_TK3, clip.true_TK3, at=NECK)
     error_TK3 = 1000 * (clip.fitted_TK3 - clip.true_TK3)
     depth_TK = error_TK3[..., 2] - error_TK3[:, NECK : NECK + 1, 2]
     return {
         joint: {
-            "median": percentile(aligned_TK[:, POINT_INDEX[joint]], 50),
-            "p90": percentile(aligned_TK[:, POINT_INDEX[joint]], 90),
-            "median_depth": percentile(np.abs(depth_TK[:, POINT_INDEX[joint]]), 50),
-            "mean_depth": float(depth_TK[:, POINT_INDEX[joint]].mean()),
+            "median": percentile(aligned_TK[:, index], 50),
+            "p90": percentile(aligned_TK[:, index], 90),
+            "median_depth": percentile(np.abs(depth_TK[:, index]), 50),
+            "mean_depth": float(depth_TK[:, index].mean()),
         }
-        for joint in SPACE_JOINTS
+        for joint, index in ((joint, POINT_INDEX[joint]) for joint in JOINTS[2:])
     }
 
 
 def _bone_errors(clip: Comparison) -> Metrics:
-    angles_TB = bone_angles(clip.fitted_TK3, clip.true_TK3, list(ARM_BONES.values()))
+    angles_TB = points.bone_angles(clip.fitted_TK3, clip.true_TK3, list(ARM_BONES.values()))
     return {
         bone: {
             "median": percentile(angles_T, 50),
             "p90": percentile(angles_T, 90),
-            "flipped_frames": int((angles_T > FLIPPED).sum()),
+            "flipped_frames": int((angles_T > points.FLIPPED).sum()),
         }
         for bone, angles_T in zip(ARM_BONES, angles_TB.T, strict=True)
     }
@@ -195,7 +175,7 @@ def _bone_errors(clip: Comparison) -> Metrics:
 
 def _correlations(clip: Comparison) -> Metrics:
     def opening(points_TKC: np.ndarray) -> np.ndarray:
-        upper, lower = INNER_LIPS
+        upper, lower = points.INNER_LIPS
         return distances(points_TKC[:, upper], points_TKC[:, lower])
 
     return {

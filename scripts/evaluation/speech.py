@@ -11,31 +11,18 @@ Correlations are independent of scale, so the recording may be of another person
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from evaluation.lip_sync import (
-    lag_curve,
-    loudness,
-    mouth_metrics,
-    silences,
-    sync_metrics,
-    write_plot,
-)
-from evaluation.speech_trials import (
-    GeneratedVideo,
-    Trial,
-    find_dataset,
-    generate,
-    load_trials,
-    memory_map,
-    recorded_frames,
-)
+from evaluation import lip_sync, speech_trials
+from evaluation.lip_sync import mouth_metrics, sync_metrics
+from evaluation.speech_trials import GeneratedVideo, Trial, memory_map
 from evaluation.tables import REAL, Metrics, file_name
+from evaluation.video_baselines import real_frames
 from evaluation.video_metrics import (
     detect_points,
     detected_hand_speed,
@@ -58,13 +45,16 @@ from speech2video.util.video.writer import write_video
 
 GENERATED, POSE, GROUND_TRUTH = "generated", "pose", "ground_truth"
 WRISTS = indices(("left_wrist", "right_wrist"))
+INFERENCE_OPTIONS = (  # that are the same in test.py
+    "name", "checkpoints", "body", "gestures", "seed", "smooth", "face_motion_scale",
+    "device", "precision", "threads",
+)  # fmt: skip
 MIN_HANDS = 0.3  # share of a recording's frames with a hand from which hand motion is compared
 
 Systems = Mapping[str, np.ndarray]
 
 
-@dataclass(frozen=True, eq=False)
-class TrialMetrics:
+class TrialMetrics(NamedTuple):
     """Measurements of one speech.
 
     Attributes:
@@ -89,15 +79,31 @@ def evaluate(options: EvaluateSpeechOptions) -> Metrics:
     """
     renderer = options.checkpoints / options.name / POSE2VIDEO
     trained = read_renderer_options(resolve_checkpoint(renderer) / OPTIONS_FILE)
-    dataset = find_dataset(options, trained)
-    inference = _inference_options(options, dataset)
+    dataset = speech_trials.find_dataset(options, trained)
+    has_words = dataset is not None and any(dataset.glob("*/words.csv"))
+    inference = BodyVideoOptions(
+        audio=options.output,  # a placeholder: each trial has its own audio
+        words=dataset if has_words else None,
+        **{name: getattr(options, name) for name in INFERENCE_OPTIONS},
+    )
     loaded = BodySpeaker.load(inference, torch.device(options.device))
     evaluator = _SpeechEvaluator(options)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for trial in load_trials(options, dataset, trained, loaded, folder):
-            evaluator.add(trial, generate(loaded, trial, inference, options.output, folder))
-    return _about(options, loaded, evaluator) | evaluator.metrics()
+        for trial in speech_trials.load_trials(options, dataset, trained, loaded, folder):
+            made = speech_trials.generate(loaded, trial, inference, options.output, folder)
+            evaluator.add(trial, made)
+    about = {
+        "speaker": loaded.provenance,
+        "speeches": " ".join(evaluator.trials),
+        "seconds": sum(one.frames for one in evaluator.trials.values()) / FPS,
+        "size": f"{loaded.size[0]}x{loaded.size[1]}",
+        "seed": options.seed,
+        "lags": "frames by which the lips are late",
+        "mouth": "mean opening relative to its own range",
+        "landmarks": "MediaPipe" if options.landmarks else "--no-landmarks: lips of the poses",
+    }
+    return {"about": about} | evaluator.metrics()
 
 
 class _SpeechEvaluator:
@@ -121,7 +127,7 @@ class _SpeechEvaluator:
             made = read_frames(generated.video, fps=FPS)
             frames = {GENERATED: memory_map(generated_file, made, most=count)}
             if trial.video is not None:
-                frames[REAL] = memory_map(real_file, recorded_frames(trial.video), most=count)
+                frames[REAL] = memory_map(real_file, real_frames(trial.video), most=count)
             detected = {}
             if self._options.landmarks:
                 detected = {system: detect_points(video) for system, video in frames.items()}
@@ -132,23 +138,14 @@ class _SpeechEvaluator:
                 columns = (np.concatenate(pair, axis=2) for pair in pairs)
                 write_video(output / self._videos[name], columns, fps=FPS, audio=audio)
         self._plots[name] = f"{file_name(name)}.svg"
-        write_plot(output / self._plots[name], audio_S, self.trials[name].openings)
+        lip_sync.write_plot(output / self._plots[name], audio_S, self.trials[name].openings)
 
     def metrics(self) -> Metrics:
         """Return tables over all speeches, a summary of each, and the plots and videos."""
-        curves = _by_system(one.curves for one in self.trials.values())
-        lips = {
-            f"lips_with_{reference}": {name: sync_metrics(found) for name, found in systems.items()}
-            for reference, systems in curves.items()
-        }
-        tables = _by_system(one.tables for one in self.trials.values())
-        means = {
-            table: {name: _means(rows) for name, rows in systems.items()}
-            for table, systems in tables.items()
-        }
+        curves = _by_system((one.curves for one in self.trials.values()), sync_metrics)
         return {
-            **lips,
-            **means,
+            **{f"lips_with_{reference}": systems for reference, systems in curves.items()},
+            **_by_system((one.tables for one in self.trials.values()), _means),
             "speeches": {name: _summary(one) for name, one in self.trials.items()},
             "lip_openings": self._plots,
             "real_and_generated": self._videos,
@@ -173,13 +170,12 @@ def measure(
     """
     count = len(frames[GENERATED])
     points = {GENERATED: generated.points_TK2[:count]}
-    if trial.video is not None:
-        points[REAL] = trial.video.points_TK2[:count]
     openings = {system: lip_opening(detected_TK2) for system, detected_TK2 in detected.items()}
     openings[POSE] = lip_opening(points[GENERATED])
-    if REAL in points:
+    if trial.video is not None:
+        points[REAL] = trial.video.points_TK2[:count]
         openings.setdefault(REAL, lip_opening(points[REAL]))
-    loudness_T = loudness(audio_S, count)
+    loudness_T = lip_sync.loudness(audio_S, count)
     references = {"loudness": loudness_T}
     if REAL in openings:
         references[REAL] = openings[REAL]
@@ -188,13 +184,13 @@ def measure(
         plotted[GROUND_TRUTH] = references[GROUND_TRUTH] = trial.true_opening_T[:count]
     curves = {
         reference: {
-            system: lag_curve(reference_T, opening_T)
+            system: lip_sync.lag_curve(reference_T, opening_T)
             for system, opening_T in openings.items()
             if system != reference
         }
         for reference, reference_T in references.items()
     }
-    silent_T = silences(loudness_T)
+    silent_T = lip_sync.silences(loudness_T)
     tables = {
         "mouth": {system: mouth_metrics(o_T, silent_T) for system, o_T in openings.items()},
         "hands": _hand_metrics(trial, generated, detected, count),
@@ -218,17 +214,11 @@ def _hand_metrics(
         rows[system] = {"wrist_speed": speed}
         if detected:
             rows[system]["detected_hand_speed"] = detected_hand_speed(detected[system])
-    if REAL in poses and _has_hands(detected):
+    rates = detection_rates(detected[REAL]) if REAL in detected else {}
+    visible = max(rates.get("left_hand", 1), rates.get("right_hand", 1)) >= MIN_HANDS
+    if REAL in poses and visible:
         rows[GENERATED]["energy_ratio"] = hand_energy_ratio(poses[GENERATED], poses[REAL])
     return rows
-
-
-def _has_hands(detected: Systems) -> bool:
-    """Return whether hands are visible in the recording; True without detection."""
-    if REAL not in detected:
-        return True
-    rates = detection_rates(detected[REAL])
-    return max(rates["left_hand"], rates["right_hand"]) >= MIN_HANDS
 
 
 def _summary(one: TrialMetrics) -> Metrics:
@@ -242,54 +232,21 @@ def _summary(one: TrialMetrics) -> Metrics:
     return row | {name: mouth[name] for name in ("in_silence", "in_speech")}
 
 
-def _by_system(trials: Iterable[Mapping[str, Mapping]]) -> dict[str, dict[str, list]]:
-    """Collect the values of all trials by table and system."""
+def _by_system(
+    trials: Iterable[Mapping[str, Mapping]], summarise: Callable[[list], Metrics]
+) -> dict[str, Metrics]:
+    """Summarise the values of all trials by table and system."""
     lists: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
     for tables in trials:
         for name, systems in tables.items():
             for system, value in systems.items():
                 lists[name][system].append(value)
-    return lists
+    return {
+        name: {system: summarise(values) for system, values in systems.items()}
+        for name, systems in lists.items()
+    }
 
 
 def _means(rows: list[Metrics]) -> Metrics:
     names = dict.fromkeys(name for row in rows for name in row)
-    nan = float("nan")
-    return {name: finite_mean(np.array([row.get(name, nan) for row in rows])) for name in names}
-
-
-def _inference_options(options: EvaluateSpeechOptions, dataset: Path | None) -> BodyVideoOptions:
-    """Return the options of an equivalent `test.py` command."""
-    has_words = dataset is not None and any(dataset.glob("*/words.csv"))
-    return BodyVideoOptions(
-        name=options.name,
-        checkpoints=options.checkpoints,
-        body=options.body,
-        audio=options.output,  # a placeholder: each trial has its own audio
-        words=dataset if has_words else None,
-        gestures=options.gestures,
-        seed=options.seed,
-        smooth=options.smooth,
-        face_motion_scale=options.face_motion_scale,
-        device=options.device,
-        precision=options.precision,
-        threads=options.threads,
-    )
-
-
-def _about(
-    options: EvaluateSpeechOptions, loaded: BodySpeaker, evaluator: _SpeechEvaluator
-) -> Metrics:
-    frames = sum(one.frames for one in evaluator.trials.values())
-    return {
-        "about": {
-            "speaker": loaded.provenance,
-            "speeches": " ".join(evaluator.trials),
-            "seconds": frames / FPS,
-            "size": f"{loaded.size[0]}x{loaded.size[1]}",
-            "seed": options.seed,
-            "lags": "frames by which the lips are late",
-            "mouth": "mean opening relative to its own range",
-            "landmarks": "MediaPipe" if options.landmarks else "--no-landmarks: lips of the poses",
-        }
-    }
+    return {name: finite_mean(np.array([row.get(name, np.nan) for row in rows])) for name in names}

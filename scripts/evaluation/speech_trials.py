@@ -1,13 +1,16 @@
 """Speech to evaluate: clips with a recording, audio files without, and the generated videos."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from evaluation.motion import read_true_pose
 from evaluation.tables import file_name
 from speech2video.data.clip import Clip, list_clips
 from speech2video.data.motion_io import read_motion
@@ -23,9 +26,8 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.points import lip_opening
 from speech2video.util.text.speech_source import Speech
-from speech2video.util.text.transcript import Word, read_words
+from speech2video.util.text.transcript import cut_words, read_words
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
-from speech2video.util.video.reader import read_frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,15 +47,8 @@ class Trial:
     true_opening_T: np.ndarray | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class GeneratedVideo:
-    """A generated video and the pose rendered in it.
-
-    Attributes:
-        video: the file.
-        points_TK3: in metres.
-        points_TK2: in pixels of the video.
-    """
+class GeneratedVideo(NamedTuple):
+    """A generated video file, and the points rendered in it in metres and in pixels."""
 
     video: Path
     points_TK3: np.ndarray
@@ -105,44 +100,25 @@ def generate(
     video = (output if trial.video is None else folder) / f"{name}.mp4"
     pose = folder / f"{name}.npz"
     speaker.make_video(trial.speech, replace(options, output=video, save_pose=pose))
-    points_TK3 = read_points(pose, speaker.body)
+    points_TK3 = _points(read_motion(pose).resample().pose_vector(speaker.body), speaker.body)
     points_TK2 = speaker.camera().project(torch.from_numpy(points_TK3)).numpy()
     return GeneratedVideo(video, points_TK3, points_TK2)
 
 
-def recorded_frames(video: PoseVideo) -> Iterator[np.ndarray]:
-    """Yield the frames (3, H, W) of a recording in the renderer's framing.
-
-    Raises:
-        DataError: the file ends before the clip.
-    """
-    count = 0
-    for number, frame in enumerate(read_frames(video.video, fps=FPS)):
-        if number >= video.begin + len(video):
-            break
-        if number >= video.begin:
-            count += 1
-            yield video.framing.image(frame.transpose(1, 2, 0)).transpose(2, 0, 1)
-    if count < len(video):
-        raise DataError(f"{video.video}: {count} frames where {len(video)} are needed")
-
-
 def memory_map(file: BinaryIO, frames: Iterable[np.ndarray], *, most: int) -> np.ndarray:
     """Write up to `most` frames (3, H, W) uint8 to an open file and return them (T, 3, H, W)."""
-    count, shape = 0, ()
-    for count, frame in enumerate(frames, 1):
+    shape = ()
+    for frame in islice(frames, most):
         shape = frame.shape
         file.write(np.ascontiguousarray(frame).data)
-        if count == most:
-            break
     file.flush()
-    return np.memmap(file, np.uint8, "r", shape=(count, *shape))
+    return np.memmap(file, np.uint8, "r").reshape(-1, *shape)
 
 
 @torch.inference_mode()
-def read_points(path: Path, body: Body) -> np.ndarray:
-    """Return a motion file's points (T, 144, 3) in metres, in the shape of one body."""
-    return body.points(read_motion(path).resample().pose_vector(body)).numpy()
+def _points(pose_TP: Tensor, body: Body) -> np.ndarray:
+    """Return the points (T, 144, 3) of pose vectors in metres."""
+    return body.points(pose_TP).numpy()
 
 
 def _load_videos(
@@ -150,22 +126,17 @@ def _load_videos(
 ) -> list[PoseVideo]:
     names = options.held_out
     clips = {clip.folder.name: clip for clip in list_clips(dataset, names)}
-    width, height = speaker.size
+    size = dict(zip(("width", "height"), speaker.size, strict=True))
     seconds = 0.0
     if isinstance(trained, TrainPose2VideoOptions) and not names:
         names = tuple(name for name in trained.held_out if name in clips)
         own = dataset.resolve() == trained.dataset.resolve()
         seconds = trained.held_out_seconds if own and not trained.held_out else 0.0
-    videos = [
-        load_pose_video(clips[name], speaker.body, width=width, height=height)
-        for name in names or clips
-    ]
+    videos = [load_pose_video(clips[name], speaker.body, **size) for name in names or clips]
     if seconds:
         _, videos = split_clips(videos, held_out=(), seconds=seconds)
-    if options.frames is not None:
-        limit = options.frames
-        videos = [video.part(0, limit) if len(video) > limit else video for video in videos]
-    return videos
+    limit = options.frames
+    return [v if limit is None or len(v) <= limit else v.part(0, limit) for v in videos]
 
 
 def _clip_trial(
@@ -176,25 +147,23 @@ def _clip_trial(
     if not clip.audio.is_file():
         raise DataError(f"{clip.folder}: no {clip.audio.name} in it; speech is needed")
     audio = _cut_audio(clip.audio, folder / f"{video.name}.wav", begin=begin, frames=len(video))
-    words = _cut_words(clip, begin, end) if clip.words.is_file() else None
+    words = None
+    if clip.words.is_file():
+        words = cut_words(read_words(clip.words), begin / FPS, end / FPS)
     true_opening_T = None
     if options.ground_truth is not None:
         true_folder = options.ground_truth / clip.folder.name
-        opening_T = lip_opening(read_points(true_folder / "pose.npz", body))
-        if abs(len(opening_T) - clip.info().frames) > 1:
-            raise DataError(
-                f"{true_folder}: {len(opening_T)} frames of ground truth; the clip has "
-                f"{clip.info().frames}"
-            )
-        true_opening_T = np.append(opening_T, opening_T[-1])[begin:end]
+        true_TP = read_true_pose(true_folder, clip.info().frames, body)
+        true_opening_T = lip_opening(_points(true_TP, body))[begin:end]
     speech = Speech(video.name, audio, words)
-    return Trial(speech, video, read_points(clip.pose, body)[begin:end], true_opening_T)
+    recorded_TP = read_motion(clip.pose).resample().pose_vector(body)
+    return Trial(speech, video, _points(recorded_TP, body)[begin:end], true_opening_T)
 
 
 def _audio_trial(path: Path, frames: int | None, folder: Path) -> Trial:
     if frames is not None:
-        cut = folder / f"{path.stem}.wav"
-        return Trial(Speech(path.stem, _cut_audio(path, cut, begin=0, frames=frames)))
+        audio = _cut_audio(path, folder / f"{path.stem}.wav", begin=0, frames=frames)
+        return Trial(Speech(path.stem, audio))
     return Trial(Speech(path.stem, path))
 
 
@@ -206,12 +175,3 @@ def _cut_audio(audio: Path, cut: Path, *, begin: int, frames: int) -> Path:
         raise DataError(f"{audio}: no audio from {begin / FPS:.1f} s on")
     write_audio(cut, audio_S)
     return cut
-
-
-def _cut_words(clip: Clip, begin: int, end: int) -> list[Word]:
-    first, last = begin / FPS, end / FPS
-    return [
-        Word(word.text, word.start - first, word.end - first)
-        for word in read_words(clip.words)
-        if first <= word.start and word.end <= last
-    ]

@@ -17,11 +17,9 @@ TextTable = tuple[str, list[str], list[list[str]]]  # heading, columns, rows wit
 
 MODEL, REAL = "model", "real"  # systems: generated and recorded
 BLOCK = 25  # frames that the bootstrap draws together, one second
+IMAGE_METRICS = ("psnr", "ssim")
 FRAME_COMPARISONS = {  # metrics of the model compared with baselines; 1 where higher is better
-    ("whole_frame", "psnr"): 1,
-    ("whole_frame", "ssim"): 1,
-    ("head", "psnr"): 1,
-    ("head", "ssim"): 1,
+    **{(part, name): 1 for part in ("whole_frame", "head") for name in IMAGE_METRICS},
     ("landmarks", "mouth_error"): -1,
 }
 CLIP_COMPARISONS = {
@@ -31,15 +29,9 @@ CLIP_COMPARISONS = {
     ("identity", "one_of_two"): 1,
     ("identity", "cosine_to_speaker"): 1,
     ("emotion", "accuracy"): 1,
-    ("image", "psnr"): 1,
-    ("image", "ssim"): 1,
+    **{("image", name): 1 for name in IMAGE_METRICS},
 }
-SPEAKER_METRICS = (
-    ("lips", "lip_correlation"),
-    ("lips", "mouth_error"),
-    ("identity", "top_1"),
-    ("emotion", "accuracy"),
-)
+NOT_BY_SPEAKER = ("one_of_two", "cosine_to_speaker", *IMAGE_METRICS)
 
 
 def write_metrics(folder: Path, title: str, metrics: Metrics) -> None:
@@ -102,8 +94,7 @@ class FrameTable:
 
     def add(self, part: str, metric: str, system: str, values_T: np.ndarray) -> None:
         """Add the values (T,) of a clip."""
-        rows = self._values[part, metric].setdefault(system, [])
-        rows.append(np.asarray(values_T, np.float64))
+        self._values[part, metric].setdefault(system, []).append(np.asarray(values_T, np.float64))
 
     def means(self) -> Metrics:
         """Return the means of known values by part, metric and system."""
@@ -114,7 +105,7 @@ class FrameTable:
                 metrics[part][metric] = {name: finite_mean(v) for name, v in samples.items()}
         return dict(metrics)
 
-    def intervals(self, *, draws: int, seed: int) -> Metrics:
+    def intervals(self, draws: int, seed: int) -> Metrics:
         """Return the model's main metrics and improvements with 95 % bootstrap intervals."""
         rows: Metrics = {}
         for (part, metric), sign in self.COMPARISONS.items():
@@ -128,12 +119,10 @@ class FrameTable:
             row = {}
             for name, values_N in compared.items():
                 known_N = values_N[np.isfinite(values_N)]
-                if len(known_N):
-                    block = min(self.BLOCK, len(known_N))
-                    found = bootstrap_interval(
+                if block := min(self.BLOCK, len(known_N)):
+                    row[name] = bootstrap_interval(
                         np.mean, known_N, block=block, draws=draws, seed=seed
-                    )
-                    row[name] = found._asdict()
+                    )._asdict()
             if MODEL in row:
                 rows[f"{part} {metric}"] = row
         return rows
@@ -164,9 +153,9 @@ class ClipTable(FrameTable):
                 self._speakers[part, metric].append(speaker)
 
     def by_speaker(self) -> Metrics:
-        """Return the model's means of `SPEAKER_METRICS` for each speaker."""
+        """Return the model's main means for each speaker."""
         rows: Metrics = defaultdict(dict)
-        for part, metric in SPEAKER_METRICS:
+        for part, metric in (key for key in CLIP_COMPARISONS if key[1] not in NOT_BY_SPEAKER):
             speakers = np.array(self._speakers[part, metric])
             values_C = self._samples(part, metric).get(MODEL, np.zeros(0))
             for speaker in np.unique(speakers).tolist():
@@ -196,15 +185,6 @@ def mean_over_parts(values: Sequence[np.ndarray]) -> np.ndarray:
     known = np.isfinite(values)
     total_T, count_T = np.where(known, values, 0).sum(0), known.sum(0)
     return np.where(count_T > 0, total_T / np.maximum(count_T, 1), np.nan)
-
-
-def by_metric(systems: Mapping[str, Mapping[str, float]]) -> Metrics:
-    """Return {system: {metric: value}} as {metric: {system: value}}."""
-    metrics: Metrics = defaultdict(dict)
-    for system, row in systems.items():
-        for metric, value in row.items():
-            metrics[metric][system] = float(value)
-    return dict(metrics)
 
 
 def file_name(name: str) -> str:

@@ -5,37 +5,19 @@ Frames are generated in free rollout: without past frames at the start, then fro
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
 
-from evaluation.tables import MODEL, REAL, FrameTable, Metrics, by_metric, file_name
-from evaluation.video_baselines import Baselines, measure_drift
-from evaluation.video_metrics import (
-    WHOLE,
-    Frames,
-    add_network_metrics,
-    add_pixel_metrics,
-    count_hands,
-    detect_points,
-    landmark_metrics,
-    lip_correlations,
-    part_boxes,
-)
+from evaluation import video_metrics
+from evaluation.tables import MODEL, REAL, FrameTable, Metrics, file_name
+from evaluation.video_baselines import CACHE, Baselines, measure_drift, real_frames
+from evaluation.video_metrics import WHOLE, Frames
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos
 from speech2video.data.pose2video.frames import FrameCache
 from speech2video.data.splits import split_clips
-from speech2video.models.evaluators.image_metrics import (
-    I3D_FRAMES,
-    FaceRecognitionNetwork,
-    ImageNetworks,
-    crop_boxes,
-    fvd,
-    inception_metrics,
-)
+from speech2video.models.evaluators import image_metrics
 from speech2video.models.pose2video.renderer import (
     Pose2VideoRenderer,
     load_renderer,
@@ -50,12 +32,10 @@ from speech2video.util.metrics.image import MS_SSIM_MIN_SIZE
 from speech2video.util.timing import FPS
 from speech2video.util.video.writer import write_video
 
-NEAREST, MEAN = "nearest_pose", "mean_frame"
-BASELINES = (NEAREST, MEAN)
-CACHE = 1 << 29  # bytes of decoded frames
+NEAREST, MEAN = "nearest_pose", "mean_frame"  # baselines
+SYSTEMS = (REAL, MODEL, NEAREST, MEAN)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 HEAD_SIZE = 128  # pixels of head crops for Inception
-ROLLOUT = "free: generated past frames only"
 
 
 def evaluate(options: EvaluateVideoOptions) -> Metrics:
@@ -71,28 +51,41 @@ def evaluate(options: EvaluateVideoOptions) -> Metrics:
     evaluator = _VideoEvaluator(options)
     baselines = Baselines(train, FrameCache(train, limit_bytes=CACHE))
     mean_3HW = baselines.mean_frame()
+    width, height = test[0].framing.width, test[0].framing.height
     videos = {}
     for video in test:
         with tempfile.TemporaryFile() as file:
-            frames = _allocate_frames(file, video)
-            cache = FrameCache([video], limit_bytes=CACHE)
-            for t in range(len(video)):
-                frames[REAL][t] = cache.frames(0, [t])[0].transpose(2, 0, 1)
-            for t, frame_3HW in enumerate(renderer.render(_draw_maps(renderer, video))):
+            shape = (len(SYSTEMS), len(video), 3, height, width)
+            on_disk = np.memmap(file, np.uint8, "w+", shape=shape)
+            frames: dict[str, np.ndarray] = dict(zip(SYSTEMS, on_disk, strict=True))
+            for t, frame_3HW in enumerate(real_frames(video)):
+                frames[REAL][t] = frame_3HW
+            maps = renderer.draw_maps(video.points_TK2, size=(width, height))
+            for t, frame_3HW in enumerate(renderer.render(maps)):
                 frames[MODEL][t] = frame_3HW
             baselines.write_nearest(frames[NEAREST], video)
             frames[MEAN][:] = mean_3HW
             evaluator.add(frames, video)
             path = options.output / f"{file_name(video.name)}.mp4"
-            columns = zip(_draw_maps(renderer, video), frames[MODEL], frames[REAL], strict=True)
+            maps = renderer.draw_maps(video.points_TK2, size=(width, height))
+            columns = zip(maps, frames[MODEL], frames[REAL], strict=True)
             write_video(path, (np.concatenate(images, axis=2) for images in columns), fps=FPS)
             videos[video.name] = path.name
-    metrics = _about(options, renderer, train, test) | evaluator.metrics()
+    about = {
+        "frames": sum(map(len, test)),
+        "clips": " ".join(video.name for video in test),
+        "training_frames": sum(map(len, train)),
+        "size": f"{width}x{height}",
+        "fps": FPS,
+        "seed": options.seed,
+        "rollout": "free: generated past frames only",
+        "generator": type(renderer.generator).__name__,
+        "precision": options.precision,
+    }
+    metrics = {"about": about} | evaluator.metrics()
     if options.minutes:
         longest = max(test, key=len)
-        metrics["drift"] = measure_drift(
-            renderer, longest, minutes=options.minutes, limit_bytes=CACHE
-        )
+        metrics["drift"] = measure_drift(renderer, longest, minutes=options.minutes)
     return metrics | {"map_model_and_real": videos}
 
 
@@ -101,22 +94,18 @@ class _VideoEvaluator:
 
     def __init__(self, options: EvaluateVideoOptions) -> None:
         self._options, self._table = options, FrameTable()
-        self._networks = ImageNetworks(options.networks, device=options.device)
-        self._face = None
-        if options.face_network is not None:
-            self._face = FaceRecognitionNetwork(
-                options.face_network, size=options.face_size, device=options.device
-            )
+        self._networks = image_metrics.ImageNetworks(options.networks, device=options.device)
+        self._face = video_metrics.load_face_network(options)
         self._hands, self._image_size = 0, 0
         self._features: dict[tuple[str, str], list] = defaultdict(list)
 
     def add(self, frames: Frames, video: PoseVideo) -> None:
         """Measure one clip."""
         self._image_size = min(frames[REAL].shape[2:])
-        add_pixel_metrics(self._table, frames, video)
-        add_network_metrics(
-            self._table, frames, video, self._networks, self._face, self._options.face_size
-        )
+        video_metrics.add_pixel_metrics(self._table, frames, video)
+        size = self._options.face_size
+        networks = self._networks, self._face
+        video_metrics.add_network_metrics(self._table, frames, video, *networks, size)
         self._add_features(frames, video)
         if self._options.landmarks:
             self._add_landmarks(frames, video)
@@ -133,10 +122,10 @@ class _VideoEvaluator:
         return {**metrics, "model_intervals": intervals, "unavailable": self._unavailable()}
 
     def _add_features(self, frames: Frames, video: PoseVideo) -> None:
-        (boxes,) = part_boxes(video, "head")
+        (boxes,) = video_metrics.part_boxes(video, "head")
         assert boxes is not None
         for system, video_T3HW in frames.items():
-            heads = crop_boxes(video_T3HW, boxes, HEAD_SIZE)
+            heads = image_metrics.crop_boxes(video_T3HW, boxes, HEAD_SIZE)
             for part, images in ((WHOLE, video_T3HW), ("head", heads)):
                 features = self._networks.inception(images) if len(images) else None
                 if features is not None:
@@ -146,39 +135,32 @@ class _VideoEvaluator:
                 self._features["video", system].append(clips)
 
     def _add_landmarks(self, frames: Frames, video: PoseVideo) -> None:
-        points = {name: detect_points(video_T3HW) for name, video_T3HW in frames.items()}
-        self._hands += count_hands(points[REAL])
+        points = {s: video_metrics.detect_points(video_T3HW) for s, video_T3HW in frames.items()}
+        self._hands += video_metrics.count_hands(points[REAL])
         for system, points_TK2 in points.items():
             compared = points_TK2, points[REAL], video.points_TK2
-            rows = landmark_metrics(*compared) | {
-                name: np.full(len(points_TK2), value)
-                for name, value in lip_correlations(*compared).items()
-            }
+            correlations = video_metrics.lip_correlations(*compared)
+            rows = video_metrics.landmark_metrics(*compared)
+            rows |= {name: np.full(len(video), value) for name, value in correlations.items()}
             for name, values_T in rows.items():
                 if system != REAL or name.endswith("to_input"):
                     self._table.add("landmarks", name, system, values_T)
 
     def _distribution_metrics(self) -> Metrics:
         """Return FID, KID, IS and FVD over all frames."""
-        parts: Metrics = {}
+        seed, parts = self._options.seed, defaultdict(lambda: defaultdict(dict))
         for part in (WHOLE, "head"):
-            outputs = {
-                system: (
-                    np.concatenate([values for values, _ in features]),
-                    np.concatenate([logits for _, logits in features]),
-                )
-                for (of, system), features in self._features.items()
-                if of == part
-            }
+            features = {s: found for (of, s), found in self._features.items() if of == part}
+            outputs = {s: video_metrics.join_outputs(found) for s, found in features.items()}
             if outputs and len(outputs[REAL][0]) > 1:
-                seed, real = self._options.seed, outputs[REAL]
-                parts[part] = by_metric(
-                    {s: inception_metrics(own, real, seed=seed) for s, own in outputs.items()}
-                )
+                for system, own in outputs.items():
+                    found = image_metrics.inception_metrics(own, outputs[REAL], seed=seed)
+                    for metric, value in found.items():
+                        parts[part][metric][system] = value
         clips = {s: np.concatenate(f) for (of, s), f in self._features.items() if of == "video"}
         if clips:
-            rows = {s: {"fvd": fvd(f, clips[REAL])} for s, f in clips.items() if s != REAL}
-            parts.setdefault(WHOLE, {}).update(by_metric(rows))
+            real_ND = clips.pop(REAL)
+            parts[WHOLE]["fvd"] = {s: image_metrics.fvd(f_ND, real_ND) for s, f_ND in clips.items()}
         return parts
 
     def _unavailable(self) -> dict[str, str]:
@@ -186,7 +168,7 @@ class _VideoEvaluator:
         if self._image_size < MS_SSIM_MIN_SIZE:
             reasons["ms_ssim"] = f"images of {self._image_size} pixels; {MS_SSIM_MIN_SIZE} needed"
         if "fvd" not in reasons and ("video", REAL) not in self._features:
-            reasons["fvd"] = f"no clip has {I3D_FRAMES} frames"
+            reasons["fvd"] = f"no clip has {image_metrics.I3D_FRAMES} frames"
         if self._face is None:
             reasons["identity_similarity"] = "no --face_network"
         if not self._options.landmarks:
@@ -209,46 +191,9 @@ def _load_videos(
     width, height = (renderer.width, renderer.height) if renderer.width else options.size
     names = {*trained.clips, *options.held_out} if trained and trained.clips else ()
     videos = load_pose_videos(dataset, body, width=width, height=height, names=names)
-    train, test = split_clips(
-        videos,
-        held_out=options.held_out or (trained.held_out if trained else ()),
-        seconds=trained.held_out_seconds if trained else 0.0,
-    )
+    held_out = options.held_out or (trained.held_out if trained else ())
+    seconds = trained.held_out_seconds if trained else 0.0
+    train, test = split_clips(videos, held_out=held_out, seconds=seconds)
     if options.frames is not None:
         test = [video.part(0, min(options.frames, len(video))) for video in test]
     return train, test
-
-
-def _allocate_frames(file: BinaryIO, video: PoseVideo) -> dict[str, np.ndarray]:
-    """Return arrays on disk for a clip's frames (T, 3, H, W) of all systems."""
-    systems = (REAL, MODEL, *BASELINES)
-    shape = (len(systems), len(video), 3, video.framing.height, video.framing.width)
-    frames = np.memmap(file, np.uint8, "w+", shape=shape)
-    return dict(zip(systems, frames, strict=True))
-
-
-def _draw_maps(renderer: Pose2VideoRenderer, video: PoseVideo) -> Iterator[np.ndarray]:
-    size = video.framing.width, video.framing.height
-    return renderer.draw_maps(video.points_TK2, size=size)
-
-
-def _about(
-    options: EvaluateVideoOptions,
-    renderer: Pose2VideoRenderer,
-    train: list[PoseVideo],
-    test: list[PoseVideo],
-) -> Metrics:
-    framing = test[0].framing
-    return {
-        "about": {
-            "frames": sum(map(len, test)),
-            "clips": " ".join(video.name for video in test),
-            "training_frames": sum(map(len, train)),
-            "size": f"{framing.width}x{framing.height}",
-            "fps": FPS,
-            "seed": options.seed,
-            "rollout": ROLLOUT,
-            "generator": type(renderer.generator).__name__,
-            "precision": options.precision,
-        }
-    }

@@ -1,6 +1,8 @@
 """Metrics of videos: pixels, networks, detected landmarks, and sharpness without a reference."""
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,22 +10,12 @@ from evaluation.tables import REAL, FrameTable, mean_over_parts
 from speech2video.data.keypoints import MIN_CONFIDENCE, PART_POINTS
 from speech2video.data.pose2video.clip import PoseVideo
 from speech2video.data.preprocessing.detection.mediapipe_keypoints import detect_keypoints
-from speech2video.models.evaluators.image_metrics import (
-    FaceRecognitionNetwork,
-    ImageNetworks,
-    crop_boxes,
-)
+from speech2video.models.evaluators import image_metrics as evaluators
+from speech2video.options.evaluation import EvaluateFaceOptions, EvaluateVideoOptions
 from speech2video.util.body.skeleton import POINTS, boxes_visible, indices, region_boxes
 from speech2video.util.errors import DataError
-from speech2video.util.metrics.image import (
-    flicker,
-    mean_in_boxes,
-    ms_ssim,
-    psnr,
-    sharpness,
-    ssim_map,
-    warping_error,
-)
+from speech2video.util.metrics import image
+from speech2video.util.metrics.image import sharpness
 from speech2video.util.metrics.points import EYE_CORNERS, LIPS, lip_opening
 from speech2video.util.metrics.statistics import correlation, finite_mean
 from speech2video.util.timing import FPS
@@ -42,7 +34,6 @@ CROP_SIZE = 128  # pixels of the crops for networks
 CHUNK = 32  # frames measured at once without a reference
 
 HANDS = (PART_POINTS["left_hand"], PART_POINTS["right_hand"])
-DETECTED_PARTS = {"face": PART_POINTS["face"], "left_hand": HANDS[0], "right_hand": HANDS[1]}
 UPPER_BODY = indices(("left_shoulder", "right_shoulder", "left_elbow", "right_elbow"))
 SHOULDERS = indices(("left_shoulder", "right_shoulder"))
 
@@ -50,13 +41,31 @@ Frames = Mapping[str, np.ndarray]  # (T, 3, H, W) uint8 by system; one is `REAL`
 Boxes = list[np.ndarray | None]  # (T, 4) each; None is the whole image
 
 
+def load_face_network(
+    options: EvaluateFaceOptions | EvaluateVideoOptions,
+) -> evaluators.FaceRecognitionNetwork | None:
+    """Return the network of --face_network, if given; raises `DataError` for a broken file."""
+    path, size = options.face_network, options.face_size
+    return path and evaluators.FaceRecognitionNetwork(path, size=size, device=options.device)
+
+
+def join_outputs(outputs: Sequence[tuple[np.ndarray, np.ndarray]]) -> evaluators.InceptionOutput:
+    """Return Inception's outputs of several videos as one."""
+    features, logits = map(np.concatenate, zip(*outputs, strict=True))
+    return features, logits
+
+
+def visible_boxes(points_TK2: np.ndarray, region: str, size: tuple[int, int]) -> np.ndarray:
+    """Return the boxes (T, 4) of a region in images (height, width), NaN where not visible."""
+    boxes_T4 = region_boxes(points_TK2, region)
+    visible_T = boxes_visible(boxes_T4, height=size[0], width=size[1])
+    return np.where(visible_T[:, None], boxes_T4, np.nan)
+
+
 def part_boxes(video: PoseVideo, part: str) -> Boxes:
     """Return the boxes of a part of the image, NaN where it is not visible."""
-    if part == WHOLE:
-        return [None]
-    size = {"width": video.framing.width, "height": video.framing.height}
-    found = [region_boxes(video.points_TK2, region) for region in IMAGE_PARTS[part]]
-    return [np.where(boxes_visible(boxes, **size)[:, None], boxes, np.nan) for boxes in found]
+    size = video.framing.height, video.framing.width
+    return [visible_boxes(video.points_TK2, r, size) for r in IMAGE_PARTS[part]] or [None]
 
 
 def add_pixel_metrics(table: FrameTable, frames: Frames, video: PoseVideo) -> None:
@@ -64,16 +73,16 @@ def add_pixel_metrics(table: FrameTable, frames: Frames, video: PoseVideo) -> No
     boxes = {part: part_boxes(video, part) for part in IMAGE_PARTS}
     count, _, height, width = frames[REAL].shape
     step = max(1, MAX_PIXELS // (height * width))
-    found: dict[tuple[str, str, str], list[np.ndarray]] = {}
+    found: dict[tuple[str, str, str], list[np.ndarray]] = defaultdict(list)
     for begin in range(0, count, step):
-        first, end = max(begin - 1, 0), min(begin + step, count)  # the previous one, for motion
+        first, end = max(begin - 1, 0), begin + step  # with the previous frame, for motion
         chunk = {system: video_T3HW[first:end] for system, video_T3HW in frames.items()}
         chunk_boxes = {
             part: [None if b is None else b[first:end] for b in chosen]
             for part, chosen in boxes.items()
         }
         for key, values_T in _chunk_metrics(chunk, chunk_boxes).items():
-            found.setdefault(key, []).append(values_T[begin - first :])
+            found[key].append(values_T[begin - first :])
     for key, values in found.items():
         table.add(*key, np.concatenate(values))
 
@@ -82,20 +91,17 @@ def add_network_metrics(
     table: FrameTable,
     frames: Frames,
     video: PoseVideo,
-    networks: ImageNetworks,
-    face: FaceRecognitionNetwork | None,
+    networks: evaluators.ImageNetworks,
+    face: evaluators.FaceRecognitionNetwork | None,
     face_size: int,
 ) -> None:
     """Add a clip's LPIPS and, with a face recognition network, identity similarity."""
     for system in (name for name in frames if name != REAL):
         pair = frames[system], frames[REAL]
-        for part in IMAGE_PARTS:
-            distances = [
-                _of_crops(networks.lpips, *pair, boxes, CROP_SIZE)
-                for boxes in part_boxes(video, part)
-            ]
-            if "lpips" not in networks.unavailable:
-                table.add(part, "lpips", system, mean_over_parts(distances))
+        for part in IMAGE_PARTS if "lpips" not in networks.unavailable else ():
+            boxes = part_boxes(video, part)
+            distances = [_of_crops(networks.lpips, *pair, b, CROP_SIZE) for b in boxes]
+            table.add(part, "lpips", system, mean_over_parts(distances))
         if face is not None:
             (boxes,) = part_boxes(video, "head")
             similarity_T = _of_crops(face.similarity, *pair, boxes, face_size)
@@ -130,11 +136,12 @@ def landmark_metrics(
     eyes = _eye_distance(real_TK2, input_TK2)
     recalls = [_recall(points_TK2[:, hand], real_TK2[:, hand]) for hand in HANDS]
     errors = [_mean_distance(points_TK2[:, hand], real_TK2[:, hand]) / eyes for hand in HANDS]
-    own, real, given = (p[:, LIPS] for p in (points_TK2, real_TK2, input_TK2))
+    lips = (p[:, LIPS] for p in (points_TK2, real_TK2, input_TK2))
+    own, real, given = (p - p.mean(1, keepdims=True) for p in lips)
     face, body = PART_POINTS["face"], PART_POINTS["body"]
     return {
-        "mouth_error": _mean_distance(_centred(own), _centred(real)) / eyes,
-        "mouth_error_to_input": _mean_distance(_centred(own), _centred(given)) / eyes,
+        "mouth_error": _mean_distance(own, real) / eyes,
+        "mouth_error_to_input": _mean_distance(own, given) / eyes,
         "body_error": _mean_distance(points_TK2[:, UPPER_BODY], real_TK2[:, UPPER_BODY]) / eyes,
         "hands_error": mean_over_parts(errors),
         "face_recall": _recall(points_TK2[:, face], real_TK2[:, face]),
@@ -166,12 +173,10 @@ def image_metrics(frames_T3HW: np.ndarray, points_TK2: np.ndarray) -> dict[str, 
     255. It includes camera noise: compare it with the recording's.
     """
     count, _, height, width = frames_T3HW.shape
-    boxes_T4 = region_boxes(points_TK2, "head")
-    visible_T = boxes_visible(boxes_T4, width=width, height=height)
-    boxes_T4 = np.where(visible_T[:, None], boxes_T4, np.nan)
+    boxes_T4 = visible_boxes(points_TK2, "head", (height, width))
     values: dict[str, list[np.ndarray]] = {"sharpness": [], "head_sharpness": [], "flicker": []}
     for begin in range(0, count, CHUNK):
-        end = min(begin + CHUNK, count)
+        end = begin + CHUNK
         chunk = frames_T3HW[begin:end]
         values["sharpness"].append(sharpness(chunk))
         values["head_sharpness"].append(sharpness(chunk, boxes_T4[begin:end]))
@@ -183,10 +188,8 @@ def image_metrics(frames_T3HW: np.ndarray, points_TK2: np.ndarray) -> dict[str, 
 
 def detection_rates(points_TK2: np.ndarray) -> dict[str, float]:
     """Return the share of frames in which face and each hand are detected."""
-    return {
-        part: float(_complete(points_TK2[:, chosen]).mean())
-        for part, chosen in DETECTED_PARTS.items()
-    }
+    parts = ("face", "left_hand", "right_hand")
+    return {part: float(_complete(points_TK2[:, PART_POINTS[part]]).mean()) for part in parts}
 
 
 def detected_hand_speed(points_TK2: np.ndarray) -> float:
@@ -206,22 +209,21 @@ def _chunk_metrics(
     found = {}
     for system, own in frames.items():
         for part, chosen in boxes.items():
+            warping = [image.warping_error(own, flow_T2HW, trust_THW, b) for b in chosen]
             stability = {
                 "sharpness": [sharpness(own, b) for b in chosen],
-                "flicker": [flicker(own, real, b) for b in chosen],
-                "warping_error_x1000": [
-                    1000 * warping_error(own, flow_T2HW, trust_THW, b) for b in chosen
-                ],
+                "flicker": [image.flicker(own, real, b) for b in chosen],
+                "warping_error_x1000": [1000 * error_T for error_T in warping],
             }
             found |= {(part, name, system): mean_over_parts(v) for name, v in stability.items()}
         if system == REAL:
             continue
-        map_THW = ssim_map(own, real)
-        found[WHOLE, "ms_ssim", system] = ms_ssim(own, real)
+        map_THW = image.ssim_map(own, real)
+        found[WHOLE, "ms_ssim", system] = image.ms_ssim(own, real)
         for part, chosen in boxes.items():
             similarity = {
-                "psnr": [psnr(own, real, b) for b in chosen],
-                "ssim": [mean_in_boxes(map_THW, b) for b in chosen],
+                "psnr": [image.psnr(own, real, b) for b in chosen],
+                "ssim": [image.mean_in_boxes(map_THW, b) for b in chosen],
             }
             found |= {(part, name, system): mean_over_parts(v) for name, v in similarity.items()}
     return found
@@ -240,22 +242,19 @@ def _flow(real_T3HW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _of_crops(
-    metric: Callable[[np.ndarray, np.ndarray], np.ndarray | None],
+    metric: Callable[[np.ndarray, np.ndarray], Any],
     own_T3HW: np.ndarray,
     real_T3HW: np.ndarray,
     boxes_T4: np.ndarray | None,
     size: int,
 ) -> np.ndarray:
     """Return a metric of pairs of images or crops (T,), NaN for frames without a box."""
-    values_T = np.full(len(real_T3HW), np.nan)
+    pair = own_T3HW, real_T3HW
     if boxes_T4 is None:
-        present_T, pair = np.ones(len(real_T3HW), bool), (own_T3HW, real_T3HW)
-    else:
-        present_T = np.isfinite(boxes_T4).all(1)
-        pair = crop_boxes(own_T3HW, boxes_T4, size), crop_boxes(real_T3HW, boxes_T4, size)
-    values = metric(*pair)
-    if values is not None:
-        values_T[present_T] = values
+        return metric(*pair)
+    values_T = np.full(len(real_T3HW), np.nan)
+    crops = (evaluators.crop_boxes(frames_T3HW, boxes_T4, size) for frames_T3HW in pair)
+    values_T[np.isfinite(boxes_T4).all(1)] = metric(*crops)
     return values_T
 
 
@@ -266,10 +265,6 @@ def _eye_distance(*candidates: np.ndarray) -> float:
         if np.isfinite(distance_T).any():
             return max(float(np.nanmedian(distance_T)), 1e-6)
     return float("nan")
-
-
-def _centred(points_TK2: np.ndarray) -> np.ndarray:
-    return points_TK2 - points_TK2.mean(1, keepdims=True)
 
 
 def _mean_distance(a_TK2: np.ndarray, b_TK2: np.ndarray) -> np.ndarray:

@@ -112,6 +112,15 @@ def checked_words(
     return checked
 
 
+def cut_words(words: Iterable[Word], begin: float, end: float) -> list[Word]:
+    """Return the words that lie between two times in seconds, with times from the first on."""
+    return [
+        replace(word, start=word.start - begin, end=word.end - begin)
+        for word in words
+        if begin <= word.start and word.end <= end
+    ]
+
+
 def strip_punctuation(text: str) -> str:
     """Return a word without the punctuation around it."""
     return text.strip(' \t.,;:!?"()[]…“”')
