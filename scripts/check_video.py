@@ -4,6 +4,7 @@ python scripts/check_video.py VIDEO AUDIO
 """
 
 import _checkout  # noqa: F401
+import librosa
 import numpy as np
 from evaluation.video_metrics import detect_points
 
@@ -33,8 +34,9 @@ def find_fault(options: CheckVideoOptions) -> str:
     expected = frame_count(len(audio_S))
     if len(frames) != expected:
         return f"{len(frames)} frames; {expected} are needed"
-    own, video_own = (frame_rms(one)[: expected - 1] for one in (audio_S, video_audio_S))
-    similarity = np.corrcoef(own, video_own)[0, 1]
+    block = {"frame_length": SAMPLES_PER_FRAME, "hop_length": SAMPLES_PER_FRAME, "center": False}
+    rms = [librosa.feature.rms(y=one, **block)[0] for one in (audio_S, video_audio_S)]
+    similarity = np.corrcoef(*(one_T[: expected - 1] for one_T in rms))[0, 1]
     if not similarity > MIN_CORRELATION:
         return f"its audio differs: correlation {similarity:.2f}"
     opening_T = lip_opening(detect_points(frames))  # in eye distances
@@ -45,13 +47,6 @@ def find_fault(options: CheckVideoOptions) -> str:
     if high - low < MIN_MOUTH_RANGE:
         return f"the mouth moves by only {high - low:.4f} of the eye distance"
     return ""
-
-
-def frame_rms(audio_S: np.ndarray) -> np.ndarray:
-    """Return the RMS (T,) of each frame's samples."""
-    count = len(audio_S) // SAMPLES_PER_FRAME
-    blocks = audio_S[: count * SAMPLES_PER_FRAME].reshape(count, SAMPLES_PER_FRAME)
-    return np.sqrt(np.square(blocks).mean(1))
 
 
 if __name__ == "__main__":

@@ -145,12 +145,9 @@ class EmotionControl:
         Args:
             pairs: clips A for content and identity, B for emotion.
         """
-        return {
-            "transferred": _means(
-                [self._compare(a, b, emotion_audio_S=b.audio_S) for a, b in pairs]
-            ),
-            "original": _means([self._compare(a, b) for a, b in pairs]),
-        }
+        transferred = [self._compare(a, b, emotion_audio_S=b.audio_S) for a, b in pairs]
+        original = [self._compare(a, b) for a, b in pairs]
+        return {"transferred": _means(transferred), "original": _means(original)}
 
     def _compare(self, a: FaceRecording, b: FaceRecording, **options: Any) -> dict[str, float]:
         video = self._model.generate(a.audio_S, seed=self._seed, **options)

@@ -11,11 +11,8 @@ from evaluation.video_metrics import join_outputs, landmark_metrics, load_face_n
 from speech2video.data.preprocessing.detection.mediapipe_networks import FACEMESH_IBUG68
 from speech2video.data.preprocessing.faces import FaceMesh
 from speech2video.data.speech2face.clip import FaceRecording
-from speech2video.models.evaluators.face_classifier import (
-    FaceClassifier,
-    Prediction,
-    load_or_train_classifier,
-)
+from speech2video.models.evaluators import face_classifier
+from speech2video.models.evaluators.face_classifier import FaceClassifier, Prediction
 from speech2video.models.evaluators.image_metrics import ImageNetworks, inception_metrics
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.util.body.skeleton import IBUG68, POINTS
@@ -60,7 +57,7 @@ class FaceClassifiers:
             return None
         options = self._options
         folder = (options.classifiers or options.output / "classifiers") / attribute
-        return load_or_train_classifier(
+        return face_classifier.load_or_train_classifier(
             folder, clips, labels, seed=seed, steps=options.classifier_steps, device=options.device
         )
 

@@ -9,12 +9,8 @@ import numpy as np
 import torch
 
 from evaluation.tables import MODEL, REAL
-from speech2video.data.speech2face.clip import (
-    FaceRecording,
-    FaceSplit,
-    load_face_recordings,
-    split_faces,
-)
+from speech2video.data.speech2face import clip as face_clips
+from speech2video.data.speech2face.clip import FaceRecording
 from speech2video.models.speech2face.predictor import Speech2FacePredictor, load_speech2face
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
@@ -89,7 +85,6 @@ class Systems:
         seeds: of the model's videos; other systems use the first.
 
     Attributes:
-        model: the evaluated run.
         speakers: names of the training speakers.
         codes: the model's codes of the training clips.
     """
@@ -101,7 +96,7 @@ class Systems:
         others: dict[str, Run],
         seeds: Sequence[int],
     ) -> None:
-        self.model, self._others, self._seeds = model, others, seeds
+        self._model, self._others, self._seeds = model, others, seeds
         self.speakers = sorted({clip.speaker for clip in training})
         numbers_N = np.array([self.speakers.index(clip.speaker) for clip in training])
         self.codes = [model.encode(clip.audio_S) for clip in training]
@@ -127,14 +122,14 @@ class Systems:
         """
         count, audio_S, seed = len(clip), clip.audio_S, self._seeds[0]
         yield REAL, [clip.frames_T3HW]
-        videos = [self.model.generate(audio_S, seed=seed) for seed in self._seeds]
+        videos = [self._model.generate(audio_S, seed=seed) for seed in self._seeds]
         yield MODEL, [fit_length(video, count) for video in videos]
         reference = self._references.get(clip.speaker, clip.frames_T3HW[0])
         for name, system in self._others.items():
             given = reference if name == SPEECH_AND_REFERENCE else None
             video = system.generate(audio_S, reference_image=given, seed=seed)
             yield name, [fit_length(video, count)]
-        speaker = self.speakers[int(self.voice_scores([self.model.encode(audio_S)]).argmax())]
+        speaker = self.speakers[int(self.voice_scores([self._model.encode(audio_S)]).argmax())]
         static = {REFERENCE_IMAGE: reference, MEAN_FACE: self._mean_faces[speaker]}
         for name, image in static.items():
             yield name, [np.broadcast_to(image, (count, *image.shape))]
@@ -143,7 +138,7 @@ class Systems:
             LATE_SPEECH: np.roll(audio_S, LATE * SAMPLES_PER_FRAME),
         }
         for name, control_S in controls.items():
-            yield name, [fit_length(self.model.generate(control_S, seed=seed), count)]
+            yield name, [fit_length(self._model.generate(control_S, seed=seed), count)]
 
 
 def load_runs(options: EvaluateFaceOptions) -> tuple[Run, dict[str, Run]]:
@@ -170,7 +165,7 @@ def load_runs(options: EvaluateFaceOptions) -> tuple[Run, dict[str, Run]]:
     return run, others
 
 
-def load_split(options: EvaluateFaceOptions, size: int) -> FaceSplit:
+def load_split(options: EvaluateFaceOptions, size: int) -> face_clips.FaceSplit:
     """Load the run's training clips, and held-out clips cut to --frames, with frames of a size.
 
     Raises:
@@ -178,10 +173,10 @@ def load_split(options: EvaluateFaceOptions, size: int) -> FaceSplit:
     """
     folder = options.checkpoints / options.name / TrainSpeech2FaceOptions.KIND
     trained = TrainSpeech2FaceOptions.load(resolve_checkpoint(folder) / OPTIONS_FILE)
-    clips = load_face_recordings(options.dataset or trained.dataset, size=size)
+    clips = face_clips.load_face_recordings(options.dataset or trained.dataset, size=size)
     held = options if options.held_out_sentences or options.held_out_speakers else trained
     sentences, speakers = held.held_out_sentences, held.held_out_speakers
-    split = split_faces(clips, held_out_sentences=sentences, held_out_speakers=speakers)
+    split = face_clips.split_faces(clips, held_out_sentences=sentences, held_out_speakers=speakers)
     if options.frames is not None:
         for part in (split.observed, split.unseen):
             part[:] = [clip.part(0, options.frames) for clip in part]

@@ -29,6 +29,8 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.image import MS_SSIM_MIN_SIZE
+from speech2video.util.metrics.points import lip_opening
+from speech2video.util.metrics.statistics import correlation
 from speech2video.util.timing import FPS
 from speech2video.util.video.writer import write_video
 
@@ -139,9 +141,11 @@ class _VideoEvaluator:
         self._hands += video_metrics.count_hands(points[REAL])
         for system, points_TK2 in points.items():
             compared = points_TK2, points[REAL], video.points_TK2
-            correlations = video_metrics.lip_correlations(*compared)
             rows = video_metrics.landmark_metrics(*compared)
-            rows |= {name: np.full(len(video), value) for name, value in correlations.items()}
+            opening_T, *others = map(lip_opening, compared)
+            names = ("lip_correlation", "lip_correlation_to_input")
+            for name, other_T in zip(names, others, strict=True):
+                rows[name] = np.full(len(points_TK2), correlation(opening_T, other_T))
             for name, values_T in rows.items():
                 if system != REAL or name.endswith("to_input"):
                     self._table.add("landmarks", name, system, values_T)

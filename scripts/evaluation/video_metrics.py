@@ -16,8 +16,8 @@ from speech2video.util.body.skeleton import POINTS, boxes_visible, indices, regi
 from speech2video.util.errors import DataError
 from speech2video.util.metrics import image
 from speech2video.util.metrics.image import sharpness
-from speech2video.util.metrics.points import EYE_CORNERS, LIPS, lip_opening
-from speech2video.util.metrics.statistics import correlation, finite_mean
+from speech2video.util.metrics.points import EYE_CORNERS, LIPS
+from speech2video.util.metrics.statistics import finite_mean
 from speech2video.util.timing import FPS
 from speech2video.util.video.optical_flow import dis_flow, flow_trust
 
@@ -147,17 +147,6 @@ def landmark_metrics(
         "face_recall": _recall(points_TK2[:, face], real_TK2[:, face]),
         "body_recall": _recall(points_TK2[:, body], real_TK2[:, body]),
         "hands_recall": mean_over_parts(recalls),
-    }
-
-
-def lip_correlations(
-    points_TK2: np.ndarray, real_TK2: np.ndarray, input_TK2: np.ndarray
-) -> dict[str, float]:
-    """Return the correlations of a clip's lip opening with the real one and the input's."""
-    opening_T, real_T, input_T = map(lip_opening, (points_TK2, real_TK2, input_TK2))
-    return {
-        "lip_correlation": correlation(opening_T, real_T),
-        "lip_correlation_to_input": correlation(opening_T, input_T),
     }
 
 

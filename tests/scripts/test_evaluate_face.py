@@ -127,6 +127,7 @@ def test_a_perfect_copy_has_perfect_metrics(
     assert {"fid", "lpips"} <= set(metrics["unavailable"]) | set(observed["image"])
 
 
+@pytest.mark.slow
 def test_a_constant_face_is_at_chance(
     clips: list[FaceRecording], classifiers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
