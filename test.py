@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # OpenMP reads it when torch is imported
 
-from speech2video.models.pipelines.batch import make_videos
-from speech2video.models.pipelines.speaker import Speaker
+from speech2video.models.pipelines.speaker import Speaker, make_videos
 from speech2video.models.registry import SPEAKERS, load_class
 from speech2video.options.inference import InferenceOptions, parse_inference_options
 from speech2video.util import distributed

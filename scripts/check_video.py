@@ -11,7 +11,7 @@ from evaluation.video_metrics import detect_points
 from speech2video.options.tools import CheckVideoOptions
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.errors import DataError, run_command
-from speech2video.util.metrics.points import lip_opening
+from speech2video.util.metrics.motion import lip_opening
 from speech2video.util.timing import SAMPLES_PER_FRAME, frame_count
 from speech2video.util.video.reader import read_frames
 

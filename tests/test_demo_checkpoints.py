@@ -22,8 +22,7 @@ from speech2video.util.audio.mel import log_mels
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import vector_to_smplx
 from speech2video.util.body.skeleton import POINT_INDEX
-from speech2video.util.metrics.motion import limit_violations
-from speech2video.util.metrics.points import lip_opening
+from speech2video.util.metrics.motion import limit_violations, lip_opening
 from speech2video.util.metrics.statistics import best_lag, lag_correlations
 from speech2video.util.text.synthesis import synthesise
 from speech2video.util.text.transcript import Word

@@ -15,7 +15,7 @@ import pytest
 from speech2video.data.motion_io import read_motion
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.pose_vector import POSE_SLICES
-from speech2video.util.metrics.points import lip_opening
+from speech2video.util.metrics.motion import lip_opening
 from tests.audio_fuzzer import write_damaged
 from tests.inference_command import TIMEOUT, read, run, start
 from tests.recordings import make_recording

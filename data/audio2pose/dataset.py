@@ -14,10 +14,9 @@ from speech2video.data.gestures.dictionary import GestureDictionary, spelling
 from speech2video.data.loader import SampleIndex
 from speech2video.data.motion_io import read_motion
 from speech2video.util.audio.audio_io import load_audio
-from speech2video.util.audio.augmentation import AudioAugmentation
+from speech2video.util.audio.augmentation import AudioAugmentation, change_speed
 from speech2video.util.audio.features import extract_features, feature_set
 from speech2video.util.audio.normalisation import voice_mean
-from speech2video.util.audio.vocal_tract import change_speed
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.rotations import resample_linear
 from speech2video.util.errors import DataError

@@ -16,11 +16,10 @@ from speech2video.data.pose2video.augmentation import (
     random_crops,
 )
 from speech2video.data.pose2video.clip import PoseVideo
-from speech2video.data.pose2video.frames import FrameCache
+from speech2video.data.pose2video.frames import FrameCache, dis_flow, flow_trust
 from speech2video.options.pose2video import Curriculum
 from speech2video.util.body.skeleton import REGIONS, boxes_visible, region_boxes
 from speech2video.util.rendering.skeleton_maps import draw_map
-from speech2video.util.video.optical_flow import dis_flow, flow_trust
 
 PAST_MAPS = 2  # maps before a frame's own that a generator's step takes
 

@@ -17,7 +17,7 @@ from speech2video.util.body.skeleton import IBUG68, POINTS, indices
 from speech2video.util.errors import DataError
 from speech2video.util.files import read_npz
 from speech2video.util.metrics import statistics
-from speech2video.util.metrics.points import EYE_CORNERS, distances, lip_opening
+from speech2video.util.metrics.motion import EYE_CORNERS, distances, lip_opening
 from speech2video.util.metrics.statistics import percentile
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 

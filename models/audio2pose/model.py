@@ -21,8 +21,7 @@ from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import pose_columns
 from speech2video.util.body.skeleton import BODY_JOINTS
-from speech2video.util.metrics.motion import hand_energy_ratio
-from speech2video.util.metrics.points import lip_opening
+from speech2video.util.metrics.motion import hand_energy_ratio, lip_opening
 from speech2video.util.metrics.statistics import best_lag, correlation, lag_correlations
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps

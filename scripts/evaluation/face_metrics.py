@@ -17,7 +17,7 @@ from speech2video.models.evaluators.image_metrics import ImageNetworks, inceptio
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.util.body.skeleton import IBUG68, POINTS
 from speech2video.util.metrics.image import flicker, psnr, sharpness, ssim
-from speech2video.util.metrics.points import lip_opening
+from speech2video.util.metrics.motion import lip_opening
 from speech2video.util.metrics.recognition import centroids, cosines, macro_f1, one_of_two
 from speech2video.util.metrics.statistics import MIN_OVERLAP, finite_mean, frechet_distance
 

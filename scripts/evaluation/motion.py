@@ -24,7 +24,7 @@ from speech2video.util.body.pose_vector import vector_to_smplx
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
 from speech2video.util.metrics import motion, statistics
-from speech2video.util.metrics.points import LIPS, align_heads, lip_opening, lip_vertex_error
+from speech2video.util.metrics.motion import LIPS, align_heads, lip_opening, lip_vertex_error
 from speech2video.util.metrics.statistics import correlation
 from speech2video.util.timing import FPS
 

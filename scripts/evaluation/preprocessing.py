@@ -19,8 +19,8 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import split_pose
 from speech2video.util.body.skeleton import IBUG68, POINT_INDEX, indices
 from speech2video.util.errors import DataError
-from speech2video.util.metrics import points
-from speech2video.util.metrics.points import distances
+from speech2video.util.metrics import motion as points
+from speech2video.util.metrics.motion import distances
 from speech2video.util.metrics.statistics import correlation, percentile
 
 JOINTS = tuple(

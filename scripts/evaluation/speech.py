@@ -36,8 +36,7 @@ from speech2video.options.inference import BodyVideoOptions
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.body.skeleton import indices
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
-from speech2video.util.metrics.motion import hand_energy_ratio, mean_derivative
-from speech2video.util.metrics.points import lip_opening
+from speech2video.util.metrics.motion import hand_energy_ratio, lip_opening, mean_derivative
 from speech2video.util.metrics.statistics import finite_mean
 from speech2video.util.timing import FPS
 from speech2video.util.video.reader import read_frames

@@ -24,7 +24,7 @@ from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
-from speech2video.util.metrics.points import lip_opening
+from speech2video.util.metrics.motion import lip_opening
 from speech2video.util.text.speech_source import Speech
 from speech2video.util.text.transcript import cut_words, read_words
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME

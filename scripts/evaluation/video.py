@@ -29,7 +29,7 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.image import MS_SSIM_MIN_SIZE
-from speech2video.util.metrics.points import lip_opening
+from speech2video.util.metrics.motion import lip_opening
 from speech2video.util.metrics.statistics import correlation
 from speech2video.util.timing import FPS
 from speech2video.util.video.writer import write_video

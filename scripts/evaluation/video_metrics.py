@@ -9,6 +9,7 @@ import numpy as np
 from evaluation.tables import REAL, FrameTable, mean_over_parts
 from speech2video.data.keypoints import MIN_CONFIDENCE, PART_POINTS
 from speech2video.data.pose2video.clip import PoseVideo
+from speech2video.data.pose2video.frames import dis_flow, flow_trust
 from speech2video.data.preprocessing.detection.mediapipe_keypoints import detect_keypoints
 from speech2video.models.evaluators import image_metrics as evaluators
 from speech2video.options.evaluation import EvaluateFaceOptions, EvaluateVideoOptions
@@ -16,10 +17,9 @@ from speech2video.util.body.skeleton import POINTS, boxes_visible, indices, regi
 from speech2video.util.errors import DataError
 from speech2video.util.metrics import image
 from speech2video.util.metrics.image import sharpness
-from speech2video.util.metrics.points import EYE_CORNERS, LIPS
+from speech2video.util.metrics.motion import EYE_CORNERS, LIPS
 from speech2video.util.metrics.statistics import finite_mean
 from speech2video.util.timing import FPS
-from speech2video.util.video.optical_flow import dis_flow, flow_trust
 
 WHOLE = "whole_frame"
 IMAGE_PARTS = {

@@ -28,7 +28,7 @@ from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import IBUG68, POINT_INDEX
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, WEIGHTS_FILE
 from speech2video.util.metrics.image import IDENTICAL_DB
-from speech2video.util.metrics.points import LIPS
+from speech2video.util.metrics.motion import LIPS
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_map
 from speech2video.util.video.writer import write_video

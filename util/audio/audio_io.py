@@ -13,7 +13,7 @@ import numpy as np
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write, write_errors
 from speech2video.util.timing import SAMPLE_RATE
-from speech2video.util.video.media import Damage, audio_stream, decode, open_media, video_start
+from speech2video.util.video.reader import Damage, audio_stream, decode, open_media, video_start
 
 TARGET_LEVEL = -23.0  # dB of full scale, of normalised speech (EBU R 128 asks it in LUFS)
 GATE_WINDOW = 0.4  # seconds, ITU-R BS.1770-4

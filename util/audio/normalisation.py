@@ -16,7 +16,7 @@ from speech2video.util.audio.features import FeatureExtractor, feature_set
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.errors import DataError
 from speech2video.util.timing import frame_count
-from speech2video.util.video.media import audio_stream, open_media
+from speech2video.util.video.reader import audio_stream, open_media
 
 PRIOR_FRAMES = 50.0  # weight of the training voices' mean: two seconds of speech
 MIN_RATE = 4000  # Hz; less is no speech, but a broken header that makes hours out of seconds

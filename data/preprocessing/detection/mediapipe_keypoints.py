@@ -17,7 +17,7 @@ from speech2video.data.preprocessing.detection.mediapipe_networks import PersonD
 from speech2video.util.body.skeleton import POINTS
 from speech2video.util.errors import DataError
 from speech2video.util.iteration import prefetch
-from speech2video.util.metrics.points import distances
+from speech2video.util.metrics.motion import distances
 
 FACE_CONFIDENCE = 1.0  # MediaPipe gives none for faces and hands
 HAND_CONFIDENCE = (0.6, 1.0)  # for a side score of 0 and of 1

@@ -17,7 +17,7 @@ from scipy.signal import butter, firwin2, oaconvolve, resample_poly, sosfilt
 from speech2video.data.speech2face.clip import EMOTIONS
 from speech2video.data.synthetic.common import change_times, pad_speech, plateau, step
 from speech2video.data.synthetic.speaker.motion import stressed_times
-from speech2video.util.audio.vocal_tract import change_voice
+from speech2video.util.audio.augmentation import change_voice
 from speech2video.util.files import read_json
 from speech2video.util.text.synthesis import PITCHES, RATES, SynthesisedSpeech, synthesise
 from speech2video.util.timing import SAMPLE_RATE

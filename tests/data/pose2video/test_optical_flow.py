@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from speech2video.data.pose2video.frames import dis_flow, flow_trust
 from speech2video.models.pose2video.generators.base import warp
-from speech2video.util.video.optical_flow import dis_flow, flow_trust
 from tests.video_clips import texture
 
 IMAGE = texture(160, 200)
