@@ -129,7 +129,7 @@ def _untrained_speaker(options: BenchmarkOptions) -> tuple[BodySpeaker, Pose2Vid
 
 
 def _words(seconds: float) -> list[Word]:
-    times = np.arange(1.0, seconds - 1, WORD_INTERVAL)
+    times = np.arange(1.0, seconds - 1, WORD_INTERVAL).tolist()
     return [Word("up", time, time + 0.3) for time in times]
 
 

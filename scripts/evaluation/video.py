@@ -59,7 +59,7 @@ def evaluate(options: EvaluateVideoOptions) -> Metrics:
         with tempfile.TemporaryFile() as file:
             shape = (len(SYSTEMS), len(video), 3, height, width)
             on_disk = np.memmap(file, np.uint8, "w+", shape=shape)
-            frames: dict[str, np.ndarray] = dict(zip(SYSTEMS, on_disk, strict=True))
+            frames = {name: on_disk[index] for index, name in enumerate(SYSTEMS)}
             for t, frame_3HW in enumerate(real_frames(video)):
                 frames[REAL][t] = frame_3HW
             maps = renderer.draw_maps(video.points_TK2, size=(width, height))

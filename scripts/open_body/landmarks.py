@@ -123,7 +123,9 @@ def _yaw_pitch(yaw: float, pitch: float) -> np.ndarray:
 
 def _detect(image: np.ndarray) -> np.ndarray:
     """Return FaceMesh's points (468, 2) in pixels of an RGB image."""
-    from mediapipe.python.solutions.face_mesh import FaceMesh
+    from mediapipe.python.solutions.face_mesh import (  # pyright: ignore[reportMissingImports]
+        FaceMesh,
+    )
 
     with FaceMesh(static_image_mode=True, refine_landmarks=True) as net:
         found = getattr(net.process(image), "multi_face_landmarks")  # noqa: B009
