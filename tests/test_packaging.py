@@ -50,6 +50,7 @@ def test_wheel_has_one_top_level_name_and_works(checkout: Path, tmp_path: Path) 
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
+@pytest.mark.slow
 def test_plain_checkout_runs_scripts_without_installing(checkout: Path, tmp_path: Path) -> None:
     # -S would hide the dependencies too; a copy at another place shows which tree is imported
     command = [sys.executable, str(checkout / "scripts" / "draw_pose.py"), "--help"]

@@ -159,6 +159,7 @@ def test_processes_share_a_list_despite_a_bad_file(
     assert (tmp_path / "2" / "one.x.npz").is_file() and len(list((tmp_path / "2").iterdir())) == 6
 
 
+@pytest.mark.slow
 def test_torchruns_processes_share_a_list(checkpoints: Path, tmp_path: Path):
     for name in ("one", "two", "three"):
         write_audio(tmp_path / f"{name}.wav", voice(0.2))
@@ -292,6 +293,7 @@ def test_a_run_that_is_killed_leaves_no_video(
     assert how == signal.SIGKILL or not left
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_into_one_folder(checkpoints: Path, speech: Path, tmp_path: Path):
     processes = [start(checkpoints, tmp_path, "--audio", speech) for _ in range(2)]
     assert [process.wait(timeout=TIMEOUT) for process in processes] == [0, 0]
@@ -299,6 +301,7 @@ def test_two_runs_at_once_into_one_folder(checkpoints: Path, speech: Path, tmp_p
     assert len(read(video)[0]) == 25
 
 
+@pytest.mark.slow
 def test_damaged_files_end_in_an_error_or_a_video(checkpoints: Path, tmp_path: Path):
     listed = write_damaged(tmp_path, DAMAGED)
     process = start(checkpoints, tmp_path, "--audio_list", listed, "--skeleton")

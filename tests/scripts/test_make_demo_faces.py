@@ -89,6 +89,7 @@ def test_ground_truth_is_as_long_and_opens_where_the_landmarks_do(
         assert json.loads((folder / "ground_truth" / f"{one.name}.json").read_text())["text"]
 
 
+@pytest.mark.slow
 def test_more_people_leave_the_first_as_they_are(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def test_words_phones_and_gestures_belong_to_the_same_speech(folder: Path, numbe
         assert use["start"] <= use["apex"] <= use["end"]
 
 
+@pytest.mark.slow
 @NEEDED
 def test_what_is_missing_is_made_again_and_is_the_same(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -300,6 +300,7 @@ def _is_running(pid: int) -> bool:
     return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_worker(killed: tuple[Path, Path, list[int]]) -> None:
     end = time.monotonic() + 30
     while any(map(_is_running, killed[2])):
@@ -332,6 +333,7 @@ def resumed(killed: tuple[Path, Path, list[int]]) -> ResumedRun:
         return ResumedRun(output, made, printed.getvalue())
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed(resumed: ResumedRun, demo_clip: Clip) -> None:
     assert resumed.made
     assert {path: path.stat().st_mtime_ns for path in resumed.made} == resumed.made
