@@ -266,6 +266,7 @@ def test_a_full_disk_is_one_line(
     assert list(output.parent.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="a limit of a file's size is POSIX'")
 def test_a_disk_that_fills_up_is_one_line(checkpoints: Path, speech: Path, tmp_path: Path):
     code = f"{FILE_LIMIT}; runpy.run_path({str(ROOT / 'test.py')!r}, run_name='__main__')"
@@ -275,6 +276,7 @@ def test_a_disk_that_fills_up_is_one_line(checkpoints: Path, speech: Path, tmp_p
     assert list((tmp_path / "results" / NAME).iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=str)
 def test_a_run_that_is_killed_leaves_no_video(
     checkpoints: Path, tmp_path: Path, how: signal.Signals

@@ -43,6 +43,7 @@ def runs(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
+@pytest.mark.slow
 def test_a_run_killed_and_resumed_equals_an_uninterrupted_one(dataset: Path, runs: Path) -> None:
     trainer.check_resuming(dataset, runs, 12)
 

@@ -30,6 +30,7 @@ def test_the_pipeline_is_compared_with_its_renderer(
     assert metrics["peak_memory_mb"] >= metrics["memory_mb_before"] > 0
 
 
+@pytest.mark.slow
 def test_speech2face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     metrics = run_benchmark(tmp_path, monkeypatch, "speech2face", "--minutes", 0.04)
     for size in (64, 128):
