@@ -24,6 +24,11 @@ class OptionError(UserError):
     """An option outside its range, or two that contradict each other."""
 
 
+def note(text: str) -> None:
+    """Print one line on standard error: what was done with input that is odd, but works."""
+    print("note: " + " ".join(text.split()), file=sys.stderr)
+
+
 def run_command(main: Callable[[], None]) -> None:
     """Run a command's `main`; a `UserError` or an interrupt becomes one line, never a traceback."""
     try:
