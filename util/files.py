@@ -3,9 +3,11 @@
 import contextlib
 import csv
 import dataclasses
+import io
 import json
 import math
 import os
+import stat
 import types
 import typing
 import zipfile
@@ -17,6 +19,11 @@ import numpy as np
 
 from speech2video.util.errors import DataError
 
+MAX_NPZ_BYTES = 2 * 2**30  # of all arrays of a file; hours of keypoints have less
+MAX_NPZ_MEMBERS = 1000
+_NPZ_EXPANSION = 4  # arrays of a larger file may have as many times its size
+_MAX_NPY_HEADER = 2**16  # bytes
+_NPY_MAGIC = b"\x93NUMPY"
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -74,20 +81,120 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         np.savez_compressed(stream, **dict[str, Any](arrays))
 
 
-def read_npz(path: Path, *, what: str) -> dict[str, np.ndarray]:
-    """Return the arrays of an npz file; raises `DataError`, which says `what` it should be."""
+def check_file(path: Path, *, what: str) -> None:
+    """Raise `DataError`, which says `what` is needed, where `path` is no regular file.
+
+    Folders, devices, sockets and pipes are refused: reading them fails late, blocks or never ends.
+    """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or error
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = "no such file" if isinstance(error, FileNotFoundError) else _reason(error)
         raise DataError(f"{path}: cannot be read ({reason}); {what} is needed") from None
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path}: {_file_kind(mode)}, not a regular file; {what} is needed")
+
+
+def read_npz(path: Path, *, what: str, skip_pickled: bool = False) -> dict[str, np.ndarray]:
+    """Return the arrays of an npz file, numbers and texts; nothing is ever unpickled.
+
+    Sizes are checked before memory is taken: all arrays together may have `MAX_NPZ_BYTES`, or a
+    few times the size of the file if that is more. Members that are no arrays and have another
+    suffix than npy are ignored.
+
+    Args:
+        path: an untrusted file.
+        what: what it should be, for error messages.
+        skip_pickled: leave out arrays of Python objects, instead of refusing the file.
+
+    Raises:
+        DataError: no npz file, damaged, encrypted, too large, or with pickled arrays.
+    """
+    check_file(path, what=what)
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_NPY_MAGIC)) == _NPY_MAGIC:
+                raise DataError("a single array (npy), no npz file of named arrays")
+            with zipfile.ZipFile(file) as archive:
+                return _read_members(archive, path.stat().st_size, skip_pickled)
+    except DataError as error:
+        reason = str(error)
+    except zipfile.BadZipFile as error:
+        reason = f"not an npz file, or damaged: {error}"
+    except Exception as error:  # decoders raise anything on damaged data, even RuntimeError
+        reason = f"damaged, or not an npz file: {_reason(error)}"
+    raise DataError(f"{path}: cannot be read ({reason}); {what} is needed") from None
+
+
+def _read_members(
+    archive: zipfile.ZipFile, file_size: int, skip_pickled: bool
+) -> dict[str, np.ndarray]:
+    infos = [info for info in archive.infolist() if not info.filename.startswith("__MACOSX/")]
+    limit = max(MAX_NPZ_BYTES, _NPZ_EXPANSION * file_size)
+    if len(infos) > MAX_NPZ_MEMBERS:
+        raise DataError(f"{len(infos)} arrays; at most {MAX_NPZ_MEMBERS} are allowed")
+    if (total := sum(info.file_size for info in infos)) > limit:
+        raise DataError(f"{total / 2**30:,.1f} GiB of arrays; at most {limit / 2**30:.1f} GiB fit")
+    arrays = {}
+    for info in infos:
+        if info.flag_bits & 1:
+            raise DataError(f"{info.filename} is encrypted")
+        with archive.open(info) as stream:
+            head = stream.read(_MAX_NPY_HEADER)
+        if not head.startswith(_NPY_MAGIC):
+            if info.filename.endswith(".npy"):
+                raise DataError(f"{info.filename} is no npy array")
+            continue
+        pickled = _check_header(io.BytesIO(head), info, limit)
+        if pickled and not skip_pickled:
+            raise DataError(f"{info.filename} is pickled, which may run code; plain arrays only")
+        if not pickled:
+            with archive.open(info) as stream:
+                array = np.lib.format.read_array(stream, allow_pickle=False)
+            arrays[info.filename.removesuffix(".npy")] = array
+    return arrays
+
+
+def _check_header(stream: io.BytesIO, info: zipfile.ZipInfo, limit: int) -> bool:
+    """Check an npy header's size and type; return whether the array is pickled."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):  # 3.0 is for fields with names
+        raise DataError(f"{info.filename} is npy version {version[0]}; 1 or 2 is needed")
+    first = version == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        return True
+    if dtype.kind not in "biufcSU":
+        raise DataError(f"{info.filename} holds {dtype!s:.40}; numbers or texts are needed")
+    size = math.prod(shape) * max(dtype.itemsize, 1)
+    if min(shape, default=0) < 0 or size > limit or size > info.file_size:
+        wrong = f"{info.filename} declares {dtype} {shape!s:.60}, {size / 2**30:,.3g} GiB"
+        raise DataError(f"{wrong}, and has {info.file_size} bytes")
+    return False
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{' '.join(str(text).split()):.200}"
+
+
+def _file_kind(mode: int) -> str:
+    kinds = {
+        stat.S_ISDIR: "a folder",
+        stat.S_ISFIFO: "a pipe",
+        stat.S_ISSOCK: "a socket",
+        stat.S_ISCHR: "a device",
+        stat.S_ISBLK: "a device",
+    }
+    return next((name for test, name in kinds.items() if test(mode)), "a special file")
 
 
 def read_json(path: Path, *, what: str) -> Any:
     """Return the value of a json file; raises `DataError` with `what` the file should hold."""
+    check_file(path, what=what)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; {what} is needed") from None
     except (ValueError, RecursionError) as error:

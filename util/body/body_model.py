@@ -23,6 +23,7 @@ from speech2video.util.body import pose_vector
 from speech2video.util.body.pose_vector import HandBasis, vector_to_smplx
 from speech2video.util.body.skeleton import JOINTS, POINTS
 from speech2video.util.errors import DataError
+from speech2video.util.files import read_npz
 
 OPEN_BODY = Path(__file__).parent / "open_body.npz"
 REGISTRATION = "https://smpl-x.is.tue.mpg.de"
@@ -230,14 +231,7 @@ def _barycentric(corners: Tensor, weights: Tensor) -> Tensor:
 
 def _read_body_file(path: Path) -> dict[str, np.ndarray]:
     """Return the file's arrays but for pickled ones, which SMPL-X has and nothing needs."""
-    arrays = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for key in file.files:
-                with contextlib.suppress(ValueError):  # what numpy raises for pickled arrays
-                    arrays[key] = file[key]
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not an npz file ({error}); a body model is needed") from None
+    arrays = read_npz(path, what="a body model", skip_pickled=True)
     needed = {"v_template", "f", "weights", "J_regressor", "shapedirs", "posedirs", "kintree_table"}
     needed |= {"lmk_faces_idx", "lmk_bary_coords", "dynamic_lmk_faces_idx"}
     needed |= {"dynamic_lmk_bary_coords", "hands_meanl", "hands_componentsl"}
