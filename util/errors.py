@@ -1,6 +1,8 @@
 """Errors that users can fix, and how commands end: one line and exit status 2, or a signal."""
 
+import atexit
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -31,6 +33,27 @@ def note(text: str) -> None:
 
 def run_command(main: Callable[[], None]) -> None:
     """Run a command's `main`; a `UserError` or an interrupt becomes one line, never a traceback."""
+    status = 0
+    try:
+        _run(main)
+    except SystemExit as end:
+        status = end.code
+        if not _is_launched():
+            raise
+    if _is_launched():
+        # gloo's threads may still hold tensors: they would abort a process whose interpreter ends
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status if isinstance(status, int) else int(status is not None))
+
+
+def _is_launched() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def _run(main: Callable[[], None]) -> None:
     try:
         main()
         return

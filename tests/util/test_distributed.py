@@ -1,5 +1,9 @@
 """Without torchrun every function works for a single process."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -25,3 +29,31 @@ def test_one_process_is_its_own_world() -> None:
 def test_absent_gpu_is_one_clear_line() -> None:
     with pytest.raises(OptionError, match="this machine has 0"):
         distributed.start("cuda")
+
+
+def test_a_launched_command_ends_before_its_interpreter_does() -> None:
+    """Gloo's threads may outlive a process group; they abort a process whose interpreter ends."""
+    program = (
+        "import atexit, sys\n"
+        "from speech2video.util.errors import OptionError, run_command\n"
+        "class Late:\n"
+        "    def __del__(self): print('interpreter ended')\n"
+        "sys.modules['late'] = Late()\n"
+        "atexit.register(print, 'exit functions ran')\n"
+        "def main():\n"
+        "    print('working', end=' ')\n"
+        "    raise OptionError('wrong')\n"
+        "run_command(main)\n"
+    )
+    outputs = []
+    for launched in ({}, {"TORCHELASTIC_RUN_ID": "1"}):
+        ended = subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | launched,
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == 2 and ended.stderr == "error: wrong\n"
+        outputs.append(ended.stdout)
+    assert outputs[0] == "working exit functions ran\ninterpreter ended\n"
+    assert outputs[1] == "working exit functions ran\n"
