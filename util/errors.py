@@ -41,7 +41,7 @@ def run_command(main: Callable[[], None]) -> None:
         if not _is_launched():
             raise
     if _is_launched():
-        # gloo's threads may still hold tensors: they would abort a process whose interpreter ends
+        # gloo's threads may hold tensors yet; they abort a process whose interpreter ends
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
