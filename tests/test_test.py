@@ -16,7 +16,7 @@ from speech2video.data.motion_io import read_motion
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.metrics.motion import lip_opening
-from tests.audio_fuzzer import write_damaged
+from tests.fuzz_samples import write_damaged_audio
 from tests.inference_command import TIMEOUT, read, run, start
 from tests.recordings import make_recording
 from tests.shared import ROOT
@@ -305,7 +305,7 @@ def test_two_runs_at_once_into_one_folder(checkpoints: Path, speech: Path, tmp_p
 
 @pytest.mark.slow
 def test_damaged_files_end_in_an_error_or_a_video(checkpoints: Path, tmp_path: Path):
-    listed = write_damaged(tmp_path, DAMAGED)
+    listed = write_damaged_audio(tmp_path, DAMAGED)
     process = start(checkpoints, tmp_path, "--audio_list", listed, "--skeleton")
     output, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 2 and "Traceback" not in errors
