@@ -3,11 +3,15 @@
 import contextlib
 import csv
 import dataclasses
+import errno
 import io
 import json
 import math
 import os
+import re
+import secrets
 import stat
+import time
 import types
 import typing
 import zipfile
@@ -19,11 +23,20 @@ import numpy as np
 
 from speech2video.util.errors import DataError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 MAX_NPZ_BYTES = 2 * 2**30  # of all arrays of a file; hours of keypoints have less
 MAX_NPZ_MEMBERS = 1000
 _NPZ_EXPANSION = 4  # arrays of a larger file may have as many times its size
 _MAX_NPY_HEADER = 2**16  # bytes
 _NPY_MAGIC = b"\x93NUMPY"
+_PARTIAL = re.compile(r"\..*\.[0-9a-f]{12}\.partial(\.[^.]*)?")
+_PARTIAL_STEM = 150  # bytes
+_OLD_SECONDS = 24 * 3600
+_swept: set[Path] = set()
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -31,24 +44,130 @@ _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", 
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder, which replaces `path` on success, else is deleted.
 
-    The folder is made if needed and written to at once, before hours of work for nothing. The
-    suffix is kept, since some writers depend on it, and the process's number is in the name, so
-    that two runs into one folder do not write into each other's file. Raises `DataError` if the
-    file cannot be written there.
+    The folder is made if needed and written to at once, before hours of work for nothing. A link
+    is written through to its target, and an existing file keeps its permissions. The temporary
+    file has a random name and `path`'s suffix, since some writers depend on it, and is locked;
+    those that killed processes left in the folder are deleted. Raises `DataError` if the file
+    cannot be written there, or is a folder, a device or a pipe.
     """
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    if path.is_dir():
-        raise DataError(f"{path}: a folder; the name of a file is needed")
+    check_output(path)
+    final = Path(os.path.realpath(path))
+    with write_errors(path):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(final.parent)
+        partial, descriptor = _create_partial(final)
     try:
-        with write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.touch()
         yield partial
         with write_errors(path):
-            os.replace(partial, path)
+            _set_permissions(partial, final, os.fstat(descriptor).st_mode)
+            if fcntl is None:  # Windows cannot rename an open file
+                os.close(descriptor)
+            os.replace(partial, final)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+def check_output(path: Path) -> None:
+    """Raise `DataError` unless a file can be written at `path`; nothing is made or changed.
+
+    An existing file must be regular and writable, a new one's nearest existing folder writable.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        with write_errors(path):
+            _check_folder(Path(os.path.realpath(path)).parent)
+        return
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be written ({_reason(error)})") from None
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path}: {_file_kind(mode)}; the name of a file is needed")
+    with write_errors(path):
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _check_folder(Path(os.path.realpath(path)).parent)
+
+
+def check_output_folder(path: Path) -> None:
+    """Raise `DataError` unless `path` is a writable folder, or can become one."""
+    with write_errors(path):
+        _check_folder(Path(os.path.realpath(path)))
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise `OSError` unless files can be made in a folder, or in the nearest one that exists."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _create_partial(final: Path) -> tuple[Path, int]:
+    """Return a new, locked file next to the final one, and its descriptor."""
+    stem = os.fsdecode(os.fsencode(final.stem)[:_PARTIAL_STEM])  # names have at most 255 bytes
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    while True:
+        name = f".{stem}.{secrets.token_hex(6)}.partial{final.suffix}"
+        partial = final.with_name(name)
+        try:
+            descriptor = os.open(partial, flags, 0o666)
+        except FileExistsError:
+            continue
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if partial.exists():  # another process may have swept it before it was locked
+            return partial, descriptor
+        os.close(descriptor)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what killed processes left in a folder; once in each process.
+
+    Files that a living process writes are locked. Where locks do not work, old files are deleted.
+    """
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if _PARTIAL.fullmatch(entry.name)]
+    for name in names:
+        with contextlib.suppress(OSError):
+            _remove_if_dead(folder / name)
+
+
+def _remove_if_dead(partial: Path) -> None:
+    descriptor = os.open(partial, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        if fcntl is None:
+            raise OSError(errno.ENOTSUP, "")
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        partial.unlink()  # while it is locked: a process that has just made it notices that
+    except BlockingIOError:
+        pass
+    except OSError:  # no locks
+        if time.time() - os.fstat(descriptor).st_mtime > _OLD_SECONDS:
+            partial.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _set_permissions(partial: Path, final: Path, mode: int) -> None:
+    """Give a file the permissions and, if allowed, the owner of the one it replaces, else a mode.
+
+    Some libraries (safetensors) make a file of their own, which only its owner may read.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        info = final.stat()
+        mode = info.st_mode
+        with contextlib.suppress(OSError, AttributeError):
+            os.chown(partial, info.st_uid, info.st_gid)
+    os.chmod(partial, stat.S_IMODE(mode))
 
 
 @contextlib.contextmanager

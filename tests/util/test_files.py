@@ -2,17 +2,31 @@
 
 import io
 import os
+import socket
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from speech2video.util import files
 from speech2video.util.errors import DataError
-from speech2video.util.files import read_json, read_npz, typed_fields, write_npz
+from speech2video.util.files import (
+    atomic_write,
+    check_output,
+    check_output_folder,
+    read_json,
+    read_npz,
+    typed_fields,
+    write_npz,
+    write_text,
+)
 
 
 @dataclass
@@ -179,3 +193,135 @@ def test_only_regular_files_are_read(tmp_path: Path, name: str) -> None:
     for read in (read_npz, read_json):
         with pytest.raises(DataError, match="a thing is needed"):
             read(tmp_path / name, what="a thing")
+
+
+def child(tmp_path: Path, name: str) -> "subprocess.Popen[str]":
+    """Start a process that writes a file until it is killed, and wait until it is at it."""
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from speech2video.util.files import atomic_write\n"
+        f"with atomic_write(Path({str(tmp_path / name)!r})): print('at it', flush=True); "
+        "time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "at it\n"
+    return process
+
+
+def test_partials_of_killed_processes_are_swept_and_others_kept(tmp_path: Path) -> None:
+    killed, alive = child(tmp_path, "a.txt"), child(tmp_path, "b.txt")
+    (tmp_path / ".mine.partial.txt").touch()
+    try:
+        killed.kill()
+        killed.wait()
+        write_text(tmp_path / "c.txt", "c")
+        names = sorted(path.name for path in tmp_path.iterdir())
+        assert len(names) == 3
+        assert not [name for name in names if name.startswith(".a.")]
+        assert [name for name in names if name.startswith(".b.")]
+    finally:
+        alive.kill()
+        alive.wait()
+
+
+def test_old_partials_are_swept_where_there_are_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "fcntl", None)
+    old, new = (tmp_path / f".{name}.0123456789ab.partial.txt" for name in ("old", "new"))
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    write_text(tmp_path / "c.txt", "c")
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_partial_names_are_random_and_no_link_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim, tokens = tmp_path / "victim", iter(["0" * 12, "1" * 12])
+    victim.write_text("precious")
+    (tmp_path / f".a.{'0' * 12}.partial.txt").symlink_to(victim)
+    with atomic_write(tmp_path / "a.txt") as one, atomic_write(tmp_path / "a.txt") as two:
+        assert one != two
+        assert one.suffix == two.suffix == ".txt"
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _: next(tokens))
+    write_text(tmp_path / "a.txt", "new")
+    assert victim.read_text() == "precious"
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_links_are_written_through_and_permissions_kept(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there" / "a.txt", tmp_path / "link.txt"
+    link.symlink_to(target)
+    write_text(link, "first")
+    assert link.is_symlink()
+    target.chmod(0o640)
+    write_text(link, "second")
+    assert target.read_text() == "second"
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_new_files_have_the_mode_of_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a.txt", "a")
+        with atomic_write(tmp_path / "b.bin") as path:
+            path.unlink()  # as safetensors does
+            os.close(os.open(path, os.O_CREAT, 0o600))
+    finally:
+        os.umask(before)
+    for name in ("a.txt", "b.bin"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o640
+
+
+def test_longest_name_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("ü" * 125 + ".txt")
+    write_text(path, "a")
+    assert path.read_text() == "a"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("folder", "a folder; the name of a file is needed"),
+        ("pipe", "a pipe; the name"),
+        ("link", "a pipe; the name"),
+        ("/dev/null", "a device; the name"),
+        ("socket", "a socket; the name"),
+        ("file/a.txt", "no folder"),
+        ("loop", "cannot be written"),
+        ("a\0b", "cannot be written"),
+        ("x" * 300, "cannot be written"),
+    ],
+)
+def test_outputs_that_are_no_regular_files_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("file").touch()
+    os.mkfifo("pipe")
+    Path("link").symlink_to("pipe")
+    Path("loop").symlink_to("loop")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        for write in (check_output, partial(write_text, text="a")):
+            with pytest.raises(DataError, match=words):
+                write(Path(name))
+    assert Path("pipe").is_fifo()
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_unwritable_places_are_noticed(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    (tmp_path / "protected.txt").touch(mode=0o400)
+    for path in (tmp_path / "locked" / "new" / "a.txt", tmp_path / "protected.txt"):
+        with pytest.raises(DataError, match="Permission denied"):
+            check_output(path)
+    with pytest.raises(DataError, match="Permission denied"):
+        check_output_folder(tmp_path / "locked" / "new")
