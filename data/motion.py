@@ -35,6 +35,7 @@ class Motion:
         body: body model of expression, shape and hand coefficients ("smplx" or "open").
         camera: the camera it was fitted with, or None.
         hand_coefficients: (T, 2, 12) left and right, where the file gives no finger rotations.
+        hands_from_mean: finger rotations are added to the body model's mean hands.
     """
 
     smplx: SmplxParameters
@@ -43,6 +44,7 @@ class Motion:
     body: str = "smplx"
     camera: Camera | None = None
     hand_coefficients: Tensor | None = None
+    hands_from_mean: bool = False
 
     def __len__(self) -> int:
         return len(self.smplx.rotations)
@@ -61,21 +63,28 @@ class Motion:
             hands = [body.hands.decode(coefficients[:, side], side) for side in (0, 1)]
             rotations = torch.cat((smplx.rotations[:, :25], *hands), 1)
             smplx = replace(smplx, rotations=rotations)
+        elif self.hands_from_mean:
+            hands = smplx.rotations[:, 25:] + body.hands.mean.view(-1, 3)
+            smplx = replace(smplx, rotations=torch.cat((smplx.rotations[:, :25], hands), 1))
         return smplx_to_vector(smplx, body.hands)
 
     def unsupported_parts(self, body: Body) -> list[str]:
         """Return the names of the parts that are lost in `pose_vector`."""
         if self.body == body.name:
             return []
+        hands = self.hand_coefficients is not None and self.hand_coefficients.any()
         parts = ["expressions"] if self.smplx.expression.any() else []
-        return parts + (["hand coefficients"] if self.hand_coefficients is not None else [])
+        return parts + (["hand coefficients"] if hands else [])
 
     def resample(self, fps: float = FPS) -> "Motion":
         """Return the motion at another frame rate: rotations by slerp, the rest linearly."""
         if fps == self.fps:
             return self
         count = max(1, round(len(self) * fps / self.fps))
-        times = torch.arange(count, dtype=torch.float64) * (self.fps / fps)
+        return self.at(torch.arange(count, dtype=torch.float64) * (self.fps / fps), fps)
+
+    def at(self, times: Tensor, fps: float) -> "Motion":
+        """Return the motion at fractional frame numbers (N,), which come at `fps`."""
         smplx = SmplxParameters(
             resample_axis_angle(self.smplx.rotations, times),
             resample_linear(self.smplx.translation, times),
