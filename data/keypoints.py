@@ -1,6 +1,5 @@
 """Detected keypoints of one clip, in the body's own order of points, from any detector."""
 
-import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,16 +7,19 @@ import numpy as np
 
 from speech2video.util.body import skeleton
 from speech2video.util.body.skeleton import POINT_INDEX, POINTS, indices
-from speech2video.util.errors import DataError
+from speech2video.util.errors import DataError, note
 from speech2video.util.files import read_npz, write_npz
-from speech2video.util.rendering import openpose
+from speech2video.util.rendering.openpose import PART_POINTS as OPENPOSE_POINTS
+from speech2video.util.rendering.openpose import OpenPoseFrame
+from speech2video.util.rendering.openpose_json import OpenPoseRecording
 
 FACE_MESH_POINTS = 468
 MAX_GAP = 5  # frames, a fifth of a second: longer gaps are not filled
 FILLED_CONFIDENCE = 0.5  # factor on the confidence of filled points
 MIN_CONFIDENCE = 0.3  # from which a point counts as found
 MIN_WRIST_CONFIDENCE = 0.38  # the same for a wrist whose hand is not found
-MAX_MISSING_FILES = 1  # difference between the numbers of OpenPose files and of frames
+MAX_MISSING_FILES = 1  # difference between the numbers of OpenPose's frames and of the video's
+MAX_OPEN_END = 0.25  # share of a video after OpenPose's last frame; more is another recording
 
 PART_POINTS = {
     "body": indices(("left_shoulder", "right_shoulder")),
@@ -173,7 +175,7 @@ def _interpolate(values_TKC: np.ndarray, known_TK: np.ndarray) -> None:
 
 
 def read_openpose_keypoints(
-    folder: Path,
+    path: Path,
     *,
     frames: int,
     width: int,
@@ -181,13 +183,13 @@ def read_openpose_keypoints(
     fps: float,
     source_fps: float | None = None,
 ) -> Keypoints:
-    """Return the keypoints of a video from OpenPose's json files.
+    """Return the keypoints of a video from OpenPose's json, or json like it.
 
-    Files are ordered by the numbers in their names; the first belongs to the first frame. The
-    largest of several people is taken; points of frames without people are missing.
+    The largest of several people is taken; points of frames without people or without a file are
+    missing. `util.rendering.openpose_json` says which files are read, and how frames are numbered.
 
     Args:
-        folder: contains one json file for each frame of the recording.
+        path: a folder with one json file for each frame of the recording, or one file.
         frames: number of frames of the result.
         width, height: of the recording that OpenPose processed, pixels.
         fps: frames a second of the result.
@@ -195,28 +197,33 @@ def read_openpose_keypoints(
             by `util.video.reader.read_frames`.
 
     Raises:
-        DataError: no files, a wrong number of files, no people in any, or a broken file.
+        DataError: no files, of another number of frames, no people in any, or a broken file.
     """
-    paths = sorted(Path(folder).glob("*.json"), key=openpose.natural_order)
     ratio = 1.0 if source_fps is None else source_fps / fps
-    if not paths or abs(len(paths) - frames * ratio) > max(1.0, ratio) * MAX_MISSING_FILES:
-        needed = f"one for each of {round(frames * ratio)} frames is needed"
-        raise DataError(f"{folder}: {len(paths)} json files; {needed}")
+    needed, margin = round(frames * ratio), max(1.0, ratio) * MAX_MISSING_FILES
+    recording = OpenPoseRecording(path, size=(width, height), frames=needed)
+    missing = frames * ratio - len(recording)
+    if missing < -margin or missing > max(margin, MAX_OPEN_END * needed):
+        seen = f"{recording.given} json files or frames, up to frame {len(recording)}"
+        raise DataError(f"{path}: {seen}; one for each of {needed} frames is needed")
+    last = len(recording) - 1 if missing <= margin else needed
     points_TK3 = np.zeros((frames, len(POINTS), 3), np.float32)
     for t in range(frames):
-        path = paths[min(int((t + 0.5) * ratio), len(paths) - 1)]
-        with contextlib.suppress(openpose.NoPersonError):
-            points_TK3[t] = _openpose_points(openpose.read_openpose(path))
+        person = recording.frame(min(int((t + 0.5) * ratio), last))
+        if person is not None:
+            points_TK3[t] = _openpose_points(person)
     if not points_TK3[..., 2].any():
-        raise DataError(f"{folder}: no person found in {frames} frames")
+        raise DataError(f"{path}: no person found in {frames} frames")
+    if (absent := needed - recording.given) > margin:
+        note(f"{path}: {absent} of {needed} frames are not there; they are taken as missing")
     points_TK3[points_TK3[..., 2] <= 0, :2] = np.nan
     return Keypoints(points_TK3, np.full_like(points_TK3, np.nan), width, height, fps, "openpose")
 
 
-def _openpose_points(person: openpose.OpenPoseFrame) -> np.ndarray:
+def _openpose_points(person: OpenPoseFrame) -> np.ndarray:
     """Return (144, 3); of duplicates, such as a wrist, the more confident point."""
     points_K3 = np.zeros((len(POINTS), 3), np.float32)
-    for part, points in openpose.PART_POINTS.items():
+    for part, points in OPENPOSE_POINTS.items():
         part_N3 = getattr(person, part).astype(np.float32)
         part_N3[:, 2] = part_N3[:, 2].clip(0, 1)
         better_N = part_N3[:, 2] > points_K3[points, 2]

@@ -135,8 +135,8 @@ def clip_config(options: PreprocessOptions, recording: Path) -> ClipConfig:
     keypoints = options.keypoints
     if keypoints.startswith(OPENPOSE):
         folder = Path(keypoints.removeprefix(OPENPOSE))
-        own = folder / recording.stem
-        keypoints = str(own if own.is_dir() else folder)
+        own = (folder / recording.stem, folder / f"{recording.stem}.json")
+        keypoints = str(next((path for path in own if path.exists()), folder))
     elif keypoints != "mediapipe":
         raise OptionError(f"--keypoints {keypoints}: mediapipe or openpose:FOLDER is needed")
     else:

@@ -42,8 +42,9 @@ from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
 from speech2video.util.iteration import PrefetchStack, progress_bar
-from speech2video.util.rendering import openpose
 from speech2video.util.rendering.camera import Camera
+from speech2video.util.rendering.openpose import draw_vid2vid_authors_map
+from speech2video.util.rendering.openpose_json import OpenPoseRecording
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
 from speech2video.util.smoothing import PoseSmoother
 from speech2video.util.text.speech_source import Speech, recorded_speech
@@ -146,8 +147,9 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
                 poses, kept = itertools.tee(poses)
             if options.openpose:
                 size = {"width": self.size[0], "height": self.size[1]}
-                points = openpose.read_openpose_folder(options.openpose)
-                maps = (openpose.draw_vid2vid_authors_map(frame, **size) for frame in points)
+                people = OpenPoseRecording(options.openpose, size=self.size)
+                total = len(people)
+                maps = (draw_vid2vid_authors_map(frame, **size) for frame in people.held())
             else:
                 points = project_points(stages.prefetch(poses), self.body, self.camera())
                 maps = draw_maps(points, self)
@@ -178,7 +180,7 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
     def _plan(self, speech: Speech, options: BodyVideoOptions) -> PosePlan:
         audio = speech.audio
         if options.openpose:
-            return sum(1 for _ in options.openpose.glob("*.json")), audio, (), None
+            return 0, audio, (), None
         if options.pose:
             pose_TP, clip_audio = self._read_motion(options.pose, options)
             total, poses, audio = len(pose_TP), pose_TP.split(CHUNK), audio or clip_audio

@@ -17,7 +17,8 @@ from speech2video.data.keypoints import (
 )
 from speech2video.util.body.skeleton import IBUG68, POINT_INDEX, POINTS
 from speech2video.util.errors import DataError
-from speech2video.util.rendering.openpose import points_to_openpose, read_openpose
+from speech2video.util.rendering.openpose import points_to_openpose
+from speech2video.util.rendering.openpose_json import read_openpose
 from tests.shared import DATA, cases
 
 FRAMES = 40
@@ -220,7 +221,7 @@ def test_files_of_a_faster_recording_are_resampled_as_its_frames_are(tmp_path: P
 
 def test_what_does_not_fit_is_named_in_one_line(tmp_path: Path) -> None:
     for folder, frames, message in (
-        (tmp_path / "absent", 3, "0 json files"),
+        (tmp_path / "absent", 3, "no json files"),
         (tmp_path, 7, "3 json files"),
         (tmp_path, 3, "no person"),
     ):
@@ -233,6 +234,40 @@ def test_what_does_not_fit_is_named_in_one_line(tmp_path: Path) -> None:
     write(tmp_path, 0, body_points(0))
     with pytest.raises(DataError, match="not json"):
         read_openpose_keypoints(tmp_path, frames=3, **SIZE)
+
+
+def test_frames_without_a_file_are_missing_and_move_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = [2, 3, 7, 11, 12]
+    for number in there:
+        write(tmp_path, number, body_points(number))
+    points = read_openpose_keypoints(tmp_path, frames=16, **SIZE).points_TK3
+    nose = POINT_INDEX["nose"]
+    assert np.flatnonzero(points[:, nose, 2]).tolist() == there
+    for number in there:
+        place = body_points(number)[nose]
+        np.testing.assert_allclose(points[number, nose, :2], place, rtol=1e-6)
+    assert capsys.readouterr().err.count("11 of 16 frames are not there") == 1
+    with pytest.raises(DataError, match="of 20 frames"):  # a third is missing at the end
+        read_openpose_keypoints(tmp_path, frames=20, **SIZE)
+
+
+def test_one_file_with_all_frames_is_read_in_the_recordings_pixels(tmp_path: Path) -> None:
+    people = [points_to_openpose(body_points(t)).body_253 for t in range(4)]
+    scaled = [person * (99 / SIZE["width"], 99 / SIZE["height"], 1) for person in people]
+    frames = [
+        {
+            "canvas_width": 99,
+            "canvas_height": 99,
+            "people": [{"pose_keypoints_2d": s.ravel().tolist()}],
+        }
+        for s in scaled
+    ]
+    (tmp_path / "all.json").write_text(json.dumps(frames))
+    points = read_openpose_keypoints(tmp_path / "all.json", frames=4, **SIZE).points_TK3
+    expected = [body_points(t)[POINT_INDEX["left_ankle"]] for t in range(4)]
+    np.testing.assert_allclose(points[:, POINT_INDEX["left_ankle"], :2], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("folder", cases(DATA, "**/openpose"))

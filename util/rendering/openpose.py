@@ -1,8 +1,8 @@
-"""OpenPose keypoints: json files, and the map the vid2vid authors' checkpoints were trained on.
+"""OpenPose keypoints of a frame, and the map the vid2vid authors' checkpoints were trained on.
 
-The json has one file a frame, with people as lists of x, y, confidence. Format:
-https://github.com/CMU-Perceptual-Computing-Lab/openpose, "Output format": BODY_25, 70 face points
-(the iBUG-68 places, then the two pupils) and 21 points a hand.
+A frame has BODY_25, 70 face points (the iBUG-68 places, then the two pupils) and 21 points a hand,
+as in https://github.com/CMU-Perceptual-Computing-Lab/openpose, "Output format".
+`openpose_json` reads them.
 
 The map equals what the paper authors' fork of vid2vid draws (github.com/sibozhang/vid2vid), to the
 pixel and with its quirks, because the released networks were trained on nothing else. vid2vid's pen
@@ -15,13 +15,10 @@ laying them one by one.
 Shapes: L lines, N pixels on their middles, S stamps, M stamped pixels, A pixels of the map.
 """
 
-import json
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -51,10 +48,6 @@ HAND_POINTS = 21
 FARTHEST_PX = 32768  # no point of an image lies farther out; keeps bad files from filling memory
 
 
-class NoPersonError(DataError):
-    """Raised for a file whose list of people is empty."""
-
-
 @dataclass(frozen=True, eq=False)
 class OpenPoseFrame:
     """One person in one frame; each row is x, y in pixels and a confidence, zeros where missing.
@@ -80,81 +73,12 @@ class OpenPoseFrame:
                 raise DataError(f"{name}: finite numbers up to ±{FARTHEST_PX} are needed")
 
 
-def read_openpose(path: Path) -> OpenPoseFrame:
-    """Return the largest person of an OpenPose json file.
-
-    Raises:
-        DataError: not json, no person in it, lists of a wrong length, values that are no number.
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not json ({error})") from None
-    people = content.get("people") if isinstance(content, dict) else None
-    if not isinstance(people, list):
-        raise DataError(f'{path}: no list "people"; an OpenPose json file is needed')
-    if not people:
-        raise NoPersonError(f"{path}: no person in this frame; one is needed")
-    try:
-        return max((_person(person) for person in people), key=_extent)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-
-
 def points_to_openpose(points_K2: np.ndarray) -> OpenPoseFrame:
     """Return the OpenPose frame of a body's points (144, 2) in pixels, NaN where missing."""
     found_K1 = (np.abs(points_K2) <= FARTHEST_PX).all(1, keepdims=True)  # false for NaN, too
     points_K3 = np.where(found_K1, np.concatenate((points_K2, found_K1), 1), 0.0)
     body_253, face_703, left_213, right_213 = (points_K3[part] for part in PART_POINTS.values())
     return OpenPoseFrame(body_253, face_703, left_213, right_213)
-
-
-def read_openpose_folder(folder: Path) -> Iterator[OpenPoseFrame]:
-    """Yield the frames of a folder of json files in frame order (9 before 10).
-
-    Raises:
-        DataError: at once where the folder has none, later for a file that is not right.
-    """
-    paths = sorted(Path(folder).glob("*.json"), key=natural_order)
-    if not paths:
-        raise DataError(f"{folder}: no json files; a folder of OpenPose frames is needed")
-    return map(read_openpose, paths)
-
-
-def _person(person: Any) -> OpenPoseFrame:
-    if not isinstance(person, dict) or "pose_keypoints_2d" not in person:
-        raise DataError('a person without "pose_keypoints_2d"')
-    return OpenPoseFrame(
-        body_253=_points(person, "pose_keypoints_2d", len(BODY_25)),
-        face_703=_points(person, "face_keypoints_2d", FACE_POINTS),
-        left_hand_213=_points(person, "hand_left_keypoints_2d", HAND_POINTS),
-        right_hand_213=_points(person, "hand_right_keypoints_2d", HAND_POINTS),
-        left_hand_listed=bool(person.get("hand_left_keypoints_2d")),
-    )
-
-
-def _points(person: dict[str, Any], key: str, count: int) -> np.ndarray:
-    """Return the (count, 3) points of a list; zeros for an empty or absent one."""
-    values = person.get(key, [])
-    if not isinstance(values, list):
-        raise DataError(f"{key} is no list")
-    if len(values) not in (0, count * 3):
-        raise DataError(f"{key} has {len(values)} numbers, {count} points × 3 are needed")
-    if not all(type(value) in (int, float) and abs(value) <= FARTHEST_PX for value in values):
-        raise DataError(f"{key}: finite numbers up to ±{FARTHEST_PX} are needed")
-    return np.array(values or [0] * count * 3, dtype=np.float64).reshape(count, 3)
-
-
-def _extent(frame: OpenPoseFrame) -> float:
-    """Return the area in pixels² of the box around a person's points."""
-    points_K3 = np.concatenate([getattr(frame, part) for part in PART_POINTS])
-    found_K2 = points_K3[points_K3[:, 2] > 0, :2]
-    return float(np.ptp(found_K2, axis=0).prod()) if len(found_K2) else 0.0
-
-
-def natural_order(path: Path) -> list[tuple[int, str]]:
-    """Return the key that sorts file names by the numbers in them (9 before 10)."""
-    return [(int(digits or 0), text) for digits, text in re.findall(r"(\d+)|(\D+)", path.name)]
 
 
 BODY_EDGES = _TABLES["body_edges"]  # two of `BODY_25` and a colour; legs and head are left out

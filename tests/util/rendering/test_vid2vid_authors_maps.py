@@ -15,8 +15,8 @@ from speech2video.util.rendering.openpose import (
     FINGERS,
     OpenPoseFrame,
     draw_vid2vid_authors_map,
-    read_openpose,
 )
+from speech2video.util.rendering.openpose_json import read_openpose
 from tests.shared import FIXTURES, cases
 
 HEIGHT, WIDTH = 384, 512
