@@ -17,7 +17,8 @@ from torch import Tensor
 from speech2video.util.body.pose_vector import POSE_SIZE
 from speech2video.util.errors import DataError
 from speech2video.util.files import read_json, read_npz, typed_fields, write_json, write_npz
-from speech2video.util.text.transcript import Word, strip_punctuation
+from speech2video.util.text.spoken_text import strip_punctuation
+from speech2video.util.text.transcript import Word
 from speech2video.util.timing import FPS
 
 FORMAT = 1

@@ -12,19 +12,25 @@ from pathlib import Path
 import numpy as np
 
 from speech2video.util.audio.audio_io import load_audio, write_audio
-from speech2video.util.errors import DataError
+from speech2video.util.errors import DataError, note
 from speech2video.util.text.forced_alignment import align
-from speech2video.util.text.spoken_text import normalise_text, split_words
+from speech2video.util.text.spoken_text import (
+    clean_transcript,
+    normalise_text,
+    split_words,
+    strip_punctuation,
+)
 from speech2video.util.text.synthesis import synthesise
 from speech2video.util.text.transcript import (
     Word,
     checked_words,
+    find_words,
     read_text,
     read_words,
-    strip_punctuation,
 )
-
-WORD_FILES = (".TextGrid", ".textgrid", ".csv", ".txt", ".align")  # searched for in this order
+from speech2video.util.text.word_formats import cue_lines, has_cues
+from speech2video.util.timing import SAMPLE_RATE
+from speech2video.util.video.reader import audio_stream, open_media
 
 
 @dataclass(frozen=True)
@@ -50,23 +56,44 @@ def recorded_speech(
     Args:
         audio: any file with audio.
         words: their file, or a folder with a file of the audio's name (that may be missing).
-        transcript: its text, to be aligned with the audio.
+        transcript: its text, to be aligned with the audio; or the name of a file that holds it.
 
     Raises:
-        DataError: words that cannot be read, or a text that does not fit the audio.
+        DataError: words that cannot be read or lie past the end, a text that does not fit.
     """
     if words is not None and words.is_dir():
-        found = (words / f"{audio.stem}{suffix}" for suffix in WORD_FILES)
-        words = next((path for path in found if path.is_file()), None)
+        plain = words / f"{audio.stem}.txt"
+        words = find_words(audio, words) or (plain if plain.is_file() else None)
     if words is not None:
-        return Speech(audio.stem, audio, read_words(words))
+        seconds = len(load_audio(audio)) / SAMPLE_RATE
+        return Speech(audio.stem, audio, read_words(words, seconds=seconds, rate=_own_rate(audio)))
     if transcript is None:
         return Speech(audio.stem, audio)
+    transcript = _file_or_text(transcript)
     audio_S = load_audio(audio)
     try:
         return Speech(audio.stem, audio, align_transcript(audio_S, transcript))
     except DataError as error:
         raise DataError(f"{audio}: {error}") from None
+
+
+def _own_rate(audio: Path) -> int | None:
+    """Return the sample rate of a file's audio, Hz."""
+    with open_media(audio) as container:
+        stream = audio_stream(container)
+        return stream.rate if stream is not None else None
+
+
+def _file_or_text(transcript: str) -> str:
+    """Return the content of a text file of this name, or else the text itself."""
+    try:
+        path = Path(transcript) if transcript.strip() and "\n" not in transcript else None
+        if path is None or not path.is_file():
+            return transcript
+    except (OSError, ValueError):  # too long for a name, or a NUL in it
+        return transcript
+    note(f"--transcript: the text of the file {path}")
+    return read_text(path)
 
 
 @contextlib.contextmanager
@@ -102,10 +129,12 @@ def read_audio_list(path: Path) -> list[Path]:
 def align_transcript(audio_S: np.ndarray, text: str) -> list[Word]:
     """Return the words of `text` with their times in 16 kHz audio (S,) in [-1, 1].
 
-    Numbers and symbols come back as the words they are spoken as ("2": "two"). English only.
+    Numbers and symbols come back as the words they are spoken as ("2": "two"). English only. What
+    was not said is left out: `spoken_text.clean_transcript` says what; subtitles are read as text.
     Raises `DataError` if the text does not fit the audio (`forced_alignment.align` says when).
     """
-    words = split_words(normalise_text(text))
+    text = "\n".join(cue_lines(text)) if has_cues(text) else text
+    words = split_words(normalise_text(clean_transcript(text)))
     if not words:
         raise DataError("the transcript has no words")
     return [Word(word, *span) for word, span in zip(words, align(audio_S, words), strict=True)]

@@ -1,7 +1,9 @@
 """Normalise English text for speech: numbers, symbols and abbreviations become words."""
 
+import html
 import re
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 from speech2video.util.errors import DataError
@@ -19,6 +21,34 @@ _YEAR = re.compile(r"(?<![\d.,])(1[1-9]|20)(\d{2})(s)?\b(?![.,]\d)")
 _DECIMAL = re.compile(rf"(?<!\w)(-)?({_NUMBER})(?:\.(\d+)|(s)\b)?")
 _LETTER_NEXT_TO_DIGIT = re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z]{2}|[A-RT-Za-rt-z])")
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}")
+_STAGE = re.compile(
+    # what a remark in parentheses is about, if it is no speech
+    r"\([^()]{0,40}\b(?:laugh|chuckl|giggl|applau|clap|cheer|music|sing(?:s|ing)\b|cough|sigh|gasp|sob"
+    r"|cry|groan|moan|scream|shout|whisper|sniff|breath|inhal|exhal|yawn|clears|clearing"
+    r"|inaudible|unintelligible|indistinct|crosstalk|overlapping|paus|silen|noise|beep|ring|bell"
+    r"|phone|door|knock|speak(?:s|ing)|foreign|background|audience|off[ -]?camera|mutter)"
+    r"[^()]{0,60}\)|\*(?:laugh|chuckl|sigh|cough|gasp|clap|paus|sniff|sob)\w*[^*\n]{0,40}\*",
+    re.IGNORECASE,
+)
+_BRACKETS = re.compile(r"\[[^\[\]]{0,300}\]|\{[^{}]{0,300}\}|[♪♫]|\*{2,}|>>+")
+_TAG = re.compile(r"<!--.{0,2000}?-->|</?[A-Za-z][^<>]{0,300}>|<[\d:.]{5,16}>", re.DOTALL)
+_STAMP = re.compile(  # a time with hours or decimals anywhere, minutes and seconds around a line
+    r"\(?\b\d{1,3}:\d{2}:\d{2}(?:[.,:]\d{1,3})?\b\)?|\(?\b\d{1,3}:\d{2}[.,]\d{1,3}\b\)?"
+    r"|^\s*[-*•]?\s*\(?\d{1,3}:\d{2}\)?(?=[\s:-]|$)(?!\s*(?:[ap]\.?m|o'?clock)\b)|\(\d{1,3}:\d{2}\)",
+    re.MULTILINE | re.IGNORECASE,
+)
+_ROLE = (
+    r"(?:speaker|interviewe[re]|interviewer|host|guest|narrator|moderator|participant|presenter)"
+)
+_SPEAKER = re.compile(  # SPEAKER 1:, speaker_01:, JOHN:, DR. SMITH:, Q:
+    rf"(?:^\s*(?:-\s*)?|(?<=[.!?…]\s)\s*)"
+    rf"(?:{_ROLE}[ _#]*\w{{0,4}}|[A-Z][A-Z.'_ -]*[ _]?\d{{0,3}})\s*:(?=\s|$)"
+    r"|\b(?i:speaker)[ _#]*(?:\d{1,3}|[A-Z])\s*:(?=\s|$)",
+    re.MULTILINE,
+)
+_NAME = re.compile(r"^[ \t]*((?:[A-Z][\w.'’-]*[ \t]?){1,4}):(?=\s|$)", re.MULTILINE)
+_LONGEST_NUMBER = 100  # digits; a longer one is no speech
+_LONGEST_WORD = 100  # letters
 _CLIPPED = r"'(?:bout|cause|em|n|round|til|tis|twas)\b"  # words that start with an apostrophe
 _WORD = re.compile(rf"(?<![A-Za-z])(?i:{_CLIPPED})|[A-Za-z]+(?:'[A-Za-z]+)*")
 
@@ -26,8 +56,17 @@ _WORD = re.compile(rf"(?<![A-Za-z])(?i:{_CLIPPED})|[A-Za-z]+(?:'[A-Za-z]+)*")
 def normalise_text(text: str) -> str:
     """Return `text` as plain ASCII with numbers and symbols spelled out; punctuation stays.
 
-    Accents are dropped (café, cafe); any other script raises `DataError`.
+    Accents are dropped (café, cafe). Raises `DataError` on any other script, and on numbers and
+    words that are too long to be spoken.
     """
+    text = remove_invisible(text)
+    for pattern, longest, what in (
+        (r"\d[\d,]*", _LONGEST_NUMBER, "a number of {} digits"),
+        (r"[^\W\d_]+", _LONGEST_WORD, "a word of {} letters"),
+    ):
+        length = max((len(match[0]) for match in re.finditer(pattern, text)), default=0)
+        if length > longest:
+            raise DataError(f"the text has {what.format(length)}; at most {longest} can be spoken")
     text = _ascii(_MONEY.sub(_money_words, text.translate(_TYPOGRAPHY)))
     for short, long in _RULES["abbreviations"].items():
         text = re.sub(rf"(?<!\w){re.escape(short)}", long, text, flags=re.IGNORECASE)
@@ -42,6 +81,44 @@ def normalise_text(text: str) -> str:
     text = re.sub(r"(?<=[A-Za-z])-(?=[A-Za-z])", " ", text)
     text = re.sub(r"[^A-Za-z'\s.,;:!?()\"-]", " ", text)
     return " ".join(text.split())
+
+
+def clean_transcript(text: str) -> str:
+    """Return a transcript without what was not said.
+
+    Left out are tags, [stage directions] and (laughs), times, names of speakers before a colon,
+    music signs and invisible characters. A name in capital letters counts anywhere, one in
+    ordinary letters if half of the lines, and at least two, start with names.
+    """
+    if re.fullmatch(r"[A-Za-z',.?! -]*", text):
+        return text.strip()
+    text = _TAG.sub(" ", html.unescape(text)) if "<" in text or "&" in text else text
+    text = remove_invisible(text)
+    text = _STAGE.sub(" ", _BRACKETS.sub(" ", text))
+    text = _SPEAKER.sub(" ", _STAMP.sub(" ", text))
+    lines = [line for line in text.splitlines() if line.strip()]
+    names = Counter(match[1].strip() for match in _NAME.finditer(text))
+    if names.total() >= max(2, len(lines) / 2):
+        text = _NAME.sub(" ", text)
+    return "\n".join(line for line in (" ".join(row.split()) for row in text.splitlines()) if line)
+
+
+def remove_invisible(text: str) -> str:
+    """Return text without controls, direction marks, soft hyphens and lone surrogates."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    hidden = ("Cc", "Cf", "Cs", "Co", "Cn")
+    return "".join(
+        letter
+        for letter in text
+        if letter in "\n\t" or letter.isspace() or unicodedata.category(letter) not in hidden
+    )
+
+
+def strip_punctuation(text: str) -> str:
+    """Return a word without the punctuation around it."""
+    return text.strip(' \t.,;:!?"()[]…“”')
 
 
 def split_words(text: str) -> list[str]:

@@ -1,33 +1,40 @@
-"""Words and phones with their times, and the files that hold words.
+"""Words and phones with their times: read in any format, checked, written as csv."""
 
-Read are Praat TextGrid, csv, and the layouts of the SHOW data set and the GRID corpus.
-"""
-
-import codecs
 import csv
 import io
+import itertools
 import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from speech2video.util.errors import DataError
+from speech2video.util.errors import DataError, note
 from speech2video.util.files import atomic_write
-
-SILENCE = ("", "sil", "sp", "<eps>", "<sil>", "<p:>")  # how aligners mark it, in any case
-OVERLAP = 0.0105  # seconds that rounded times of neighbours may overlap; they are trimmed
-HEADER = ("word", "start", "end")  # of a csv file
-WORD_TIERS = ("words", "word")  # names of a TextGrid's tier, in lower case
-GRID_RATE = 25_000  # units a second in the GRID corpus' .align files: 1000 a video frame
-
-_SHOW_LINE = re.compile(r"\s*(\S+)\s*\|\s*(\S+)\s*\|\s*(.*?)\s*\|[^|]*$")
-_GRID_LINE = re.compile(r"\s*(\S+)\s+(\S+)\s+(\S+)\s*$")
-_TEXTGRID_VALUE = re.compile(
-    r'"(?:[^"]|"")*"'  # a string; a quote inside it is doubled
-    r"|(?<!\S)<\w+>"  # a flag
-    r"|(?<!\S)[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)(?!\S)"
+from speech2video.util.text.spoken_text import strip_punctuation
+from speech2video.util.text.word_formats import (
+    TimedText,
+    fill_times,
+    has_times,
+    is_noise,
+    read_text,
+    read_timed_texts,
+    split_phrases,
 )
+from speech2video.util.timing import SAMPLE_RATE
+
+OVERLAP = 0.0105  # seconds that rounded times of neighbours may overlap; they are trimmed
+MAX_OVERLAP = 0.25  # seconds of overlap that are trimmed with a note; more is an error
+HEADER = ("word", "start", "end")  # of a csv file
+# Endings of files with words next to a recording, in the order they are searched for.
+WORD_SUFFIXES = (
+    *(".TextGrid", ".words.csv", ".words.txt", ".words.json", ".csv", ".tsv", ".align", ".ctm"),
+    *(".eaf", ".json", ".vtt", ".srt", ".txt"),
+)
+AMBIGUOUS_SUFFIXES = (".json", ".txt")  # may hold anything: only files with times count
+USUAL_WORD = 0.28  # seconds
+WORD_SECONDS = (0.02, 5.0)  # shortest and longest likely median length of words
+HTK_RATE = 10_000_000  # units a second in HTK's label files
 
 
 @dataclass(frozen=True)
@@ -53,28 +60,155 @@ class Phone:
     stress: int = 0
 
 
-def read_words(path: Path) -> list[Word]:
-    """Return the words of a file in order, silence left out.
+def read_words(
+    path: Path,
+    *,
+    seconds: float | None = None,
+    rate: int | None = None,
+    notes: list[str] | None = None,
+) -> list[Word]:
+    """Return the words of a file in order; silence and noise marks are left out.
 
-    Read are: Praat TextGrid (interval tier "words", also "speaker - words" as the Montreal Forced
-    Aligner writes it), csv (`word,start,end`), the `start | end | word | confidence` text of the
-    SHOW data set, and `.align` of the GRID corpus. Raises `DataError` on any other file, malformed
-    lines, and times that are not finite, negative, reversed, out of order, or overlap by more than
-    their rounding.
+    Read are: Praat TextGrid of any aligner, csv and tsv with or without a header, SubRip, WebVTT,
+    json of Whisper's relatives and gentle, CTM, Audacity labels, ELAN, the text of the SHOW data
+    set and `.align` of the GRID corpus (docs/formats.md). Times of a phrase are shared out to its
+    words by their length.
+
+    Args:
+        seconds: length of the audio. Times in milliseconds or samples are recognised by it, and
+            words that start after it are left out.
+        rate: of the audio's file, Hz, for times in samples.
+        notes: where to append what was odd; by default it is printed as one note.
+
+    Raises:
+        DataError: any other file, malformed lines, times that are not finite, negative, reversed,
+            out of order, or overlap by more than `MAX_OVERLAP`; no word within the audio.
     """
     path = Path(path)
-    match path.suffix.lower():
-        case ".textgrid":
-            words: Iterable[Word] = _words_tier(path)
-        case ".csv":
-            words = _read_csv(path)
-        case ".txt":
-            words = _read_lines(path, _SHOW_LINE, "start | end | word | confidence is")
-        case ".align":
-            words = _read_lines(path, _GRID_LINE, "start, end and word are", rate=GRID_RATE)
-        case _:
-            raise DataError(f"{path}: words are read from .TextGrid, .csv, .txt (SHOW) and .align")
-    return checked_words(path, list(words))
+    found = read_timed_texts(path)
+    remarks = found.notes
+    rows = split_phrases(found.rows) if found.phrases else found.rows
+    rows = [row for row in rows if not is_noise(row.text) or not _has_valid_times(row)]
+    per_second = found.per_second
+    if per_second is None:
+        per_second, name = _time_rate(rows, seconds, rate)
+        remarks += [f"times taken as {name}"] if name else []
+    rows = [
+        TimedText(text, *(None if time is None else time / per_second for time in times))
+        for text, *times in rows
+    ]
+    if missing := sum(row.start is None for row in rows):
+        remarks.append(f"{missing} words without times put between their neighbours")
+    words = [_word(row, bare=found.phrases) for row in fill_times(rows)]
+    if found.sorts:
+        words = _without_overlaps(path, words)
+    else:
+        late = sum(b.start < a.end - OVERLAP for a, b in itertools.pairwise(words))
+        remarks += [f"{late} words start before the one before ends; trimmed"] if late else []
+    words = checked_words(path, words, overlap=MAX_OVERLAP)
+    if seconds is not None:
+        words = _within(path, words, seconds, remarks)
+    if notes is not None:
+        notes += remarks
+    elif remarks:
+        note(f"{path}: {'; '.join(remarks)}")
+    return words
+
+
+def find_words(audio: Path, folder: Path | None = None) -> Path | None:
+    """Return the file of words with times that has a recording's name, or None.
+
+    It is searched for in a folder, by default the recording's, by `WORD_SUFFIXES` in any case, a
+    language in between ("a.en.srt") allowed. Plain text and json without words do not count.
+    """
+    folder = audio.parent if folder is None else folder
+    stem = audio.stem.casefold()
+    try:
+        names = [path for path in folder.iterdir() if path.name.casefold().startswith(f"{stem}.")]
+    except OSError:
+        return None
+    rest = {path: path.name.casefold()[len(stem) :] for path in sorted(names)}
+    for suffix in map(str.casefold, WORD_SUFFIXES):
+        for path, ending in sorted(rest.items(), key=lambda item: len(item[1])):
+            language = ending.removesuffix(suffix)
+            named = ending.endswith(suffix) and (not language or _is_language(language))
+            if not named or not path.is_file() or path == audio:
+                continue
+            if not suffix.endswith(AMBIGUOUS_SUFFIXES) or has_times(path):
+                return path
+    return None
+
+
+def _is_language(ending: str) -> bool:
+    code, _, region = ending.removeprefix(".").partition("-")
+    return ending.startswith(".") and code.isalpha() and 2 <= len(code) <= 3 and len(region) <= 6
+
+
+def _has_valid_times(row: TimedText) -> bool:
+    if row.start is None or row.end is None:
+        return True
+    return 0 <= row.start <= row.end < math.inf
+
+
+def _word(row: TimedText, *, bare: bool) -> Word:
+    assert row.start is not None and row.end is not None
+    return Word(strip_punctuation(row.text) if bare else row.text, row.start, row.end)
+
+
+def _time_rate(
+    rows: Sequence[TimedText], seconds: float | None, rate: int | None
+) -> tuple[float, str]:
+    """Return how many units of the times make a second, and their name unless they are seconds."""
+    times = [(row.start, row.end) for row in rows if row.start is not None and row.end is not None]
+    if not times or not all(0 <= start <= end < math.inf for start, end in times):
+        return 1.0, ""
+    usual = statistics.median(end - start for start, end in times)
+    shortest, longest = WORD_SECONDS
+    if seconds is None:
+        is_ms = len(times) >= 2 and usual >= 4 * longest
+        return (1000, "milliseconds") if is_ms else (1.0, "")
+    if usual <= longest and times[0][0] < seconds:
+        return 1.0, ""
+    names = {1000: "milliseconds", SAMPLE_RATE: f"samples at {SAMPLE_RATE} Hz"}
+    names |= {rate: f"samples at {rate} Hz"} if rate else {}
+    names |= {HTK_RATE: "HTK's units of 100 ns"}
+    # most words must lie within the audio and have the length of words
+    fitting = [
+        number
+        for number in names
+        if sum(start / number < seconds for start, _ in times) > 0.5 * len(times)
+        and (usual == 0 or shortest <= usual / number <= longest)
+    ]
+    if not fitting:
+        return 1.0, ""
+    if usual == 0:
+        best = fitting[0]
+    else:
+        best = min(fitting, key=lambda number: abs(math.log(usual / number / USUAL_WORD)))
+    return best, names[best]
+
+
+def _without_overlaps(path: Path, words: Sequence[Word]) -> list[Word]:
+    """Return words in the order of time, each cut where the next one starts."""
+    words = sorted(checked_words(path, words, overlap=math.inf, trim=False), key=lambda w: w.start)
+    following = [*(word.start for word in words[1:]), math.inf]
+    return [
+        replace(word, end=max(word.start, min(word.end, start)))
+        for word, start in zip(words, following, strict=True)
+    ]
+
+
+def _within(path: Path, words: list[Word], seconds: float, remarks: list[str]) -> list[Word]:
+    kept = [word for word in words if word.start < seconds]
+    if words and not kept:
+        span = f"from {words[0].start:g} to {words[-1].end:g} s"
+        raise DataError(
+            f"{path}: the words, {span}, are past the end of the audio, {seconds:.2f} s"
+        )
+    if len(kept) < len(words):
+        left_out = f"{len(words) - len(kept)} of {len(words)} words left out"
+        remarks.append(f"{left_out}: past the end of the audio, {seconds:.2f} s")
+    return kept
 
 
 def write_words(path: Path, words: Iterable[Word]) -> None:
@@ -90,9 +224,11 @@ def write_words(path: Path, words: Iterable[Word]) -> None:
 
 
 def checked_words(
-    where: Path | str, words: Iterable[Word], *, overlap: float = OVERLAP
+    where: Path | str, words: Iterable[Word], *, overlap: float = OVERLAP, trim: bool = True
 ) -> list[Word]:
     """Return the words without silence, each starting no earlier than the one before ends.
+
+    Without `trim` they may overlap, and only their times are checked.
 
     Raises `DataError` on times that are not finite, negative, reversed or out of order, and on
     neighbours that overlap by more than `overlap` seconds.
@@ -102,7 +238,10 @@ def checked_words(
         seen = f"{where}: {word.text!r} from {word.start:g} to {word.end:g} s"
         if not 0 <= word.start <= word.end < math.inf:
             raise DataError(f"{seen}; finite times, 0 <= start <= end, are needed")
-        if word.text.strip().casefold() in SILENCE:
+        if is_noise(word.text):
+            continue
+        if not trim:
+            checked.append(word)
             continue
         before = checked[-1].end if checked else 0.0
         if word.start < before - overlap:
@@ -121,94 +260,6 @@ def cut_words(words: Iterable[Word], begin: float, end: float) -> list[Word]:
     ]
 
 
-def strip_punctuation(text: str) -> str:
-    """Return a word without the punctuation around it."""
-    return text.strip(' \t.,;:!?"()[]…“”')
-
-
-def read_textgrid(path: Path) -> dict[str, list[Word]]:
-    """Return the interval tiers of a TextGrid by name, silence included; point tiers are left out.
-
-    The long and the short text form hold the same values in the same order; as Praat does, this
-    reads free-standing numbers, quoted strings and flags, and skips all else (Praat manual,
-    "TextGrid file formats"). Two tiers of one name: the first counts. UTF-8 and UTF-16 are read.
-    Raises `DataError` on other files and truncated ones.
-    """
-    values = _TextGridValues(path)
-    _ = values.number(), values.number()  # the recording's start and end
-    if values.next("a flag") != "<exists>":
-        return {}
-    tiers: dict[str, list[Word]] = {}
-    for _ in range(values.count()):
-        kind, name = values.string(), values.string()
-        if kind not in ("IntervalTier", "TextTier"):
-            raise DataError(f"{path}: a tier of class {kind!r}; IntervalTier or TextTier is needed")
-        _ = values.number(), values.number()
-        items = []
-        for _ in range(values.count()):
-            start = values.number()
-            end = values.number() if kind == "IntervalTier" else start
-            items.append(Word(values.string(), start, end))
-        if kind == "IntervalTier":
-            tiers.setdefault(name, items)
-    return tiers
-
-
-def read_text(path: Path) -> str:
-    """Return a text file's content: UTF-8, or UTF-16 with its byte order mark.
-
-    Raises `DataError` on anything else, and where there is no such file.
-    """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        return content.decode("utf-16" if utf16 else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not text in UTF-8 or UTF-16") from None
-
-
-def _words_tier(path: Path) -> list[Word]:
-    tiers = read_textgrid(path)
-    found = [tier for tier in tiers if tier.split(" - ")[-1].strip().casefold() in WORD_TIERS]
-    if len(found) == 1:
-        return tiers[found[0]]
-    seen = ", ".join(map(repr, found or tiers)) or "none"
-    raise DataError(f"{path}: one interval tier {WORD_TIERS[0]!r} is needed, seen: {seen}")
-
-
-class _TextGridValues:
-    """The numbers, strings and flags of a TextGrid, one after another."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._text = read_text(path)
-        self._matches: Iterator[re.Match] = _TEXTGRID_VALUE.finditer(self._text)
-        header = self.next("a file type")
-        if not header.startswith('"ooTextFile') or self.string() != "TextGrid":
-            raise DataError(f"{path}: no TextGrid in Praat's text form")
-
-    def string(self) -> str:
-        return self.next("a quoted text", lambda text: text[0] == '"')[1:-1].replace('""', '"')
-
-    def number(self) -> float:
-        return float(self.next("a number", lambda text: text[0] not in '"<'))
-
-    def count(self) -> int:
-        return int(float(self.next("a count", re.compile(r"\+?\d+(\.0*)?$").match)))
-
-    def next(self, needed: str, fits: Callable[[str], object] = bool) -> str:
-        match = next(self._matches, None)
-        if match is None:
-            raise DataError(f"{self.path}: the TextGrid ends where {needed} is needed")
-        if not fits(match[0]):
-            line = self._text.count("\n", 0, match.end()) + 1
-            raise DataError(f"{self.path}, line {line}: {match[0]} where {needed} is needed")
-        return match[0]
-
-
 def read_rows(path: Path, header: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the line number and the values of each row of a csv file with these columns.
 
@@ -225,28 +276,3 @@ def read_rows(path: Path, header: Sequence[str]) -> Iterator[tuple[int, dict[str
             yield reader.line_num, row
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}") from None
-
-
-def _read_csv(path: Path) -> Iterator[Word]:
-    for line, row in read_rows(path, HEADER):
-        start, end = (_number(path, line, row[key]) for key in ("start", "end"))
-        yield Word(row["word"] or "", start, end)
-
-
-def _read_lines(path: Path, form: re.Pattern, needed: str, *, rate: float = 1.0) -> Iterator[Word]:
-    """Yield the words of lines of a form (start, end, word), times in units of 1 / `rate` s."""
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not line.strip() or line.startswith("Transcript:"):
-            continue
-        match = form.match(line)
-        if not match:
-            raise DataError(f"{path}, line {number}: {needed} needed")
-        start, end = (_number(path, number, value) / rate for value in match.groups()[:2])
-        yield Word(strip_punctuation(match[3]), start, end)
-
-
-def _number(path: Path, line: int, value: str | None) -> float:
-    try:
-        return float(value or "")
-    except ValueError:
-        raise DataError(f"{path}, line {line}: {value!r} where a time is needed") from None

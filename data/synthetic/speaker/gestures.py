@@ -19,7 +19,8 @@ from speech2video.data.synthetic.speaker.visemes import is_vowel
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.skeleton import FINGER_JOINTS
 from speech2video.util.files import read_json, read_table
-from speech2video.util.text.transcript import Phone, Word, strip_punctuation
+from speech2video.util.text.spoken_text import strip_punctuation
+from speech2video.util.text.transcript import Phone, Word
 
 _FOLDER = Path(__file__).parent
 Vector = tuple[float, float, float]
