@@ -118,7 +118,7 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
     )
     words: Path | None = grouped.speech(
         None,
-        "words with times, for gestures: TextGrid, csv, SRT, json, …; with --audio_list a folder of "
+        "words with times, for gestures: TextGrid, csv, SRT …; with --audio_list a folder of "
         "such files, named after the audio files",
     )
     transcript: str | None = grouped.speech(None, "words of --audio, aligned with it, for gestures")

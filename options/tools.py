@@ -40,7 +40,7 @@ class ImportMotionOptions(Options):
     motion: Path = option(REQUIRED, "npz of BEAT2, AMASS, SHOW or this project")
     audio: Path = option(REQUIRED, "audio of the motion, any format")
     output: Path = option(REQUIRED, "dataset folder: datasets/NAME")
-    words: Path | None = option(None, "words with times: TextGrid, csv, SRT, …; or plain text to align")
+    words: Path | None = option(None, "words with times: TextGrid, csv, SRT …; or text to align")
     body: Path | None = option(None, BODY_HELP)
 
 
