@@ -130,7 +130,7 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
     )
     place: bool = grouped.motion(True, "move --pose to the speaker's usual place and direction")
     openpose: Path | None = grouped.motion(
-        None, "OpenPose json in place of speech (folder or file), for the paper authors' checkpoints"
+        None, "OpenPose json, a folder or a file, in place of speech, for the authors' checkpoints"
     )
     gestures: str | None = grouped.motion(
         None, "folder of a gesture dictionary, or off; by default the speaker's, if words are given"

@@ -5,7 +5,9 @@ FOLDER/log.json        the page's content; a resumed run continues it
 FOLDER/images/ videos/ tensorboard/
 """
 
-import json
+import math
+import os
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,8 +20,14 @@ import numpy as np
 from torch import Tensor
 
 from speech2video.util import html_report
-from speech2video.util.errors import DataError
-from speech2video.util.files import atomic_write, write_errors, write_json
+from speech2video.util.errors import DataError, note
+from speech2video.util.files import (
+    atomic_write,
+    check_output,
+    read_json,
+    write_errors,
+    write_json,
+)
 
 CURVE_POINTS = 1000  # of one curve; beyond, neighbours are averaged
 CHART_POINTS = 140  # of a curve on the page
@@ -27,6 +35,10 @@ KEPT_VALIDATIONS = 12  # whose images are kept: the first and the latest
 ROWS = 8  # of one table of images
 LONGEST_SIDE = 512  # pixels, of an image
 JPEG_QUALITY = 88
+MAX_LOG_BYTES = 64 * 2**20  # of a log that is continued; a long run's has a megabyte
+LAST_STEP = 10**15
+# the only files that a log may name, since old ones are deleted
+_LOGGED_FILE = re.compile(r"(images|videos)/[^/\\\0]+")
 WRITE_SECONDS = 60.0  # between two writings of the page while values are logged
 
 Image = np.ndarray | Tensor
@@ -38,8 +50,12 @@ class TrainingLog:
     Args:
         folder: the run's.
         title: the page's.
-        step: where the run starts or resumes; later entries of an earlier log are dropped.
+        step: where the run starts or resumes; later entries of an earlier log are dropped. A log
+            that cannot be read is kept as log.unreadable.json.
         tensorboard: whether to write its curves too.
+
+    Raises:
+        DataError: the page cannot be written to the folder.
     """
 
     def __init__(
@@ -48,6 +64,8 @@ class TrainingLog:
         self.folder, self.title = folder, title
         self.curves: dict[str, list[list[float]]] = {}
         self.validations: list[dict[str, Any]] = []
+        for name in ("log.json", "index.html"):
+            check_output(folder / name)
         self._read(step)
         self._board = _open_board(folder / "tensorboard", step) if tensorboard else None
         self._written = time.monotonic()
@@ -124,12 +142,49 @@ class TrainingLog:
         if not step or not path.is_file():
             return
         try:
-            state = json.loads(path.read_text(encoding="utf-8"))
+            if path.stat().st_size > MAX_LOG_BYTES:
+                raise DataError(f"over {MAX_LOG_BYTES >> 20} MB")
+            state = read_json(path, what="a training log")
             curves, validations = dict(state["curves"]), list(state["validations"])
-            self.curves = {k: [p for p in curve if p[0] <= step] for k, curve in curves.items()}
-            self.validations = [one for one in validations if one["step"] <= step]
-        except (ValueError, KeyError, TypeError, IndexError):
-            print(f"{path}: not readable; its curves begin anew", file=sys.stderr)
+            self.curves = {str(name): _curve(points, step) for name, points in curves.items()}
+            checked = map(_checked_validation, validations)
+            self.validations = [one for one in checked if one["step"] <= step]
+        except (DataError, OSError, ValueError, KeyError, TypeError, OverflowError):
+            self.curves, self.validations = {}, []
+            kept = path.with_name("log.unreadable.json")
+            with write_errors(kept):
+                os.replace(path, kept)
+            note(f"{path}: not readable; its curves begin anew, the old file is {kept.name}")
+
+
+def _curve(points: Any, last_step: int) -> list[list[float]]:
+    """Return the (step, value) points of an untrusted list up to a step; others are dropped.
+
+    A value that is null was not finite.
+    """
+    curve: list[list[float]] = []
+    for step, value in points:
+        if type(step) is not int or not 0 <= step <= LAST_STEP:
+            raise ValueError(step)
+        if step <= last_step and (not curve or step >= curve[-1][0]):
+            curve.append([step, math.nan if value is None else float(value)])
+    return curve
+
+
+def _checked_validation(validation: Any) -> dict[str, Any]:
+    """Return an untrusted validation as `TrainingLog` writes it; raises for any other."""
+    step = validation["step"]
+    if type(step) is not int or not 0 <= step <= LAST_STEP:
+        raise ValueError(step)
+    tables, videos = list(validation["tables"]), list(validation["videos"])
+    paths = [path for table in tables for row in table["rows"] for path in row if path != ""]
+    paths += [video["path"] for video in videos]
+    if not all(map(_LOGGED_FILE.fullmatch, paths)):
+        raise ValueError(paths)
+    texts = [text for table in tables for text in (table["title"], *table["columns"])]
+    if not all(isinstance(text, str) for text in (*texts, *(video["name"] for video in videos))):
+        raise ValueError(texts)
+    return {"step": step, "tables": tables, "videos": videos}
 
 
 def downsample_curve(curve: Sequence[Sequence[float]], count: int) -> list[list[float]]:
@@ -149,8 +204,9 @@ def downsample_curve(curve: Sequence[Sequence[float]], count: int) -> list[list[
 def _charts(curves: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, dict[str, np.ndarray]]:
     """Return {"train" or "validation": points (N, 2)} for each chart by name."""
     charts: dict[str, dict[str, np.ndarray]] = {}
-    for name, points in curves.items():
+    for name, every in curves.items():
         kind, _, metric = name.partition("/")
+        points = [point for point in every if math.isfinite(point[1])]
         if points:
             line_N2 = np.array(downsample_curve(points, CHART_POINTS), float)
             charts.setdefault(metric or kind, {})[kind] = line_N2

@@ -66,12 +66,65 @@ def test_resumed_run_continues_the_log(tmp_path: Path) -> None:
     assert log_of(tmp_path).curves == {}  # a new run has no past
 
 
-def test_broken_log_begins_anew_with_a_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+TABLE = '{"title": "", "columns": ["a"], "rows": [["%s"]]}'
+VALIDATION = '{"curves": {}, "validations": [{"step": 3, "tables": [%s], "videos": []}]}'
+BROKEN = {
+    "another type": '{"curves": 3}',
+    "null": "null",
+    "null curves": '{"curves": null, "validations": []}',
+    "a null curve": '{"curves": {"train/x": null}, "validations": []}',
+    "a null point": '{"curves": {"train/x": [null]}, "validations": []}',
+    "a null step": '{"curves": {"train/x": [[null, 1]]}, "validations": []}',
+    "a value too large": '{"curves": {"train/x": [[1, 1%s]]}, "validations": []}' % ("0" * 400),
+    "a step too large": '{"curves": {"train/x": [[1%s, 1]]}, "validations": []}' % ("0" * 400),
+    "too many digits": '{"curves": {"train/x": [[1, 1%s]]}, "validations": []}' % ("0" * 5000),
+    "deep": '{"curves": ' + "[" * 100_000,
+    "a deep value": '{"curves": {"train/x": [[1, %s]]}, "validations": []}' % ("[" * 90 + "]" * 90),
+    "a null validation": '{"curves": {}, "validations": [null]}',
+    "a null table": VALIDATION % "null",
+    "a null image": VALIDATION % (TABLE % "x").replace('"x"', "null"),
+    "a file elsewhere": VALIDATION % TABLE % "../../precious.txt",
+    "a file far away": VALIDATION % TABLE % "images/../../precious.txt",
+    "cut": '{"curves": {"train/x": [[1, 2]',
+    "not UTF-8": "\xff\xfe",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_log_begins_anew_with_a_line_and_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
-    (tmp_path / "log.json").write_text('{"curves": 3}')
-    assert log_of(tmp_path, step=6).curves == {}
-    assert "curves begin anew" in capsys.readouterr().err
+    text = BROKEN[case].encode("latin-1")
+    (tmp_path / "log.json").write_bytes(text)
+    log = log_of(tmp_path, step=6)
+    assert (log.curves, log.validations) == ({}, [])
+    errors = capsys.readouterr().err
+    assert "curves begin anew" in errors and errors.count("\n") == 1
+    assert (tmp_path / "log.unreadable.json").read_bytes() == text
+    for step in range(7, 9 + KEPT_VALIDATIONS):
+        log.scalars(step, {"train/x": 1.0})
+        log.images(step, {"a": np.zeros((3, 4, 4), np.uint8)})
+    log.close()
+    assert log_of(tmp_path, step=99).curves == log.curves
+
+
+def test_values_that_are_not_finite_are_left_out_of_charts(tmp_path: Path) -> None:
+    log = log_of(tmp_path)
+    for step, value in enumerate([1.0, float("nan"), float("inf"), 2.0]):
+        log.scalars(step, {"train/x": value, "train/y": float("nan")})
+    log.close()
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("<polyline") == 1 and "nan" not in page and "inf" not in page
+    np.testing.assert_array_equal(log_of(tmp_path, step=9).curves["train/x"], log.curves["train/x"])
+    (tmp_path / "log.json").write_text('{"curves": {"train/x": [[1, null]]}, "validations": []}')
+    assert np.isnan(log_of(tmp_path, step=9).curves["train/x"][0][1])
+
+
+def test_a_folder_that_cannot_hold_the_page_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "log.json").mkdir()
+    with pytest.raises(DataError, match="a folder"):
+        log_of(tmp_path)
 
 
 def test_image_of_another_shape_is_named(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from speech2video.util.errors import DataError, note
+from speech2video.util.files import check_file
 from speech2video.util.rendering.openpose import (
     BODY_25,
     FACE_POINTS,
@@ -205,8 +206,7 @@ def read_openpose(path: Path) -> OpenPoseFrame:
 
 def read_openpose_json(path: Path) -> Any:
     """Return a json file's content, in any of Unicode's encodings; raises `DataError`."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
+    check_file(path, what="OpenPose's json")
     if (size := path.stat().st_size) > MAX_BYTES:
         limit = f"up to {MAX_BYTES >> 20} MB, or a folder with one file a frame, is needed"
         raise DataError(f"{path}: {size >> 20} MB of json; {limit}")

@@ -197,7 +197,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("width", [2, 3])
 @pytest.mark.parametrize("nested", [False, True])
-def test_the_number_of_points_tells_the_layout(
+def test_the_number_of_points_gives_the_layout(
     tmp_path: Path, layout: str, width: int, nested: bool
 ) -> None:
     names = LAYOUTS[layout]
