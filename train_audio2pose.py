@@ -19,7 +19,7 @@ from speech2video.data.audio2pose.dataset import (
 )
 from speech2video.data.gestures.dictionary import GestureDictionary
 from speech2video.data.loader import training_loader
-from speech2video.data.splits import split_clips
+from speech2video.data.splits import leave_out_bad_frames, split_clips
 from speech2video.models.audio2pose.model import Audio2PoseModel, TrainingConfig
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.trainer import fit, training_session
@@ -49,6 +49,8 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     training, held_out = split_clips(
         clips, held_out=options.held_out, seconds=options.held_out_seconds
     )
+    if not options.use_all_frames:
+        training, held_out = leave_out_bad_frames(training, held_out)
     predictor = PosePredictor.from_options(options, body)
     dataset = build_dataset(training, options)
     set_statistics(predictor, dataset)

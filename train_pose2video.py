@@ -14,7 +14,7 @@ from speech2video.data.pose2video.augmentation import ImageAugmentation, MapNois
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos, shared_camera
 from speech2video.data.pose2video.dataset import Pose2VideoDataset, collate
 from speech2video.data.pose2video.frames import estimate_background
-from speech2video.data.splits import split_clips
+from speech2video.data.splits import leave_out_bad_frames, split_clips
 from speech2video.models.checkpointing import load_networks
 from speech2video.models.pose2video.losses import loss_weights
 from speech2video.models.pose2video.model import GanConfig, OptimConfig, Pose2VideoModel
@@ -51,6 +51,8 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
         videos, held_out=options.held_out, seconds=options.held_out_seconds
     )
     options = complete_options(options, shared_camera(training))
+    if not options.use_all_frames:
+        training, held_out = leave_out_bad_frames(training, held_out)
     dataset = build_dataset(training, options)
     generator = build_generator(options)
     if pretrained := options.pretrained_folder():

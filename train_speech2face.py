@@ -49,6 +49,7 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
         frames=options.seq_len,
         noise_dim=options.noise,
         item_count=options.epoch_items,
+        use_all_frames=options.use_all_frames,
     )
     options = dataclasses.replace(options, num_speakers=len(dataset.speakers))
     networks = predictor.build_networks(options)
@@ -103,11 +104,12 @@ def mean_appearance(dataset: FaceDataset) -> tuple[Tensor, Tensor]:
 
     Heads are warped back to their median place in the clip. Augmented copies of a clip count once.
     """
-    items = [*zip(dataset.recordings, dataset.motions, strict=True)]
-    clips = {recording.name: (recording, motion_TM) for recording, motion_TM in reversed(items)}
+    clips = {one.name: number for number, one in reversed([*enumerate(dataset.recordings)])}
     heads, images = defaultdict(list), defaultdict(list)
-    for recording, motion_TM in clips.values():
-        rows = np.unique(np.linspace(0, len(recording) - 1, SAMPLED_FRAMES).round().astype(int))
+    for number in clips.values():
+        recording, motion_TM = dataset.recordings[number], dataset.motions[number]
+        good = dataset.good_rows(number)
+        rows = good[np.unique(np.linspace(0, len(good) - 1, SAMPLED_FRAMES).round().astype(int))]
         frames = to_floats(torch.from_numpy(np.ascontiguousarray(recording.frames_T3HW[rows])))
         place_M4 = torch.from_numpy(motion_TM[rows, : generator.PLACEMENT_DIM])
         rest_M23 = generator.invert_affine(generator.head_transform(place_M4))

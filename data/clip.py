@@ -1,5 +1,6 @@
 """Clips on disk: the folder of one recording, the names of its files, and what describes it."""
 
+import csv
 import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
@@ -8,10 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
+import numpy as np
+
 from speech2video.util.errors import DataError
-from speech2video.util.files import read_json, typed_fields, write_json
+from speech2video.util.files import read_json, read_table, typed_fields, write_json, write_text
 
 MAX_NAMES = 8  # clips, in a message
+BAD_FRAMES_HEADER = "first,last,reason"  # of bad_frames.csv
 
 Info = TypeVar("Info")
 AnyClip = TypeVar("AnyClip", bound="ClipFolder[Any]")
@@ -93,6 +97,15 @@ class ClipFolder(Generic[Info]):
 
 
 @dataclass(frozen=True)
+class BadFrames:
+    """Frames `first` to `last`, inclusive, that are unfit for training."""
+
+    first: int
+    last: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class ClipInfo:
     """Content of clip.json.
 
@@ -146,6 +159,37 @@ class Clip(ClipFolder[ClipInfo]):
     def words(self) -> Path:
         """Words with their times, csv; absent where they are unknown."""
         return self.folder / "words.csv"
+
+    @property
+    def bad_frames(self) -> Path:
+        """Frames that training leaves out, csv; absent where there are none."""
+        return self.folder / "bad_frames.csv"
+
+    def write_bad_frames(self, runs: Sequence[BadFrames]) -> None:
+        """Write the frames that training leaves out; no file for none."""
+        lines = [f"{run.first},{run.last},{run.reason}" for run in runs]
+        if lines:
+            write_text(self.bad_frames, "\n".join((BAD_FRAMES_HEADER, *lines)) + "\n")
+
+    def bad_mask(self, frames: int) -> np.ndarray | None:
+        """Return the mask (T,) of frames to leave out of training; None without such frames.
+
+        Raises:
+            DataError: bad_frames.csv is no table of `first,last,reason`.
+        """
+        if not self.bad_frames.is_file():
+            return None
+        bad_T = np.zeros(frames, bool)
+        try:
+            for row in read_table(self.bad_frames):
+                first, last = int(row["first"]), int(row["last"])
+                if not 0 <= first <= last:
+                    raise ValueError(f"frames {first} to {last}")
+                bad_T[first : last + 1] = True
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, csv.Error) as error:
+            needed = f"a table {BAD_FRAMES_HEADER} is needed"
+            raise DataError(f"{self.bad_frames}: cannot be read ({error}); {needed}") from None
+        return bad_T if bad_T.any() else None
 
 
 def list_clips(dataset: Path, names: Collection[str] = ()) -> list[Clip]:

@@ -83,6 +83,10 @@ class Keypoints:
         """Mask (T, 144) of points with sufficient confidence."""
         return self.points_TK3[..., 2] >= MIN_CONFIDENCE
 
+    def found_points(self) -> np.ndarray:
+        """Return the points (T, 144, 3), NaN where the confidence is not sufficient."""
+        return np.where(self.found_TK[..., None], self.points_TK3, np.nan)
+
     def detection_rates(self) -> dict[str, float]:
         """Return the share of frames with body (both shoulders), face and each hand."""
         found = self.found_TK

@@ -1,13 +1,18 @@
-"""Split of clips into training and held-out ones."""
+"""Split of clips into training and held-out ones, and the frames that training leaves out."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from speech2video.data.clip import join_names
-from speech2video.util.errors import DataError
+from speech2video.data.keypoints import find_runs
+from speech2video.util import distributed
+from speech2video.util.errors import DataError, note
 from speech2video.util.timing import FPS
 
 MIN_FRAMES = 2  # of a held-out part: motion takes two
+MIN_PART = 25  # frames between two bad ones that are trained on
 MIN_TRAINING_SHARE = 3  # a clip is cut only if it is more than so many times as long as the part
 
 
@@ -16,6 +21,9 @@ class SplittableClip(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def bad_T(self) -> np.ndarray | None: ...
 
     def __len__(self) -> int: ...
 
@@ -56,3 +64,45 @@ def split_clips(
         what = "nothing to train on" if not train else "nothing held out to validate on"
         raise DataError(f"{what}: {len(clips)} clips, --held_out {' '.join(held_out) or None}")
     return train, test
+
+
+def leave_out_bad_frames(
+    training: Sequence[Clips], held_out: Sequence[Clips]
+) -> tuple[list[Clips], list[Clips]]:
+    """Return clips without their bad frames: the parts between them are clips of their own.
+
+    Parts of less than a second are left out, too. A note says how many frames are left out. Clips
+    without bad frames are returned as they are; so are held-out ones if nothing of them is left.
+
+    Raises:
+        DataError: nothing is left to train on.
+    """
+    parts = _good_parts(training)
+    if not parts:
+        raise DataError("nothing to train on: all frames are bad; --use_all_frames trains on them")
+    total = sum(map(len, training))
+    note_left_out(total - sum(map(len, parts)), total)
+    return parts, _good_parts(held_out) or list(held_out)
+
+
+def _good_parts(clips: Sequence[Clips]) -> list[Clips]:
+    parts = []
+    for clip in clips:
+        runs = good_runs(clip.bad_T, len(clip), shortest=MIN_PART)
+        whole = runs == [slice(0, len(clip))]
+        parts += [clip] if whole else [clip.part(run.start, run.stop) for run in runs]
+    return parts
+
+
+def good_runs(bad_T: np.ndarray | None, frames: int, *, shortest: int) -> list[slice]:
+    """Return the runs of at least `shortest` good frames of a clip; all of it if none is bad."""
+    if bad_T is None or not bad_T.any():
+        return [slice(0, frames)]
+    return [run for run in find_runs(~bad_T) if run.stop - run.start >= shortest]
+
+
+def note_left_out(left_out: int, frames: int) -> None:
+    """Say, once for all processes, how many of the frames are left out of training."""
+    if left_out and distributed.is_main():
+        why = "no person, or a fit that is far off; --use_all_frames takes them"
+        note(f"{left_out} of {frames} frames are left out of training: {why}")

@@ -80,6 +80,10 @@ class TrainingOptions(Options):
         None, "stop after this many validations without a better --best_metric", min=1
     )
 
+    use_all_frames: bool = grouped.data(
+        False, "train on frames without the person or with a bad fit, too"
+    )
+
     device: str = grouped.machine("auto", "where to compute", choices=("auto", "cpu", "cuda"))
     workers: int = grouped.machine(0, "processes that load data", min=0, max=256)
 

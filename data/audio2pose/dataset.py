@@ -13,6 +13,7 @@ from speech2video.data.clip import Clip, list_clips
 from speech2video.data.gestures.dictionary import GestureDictionary, spelling
 from speech2video.data.loader import SampleIndex
 from speech2video.data.motion_io import read_motion
+from speech2video.data.splits import good_runs
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.audio.augmentation import AudioAugmentation, change_speed
 from speech2video.util.audio.features import extract_features, feature_set
@@ -40,6 +41,7 @@ class MotionClip:
         words: with their times; empty without a transcript.
         gesture_T: (T,) bool, True where a gesture of the dictionary may be made.
         camera: that the clip was filmed with, or None.
+        bad_T: (T,) bool, True where a frame is unfit for training; None where none is.
     """
 
     name: str
@@ -48,6 +50,7 @@ class MotionClip:
     words: list[Word]
     gesture_T: np.ndarray
     camera: Camera | None = None
+    bad_T: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.pose_TP)
@@ -61,6 +64,7 @@ class MotionClip:
             pose_TP=self.pose_TP[begin:end],
             words=cut_words(self.words, begin / FPS, end / FPS),
             gesture_T=self.gesture_T[begin:end],
+            bad_T=None if self.bad_T is None else self.bad_T[begin:end],
         )
 
 
@@ -87,16 +91,21 @@ def _load_motion_clip(clip: Clip, body: Body) -> MotionClip:
     audio_S = np.pad(audio_S[:samples], (0, max(samples - len(audio_S), 0)))
     words = read_words(clip.words) if clip.words.is_file() else []
     no_gesture_T = np.zeros(len(pose_TP), bool)
-    return MotionClip(clip.folder.name, audio_S, pose_TP, words, no_gesture_T, motion.camera)
+    bad_T = clip.bad_mask(len(pose_TP))
+    return MotionClip(clip.folder.name, audio_S, pose_TP, words, no_gesture_T, motion.camera, bad_T)
 
 
 def smooth_motion(clip: MotionClip, window: int) -> MotionClip:
     """Return a clip with body and hands, not lips, smoothed over an odd number of frames.
 
-    Fitted motion jitters by a few millimetres, and a network trained on it jitters too.
+    Fitted motion jitters by a few millimetres, and a network trained on it jitters too. Good frames
+    take nothing from bad ones next to them.
     """
-    smoother = PoseSmoother(window)
-    return replace(clip, pose_TP=torch.cat((smoother.push(clip.pose_TP), smoother.finish())))
+    pose_TP = clip.pose_TP.clone()
+    for run in good_runs(clip.bad_T, len(clip), shortest=1):
+        smoother = PoseSmoother(window)
+        pose_TP[run] = torch.cat((smoother.push(clip.pose_TP[run]), smoother.finish()))
+    return replace(clip, pose_TP=pose_TP)
 
 
 def mark_gestures(clips: Sequence[MotionClip], dictionary: GestureDictionary) -> list[MotionClip]:

@@ -103,6 +103,7 @@ class PoseVideo:
     framing: Framing  # how the video's frames are cropped and resized
     camera: Camera  # of the cropped frame
     begin: int = 0  # index of the first frame in the file
+    bad_T: np.ndarray | None = None  # (T,) bool, frames unfit for training; None where none is
 
     def __len__(self) -> int:
         return len(self.points_TK2)
@@ -114,6 +115,7 @@ class PoseVideo:
             name=f"{self.name}[{begin}:{end}]",
             points_TK2=self.points_TK2[begin:end],
             begin=self.begin + begin,
+            bad_T=None if self.bad_T is None else self.bad_T[begin:end],
         )
 
 
@@ -152,7 +154,8 @@ def load_pose_video(clip: Clip, body: Body, *, width: int, height: int) -> PoseV
         chunks = motion.pose_vector(body).split(POSE_CHUNK)
         points_TK2 = torch.cat([camera.project(body.points(chunk)) for chunk in chunks])
     points_TK2 = points_TK2.float().numpy()[:frames]
-    return PoseVideo(clip.folder.name, clip.video, points_TK2, framing, camera)
+    bad_T = clip.bad_mask(frames)
+    return PoseVideo(clip.folder.name, clip.video, points_TK2, framing, camera, bad_T=bad_T)
 
 
 def shared_camera(videos: Sequence[PoseVideo]) -> Camera:

@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from speech2video.data.clip import Clip
-from speech2video.data.keypoints import PART_POINTS, Keypoints, find_runs
+from speech2video.data.clip import BadFrames, Clip
+from speech2video.data.keypoints import MAX_GAP, PART_POINTS, Keypoints, find_runs
 from speech2video.data.motion import Motion
 from speech2video.data.motion_io import read_motion
 from speech2video.util.audio.audio_io import load_audio
@@ -28,6 +28,7 @@ EVALUATED_POINTS = {
     "face": list(IBUG68),
     "hands": PART_POINTS["left_hand"] + PART_POINTS["right_hand"],
 }
+EYE_POINTS, MOUTH_POINTS = list(IBUG68[36:48]), list(IBUG68[48:68])
 MAX_LAG = 12  # frames, about half a second
 OUTLIER_FACTOR = 3.0  # times the clip's median error: the fit has lost the part
 MIN_OUTLIER = {"body": 0.15, "face": 0.05, "hands": 0.15}  # eye distances; less is no outlier
@@ -62,8 +63,7 @@ class ClipSignals:
         detected_TK3, found = np.full((len(motion), len(POINTS), 3), np.nan, np.float32), {}
         if clip.keypoints.is_file():
             keypoints = Keypoints.load(clip.keypoints)
-            detected_TK3 = np.where(keypoints.found_TK[..., None], keypoints.points_TK3, np.nan)
-            found = keypoints.detection_rates()
+            detected_TK3, found = keypoints.found_points(), keypoints.detection_rates()
         fitted_TK2 = _fitted_pixels(clip, motion, body)
         for what, points_TK in (("keypoints", detected_TK3), ("fitted points", fitted_TK2)):
             if len(points_TK) != len(motion):
@@ -75,8 +75,7 @@ class ClipSignals:
     @cached_property
     def eye_distance(self) -> float:
         """Median detected distance of the outer eye corners, pixels; NaN if unknown."""
-        right_T2, left_T2 = (self.detected_TK3[:, corner, :2] for corner in EYE_CORNERS)
-        return percentile(distances(right_T2, left_T2), 50)
+        return _eye_distance(self.detected_TK3)
 
     @cached_property
     def loudness_T(self) -> np.ndarray:
@@ -88,8 +87,7 @@ class ClipSignals:
 
     def errors_TN(self, part: str) -> np.ndarray:
         """Return the distances (T, N) of detected and fitted points of a part, pixels, or NaN."""
-        points = EVALUATED_POINTS[part]
-        return distances(self.detected_TK3[:, points, :2], self.fitted_TK2[:, points])
+        return _errors_TN(self.detected_TK3, self.fitted_TK2, part)
 
 
 @dataclass(frozen=True)
@@ -107,15 +105,6 @@ class PartError:
 
 
 @dataclass(frozen=True)
-class BadFrames:
-    """Frames `first` to `last`, inclusive, that are unfit for training."""
-
-    first: int
-    last: int
-    reason: str
-
-
-@dataclass(frozen=True)
 class ClipMetrics:
     """Quality metrics of a clip; None where unknown.
 
@@ -125,6 +114,7 @@ class ClipMetrics:
         found: share of frames with body (both shoulders), face and each hand; empty without
             keypoints.
         eye_distance: median distance of the outer eye corners, pixels.
+        tilt: median angle of the face in the image, degrees clockwise; 0 is upright.
         errors: reprojection error of "body" (shoulders, elbows, wrists), "face" and "hands".
         lip_correlation: of the detected and the fitted lip opening.
         lag: frames by which the audio is late, at the highest of `lag_correlations`.
@@ -139,6 +129,7 @@ class ClipMetrics:
     seconds: float
     found: dict[str, float]
     eye_distance: float | None
+    tilt: float | None
     errors: dict[str, PartError]
     lip_correlation: float | None
     lag: int | None
@@ -169,14 +160,32 @@ def compute_clip_metrics(clip: Clip, signals: ClipSignals) -> ClipMetrics:
         seconds=frames / FPS,
         found=signals.found,
         eye_distance=_known(signals.eye_distance),
+        tilt=_known(face_tilt(signals.detected_TK3)),
         errors={part: _part_error(signals, part) for part in EVALUATED_POINTS},
         lip_correlation=_known(statistics.correlation(detected_lips_T, fitted_lips_T)),
         lag=lag,
         lag_correlation=_known(lag_correlation),
         lag_correlations=tuple(map(_known, correlations_L.tolist())),
-        bad_frames=_bad_frames(signals) if signals.found else (),
+        bad_frames=find_bad_frames(signals.detected_TK3, signals.fitted_TK2)
+        if signals.found
+        else (),
         notes=clip.info().notes,
     )
+
+
+def face_tilt(detected_TK3: np.ndarray) -> float:
+    """Return the median angle of faces (T, 144, 3), degrees clockwise; NaN without any.
+
+    Without face landmarks it is that of the nose above the shoulders.
+    """
+    chains = (EYE_POINTS, MOUTH_POINTS), (indices(("nose",)), EVALUATED_POINTS["body"][:2])
+    for upper, lower in chains:
+        up_T2 = detected_TK3[:, upper, :2].mean(1) - detected_TK3[:, lower, :2].mean(1)
+        up_T2 = up_T2[np.isfinite(up_T2).all(1)]
+        if len(up_T2):
+            right, down = np.median(up_T2 / np.linalg.norm(up_T2, axis=1, keepdims=True), 0)
+            return float(np.degrees(np.arctan2(right, -down)))
+    return np.nan
 
 
 def _known(value: float) -> float | None:
@@ -190,28 +199,45 @@ def _part_error(signals: ClipSignals, part: str) -> PartError:
     return PartError(_known(median), _known(percentile(errors_TN, 90)), _known(relative))
 
 
-def _bad_frames(signals: ClipSignals) -> tuple[BadFrames, ...]:
+def _eye_distance(detected_TK3: np.ndarray) -> float:
+    right_T2, left_T2 = (detected_TK3[:, corner, :2] for corner in EYE_CORNERS)
+    return percentile(distances(right_T2, left_T2), 50)
+
+
+def _errors_TN(detected_TK3: np.ndarray, fitted_TK2: np.ndarray, part: str) -> np.ndarray:
+    points = EVALUATED_POINTS[part]
+    return distances(detected_TK3[:, points, :2], fitted_TK2[:, points])
+
+
+def find_bad_frames(detected_TK3: np.ndarray, fitted_TK2: np.ndarray) -> tuple[BadFrames, ...]:
     """Return the runs of frames without a face or with an outlying error, in order.
 
-    A frame counts for its first reason.
+    A frame counts for its first reason. Hands count from a fifth of a second on.
+
+    Args:
+        detected_TK3: (T, 144, 3) pixels and confidence, NaN where not found.
+        fitted_TK2: (T, 144, 2) pixels, NaN where unknown.
     """
-    face_TN3 = signals.detected_TK3[:, EVALUATED_POINTS["face"]]
-    reasons = {"no face": ~np.isfinite(face_TN3).all((1, 2))}
+    face_TN3 = detected_TK3[:, EVALUATED_POINTS["face"]]
+    reasons, eyes = {"no face": ~np.isfinite(face_TN3).all((1, 2))}, _eye_distance(detected_TK3)
     for part in EVALUATED_POINTS:
-        error_T = np.array([statistics.finite_mean(row) for row in signals.errors_TN(part)])
-        limits = OUTLIER_FACTOR * percentile(error_T, 50), MIN_OUTLIER[part] * signals.eye_distance
+        errors_TN = _errors_TN(detected_TK3, fitted_TK2, part)
+        error_T = np.array([statistics.finite_mean(row) for row in errors_TN])
+        limits = OUTLIER_FACTOR * percentile(error_T, 50), MIN_OUTLIER[part] * eyes
         reasons[f"{part} far off"] = error_T > np.max(limits)  # false for NaN
-    free_T = np.ones(len(signals.jaw_T), bool)
+    free_T = np.ones(len(detected_TK3), bool)
     found = []
     for reason, bad_T in reasons.items():
         runs = find_runs(bad_T & free_T)
+        if reason.startswith("hands"):  # fast hands blur for a few frames, which the fit bridges
+            runs = [run for run in runs if run.stop - run.start > MAX_GAP]
         found += [BadFrames(run.start, run.stop - 1, reason) for run in runs]
         free_T &= ~bad_T
     return tuple(sorted(found, key=lambda run: run.first))
 
 
 def _fitted_pixels(clip: Clip, motion: Motion, body: Body) -> np.ndarray:
-    """Return the fit's points (T, 144, 2) as saved, or else the body's own projected points."""
+    """Return the fit's points (T, 144, 2) as saved, or else those of the motion."""
     if clip.projection.is_file():
         arrays = read_npz(clip.projection, what="a file of fitted points")
         pixels_TK2 = arrays.get("projected", np.empty(0))
@@ -219,6 +245,11 @@ def _fitted_pixels(clip: Clip, motion: Motion, body: Body) -> np.ndarray:
             found = f"'projected' is {pixels_TK2.shape}"
             raise DataError(f"{clip.projection}: {found}; (frames, {len(POINTS)}, 2) needed")
         return pixels_TK2
+    return motion_pixels(motion, body)
+
+
+def motion_pixels(motion: Motion, body: Body) -> np.ndarray:
+    """Return the body's points in the image (T, 144, 2); NaN without a camera."""
     if motion.camera is None:
         return np.full((len(motion), len(POINTS), 2), np.nan, np.float32)
     betas = motion.betas if motion.body == body.name else None

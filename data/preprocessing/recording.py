@@ -12,6 +12,7 @@ from speech2video.data.clip import Clip, ClipInfo
 from speech2video.data.keypoints import Keypoints
 from speech2video.data.motion import Motion, motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
+from speech2video.data.preprocessing.clip_metrics import find_bad_frames, motion_pixels
 from speech2video.data.preprocessing.detection.mediapipe_keypoints import detect_keypoints
 from speech2video.data.preprocessing.fitting.fit import fit_body
 from speech2video.util.audio.audio_io import load_audio, write_audio
@@ -171,12 +172,16 @@ def _fill(clip: Clip, recording: Path, config: ClipConfig, progress: Progress) -
         keypoints = keypoint_data.remove_guessed_wrists(keypoint_data.fill_gaps(found))
         keypoints.save(clip.keypoints)
         progress(DETECTED)
-        if not motion:
-            body = Body.load(config.body)
+        body = Body.load(config.body)
+        if motion:
+            pixels_TK2 = motion_pixels(motion, body)[: video.frames]
+        else:
             fit = fit_body(keypoints, body, part_of(progress, DETECTED, FITTED))
             body.betas = fit.betas
-            write_npz(clip.projection, {"projected": fit.pixels.numpy().astype(np.float32)})
+            pixels_TK2 = fit.pixels.numpy().astype(np.float32)
+            write_npz(clip.projection, {"projected": pixels_TK2})
             motion = motion_from_pose(fit.pose, body, camera=fit.camera)
+        clip.write_bad_frames(find_bad_frames(keypoints.found_points(), pixels_TK2))
     except DataError as error:
         raise DataError(f"{recording}: {error}") from None
     write_motion(clip.pose, motion)

@@ -27,6 +27,11 @@ MIN_HAND_RATE = 0.3  # share of the frames with a hand
 MIN_EYE_DISTANCE = 40.0  # pixels between the outer eye corners
 MAX_OFFSET = 2  # frames between audio and lips
 MIN_LAG_CORRELATION = 0.2  # from which the lag of all clips together is significant
+MAX_TILT = 45.0  # degrees that a face may lean
+# Errors of the fit as shares of the eye distance. Good recordings have up to 0.1 for the body's
+# median, 0.35 for its 90th percentile, and 0.01 for the face.
+MAX_BODY_ERROR, MAX_BODY_OUTLIERS, MAX_FACE_ERROR = 0.25, 0.8, 0.1
+MIN_BODY_RATE = 0.5  # share of the frames with both shoulders, from which the body's error counts
 MIN_LAG_GAIN = 0.25  # of correlation over that in sync, from which one clip is out of sync
 
 NUM_OVERLAYS = 4  # frames shown for each clip
@@ -52,6 +57,8 @@ def write_report(dataset: Path, *, body: Body) -> Path:
     for clip in list_clips(dataset):
         signals = ClipSignals.read(clip, body)
         metrics.append(clip_metrics.compute_clip_metrics(clip, signals))
+        if not clip.bad_frames.is_file():  # of a clip made before there were such files
+            clip.write_bad_frames(metrics[-1].bad_frames)
         sections.append(_clip_section(clip, metrics[-1], signals))
     verdicts = assess(metrics)
     values = {
@@ -93,8 +100,16 @@ def medians(clips: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def assess(clips: list[ClipMetrics]) -> list[Verdict]:
-    """Return the findings on duration, hands, face and audio."""
-    return [_assess_duration(clips), _assess_hands(clips), _assess_face(clips), _assess_sync(clips)]
+    """Return the findings on duration, hands, face, audio, uprightness, fit and cuts."""
+    parts = (
+        _assess_duration,
+        _assess_hands,
+        _assess_face,
+        _assess_sync,
+        _assess_tilt,
+        _assess_fit,
+    )
+    return [assess_part(clips) for assess_part in parts]
 
 
 def _assess_duration(clips: list[ClipMetrics]) -> Verdict:
@@ -166,6 +181,54 @@ def _is_out_of_sync(clip: ClipMetrics) -> bool:
     return clip.lag_correlation > best + MIN_LAG_GAIN
 
 
+def _assess_tilt(clips: list[ClipMetrics]) -> Verdict:
+    tilts = {clip.name: clip.tilt for clip in clips if clip.tilt is not None}
+    if not tilts:
+        return Verdict(None, "Whether the person is upright is unknown: no face was detected.")
+    turned = {name: tilt for name, tilt in tilts.items() if abs(tilt) > MAX_TILT}
+    if not turned:
+        return Verdict(True, "The person is upright.")
+    quarters = {name: round(tilt / 90) for name, tilt in turned.items()}
+    ways = {1: "90° counterclockwise", -1: "90° clockwise", 2: "180°", -2: "180°"}
+    turns = sorted({ways.get(quarter, "a little") for quarter in quarters.values()})
+    where = _list_some(list(turned), len(clips))
+    return Verdict(
+        False,
+        f"The person is not upright {where}: rotate the recording by {' or '.join(turns)} "
+        "and process it again.",
+    )
+
+
+def _assess_fit(clips: list[ClipMetrics]) -> Verdict:
+    detected = [clip for clip in clips if clip.eye_distance and clip.found]
+    if not detected:
+        return Verdict(None, "The error of the fit is unknown: no face was detected.")
+    poor = [clip.name for clip in detected if _is_poorly_fitted(clip)]
+    errors = [
+        error.median / clip.eye_distance
+        for clip in detected
+        if (error := clip.errors["body"]).median is not None and clip.eye_distance
+    ]
+    median = f"{np.median(errors):.2f} eye distances of median error" if errors else "face only"
+    if not poor:
+        return Verdict(True, f"The fitted body follows the detected points: {median}.")
+    return Verdict(
+        False,
+        f"The fitted body is far from the detected points {_list_some(poor, len(clips))}; see the "
+        "images below, and leave out what is not one upright person before a static camera.",
+    )
+
+
+def _is_poorly_fitted(clip: ClipMetrics) -> bool:
+    """Return whether the body or the face is far off for most of a clip, or for a part of it."""
+    eyes, body, face = clip.eye_distance or np.nan, clip.errors["body"], clip.errors["face"]
+    poor = (face.median or 0) > MAX_FACE_ERROR * eyes
+    if clip.found["body"] >= MIN_BODY_RATE:
+        poor |= (body.median or 0) > MAX_BODY_ERROR * eyes
+        poor |= (body.p90 or 0) > MAX_BODY_OUTLIERS * eyes
+    return poor
+
+
 def _list_some(names: list[str], count: int) -> str:
     more = ", …" if len(names) > 3 else ""
     return f"in {len(names)} of {count} clips ({', '.join(names[:3])}{more})"
@@ -179,6 +242,7 @@ _COLUMNS: tuple[tuple[str, Callable[[ClipMetrics], str]], ...] = (
     ("left hand", lambda clip: _number(clip.found.get("left_hand"), ".0%")),
     ("right hand", lambda clip: _number(clip.found.get("right_hand"), ".0%")),
     ("eye distance, px", lambda clip: _number(clip.eye_distance, ".1f")),
+    ("tilt, °", lambda clip: _number(clip.tilt, ".0f")),
     ("body error, px", lambda clip: _error(clip, "body")),
     ("face error", lambda clip: _error(clip, "face")),
     ("hand error", lambda clip: _error(clip, "hands")),

@@ -150,6 +150,12 @@ class FaceRecording:
         """The number of frames."""
         return len(self.frames_T3HW)
 
+    @property
+    def bad_T(self) -> np.ndarray | None:
+        """Mask (T,) of frames without a face; None where all have one, or none has."""
+        found_T = np.asarray(np.isfinite(self.points_TK2).all((1, 2)))
+        return None if found_T.all() or not found_T.any() else ~found_T
+
     def part(self, begin: int, end: int) -> "FaceRecording":
         """Return frames `begin` to `end` with their audio, as a recording of its own."""
         return replace(

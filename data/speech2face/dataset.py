@@ -16,9 +16,10 @@ from torch.utils.data import Dataset
 
 from speech2video.data.loader import SampleIndex
 from speech2video.data.speech2face.clip import EMOTIONS, EYE_DISTANCE, FaceRecording
+from speech2video.data.splits import good_runs, note_left_out
 from speech2video.util.audio import mel
 from speech2video.util.audio.augmentation import AudioAugmentation
-from speech2video.util.errors import DataError
+from speech2video.util.errors import DataError, note
 from speech2video.util.smoothing import SmoothNoise
 
 SYNC_SHIFTS = (5, 15)  # frames by which out-of-sync speech is shifted, at least and at most
@@ -35,6 +36,7 @@ INNER_LIPS = ((61, 67), (62, 66), (63, 65))
 LIP_PAIRS = ((51, 57), (54, 48), (33, 8))  # upper and lower lip, the corners, nose and chin
 NOSE_TIP = 30
 REST_QUANTILE = 0.1  # of a clip's mouth shapes: the closed mouth
+MIN_RUN = 15  # frames between two without a face that items are taken of
 MIN_STD = 0.02  # of a number that hardly moves, in its unit
 EXTREME_QUANTILE = 0.002  # beyond which generated motion is clamped
 MAX_MASKED_BANDS, MAX_MASKED_COLUMNS = 12, 16
@@ -82,6 +84,7 @@ class FaceDataset(Dataset):
         frames: T.
         noise_dim: Z.
         item_count: of an epoch; by default each frame is seen about once.
+        use_all_frames: whether to take items and reference images of frames without a face, too.
 
     Attributes:
         speakers: of the recordings, by name.
@@ -99,6 +102,7 @@ class FaceDataset(Dataset):
         frames: int = 25,
         noise_dim: int = 16,
         item_count: int | None = None,
+        use_all_frames: bool = False,
     ) -> None:
         if not recordings:
             raise DataError("no recordings of faces; at least one is needed")
@@ -106,7 +110,21 @@ class FaceDataset(Dataset):
         self.speakers = tuple(sorted({recording.speaker for recording in recordings}))
         lengths = np.array([len(recording) for recording in recordings])
         self._starts = np.maximum(lengths - frames, 0) + 1
-        self._items = max(int(lengths.sum()) // frames, 1) if item_count is None else item_count
+        bad = [None if use_all_frames else one.bad_T for one in recordings]
+        self._runs = _runs_of(recordings, bad)
+        if not self._runs:
+            note(f"no clip has {MIN_RUN} frames in a row with a face: all frames are trained on")
+            bad = [None] * len(recordings)
+            self._runs = _runs_of(recordings, bad)
+        run_lengths = np.array([run.stop - run.start for _, run in self._runs])
+        self._run_starts = np.maximum(run_lengths - frames, 0) + 1
+        self._rows = [
+            np.arange(len(one)) if mask is None else np.flatnonzero(~mask)
+            for one, mask in zip(recordings, bad, strict=True)
+        ]
+        used = int(run_lengths.sum())
+        note_left_out(int(lengths.sum()) - used, int(lengths.sum()))
+        self._items = max(used // frames, 1) if item_count is None else item_count
         self._log_mels = [mel.log_mels(recording.audio_S) for recording in recordings]
         mels_BN = np.concatenate(self._log_mels, 1)
         self.mel_mean_B = mels_BN.mean(1)
@@ -126,13 +144,14 @@ class FaceDataset(Dataset):
     def __getitem__(self, item: SampleIndex) -> dict[str, Tensor]:
         """Return an item."""
         rng = item.rng()
-        place = int(rng.integers(self._starts.sum()))
-        index = int(np.searchsorted(self._starts.cumsum(), place, side="right"))
-        begin = place - int(self._starts[:index].sum())
+        place = int(rng.integers(self._run_starts.sum()))
+        number = int(np.searchsorted(self._run_starts.cumsum(), place, side="right"))
+        index, run = self._runs[number]
+        begin = run.start + place - int(self._run_starts[:number].sum())
         recording = self.recordings[index]
         numbers = np.arange(begin, begin + self.frames)
-        inside = numbers.clip(max=len(recording) - 1)
-        present_T = numbers < len(recording)
+        inside = numbers.clip(max=run.stop - 1)
+        present_T = numbers < run.stop
         size = recording.frames_T3HW.shape[-1]
         mel_BN, stats = self.mel(index), (self.mel_mean_B, self.mel_std_B)
         mel_BL = self._columns(mel_BN, begin)
@@ -168,6 +187,10 @@ class FaceDataset(Dataset):
             tensors[name] = torch.from_numpy(np.ascontiguousarray(array))
         return tensors
 
+    def good_rows(self, index: int) -> np.ndarray:
+        """Return the numbers of a recording's frames with a face, or of all if all are used."""
+        return self._rows[index]
+
     def mel(self, index: int) -> np.ndarray:
         """Return a recording's log-mels (80, 4 T), normalised over it."""
         return mel.normalise_utterance(self._log_mels[index])
@@ -198,10 +221,24 @@ class FaceDataset(Dataset):
         return (inside or [begin + (shortest if last - begin >= begin else -shortest)])[0]
 
     def _reference_image(self, index: int, rng: np.random.Generator) -> np.ndarray:
-        own = self.recordings[index]
-        others = [r for r in self.recordings if r.speaker == own.speaker and r is not own] or [own]
-        other = others[int(rng.integers(len(others)))]
-        return other.frames_T3HW[int(rng.integers(len(other)))]
+        speaker = self.recordings[index].speaker
+        others = [
+            n for n, r in enumerate(self.recordings) if r.speaker == speaker and n != index
+        ] or [index]
+        number = others[int(rng.integers(len(others)))]
+        rows = self.good_rows(number)
+        return self.recordings[number].frames_T3HW[rows[int(rng.integers(len(rows)))]]
+
+
+def _runs_of(
+    recordings: Sequence[FaceRecording], bad: Sequence[np.ndarray | None]
+) -> list[tuple[int, slice]]:
+    """Return the index of the recording, and the frames, of every run of good frames."""
+    return [
+        (index, run)
+        for index, one in enumerate(recordings)
+        for run in good_runs(bad[index], len(one), shortest=MIN_RUN)
+    ]
 
 
 def part_boxes(points_TK2: np.ndarray, size: int, part: FacePart) -> np.ndarray:

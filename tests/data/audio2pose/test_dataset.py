@@ -44,6 +44,23 @@ def test_smoothing_keeps_lengths_and_lips():
     assert smooth_TP[:, :93].diff(dim=0).norm() < 0.6 * rough_TP[:, :93].diff(dim=0).norm()
 
 
+def test_good_frames_take_nothing_from_bad_ones_when_smoothed():
+    rough_TP = torch.zeros(40, 106)
+    rough_TP[15:20] = 9
+    bad_T = np.zeros(40, bool)
+    bad_T[15:20] = True
+    smooth_TP = smooth_motion(replace(clip("a", 40), pose_TP=rough_TP, bad_T=bad_T), 7).pose_TP
+    assert not smooth_TP[~bad_T].any()
+
+
+def test_bad_frames_come_with_their_clip(tmp_path: Path, body: Body):
+    folder = write_speech_clips(tmp_path, body)
+    assert all(loaded.bad_T is None for loaded in load_motion_clips(folder, body))
+    (folder / "000/bad_frames.csv").write_text("first,last,reason\n5,9,no face\n")
+    bad_T = load_motion_clips(folder, body)[0].part(2, 30).bad_T
+    assert bad_T.nonzero()[0].tolist() == [3, 4, 5, 6, 7]
+
+
 def test_gestures_are_marked_about_their_words():
     entry = GestureEntry("up", ("up",), 0.5, ("left_arm",), torch.zeros(1, 106))
     marked = mark_gestures([clip("a", 100)], GestureDictionary((entry,)))[0].gesture_T

@@ -1,7 +1,7 @@
 """The report: metrics of clips with known errors, and the pages."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from speech2video.data.preprocessing.clip_metrics import (
     ClipMetrics,
     ClipSignals,
     compute_clip_metrics,
+    find_bad_frames,
 )
 from speech2video.data.preprocessing.report import assess, medians, write_report
 from speech2video.util.audio.audio_io import write_audio
@@ -102,6 +103,23 @@ def test_bad_frames_are_named(metrics: ClipMetrics) -> None:
     assert metrics.num_bad_frames == 13
 
 
+def test_bad_frames_are_kept_with_the_clip(clip: Clip, body: Body) -> None:
+    write_report(clip.folder.parent, body=body)
+    assert clip.bad_frames.read_text() == (
+        "first,last,reason\n40,49,no face\n80,82,body far off\n"
+    )
+    assert clip.bad_mask(FRAMES).nonzero()[0].tolist() == [*range(40, 50), *range(80, 83)]
+
+
+def test_hands_that_blur_for_a_few_frames_are_not_bad(clip: Clip) -> None:
+    detected_TK3 = Keypoints.load(clip.keypoints).points_TK3
+    fitted_TK2 = detected_TK3[..., :2].copy()
+    fitted_TK2[60:65, EVALUATED_POINTS["hands"]] += 300
+    fitted_TK2[100:106, EVALUATED_POINTS["hands"]] += 300
+    runs = find_bad_frames(detected_TK3, fitted_TK2)
+    assert [(run.first, run.last) for run in runs if run.reason == "hands far off"] == [(100, 105)]
+
+
 @pytest.mark.parametrize("lag", [-7, 0])
 def test_known_lag_is_found(lag: int, tmp_path: Path, body: Body) -> None:
     assert metrics_of(make_clip(tmp_path / "clip", body, lag=lag), body).lag == lag
@@ -110,10 +128,36 @@ def test_known_lag_is_found(lag: int, tmp_path: Path, body: Body) -> None:
 def test_late_audio_and_short_duration_are_reported(metrics: ClipMetrics) -> None:
     assert metrics.lag == LAG and metrics.lag_correlation > 0.9
     assert metrics.lip_correlation == pytest.approx(1, abs=1e-3)
-    minutes, hands, face, audio = assess([metrics])
+    minutes, hands, face, audio = assess([metrics])[:4]
     assert minutes.good is False and "0.1 minutes" in minutes.sentence
     assert hands.good and face.good is (metrics.eye_distance >= 40)
     assert audio.good is False and f"{LAG} frames late" in audio.sentence
+
+
+@pytest.mark.parametrize(
+    ("quarters", "words"),
+    [(1, "90° counterclockwise"), (2, "180°"), (3, "90° clockwise")],
+)
+def test_a_turned_person_is_reported(clip: Clip, body: Body, quarters: int, words: str) -> None:
+    upright = ClipSignals.read(clip, body)
+    turned_TK3 = upright.detected_TK3.copy()
+    for _ in range(quarters):  # clockwise: x right, y down
+        turned_TK3[..., 0], turned_TK3[..., 1] = -turned_TK3[..., 1], turned_TK3[..., 0].copy()
+    for detected_TK3, good in ((upright.detected_TK3, True), (turned_TK3, False)):
+        signals = replace(upright, detected_TK3=detected_TK3)
+        verdict = assess([compute_clip_metrics(clip, signals)])[4]
+        assert verdict.good is good and (words in verdict.sentence) is not good
+
+
+def test_a_poor_fit_is_reported(clip: Clip, body: Body) -> None:
+    signals = ClipSignals.read(clip, body)
+    for part, share in (("body", 0.4), ("face", 0.15)):
+        fitted_TK2 = signals.fitted_TK2.copy()
+        assert assess([compute_clip_metrics(clip, signals)])[5].good
+        fitted_TK2[:, EVALUATED_POINTS[part]] += share * signals.eye_distance
+        poor = compute_clip_metrics(clip, replace(signals, fitted_TK2=fitted_TK2))
+        verdict = assess([poor])[5]
+        assert verdict.good is False and "one & only" in verdict.sentence
 
 
 def test_the_saved_projection_is_used(tmp_path: Path, body: Body) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from speech2video.data.loader import SampleIndex, iterate_batches, training_loader
-from speech2video.data.speech2face.clip import EMOTIONS
+from speech2video.data.speech2face.clip import EMOTIONS, FaceRecording
 from speech2video.data.speech2face.dataset import (
     EYES,
     LIPS,
@@ -89,6 +89,42 @@ def test_short_clips_are_padded_and_marked() -> None:
     assert item["present"].tolist() == [1.0] * (T - 5) + [0.0] * 5
     assert (item["frames"][T - 5 :] == item["frames"][T - 6]).all()
     assert item["mel"].shape == item["shifted_mel"].shape == (80, HOPS_PER_FRAME * T)
+
+
+def faceless(*runs: slice, frames: int = 60) -> FaceRecording:
+    """Return a recording whose frames have their number's colour, without a face in some."""
+    one = recording(frames=frames)
+    points_TK2, frames_T3HW = one.points_TK2.copy(), one.frames_T3HW.copy()
+    frames_T3HW[:] = np.arange(frames, dtype=np.uint8)[:, None, None, None]
+    for run in runs:
+        points_TK2[run] = np.nan
+    return replace(one, points_TK2=points_TK2, frames_T3HW=frames_T3HW)
+
+
+def test_frames_without_a_face_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    one = faceless(slice(20, 25), slice(30, 32))
+    data = FaceDataset([one], frames=T)
+    assert "12 of 60 frames" in capsys.readouterr().err  # with those between the two gaps
+    seen, reference = set(), set()
+    for seed in range(40):
+        item = data[SampleIndex(0, seed)]
+        present = item["present"].numpy() > 0
+        numbers = item["frames"][present][:, 0, 0, 0].tolist()
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        seen |= set(numbers)
+        reference.add(int(item["reference_image"][0, 0, 0]))
+    assert seen <= {*range(20), *range(32, 60)} and {5, 45} <= seen
+    assert not reference & {*range(20, 25), 30, 31}
+    everything = FaceDataset([one], frames=T, use_all_frames=True)
+    items = [everything[SampleIndex(0, seed)] for seed in range(40)]
+    assert any(22 in item["frames"][:, 0, 0, 0].tolist() for item in items)
+
+
+def test_where_faces_are_rare_all_frames_are_used(capsys: pytest.CaptureFixture[str]) -> None:
+    data = FaceDataset([faceless(slice(0, 50))], frames=T)
+    assert "all frames are trained on" in capsys.readouterr().err
+    items = [data[SampleIndex(0, seed)] for seed in range(10)]
+    assert any(40 in item["frames"][:, 0, 0, 0].tolist() for item in items)
 
 
 def test_unknown_emotions_and_empty_datasets() -> None:
