@@ -105,9 +105,7 @@ def test_bad_frames_are_named(metrics: ClipMetrics) -> None:
 
 def test_bad_frames_are_kept_with_the_clip(clip: Clip, body: Body) -> None:
     write_report(clip.folder.parent, body=body)
-    assert clip.bad_frames.read_text() == (
-        "first,last,reason\n40,49,no face\n80,82,body far off\n"
-    )
+    assert clip.bad_frames.read_text() == ("first,last,reason\n40,49,no face\n80,82,body far off\n")
     assert clip.bad_mask(FRAMES).nonzero()[0].tolist() == [*range(40, 50), *range(80, 83)]
 
 
