@@ -156,9 +156,10 @@ def clip_config(options: PreprocessOptions, recording: Path) -> ClipConfig:
 def require_mediapipe(alternative: str) -> None:
     """Raise `UserError`, with the alternative, where MediaPipe is not installed."""
     if not importlib.util.find_spec("mediapipe"):
-        raise UserError(
-            f"mediapipe is not installed: pip install 'speech2video[preprocess]'{alternative}"
-        )
+        how = "pip install 'speech2video[preprocess]'"
+        if sys.version_info >= (3, 13):
+            how = "it has packages for Python 3.10 to 3.12 alone; use one of these"
+        raise UserError(f"mediapipe is not installed: {how}{alternative}")
 
 
 def make_clips(tasks: list[Task], jobs: int) -> dict[Path, str]:

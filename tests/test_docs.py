@@ -22,6 +22,7 @@ from tests.tiny_speaker import NAME, voice
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PARSED = [page for page in PAGES if page.name != "extending.md"]  # tests/test_extending.py runs it
+INSTALLING = ("scripts/demo.py", "scripts/install.py")  # have no options: tests/test_packaging.py
 RUN_HERE = ("README.md", "speech2face.md", "pose2video.md", "preprocessing.md")
 STUB = """
 record() { "$RECORDER" -c 'import json, os, sys
@@ -113,6 +114,8 @@ def test_options_of_every_command_are_accepted(
             if variable in trainers:
                 given = ["--dataset", "d", "--name", "n", *shlex.split(options)]
                 assert_accepted(monkeypatch, trainers[variable], given)
+    elif arguments[0] in INSTALLING:
+        assert (ROOT / arguments[0]).is_file()
     elif arguments[0].endswith(".py"):
         assert_accepted(monkeypatch, arguments[0], arguments[1:])
     else:

@@ -1,12 +1,15 @@
-"""A wheel and a plain checkout, with and without symbolic links, hold one import name."""
+"""A wheel and a plain checkout hold one import name; lock files and installation."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import demo as demo_command
+import install
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -85,3 +88,130 @@ def test_commands_set_openmp_before_torch_is_imported(folder: str, module: str) 
     run = {"cwd": ROOT / folder, "capture_output": True, "text": True, "check": True}
     done = subprocess.run(command, env=environment, **run)
     assert done.stdout.split()[0] == "passive"
+
+
+LOCKS = sorted((ROOT / "requirements").glob("py3*.txt"))
+LOCK = """numpy==2.0 \\
+    --hash=sha256:00
+nvidia-nccl-cu13==2.1 ; sys_platform == 'linux' \\
+    --hash=sha256:01
+torch==2.14 \\
+    --hash=sha256:02 \\
+    --hash=sha256:03
+torchmetrics==1.9 \\
+    --hash=sha256:04
+torchvision==0.29 \\
+    --hash=sha256:05
+triton==3.8 ; sys_platform == 'linux' \\
+    --hash=sha256:06
+"""
+
+
+def test_every_supported_python_is_named_everywhere() -> None:
+    minors = range(install.OLDEST[1], install.NEWEST[1] + 1)
+    assert [path.stem for path in LOCKS] == [f"py3{minor}" for minor in minors]
+    project, workflow = (ROOT / "pyproject.toml").read_text(), ROOT / ".github/workflows/ci.yml"
+    assert f'requires-python = ">=3.{minors[0]}"' in project
+    for minor in minors:
+        assert f'"Programming Language :: Python :: 3.{minor}"' in project
+        assert f"  3.{minor}\n" in workflow.read_text()
+        assert f" 3.{minor}" in (ROOT / ".ci/run").read_text()
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_lock_files_hold_hashes_and_one_opencv(lock: Path) -> None:
+    entries = re.split(r"\n(?=\S)", lock.read_text())
+    assert all(re.match(r"\S+==\S+", entry) and "--hash=sha256:" in entry for entry in entries)
+    names = {entry.split("==")[0] for entry in entries}
+    # opencv-python and opencv-contrib-python, with and without -headless, own the same files
+    assert {name for name in names if name.startswith("opencv")} == {"opencv-contrib-python"}
+    minor = int(lock.stem.removeprefix("py3"))
+    assert ("mediapipe" in names) == (minor < 13) and ("pocketsphinx" in names) == (minor < 14)
+
+
+def test_another_torch_leaves_all_else_as_locked(tmp_path: Path) -> None:
+    lock = tmp_path / "py311.txt"
+    lock.write_text(LOCK)
+    usual = install.commands(Path("python"), lock, backend="", scratch=tmp_path)
+    assert all("--torch-backend" not in command for command in usual)
+    assert [*usual[1][-2:], "--require-hashes" in usual[1]] == ["-r", str(lock), True]
+    _, torch, others, _ = install.commands(Path("python"), lock, backend="cpu", scratch=tmp_path)
+    assert torch[-2:] == ["torch==2.14", "torchvision==0.29"] and "--require-hashes" not in torch
+    assert torch[torch.index("--torch-backend") + 1] == "cpu"
+    left = tmp_path / "requirements.txt"
+    assert str(left) in torch and str(left) in others and "--require-hashes" in others
+    kept = [line for line in left.read_text().splitlines() if not line.startswith(" ")]
+    assert kept == ["numpy==2.0 \\", "torchmetrics==1.9 \\"]
+    assert LOCK.startswith(left.read_text()[: len("numpy==2.0 \\\n    --hash=sha256:00\n")])
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment with this interpreter, that holds nothing of this project."""
+    monkeypatch.setenv("VENV", str(tmp_path / "venv"))
+    monkeypatch.delenv("UV_TORCH_BACKEND", raising=False)
+    monkeypatch.setattr(install, "make_environment", lambda venv: Path(sys.executable))
+    (tmp_path / "venv").mkdir()
+    return tmp_path / "venv"
+
+
+def test_what_is_up_to_date_is_not_installed_again(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "call", lambda command: called.append(command) or 0)
+    for backend, expected in (("", 3), ("", 0), ("cpu", 4), ("cpu", 0), ("", 3)):
+        monkeypatch.setenv("UV_TORCH_BACKEND", backend)
+        called.clear()
+        assert install.install() == Path(sys.executable)
+        assert len(called) == expected
+
+
+def test_a_failed_installation_is_one_line_and_begins_again(
+    empty: Path, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    monkeypatch.setattr(subprocess, "call", lambda command: 0)
+    install.install()
+    (empty / "installed.txt").write_text("another lock file")
+    monkeypatch.setattr(subprocess, "call", lambda command: 1)
+    with pytest.raises(SystemExit) as stop:
+        install.main()
+    assert stop.value.code == 2 and not (empty / "installed.txt").exists()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("error: ") and "the same command tries again" in line
+
+
+@pytest.mark.parametrize("version", [(3, 9, 18), (3, 15, 0)])
+def test_another_python_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, version: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(sys, "version_info", version)
+    with pytest.raises(SystemExit) as stop:
+        install.make_environment(tmp_path / "venv")
+    assert stop.value.code == 2 and not (tmp_path / "venv").exists()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "Python 3.10 to 3.14 is needed" in line
+
+
+@pytest.mark.slow
+def test_an_environment_that_lost_its_pip_gets_it_again(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    python = install.make_environment(tmp_path / "venv")
+    assert subprocess.call([python, "-c", "import pip"]) == 0
+    assert install.make_environment(tmp_path / "venv") == python
+
+
+@pytest.mark.parametrize("given", [[], ["my speech.wav", "--seed", "1"]])
+def test_the_demo_speaks_the_example_or_the_given_audio(
+    monkeypatch: pytest.MonkeyPatch, given: list[str]
+) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(sys, "argv", ["demo.py", *given])
+    monkeypatch.setattr(demo_command, "install", lambda: Path("venv/python"))
+    monkeypatch.setattr(subprocess, "call", lambda command, cwd: called.append(command) or 3)
+    with pytest.raises(SystemExit) as stop:
+        demo_command.main()
+    assert stop.value.code == 3
+    start = [str(Path("venv/python")), "test.py", "--name", "demo", "--audio"]
+    assert called == [[*start, *(given or demo_command.EXAMPLE)]]
+    assert all((ROOT / part).is_file() for part in demo_command.EXAMPLE if "/" in part)
