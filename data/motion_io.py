@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from speech2video.data.motion import Motion
+from speech2video.data.motion_bvh import is_bvh, read_bvh
 from speech2video.util.body.body_model import NUM_BETAS
 from speech2video.util.body.joint_limits import check_angles, limit_penalty
 from speech2video.util.body.pose_vector import HAND_COMPONENTS, NUM_EXPRESSIONS, SmplxParameters
@@ -98,7 +99,7 @@ def read_motion(path: Path, *, fps: float | None = None) -> Motion:
         DataError: unreadable, unknown layout, wrong shapes, NaN, no frames, or too many.
     """
     path = Path(path)
-    motion = _read_parameters(path, fps)
+    motion = read_bvh(path, fps=fps) if is_bvh(path) else _read_parameters(path, fps)
     if len(motion) == 0:
         raise DataError(f"{path}: no frames; at least one is needed")
     try:
@@ -427,6 +428,8 @@ def _no_joints(like: Tensor, count: int) -> Tensor:
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Return the plain arrays of an npz, npy or pt file by name; nothing is unpickled."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file; {_WHAT} is needed")
     check_file(path, what=_WHAT)
     if path.suffix.lower() in _TEXT_FORMATS:
         kind = path.suffix.lower().removeprefix(".").upper()
