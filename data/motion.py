@@ -50,7 +50,11 @@ class Motion:
         return len(self.smplx.rotations)
 
     def pose_vector(self, body: Body) -> Tensor:
-        """Return pose vectors (T, 106) for a body.
+        """Return pose vectors (T, 106) for a body; its hands are the nearest that it can make."""
+        return smplx_to_vector(self.smplx_parameters(body), body.hands)
+
+    def smplx_parameters(self, body: Body) -> SmplxParameters:
+        """Return full parameters for a body.
 
         Rotations mean the same in every body model. Expressions and hand coefficients of another
         one are set to zero.
@@ -66,7 +70,7 @@ class Motion:
         elif self.hands_from_mean:
             hands = smplx.rotations[:, 25:] + body.hands.mean.view(-1, 3)
             smplx = replace(smplx, rotations=torch.cat((smplx.rotations[:, :25], hands), 1))
-        return smplx_to_vector(smplx, body.hands)
+        return smplx
 
     def unsupported_parts(self, body: Body) -> list[str]:
         """Return the names of the parts that are lost in `pose_vector`."""

@@ -28,6 +28,7 @@ if typing.TYPE_CHECKING:
 ARCHITECTURE = "architecture"  # the group that belongs to the weights: a resumed run keeps it
 MACHINE = "machine"  # the group that a resumed run does not take from its past
 REQUIRED = dataclasses.MISSING
+MOTION_ENDINGS = (".npz", ".bvh", ".glb", ".gltf", ".csv")  # of files that motion is written to
 Config = typing.TypeVar("Config")  # a dataclass
 BODY_HELP = "SMPLX_NEUTRAL.npz of your own; the open body if left out"
 
@@ -79,6 +80,12 @@ def check_name(name: str, option: str = "name") -> None:
     """Raise `OptionError` for an option, --name, that is no plain file or folder name."""
     if Path(name).name != name or name.startswith(".") or not name:
         raise OptionError(f"--{option} {name}: a plain name is needed, not a path")
+
+
+def check_ending(option: str, path: Path, endings: Sequence[str]) -> None:
+    """Raise `OptionError` for an option, --option, with a file name of another ending."""
+    if path.suffix.lower() not in endings:
+        raise OptionError(f"--{option} {path}: a name that ends in {', '.join(endings)} is needed")
 
 
 def check_pairs(options: "Options", *names: str) -> None:

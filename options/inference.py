@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speech2video.options.base import REQUIRED, Options, check_name, grouped, inherit
+from speech2video.options.base import (
+    MOTION_ENDINGS,
+    REQUIRED,
+    Options,
+    check_ending,
+    check_name,
+    grouped,
+    inherit,
+)
 from speech2video.util.errors import OptionError
 
 if TYPE_CHECKING:
@@ -148,7 +156,14 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
     skeleton: bool = grouped.result(False, "draw the skeleton instead of the speaker")
     side_by_side: bool = grouped.result(False, "draw the skeleton next to the speaker")
     save_pose: Path | None = grouped.result(
-        None, "also write the motion: npz of SMPL-X; with --audio_list a folder"
+        None,
+        "also write the motion: .npz of SMPL-X, .bvh, .glb or .gltf of the skinned body, .csv of "
+        "ARKit's face coefficients; with --audio_list a folder",
+    )
+    save_pose_format: str = grouped.result(
+        "npz",
+        "with --audio_list, the ending of the files in --save_pose",
+        choices=tuple(ending[1:] for ending in MOTION_ENDINGS),
     )
     save_timeline: Path | None = grouped.result(
         None, "also write the inserted gestures: json; with --audio_list a folder"
@@ -172,6 +187,11 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
         # nothing that moves a body applies to OpenPose's points
         self._exclude("openpose", "gestures", "timeline", "save_timeline", "save_pose")
         self._exclude("openpose", "words", "transcript", "face_motion_scale")
+        if self.audio_list is None:
+            if self.save_pose is not None:
+                check_ending("save_pose", self.save_pose, MOTION_ENDINGS)
+            if self.save_pose_format != "npz":
+                raise OptionError("--save_pose_format: makes sense with --audio_list only")
         if self.transcript is not None and self.audio is None:
             raise OptionError("--transcript: makes sense with --audio only")
         if self.gestures == OFF and (self.timeline or self.save_timeline):
@@ -196,7 +216,7 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
         """Return the files to write for a speech of a name."""
         video, pose, timeline = super().outputs(stem).video, self.save_pose, self.save_timeline
         if self.audio_list is not None:
-            pose = pose and pose / f"{stem}.npz"
+            pose = pose and pose / f"{stem}.{self.save_pose_format}"
             timeline = timeline and timeline / f"{stem}.json"
         return OutputPaths(video, pose, timeline)
 

@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from speech2video.options.base import BODY_HELP, REQUIRED, Options, option
+from speech2video.options.base import (
+    BODY_HELP,
+    MOTION_ENDINGS,
+    REQUIRED,
+    Options,
+    check_ending,
+    option,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,22 @@ class ImportMotionOptions(Options):
     output: Path = option(REQUIRED, "dataset folder: datasets/NAME")
     words: Path | None = option(None, "words with times: TextGrid, csv, SRT …; or text to align")
     body: Path | None = option(None, BODY_HELP)
+
+
+@dataclass(frozen=True)
+class ConvertMotionOptions(Options):
+    """Convert motion for other programs: BVH, glTF of the skinned body, ARKit's coefficients."""
+
+    motion: Path = option(
+        REQUIRED, "motion: npz of BEAT2, AMASS, SHOW or this project, or a clip's folder"
+    )
+    output: Path = option(REQUIRED, f"file to write: {', '.join(MOTION_ENDINGS)}")
+    body: Path | None = option(None, BODY_HELP)
+    fps: float | None = option(None, "frame rate of the motion, if its file has none", min=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ending("output", self.output, MOTION_ENDINGS)
 
 
 @dataclass(frozen=True)

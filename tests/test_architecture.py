@@ -26,7 +26,7 @@ RETIRED = re.compile(
     r"moods?|descent|houses?|floors|(?<!os )(?<!ast )walks?|walked)\b",
     re.IGNORECASE,
 )
-ALLOWED = re.compile(r"look[ -]?ahead|gradient descent", re.IGNORECASE)
+ALLOWED = re.compile(r"look[ -]?ahead|eye ?look|gradient descent", re.IGNORECASE)
 
 
 def module_name(path: Path) -> str:

@@ -27,7 +27,8 @@ from speech2video.data.gestures.dictionary import JSON_NAME, MOTIONS_NAME
 from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.data.gestures.timeline import Timeline
 from speech2video.data.motion import align_placement, motion_from_pose
-from speech2video.data.motion_io import read_motion, write_motion
+from speech2video.data.motion_export import check_motion_path, write_motion_as
+from speech2video.data.motion_io import read_motion
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.pipelines import speaker as speakers
 from speech2video.models.pose2video import renderer as renderers
@@ -48,6 +49,7 @@ from speech2video.util.rendering.openpose_json import OpenPoseRecording
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
 from speech2video.util.smoothing import PoseSmoother
 from speech2video.util.text.speech_source import Speech, recorded_speech
+from speech2video.util.video.writer import SYNTHETIC
 
 AUDIO2POSE, GESTURES, POSE2VIDEO = "audio2pose", "gestures", "pose2video"
 AUTHORS_STYLE = "vid2vid_authors"  # the style of maps that OpenPose's points can be drawn in
@@ -140,6 +142,8 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
     def make_video(self, speech: Speech, options: BodyVideoOptions, *, bar: bool = True) -> int:
         outputs = options.outputs(speech.stem)
         speakers.check_output_paths(outputs, speech.audio)
+        if outputs.pose:
+            check_motion_path(outputs.pose, self.body)
         kept: Iterator[Tensor] = iter(())
         with PrefetchStack() as stages:
             total, audio, poses, timeline = self._plan(speech, options)
@@ -156,10 +160,12 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
             frames = stages.prefetch(render_frames(stages.prefetch(maps), self, options))
             if bar:
                 frames = progress_bar(frames, total=total, name=outputs.video.name)
-            count = self._write_video(outputs.video, frames, audio, f"seed {options.seed}")
+            seed = f"seed {options.seed}"
+            count = self._write_video(outputs.video, frames, audio, seed)
         if outputs.pose:
             motion = motion_from_pose(torch.cat([*kept]), self.body, camera=self.camera())
-            write_motion(outputs.pose, motion)
+            comment = f"{SYNTHETIC}; {self.provenance}; {seed}"
+            write_motion_as(outputs.pose, motion, self.body, comment=comment)
         if outputs.timeline and timeline:
             timeline.save(outputs.timeline)
         return count

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ def test_model_selects_the_options() -> None:
         "--name demo --audio a.wav --text hello",
         "--name demo --audio a.wav --jobs 2",
         "--name demo --openpose points --save_pose p.npz",
+        "--name demo --audio a.wav --save_pose p.fbx",
+        "--name demo --audio a.wav --save_pose p.glb --save_pose_format bvh",
         "--name demo --text hello --transcript hello",
         "--name demo --audio_list l.txt --pose a.npz",
     ],
@@ -47,6 +50,7 @@ def test_outputs_of_a_list_are_named_after_the_audio() -> None:
         name="demo", audio_list=Path("l.txt"), output=Path("out"), save_pose=Path("poses")
     )
     assert many.outputs("a") == OutputPaths(Path("out/a.mp4"), Path("poses/a.npz"))
+    assert replace(many, save_pose_format="glb").outputs("a").pose == Path("poses/a.glb")
 
 
 def test_a_speaker_can_be_loaded_without_input() -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from speech2video.models.pipelines.body_video import BodySpeaker
 from speech2video.models.pipelines.speaker import load_speaker
 from speech2video.options.inference import BodyVideoOptions
 from speech2video.util.audio.audio_io import load_audio, write_audio
+from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
 from speech2video.util.iteration import STAGE_DEPTH
 from speech2video.util.text.speech_source import Speech, recorded_speech
@@ -115,6 +117,22 @@ def test_saved_motion_gives_the_same_video(
     assert len(written) == 152
     assert np.abs(np.stack(written[:76]).astype(int) - np.stack(written[76:])).mean() < 0.1
     assert len(read_motion(tmp_path / "pose.npz")) == 76
+
+
+def test_motion_is_saved_by_ending(
+    checkpoints: Path, audio: Path, written: list[np.ndarray], tmp_path: Path
+):
+    path = tmp_path / "pose.glb"
+    options = make_options(checkpoints, audio, save_pose=path, skeleton=True)
+    speaker = load(options)
+    speaker.make_video(recorded_speech(audio), options, bar=False)
+    assert path.read_bytes()[:4] == b"glTF" and len(written) == 76
+    assert f"synthetic: made by speech2video; {NAME}".encode() in path.read_bytes()
+    written.clear()
+    licensed = replace(speaker, body=Body(speaker.body.model, name="smplx"))
+    with pytest.raises(DataError, match=r"pose\.glb: the motion is of the smplx body"):
+        licensed.make_video(recorded_speech(audio), options, bar=False)
+    assert not written  # refused before the work
 
 
 def test_motion_from_elsewhere_is_moved_in_front_of_the_camera(
