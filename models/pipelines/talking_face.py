@@ -23,7 +23,6 @@ from speech2video.models.speech2face.predictor import Speech2FacePredictor, load
 from speech2video.options.inference import SPEECH2FACE, TalkingFaceOptions
 from speech2video.util.audio import mel
 from speech2video.util.audio.audio_io import read_audio
-from speech2video.util.audio.normalisation import check_audio
 from speech2video.util.errors import DataError
 from speech2video.util.iteration import PrefetchStack, progress_bar
 from speech2video.util.text.speech_source import Speech
@@ -67,14 +66,15 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
         path, outputs = speech.audio, options.outputs(speech.stem)
         assert path is not None
         speaker.check_output_paths(outputs, path)
-        check_audio(path)
-        total, *stats = measure_mels(stream_columns(read_audio(path)))
+        total, *stats = measure_mels(stream_columns(read_audio(path, whole=True)))
         if not total:
             raise DataError(f"{path}: the audio is empty")
-        embedding = self.speech2face.embed_speech(stream_mels(read_audio(path)))
+        embedding = self.speech2face.embed_speech(stream_mels(read_audio(path, whole=True)))
         emotion = options.emotion or embedding.emotion
         with PrefetchStack() as stages:
-            mels = stages.prefetch(normalise_mels(stream_mels(read_audio(path)), *stats))
+            mels = stages.prefetch(
+                normalise_mels(stream_mels(read_audio(path, whole=True)), *stats)
+            )
             frames = self.speech2face.stream(
                 mels,
                 embedding=embedding,

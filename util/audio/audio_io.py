@@ -1,4 +1,4 @@
-"""Read, write and normalise mono audio of any file, on the clock of `util.video.media`."""
+"""Read, write and normalise mono audio of any file, on the clock of `util.video.reader`."""
 
 import wave
 from collections.abc import Iterable, Iterator
@@ -10,10 +10,21 @@ from typing import Any
 import av
 import numpy as np
 
+from speech2video.util.audio.tracks import Mix, choose_mix, to_samples
 from speech2video.util.errors import DataError
 from speech2video.util.files import atomic_write, write_errors
 from speech2video.util.timing import SAMPLE_RATE
-from speech2video.util.video.reader import Damage, audio_stream, decode, open_media, video_start
+from speech2video.util.video.reader import (
+    MAX_GAP,
+    ReadReport,
+    audio_seconds,
+    decode,
+    folder_audio,
+    is_frame_folder,
+    note_once,
+    open_media,
+    video_start,
+)
 
 TARGET_LEVEL = -23.0  # dB of full scale, of normalised speech (EBU R 128 asks it in LUFS)
 GATE_WINDOW = 0.4  # seconds, ITU-R BS.1770-4
@@ -24,20 +35,20 @@ DRIFT = 0.002  # seconds of lasting deviation that stretching corrects
 DRIFT_MEMORY = 0.9  # share of the last deviation kept: single time stamps are rounded to 1 ms
 MAX_STRETCH = 0.01  # share by which a block is stretched or squeezed at most; inaudible in speech
 SILENCE = 48_000  # samples of silence made at once, so that a long gap takes no memory
-PLANES = 8  # with so many, PyAV 18 reads past the end of a planar frame and crashes
+MAX_HOURS = 6  # that are held in memory at once
 LAYOUTS = {1: "mono", 2: "stereo"}
 
 TimedBlock = tuple[Fraction, np.ndarray, int]  # seconds on the clock, samples (C, n), rate in Hz
 
 
-def read_audio(path: Path) -> Iterator[np.ndarray]:
+def read_audio(path: Path, *, whole: bool = False) -> Iterator[np.ndarray]:
     """Yield 16 kHz mono audio in chunks (S,) float32 in [-1, 1], one second each but the last.
 
     Stereo becomes the mean of its channels. Takes the memory of a few seconds, however long the
-    file. Raises `DataError` if there is no audio track or nothing in it decodes to finite numbers.
+    file. `whole` and errors as of `read_audio_blocks`.
     """
     rest_S = np.zeros(0, np.float32)
-    for block in read_audio_blocks(path, rate=SAMPLE_RATE):
+    for block in read_audio_blocks(path, rate=SAMPLE_RATE, whole=whole):
         rest_S = np.concatenate([rest_S, block.mean(axis=0).clip(-1, 1)])
         while len(rest_S) >= SAMPLE_RATE:
             yield rest_S[:SAMPLE_RATE]
@@ -46,16 +57,24 @@ def read_audio(path: Path) -> Iterator[np.ndarray]:
         yield rest_S
 
 
-def load_audio(path: Path, *, normalise: bool = False) -> np.ndarray:
+def load_audio(path: Path, *, normalise: bool = False, whole: bool = False) -> np.ndarray:
     """Return a whole file's audio (S,) float32 in [-1, 1], mono, as `read_audio` yields it.
 
-    `normalise` applies `normalise_loudness`. Raises `DataError` as `read_audio` does, and if the
-    audio is empty.
+    `normalise` applies `normalise_loudness`. Raises `DataError` as `read_audio` does, if the audio
+    is empty, and past `MAX_HOURS`.
     """
-    chunks = list(read_audio(path))
+    chunks, size = [], 0
+    for chunk in read_audio(path, whole=whole):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_HOURS * 3600 * SAMPLE_RATE:
+            raise DataError(f"{path}: more than {MAX_HOURS} hours; cut it into shorter files")
     if not chunks:
         raise DataError(f"{path}: the audio is empty")
-    audio_S = np.concatenate(chunks)
+    audio_S, position = np.empty(size, np.float32), 0
+    for chunk in chunks:
+        audio_S[position : position + len(chunk)] = chunk
+        position += len(chunk)
     return normalise_loudness(audio_S) if normalise else audio_S
 
 
@@ -130,62 +149,80 @@ class LoudnessMeter:
         return float(min(10 ** (TARGET_LEVEL / 20) / np.sqrt(speech), 1 / peak))
 
 
-def read_audio_blocks(path: Path, *, rate: int) -> Iterator[np.ndarray]:
+def read_audio_blocks(path: Path, *, rate: int, whole: bool = False) -> Iterator[np.ndarray]:
     """Yield blocks (C, n) float32 at `rate` Hz from t = 0; C is 1 or 2 and does not change.
 
-    More than two channels become one. Audio whose time stamps drift against its count of samples
-    (recorders whose clock is off) is stretched to its time stamps; gaps are filled with silence.
-    Values may pass ±1 slightly, as resampling overshoots. Raises `DataError` if there is no audio
-    track, if nothing in it decodes, or if it holds no finite number.
+    The track and the mix of its channels are those of `tracks.choose_mix`. Audio whose time stamps
+    drift against its count of samples (recorders whose clock is off) is stretched to its time
+    stamps; gaps are filled with silence. Values may pass ±1 slightly, as resampling overshoots.
+    Damage and a part that is missing at the end are noted.
+
+    Args:
+        path: a file, or a folder of frames with an audio file.
+        rate: of the blocks, Hz.
+        whole: whether to keep audio from before the first video frame; t = 0 is then its start.
+
+    Raises:
+        DataError: no audio track, nothing in it decodes, or it holds no finite number.
     """
+    if is_frame_folder(path):
+        path = folder_audio(path) or path
+    mix, report = choose_mix(path), ReadReport()
     start = video_start(path)
     with open_media(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            raise DataError(f"{path}: no audio track; a file with audio is needed")
-        timed = _timed(path, decode(container, stream, Damage()), start)
+        stream = next(s for s in container.streams.audio if s.index == mix.stream)
+        report.stated_seconds = audio_seconds(container, stream)
+        decoded = decode(container, stream, report.damage)
+        timed = _timed(path, decoded, mix, start, whole, report)
         first = next(timed, None)
         if first is None:
             raise DataError(f"{path}: no audio in it could be decoded")
         yield from _resample(_on_clock(first, timed), first[2], rate)
+    if not report.is_complete:
+        note_once(path, f"damaged audio: {report}")
 
 
-def _timed(path: Path, decoded: Iterable, start: Fraction | None) -> Iterator[TimedBlock]:
-    after, finite = Fraction(0), 0
+def _timed(
+    path: Path,
+    decoded: Iterable,
+    mix: Mix,
+    start: Fraction | None,
+    whole: bool,
+    report: ReadReport,
+) -> Iterator[TimedBlock]:
+    after, finite, begin, origin = Fraction(0), 0, Fraction(0), None
     items: Iterable[Any] = chain(decoded, (None,))
     for (time, frame), following in pairwise(items):
-        samples = _samples(frame)
+        samples = to_samples(frame)
         if following is None and frame.duration:
             # codecs fill up their last block; the file says how much of it counts
             seconds = frame.duration * (frame.time_base or Fraction(0))
             samples = samples[:, : round(seconds * frame.sample_rate)]
-        start = (time or Fraction(0)) if start is None else start
-        now = after if time is None else time - start
+        if origin is None:
+            begin = time or Fraction(0)
+            origin = _clock_start(path, begin, start, whole)
+        now = after if time is None else time - origin
         after = now + Fraction(samples.shape[1], frame.sample_rate)
-        finite += np.count_nonzero(np.isfinite(samples))
-        yield now, np.nan_to_num(samples, posinf=0.0, neginf=0.0), frame.sample_rate
+        report.seconds = float(after + origin - begin)
+        with np.errstate(invalid="ignore"):
+            sane = np.abs(samples) <= mix.limit
+        finite += np.count_nonzero(sane)
+        if not sane.all():
+            note_once(path, "samples that are no numbers, or absurd ones, are read as silence")
+            samples = np.where(sane, samples, np.float32(0))
+        yield now, mix.apply(samples), frame.sample_rate
     if after and not finite:
         raise DataError(f"{path}: not one sample of the audio is a finite number")
 
 
-def _samples(frame: av.AudioFrame) -> np.ndarray:
-    """Return a frame's samples (C, n), C at most 2, as float32 of full scale 1.
-
-    More channels become their mean, whatever loudspeaker places their layout names: recorders
-    number microphones.
-    """
-    channels = frame.layout.nb_channels
-    if frame.format.is_planar and channels >= PLANES:
-        frame = av.AudioResampler("flt", frame.layout, frame.sample_rate).resample(frame)[0]
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, channels).T
-    if samples.dtype == np.uint8:
-        samples = (samples.astype(np.float32) - 128) / 128
-    elif samples.dtype.kind == "i":
-        samples = samples / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
-    samples = samples.astype(np.float32)
-    return samples if channels <= 2 else samples.mean(axis=0, keepdims=True)
+def _clock_start(path: Path, audio: Fraction, video: Fraction | None, whole: bool) -> Fraction:
+    """Return the time (s) of t = 0, given those of the first audio sample and video frame."""
+    if video is None:
+        return audio
+    if abs(audio - video) > MAX_GAP:
+        note_once(path, "video and audio start at unrelated times; both are taken from their start")
+        return audio
+    return min(audio, video) if whole else video
 
 
 def _on_clock(first: TimedBlock, rest: Iterable[TimedBlock]) -> Iterator[np.ndarray]:

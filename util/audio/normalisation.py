@@ -16,10 +16,8 @@ from speech2video.util.audio.features import FeatureExtractor, feature_set
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.errors import DataError
 from speech2video.util.timing import frame_count
-from speech2video.util.video.reader import audio_stream, open_media
 
 PRIOR_FRAMES = 50.0  # weight of the training voices' mean: two seconds of speech
-MIN_RATE = 4000  # Hz; less is no speech, but a broken header that makes hours out of seconds
 
 
 class VoiceMeter:
@@ -80,7 +78,7 @@ class AudioFeatures:
 
     def features(self) -> Iterator[np.ndarray]:
         """Yield features (n, F), some for each second of audio, T together."""
-        return stream_features(read_audio(self.path), self.kind, self.gain)
+        return stream_features(read_audio(self.path, whole=True), self.kind, self.gain)
 
 
 def analyse_audio(path: Path, *, kind: str, prior_F: np.ndarray | None = None) -> AudioFeatures:
@@ -96,27 +94,16 @@ def analyse_audio(path: Path, *, kind: str, prior_F: np.ndarray | None = None) -
     Raises:
         DataError: no such file, no audio in it, none that decodes, or none that can be speech.
     """
-    check_audio(path)
     loudness, samples = LoudnessMeter(), 0
-    for audio_S in read_audio(path):
+    for audio_S in read_audio(path, whole=True):
         loudness.push(audio_S)
         samples += len(audio_S)
     if not samples:
         raise DataError(f"{path}: the audio is empty")
     voice = VoiceMeter(kind)
-    for features_TF in stream_features(read_audio(path), kind, loudness.gain):
+    for features_TF in stream_features(read_audio(path, whole=True), kind, loudness.gain):
         voice.push(features_TF)
     return AudioFeatures(path, kind, frame_count(samples), loudness.gain, voice.mean(prior_F))
-
-
-def check_audio(path: Path) -> None:
-    """Raise `DataError` for a file that is readable only once, and for a rate no speech has."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise DataError(f"{path}: no plain file; one that can be read more than once is needed")
-    with open_media(path) as container:
-        stream = audio_stream(container)
-        if stream is not None and stream.rate < MIN_RATE:
-            raise DataError(f"{path}: {stream.rate} Hz; speech needs {MIN_RATE} Hz and more")
 
 
 def stream_features(chunks: Iterable[np.ndarray], kind: str, gain: float) -> Iterator[np.ndarray]:

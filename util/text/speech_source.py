@@ -65,12 +65,12 @@ def recorded_speech(
         plain = words / f"{audio.stem}.txt"
         words = find_words(audio, words) or (plain if plain.is_file() else None)
     if words is not None:
-        seconds = len(load_audio(audio)) / SAMPLE_RATE
+        seconds = len(load_audio(audio, whole=True)) / SAMPLE_RATE
         return Speech(audio.stem, audio, read_words(words, seconds=seconds, rate=_own_rate(audio)))
     if transcript is None:
         return Speech(audio.stem, audio)
     transcript = _file_or_text(transcript)
-    audio_S = load_audio(audio)
+    audio_S = load_audio(audio, whole=True)
     try:
         return Speech(audio.stem, audio, align_transcript(audio_S, transcript))
     except DataError as error:

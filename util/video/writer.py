@@ -143,7 +143,7 @@ class _AudioTrack:
 
     def __init__(self, path: Path) -> None:
         """Open the audio; raises `DataError` before any frame is made."""
-        self._blocks = read_audio_blocks(path, rate=AUDIO_RATE)
+        self._blocks = read_audio_blocks(path, rate=AUDIO_RATE, whole=True)
         self._rest = next(self._blocks)
         self._sent = 0
 

@@ -9,11 +9,11 @@ from scipy.signal import lfilter
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.audio.features import FEATURE_SETS, extract_features, feature_set
 from speech2video.util.audio.normalisation import (
-    MIN_RATE,
     VoiceMeter,
     analyse_audio,
     voice_mean,
 )
+from speech2video.util.audio.tracks import MIN_RATE
 from speech2video.util.errors import DataError
 from tests.tiny_speaker import voice
 
