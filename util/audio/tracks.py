@@ -51,12 +51,14 @@ class Mix:
 
     Attributes:
         stream: index of the track in its file.
+        rate: of the track, Hz.
         weights_C: (C,) of its channels, which become one; None keeps one or two as they are.
         scale: factor on samples.
         limit: magnitude, before scaling, beyond which a sample is read as silence.
     """
 
     stream: int
+    rate: int
     weights_C: np.ndarray | None = None
     scale: float = 1.0
     limit: float = LARGEST
@@ -103,7 +105,7 @@ def _choose_mix(path: Path, stamp: tuple[int, int]) -> tuple[Mix, tuple[str, ...
         if not (channels > 1 or codec.startswith(("pcm_f", "pcm_s32"))):
             needs_scale = codec.startswith("pcm_s16") and _valid_bits(path) < 16
             if not needs_scale:
-                return Mix(stream.index), tuple(notes)
+                return Mix(stream.index, stream.rate), tuple(notes)
         names = [channel.name for channel in stream.layout.channels]
         blocks = list(_windows(path, stream.index))
         scale, limit, text = _full_scale(path, codec, blocks)
@@ -111,7 +113,7 @@ def _choose_mix(path: Path, stamp: tuple[int, int]) -> tuple[Mix, tuple[str, ...
         track = _Track(blocks, stream.rate, limit)
         weights_C, text = _channel_weights(track.covariance_CC * scale**2, names)
         notes += [text] if text else []
-        return Mix(stream.index, weights_C, scale, limit), tuple(notes)
+        return Mix(stream.index, stream.rate, weights_C, scale, limit), tuple(notes)
 
 
 def to_samples(frame: av.AudioFrame) -> np.ndarray:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from speech2video.util.audio.audio_io import load_audio, write_audio
+from speech2video.util.audio.tracks import choose_mix
 from speech2video.util.errors import DataError, note
 from speech2video.util.text.forced_alignment import align
 from speech2video.util.text.spoken_text import (
@@ -30,7 +31,6 @@ from speech2video.util.text.transcript import (
 )
 from speech2video.util.text.word_formats import cue_lines, has_cues
 from speech2video.util.timing import SAMPLE_RATE
-from speech2video.util.video.reader import audio_stream, open_media
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def recorded_speech(
         words = find_words(audio, words) or (plain if plain.is_file() else None)
     if words is not None:
         seconds = len(load_audio(audio, whole=True)) / SAMPLE_RATE
-        return Speech(audio.stem, audio, read_words(words, seconds=seconds, rate=_own_rate(audio)))
+        return Speech(
+            audio.stem, audio, read_words(words, seconds=seconds, rate=choose_mix(audio).rate)
+        )
     if transcript is None:
         return Speech(audio.stem, audio)
     transcript = _file_or_text(transcript)
@@ -75,13 +77,6 @@ def recorded_speech(
         return Speech(audio.stem, audio, align_transcript(audio_S, transcript))
     except DataError as error:
         raise DataError(f"{audio}: {error}") from None
-
-
-def _own_rate(audio: Path) -> int | None:
-    """Return the sample rate of a file's audio, Hz."""
-    with open_media(audio) as container:
-        stream = audio_stream(container)
-        return stream.rate if stream is not None else None
 
 
 def _file_or_text(transcript: str) -> str:
