@@ -63,7 +63,7 @@ def test_the_label_and_other_tags_are_metadata(tmp_path: Path, ending: str) -> N
 
 
 @pytest.mark.parametrize("ending", [e for e in FORMATS if e not in SILENT])
-def test_sound_and_images_are_in_step(tmp_path: Path, ending: str) -> None:
+def test_audio_and_images_are_in_step(tmp_path: Path, ending: str) -> None:
     flashes, audio_S = (10, 25, 45), np.zeros(60 * 640)
     for frame in flashes:
         audio_S[frame * 640 : frame * 640 + 320] = 0.8 * (-1.0) ** np.arange(320)
@@ -113,7 +113,7 @@ def png_chunks(content: bytes) -> list[tuple[bytes, bytes]]:
 
 
 @pytest.mark.parametrize("output", ["images", "images/%05d.png", "images/shot 1 %d.JPG"])
-def test_a_folder_gets_numbered_images_and_the_sound(tmp_path: Path, output: str) -> None:
+def test_a_folder_gets_numbered_images_and_the_audio(tmp_path: Path, output: str) -> None:
     audio, made = noise(tmp_path / "a.wav", 2.0), [blocks(n, 33, 65) for n in range(12)]
     assert write_video(tmp_path / output, iter(made), audio=audio) == 12
     folder = tmp_path / "images"
