@@ -77,7 +77,12 @@ def load_teachers(
     options: TrainSpeech2FaceOptions, device: torch.device
 ) -> dict[str, ExternalTeacher]:
     """Return the user's own teachers by name, "identity" and "emotion"."""
-    teacher = partial(ExternalTeacher, side=options.teacher_size, device=device)
+    teacher = partial(
+        ExternalTeacher,
+        side=options.teacher_size,
+        device=device,
+        trusted=options.trust_torchscript,
+    )
     teachers = {}
     if options.identity_teacher:
         teachers["identity"] = teacher(options.identity_teacher)

@@ -31,6 +31,7 @@ REQUIRED = dataclasses.MISSING
 MOTION_ENDINGS = (".npz", ".bvh", ".glb", ".gltf", ".csv")  # of files that motion is written to
 Config = typing.TypeVar("Config")  # a dataclass
 BODY_HELP = "SMPLX_NEUTRAL.npz of your own; the open body if left out"
+TRUST_HELP = "load networks that are TorchScript, which can run any code; ONNX needs no trust"
 
 
 def option(

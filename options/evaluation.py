@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from speech2video.options.base import BODY_HELP, REQUIRED, Options, grouped, inherit, option
+from speech2video.options.base import (
+    BODY_HELP,
+    REQUIRED,
+    TRUST_HELP,
+    Options,
+    grouped,
+    inherit,
+    option,
+)
 from speech2video.options.inference import BodyVideoOptions, MotionOptions
 from speech2video.util.errors import OptionError
 
@@ -57,9 +65,10 @@ class _Images(_Machine):
     )
     face_network: Path | None = grouped.files(
         None,
-        "TorchScript of a face recognition network for identity similarity: images (N, 3, S, S) in "
-        "-1..1 to vectors (N, D)",
+        "face recognition network, ONNX or TorchScript, for identity similarity: images "
+        "(N, 3, S, S) in -1..1 to vectors (N, D)",
     )
+    trust_torchscript: bool = grouped.files(False, TRUST_HELP)
     face_size: int = grouped.files(112, "S, the input size of --face_network", min=16, max=1024)
     landmarks: bool = grouped.data(True, "detect landmarks in the videos with MediaPipe")
 

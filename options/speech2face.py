@@ -5,7 +5,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from speech2video.options.base import check_pairs, grouped, inherit
+from speech2video.options.base import TRUST_HELP, check_pairs, grouped, inherit
 from speech2video.options.training import TrainingOptions, parse_loss_weights
 from speech2video.util.errors import OptionError
 
@@ -66,6 +66,7 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         "identity_teacher",
         "emotion_teacher",
         "emotion_classes",
+        "trust_torchscript",
     )
 
     pretrained: str | None = grouped.files(
@@ -105,14 +106,15 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     )
 
     identity_teacher: Path | None = grouped.teachers(
-        None, "face-recognition network, TorchScript or ONNX; by default trained"
+        None, "face-recognition network, ONNX or TorchScript; by default trained"
     )
     emotion_teacher: Path | None = grouped.teachers(
-        None, "expression network, TorchScript or ONNX; by default trained"
+        None, "expression network, ONNX or TorchScript; by default trained"
     )
     emotion_classes: tuple[str, ...] = grouped.teachers(
         (), "emotions of its outputs; by default all eight in order"
     )
+    trust_torchscript: bool = grouped.machine(False, TRUST_HELP)
     teacher_size: int = grouped.teachers(112, "pixels a side of their inputs", min=16, max=1024)
 
     held_out_sentences: tuple[str, ...] = grouped.data(

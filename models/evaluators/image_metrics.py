@@ -7,6 +7,8 @@ alexnet-owt-7be5be79.pth                   LPIPS: torchvision's AlexNet
 inception-2015-12-05.pt                    FID, KID, IS: NVIDIA's TorchScript of Inception
 weights-inception-2015-12-05-6726825d.pth  the same of torch-fidelity, which must be installed
 i3d_torchscript.pt                         FVD: TorchScript of I3D, as used by StyleGAN-V
+
+TorchScript can run any code, and is loaded only where its source is trusted.
 """
 
 import pickle
@@ -14,12 +16,14 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, interpolate
 
 from speech2video.models.checkpointing import copy_tensors
+from speech2video.models.external_network import TRUST, load_external_network, load_torchscript
 from speech2video.models.pose2video.discriminators import crop
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.image import torchmetrics
@@ -52,13 +56,22 @@ class ImageNetworks:
         unavailable: reason by metric name.
     """
 
-    def __init__(self, folder: Path | None = None, *, device: torch.device | str = "cpu") -> None:
-        """Load all networks; raises `DataError` for a missing folder or a broken file."""
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        device: torch.device | str = "cpu",
+        trusted: bool = False,
+    ) -> None:
+        """Load all networks, of TorchScript only if `trusted`.
+
+        Raises `DataError` for a missing folder or a broken file.
+        """
         if folder is not None and not folder.is_dir():
             raise DataError(f"--networks {folder}: no such folder")
         hub = Path(torch.hub.get_dir()) / "checkpoints"
         self._folders = [hub] if folder is None else [folder, hub]
-        self._device = device
+        self._device, self._trusted = device, trusted
         self.unavailable: dict[str, str] = {}
         self._lpips = self._load(("lpips",), self._load_lpips)
         self._inception = self._load(INCEPTION_METRICS, self._load_inception)
@@ -115,6 +128,11 @@ class ImageNetworks:
         folders = " or ".join(map(str, self._folders))
         raise _Unavailable(f"no {' or '.join(names)} in {folders}")
 
+    def _load_script(self, path: Path) -> torch.jit.ScriptModule:
+        if not self._trusted:
+            raise _Unavailable(f"{path} is TorchScript, which can run any code: {TRUST}")
+        return load_torchscript(path, device=self._device, trusted=True)
+
     @torch.no_grad()
     def _load_lpips(self) -> Callable:
         path = self._find(ALEXNET)
@@ -133,10 +151,11 @@ class ImageNetworks:
         return network
 
     def _load_inception(self) -> Callable[[Tensor], tuple[Tensor, ...]]:
-        path = self._find(INCEPTION, INCEPTION_FIDELITY)
+        names = (INCEPTION, INCEPTION_FIDELITY)
+        path = self._find(*(names if self._trusted else reversed(names)))
         if path.name == INCEPTION_FIDELITY:
             return self._load_fidelity(path)
-        network = _load_script(path, self._device)
+        network = self._load_script(path)
 
         @torch.no_grad()
         def inception(images_N3HW: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,7 +180,7 @@ class ImageNetworks:
         return network._torch_fidelity_forward
 
     def _load_i3d(self) -> Callable[[Tensor], np.ndarray]:
-        network = _load_script(self._find(I3D), self._device)
+        network = self._load_script(self._find(I3D))
 
         @torch.no_grad()
         def i3d(clip_13THW: Tensor) -> np.ndarray:
@@ -183,12 +202,21 @@ class FaceRecognitionNetwork:
     """A user's face recognition network, for the similarity of identity.
 
     Args:
-        path: TorchScript from RGB (N, 3, size, size) in -1..1 to embeddings (N, D).
+        path: ONNX or TorchScript from RGB (N, 3, size, size) in -1..1 to embeddings (N, D).
         size: pixels of its input.
+        trusted: whether TorchScript, which can run code, may be loaded.
     """
 
-    def __init__(self, path: Path, *, size: int, device: torch.device | str = "cpu") -> None:
-        self._network, self._path = _load_script(path, device), path
+    def __init__(
+        self,
+        path: Path,
+        *,
+        size: int,
+        device: torch.device | str = "cpu",
+        trusted: bool = False,
+    ) -> None:
+        self._network = load_external_network(path, device=device, trusted=trusted)
+        self._path = path
         self._size, self._device = size, device
 
     @torch.no_grad()
@@ -210,7 +238,7 @@ class FaceRecognitionNetwork:
         heads = interpolate(heads, size, mode="bilinear", antialias=True)
         try:
             vectors = self._network(heads)
-        except RuntimeError as error:
+        except (RuntimeError, cv2.error) as error:
             raise DataError(f"{self._path}: fails on {tuple(heads.shape)} ({error})") from None
         if not isinstance(vectors, Tensor) or vectors.ndim != 2 or len(vectors) != len(heads):
             raise DataError(f"{self._path}: a vector for each image is needed")
@@ -275,18 +303,6 @@ def _batches(frames_N3HW: np.ndarray) -> list[np.ndarray]:
 
 def _normalise(images_N3HW: np.ndarray, device: torch.device | str) -> Tensor:
     return torch.from_numpy(images_N3HW).to(device).float() / 127.5 - 1
-
-
-def _load_script(path: Path, device: torch.device | str) -> torch.jit.ScriptModule:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; a TorchScript network is needed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return torch.jit.load(str(path), map_location=device).eval()
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{path}: not a TorchScript network ({reason})") from None
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from speech2video.data.speech2face.clip import EMOTIONS, FaceRecording
 from speech2video.data.speech2face.dataset import LIPS, MOUTH, NOISE_WARM_UP, lip_shapes, part_boxes
 from speech2video.models.base_model import BaseModel
+from speech2video.models.external_network import ExternalNetwork
 from speech2video.models.gan import GANDiscriminator
 from speech2video.models.pose2video.renderer import to_floats
 from speech2video.models.speech2face import distillation
 from speech2video.models.speech2face.discriminators import DISCRIMINATORS
 from speech2video.models.speech2face.losses import FrameWindow, SynthesisBatch, TrainingConfig
 from speech2video.models.speech2face.predictor import Speech2FacePredictor
-from speech2video.models.speech2face.teachers import FaceModel, FaceTeachers
+from speech2video.models.speech2face.teachers import FaceTeachers
 from speech2video.options.speech2face import ADVERSARIAL, GENERATOR, STUDENTS, TEACHERS
 from speech2video.util.audio.mel import log_mels, normalise_utterance
 from speech2video.util.metrics.image import mean_in_boxes, psnr, ssim_map
@@ -59,7 +60,7 @@ class Speech2FaceModel(BaseModel):
         config: TrainingConfig,
         *,
         speakers: int,
-        external: Mapping[str, FaceModel] | None = None,
+        external: Mapping[str, ExternalNetwork] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(device=device, grad_clip=config.grad_clip)

@@ -1,20 +1,20 @@
 """Teachers of the speech encoders: networks that see identity, emotion and lip shape in faces.
 
 Small ones are trained in the first stage of a run, on the training split's labels and landmarks.
-In place of them a user may give a face-recognition and an expression network, as TorchScript or
-ONNX. Teachers are needed in training only; no shipped checkpoint contains any.
+In place of them a user may give a face-recognition and an expression network, as ONNX or
+TorchScript. Teachers are needed in training only; no shipped checkpoint contains any.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech2video.data.speech2face.clip import EMOTIONS
+from speech2video.models.external_network import ExternalNetwork, load_external_network
 from speech2video.models.pose2video.discriminators import crop
 from speech2video.models.speech2face.encoders import IDENTITY_DIM, RGB, conv_layers
 from speech2video.util.errors import DataError
@@ -23,8 +23,6 @@ SIDE, MOUTH_SIDE = 64, 32  # pixels a side of the small ones' inputs, of face an
 WIDTHS, MOUTH_WIDTHS = (24, 48, 96, 128), (24, 48, 64)
 LOGIT_SCALE = 16.0  # from cosines to logits (Wang et al., NormFace, 2017)
 EMOTION_TEMPERATURE = 2.0  # of soft emotion targets (Albanie et al. 2018)
-
-FaceModel = Callable[[Tensor], Tensor]
 
 
 class FaceTeachers(nn.Module):
@@ -37,7 +35,7 @@ class FaceTeachers(nn.Module):
     """
 
     def __init__(
-        self, *, speakers: int, lips: int, external: Mapping[str, FaceModel] | None = None
+        self, *, speakers: int, lips: int, external: Mapping[str, ExternalNetwork] | None = None
     ) -> None:
         super().__init__()
         self.external = dict(external or {})
@@ -80,7 +78,7 @@ class FaceTeachers(nn.Module):
 
 
 class ExternalTeacher:
-    """A user's frozen network, TorchScript (.pt) or ONNX (.onnx).
+    """A user's frozen network, ONNX (.onnx) or TorchScript (.pt).
 
     It maps faces (N, 3, S, S) RGB -1..1 to vectors (N, D).
 
@@ -90,6 +88,7 @@ class ExternalTeacher:
         classes: of an expression network, the emotion of each output; others than `EMOTIONS` are
             left out. None for a face-recognition network, whose vectors a fixed random projection
             brings to 128 numbers, with nearly the same angles (Johnson and Lindenstrauss 1984).
+        trusted: whether TorchScript, which can run code, may be loaded.
 
     Raises:
         DataError: no such file, no network, or one with other outputs.
@@ -102,9 +101,10 @@ class ExternalTeacher:
         side: int = 112,
         classes: Sequence[str] | None = None,
         device: torch.device | str = "cpu",
+        trusted: bool = False,
     ) -> None:
         self.path, self.side, self.classes = path, side, classes
-        self._network = _load(path, device)
+        self._network = load_external_network(path, device=device, trusted=trusted)
         size = self._vectors(torch.zeros(1, 3, side, side, device=device)).shape[1]
         if classes is not None and size != len(classes):
             raise DataError(f"{path}: {size} classes; {len(classes)} are named")
@@ -151,32 +151,3 @@ def _network(widths: Sequence[int], side: int, outputs: int) -> nn.Sequential:
     features = widths[-1] * (side >> len(widths)) ** 2
     layers = conv_layers((RGB, *widths))
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, outputs))
-
-
-def _load(path: Path, device: torch.device | str) -> FaceModel:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; TorchScript (.pt) or ONNX (.onnx) is needed")
-    if path.suffix.lower() == ".onnx":
-        return _load_onnx(path, device)
-    try:
-        return torch.jit.load(str(path), map_location=device).eval()
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DataError(f"{path}: not readable as TorchScript ({reason})") from None
-
-
-def _load_onnx(path: Path, device: torch.device | str) -> FaceModel:
-    """Return an ONNX network, run by OpenCV one face at a time, as most are exported."""
-    try:
-        network = cv2.dnn.readNetFromONNX(str(path))
-    except cv2.error as error:
-        raise DataError(f"{path}: not readable as ONNX ({error.err})") from None
-
-    def run(faces_N3SS: Tensor) -> Tensor:
-        vectors = []
-        for face in faces_N3SS.cpu().numpy():
-            network.setInput(np.ascontiguousarray(face[None]))
-            vectors.append(network.forward().reshape(1, -1))
-        return torch.from_numpy(np.concatenate(vectors)).to(device)
-
-    return run

@@ -114,7 +114,9 @@ class _FaceEvaluator:
         self.seeds = range(options.seed, options.seed + options.seeds)
         self.classifiers = FaceClassifiers(training, options)
         self.systems = Systems(training, model, others, self.seeds)
-        self.networks = ImageNetworks(options.networks, device=options.device)
+        self.networks = ImageNetworks(
+            options.networks, device=options.device, trusted=options.trust_torchscript
+        )
         self._videos: dict[str, str] = {}
         self._study = UserStudy(options.output, seed=options.seed) if options.study_clips else None
 

@@ -96,7 +96,9 @@ class _VideoEvaluator:
 
     def __init__(self, options: EvaluateVideoOptions) -> None:
         self._options, self._table = options, FrameTable()
-        self._networks = image_metrics.ImageNetworks(options.networks, device=options.device)
+        self._networks = image_metrics.ImageNetworks(
+            options.networks, device=options.device, trusted=options.trust_torchscript
+        )
         self._face = video_metrics.load_face_network(options)
         self._hands, self._image_size = 0, 0
         self._features: dict[tuple[str, str], list] = defaultdict(list)

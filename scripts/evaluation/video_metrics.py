@@ -46,7 +46,8 @@ def load_face_network(
 ) -> evaluators.FaceRecognitionNetwork | None:
     """Return the network of --face_network, if given; raises `DataError` for a broken file."""
     path, size = options.face_network, options.face_size
-    return path and evaluators.FaceRecognitionNetwork(path, size=size, device=options.device)
+    settings = {"device": options.device, "trusted": options.trust_torchscript}
+    return path and evaluators.FaceRecognitionNetwork(path, size=size, **settings)
 
 
 def join_outputs(outputs: Sequence[tuple[np.ndarray, np.ndarray]]) -> evaluators.InceptionOutput:

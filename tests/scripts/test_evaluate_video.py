@@ -171,6 +171,7 @@ def test_a_perfect_renderer_has_perfect_metrics(
     monkeypatch.setattr(video, "load_renderer", lambda *_, **__: renderer)
     networks = write_networks(tmp_path)
     more = ["--networks", networks, "--face_network", networks / FACE, "--face_size", 32]
+    more += ["--trust_torchscript"]
     more += ["--held_out", "001", "--minutes", 0.04]
     metrics = run_evaluation(here, tmp_path / "out", monkeypatch, *more)
     for part in ("whole_frame", "head", "mouth"):

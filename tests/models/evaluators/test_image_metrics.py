@@ -23,7 +23,7 @@ from tests.models.evaluators.small_networks import FACE, write_networks
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> ImageNetworks:
-    return ImageNetworks(write_networks(tmp_path_factory.mktemp("networks")))
+    return ImageNetworks(write_networks(tmp_path_factory.mktemp("networks")), trusted=True)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_fvd_of_a_video_with_itself_is_zero(networks: ImageNetworks, frames: np.
 
 
 def test_identity(tmp_path: Path, frames: np.ndarray) -> None:
-    face = FaceRecognitionNetwork(write_networks(tmp_path) / FACE, size=32)
+    face = FaceRecognitionNetwork(write_networks(tmp_path) / FACE, size=32, trusted=True)
     assert face.similarity(frames, frames) == pytest.approx(np.ones(len(frames)), abs=1e-5)
     assert (face.similarity(frames, frames[::-1]) < 0.9).all()
 
@@ -90,7 +90,18 @@ def test_crops_of_whole_pixels_are_copies(frames: np.ndarray) -> None:
 def test_broken_files_are_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"not a network at all")
     with pytest.raises(DataError, match=name):
-        ImageNetworks(tmp_path)
+        ImageNetworks(tmp_path, trusted=True)
+
+
+def test_torchscript_is_loaded_only_where_it_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("was loaded"))
+    networks = ImageNetworks(write_networks(tmp_path))
+    assert set(networks.unavailable) == {"fid", "kid", "inception_score", "fvd"}
+    assert all("--trust_torchscript" in reason for reason in networks.unavailable.values())
+    with pytest.raises(DataError, match="--trust_torchscript"):
+        FaceRecognitionNetwork(tmp_path / FACE, size=32)
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
