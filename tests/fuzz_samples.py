@@ -22,7 +22,8 @@ from speech2video.options.pose2video import read_vid2vid_options
 from speech2video.util.audio.audio_io import LoudnessMeter, read_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, WEIGHTS_FILE
-from speech2video.util.rendering.openpose import draw_vid2vid_authors_map, read_openpose_folder
+from speech2video.util.rendering.openpose import draw_vid2vid_authors_map
+from speech2video.util.rendering.openpose_json import OpenPoseRecording
 from speech2video.util.text.spoken_text import normalise_text, split_words
 from speech2video.util.text.transcript import read_text, read_words, write_words
 from speech2video.util.training_log import TrainingLog
@@ -284,13 +285,19 @@ def _openpose(folder: Path) -> list[Sample]:
     contents = {name: text.encode() for name, text in files.items()}
 
     def read(folder: Path) -> None:
-        for frame in read_openpose_folder(folder):
+        for frame in OpenPoseRecording(folder, size=(64, 64)).held():
             draw_vid2vid_authors_map(frame, 64, 64)
 
     def read_clip(folder: Path) -> None:
         fill_gaps(read_openpose_keypoints(folder, frames=3, width=64, height=64, fps=25.0))
 
-    return [Sample(contents, name, one) for name in files for one in (read, read_clip)]
+    samples = [Sample(contents, name, one) for name in files for one in (read, read_clip)]
+    frames = [{"frame_id": t, **json.loads(text)} for t, text in enumerate(files.values())]
+    tracks = [{"image_id": f"{t}.jpg", "keypoints": points(133), "score": 1.0} for t in range(3)]
+    for name, content in (("frames", {"frames": frames}), ("tracks", tracks)):
+        one = {f"{name}.json": json.dumps(content).encode()}
+        samples += [Sample(one, f"{name}.json", reader) for reader in (read, read_clip)]
+    return samples
 
 
 _MAKERS = {

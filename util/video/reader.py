@@ -61,7 +61,8 @@ STATIC_STREAMS = Disposition.attached_pic | Disposition.timed_thumbnails  # cove
 LENIENT: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
-LEAP = 10  # seconds; a time stamp that leaps so far back, or past the stated end, is broken
+LEAP = 10  # seconds; a time stamp that leaps so far, past the file's stated end, is broken
+BACK = 1  # seconds; one that goes back so far is, too
 MAX_GAP = 600  # seconds without any data; a longer gap is a clock that leaps
 MAX_SECONDS = 24 * 3600
 MAX_STREAMS = 256
@@ -330,7 +331,7 @@ def decode(
 
 def _leaps(time: Fraction, last: Fraction, end: Fraction | None) -> bool:
     past_end = end is not None and time > max(last + LEAP, end)
-    return past_end or time > last + MAX_GAP or time < last - LEAP
+    return past_end or time > last + MAX_GAP or time < last - BACK
 
 
 def stated_end(container: InputContainer) -> Fraction | None:

@@ -1,20 +1,35 @@
-"""Write an mp4 with audio from frames that come one at a time."""
+"""Write a video with audio from frames that come one at a time; the path's ending is the kind."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+import secrets
+import shutil
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from av.container import OutputContainer
 from av.error import FFmpegError
+from av.filter import Graph
+from av.filter.context import FilterContext
 from av.video.reformatter import ColorRange, Colorspace
 
 from speech2video.util.audio.audio_io import LAYOUTS, read_audio_blocks
-from speech2video.util.errors import DataError
+from speech2video.util.errors import DataError, note
 from speech2video.util.files import atomic_write, write_errors
 from speech2video.util.timing import FPS
+from speech2video.util.video.formats import (
+    VideoFormat,
+    check_video_path,
+    image_folder,
+    image_name,
+    video_format,
+)
 
 AUDIO_RATE = 48_000  # Hz
 AUDIO_BITS = 96_000  # per second and channel
@@ -27,6 +42,15 @@ STEADY = "no-mbtree=1"  # x264's macroblock tree reads unset memory: bytes vary 
 GENERATED = {"quality": 14, "preset": "veryfast", "tune": "psnr"}
 SYNTHETIC = "synthetic: made by speech2video"  # in every file, so that no viewer is deceived
 EXACT = 0x20 | 0x40000  # swscale's AREA and ACCURATE_RND, which PyAV names only from 18 on
+VP9_QUALITY = 1.3  # its quantiser's scale, in steps of x264's
+VP9 = {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
+PALETTE_FRAMES = 16  # the first ones, whose colours a gif is drawn with
+PALETTE_SIDE = 256  # pixels, of the images that the palette is made of
+DITHER = "dither=bayer:bayer_scale=3"  # a fixed pattern: static backgrounds do not shimmer
+JPEG_QUALITY = 95
+AUDIO_NAME = "audio.wav"  # next to single images
+_PNG_HEADER = 33  # bytes: signature and size of the image
+_PNG_END = 12
 
 
 def write_video(
@@ -41,34 +65,51 @@ def write_video(
     tune: str | None = None,
     synthetic: bool = True,
 ) -> int:
-    """Write frames (3, H, W) uint8 RGB as an mp4 (H.264, AAC) and return their number.
+    """Write frames (3, H, W) uint8 RGB as a video and return their number.
 
     Frames are taken one at a time; an hour takes the memory of a minute. The same input gives the
     same bytes. The file is written atomically; a failure or an interrupt leaves nothing behind.
-    Odd sizes grow by a repeated last row or column, since 4:2:0 images are even.
+    Odd sizes grow by a repeated last row or column in 4:2:0 video, whose sizes are even.
 
     Args:
-        path: of the mp4.
+        path: mp4, mov and mkv (H.264, AAC), webm (VP9, Opus), gif and apng (silent); a new folder,
+            or a pattern in one (DIR/%05d.png), gets numbered images and a wav.
         frames: all of one size.
         fps: frames a second.
         audio: any file PyAV reads; cut or padded with silence to the video's length, at 48 kHz.
-        metadata: title, artist, comment, description, date and the like; mp4 drops other keys.
-        quality: x264's constant rate factor, 0 to 51, less is better.
+        metadata: title, artist, comment, description, date and the like; mp4 drops other keys,
+            images have the comment only.
+        quality: x264's constant rate factor, 0 to 51, less is better; that of VP9 follows.
         preset, tune: x264's; `**GENERATED` is all three for generated frames.
         synthetic: whether the comment says so; False is for cut and scaled camera recordings.
 
     Raises:
-        DataError: no frames, one of another shape or type, audio that cannot be read, or a file
-            that cannot be written.
+        DataError: no frames, one of another shape or type, audio that cannot be read, another
+            ending, or a file that cannot be written.
     """
+    check_video_path(path)
+    kind = video_format(path)
     track = None if audio is None else _AudioTrack(Path(audio))
     comment = (metadata or {}).get("comment", "")
     if synthetic and not comment.startswith("synthetic"):
         comment = f"{SYNTHETIC}; {comment}" if comment else SYNTHETIC
+    about = {**(metadata or {}), "comment": comment}
+    if kind is None:
+        return _write_images(path, frames, track, fps=fps, about=about)
+    if missing := {kind.video, kind.audio or kind.video} - av.codecs_available:
+        raise DataError(f"{path}: PyAV has no {' and no '.join(sorted(missing))}; mp4 needs none")
+    if track and not kind.audio:
+        note(f"{path}: without audio, which {path.suffix} does not hold")
+        track = None
     x264 = {"preset": preset, "crf": str(quality)} | ({"tune": tune} if tune else {})
-    with atomic_write(path) as partial, _output(path, partial) as container:
-        container.metadata.update({**(metadata or {}), "comment": comment})
-        return _encode(path, container, frames, track, fps=fps, x264=x264)
+    with atomic_write(path) as partial:
+        with _output(path, partial, kind.container, dict(kind.options)) as container:
+            container.metadata.update(about)
+            count = _encode(path, container, frames, track, kind, fps=fps, x264=x264)
+        if kind.container in _END_COMMENTS and comment:
+            with write_errors(path):
+                _END_COMMENTS[kind.container](partial, comment)
+        return count
 
 
 def _encode(
@@ -76,22 +117,22 @@ def _encode(
     container: OutputContainer,
     frames: Iterable[np.ndarray],
     track: "_AudioTrack | None",
+    kind: VideoFormat,
     *,
     fps: int,
     x264: Mapping[str, str],
 ) -> int:
     """Encode video and audio in step, and return the number of frames."""
-    stream, shape, count = None, None, 0
-    for frame in frames:
-        shape = np.shape(frame) if shape is None else shape
-        image = _to_video_frame(path, count, np.asarray(frame), shape)
+    stream, count = None, 0
+    images = (_to_video_frame(frame, kind.pixels) for frame in _checked(path, frames))
+    for image in _with_palette(path, images) if kind.pixels == "pal8" else images:
         image.pts, image.time_base = count, Fraction(1, fps)
         count += 1
         with write_errors(path, FFmpegError):
             if stream is None:
-                stream = _add_video_stream(container, image, fps, x264)
+                stream = _add_video_stream(container, image, kind, fps, x264)
                 if track:
-                    track.begin(container)
+                    track.begin(container, kind.audio)
             container.mux(stream.encode(image))
             if track:
                 container.mux(track.packets_until(round(Fraction(count * AUDIO_RATE, fps))))
@@ -105,11 +146,22 @@ def _encode(
 
 
 def _add_video_stream(
-    container: OutputContainer, image: av.VideoFrame, fps: int, x264: Mapping[str, str]
+    container: OutputContainer,
+    image: av.VideoFrame,
+    kind: VideoFormat,
+    fps: int,
+    x264: Mapping[str, str],
 ) -> av.VideoStream:
-    options = {**x264, "g": str(max(round(fps * KEYFRAME_SECONDS), 1)), "x264-params": STEADY}
-    stream = container.add_stream("libx264", rate=Fraction(fps), options=options)
-    stream.width, stream.height, stream.pix_fmt = image.width, image.height, "yuv420p"
+    group = str(max(round(fps * KEYFRAME_SECONDS), 1))
+    options = {
+        "libx264": {**x264, "g": group, "x264-params": STEADY},
+        "libvpx-vp9": {**VP9, "crf": f"{float(x264['crf']) * VP9_QUALITY:.0f}", "g": group},
+    }.get(kind.video, {})
+    stream = container.add_stream(kind.video, rate=Fraction(fps), options=options)
+    assert isinstance(stream, av.VideoStream)
+    stream.width, stream.height, stream.pix_fmt = image.width, image.height, kind.pixels
+    if kind.pixels != "yuv420p":
+        return stream
     context = stream.codec_context
     context.thread_count = THREADS
     context.color_primaries = context.color_trc = context.colorspace = BT709
@@ -117,17 +169,26 @@ def _add_video_stream(
     return stream
 
 
-def _to_video_frame(
-    path: Path, number: int, frame: np.ndarray, shape: tuple[int, ...]
-) -> av.VideoFrame:
-    """Return a frame (3, H, W) for the encoder: of even size, 4:2:0, BT.709."""
-    good = frame.ndim == 3 and len(frame) == 3 and frame.size and frame.dtype == np.uint8
-    if not good or frame.shape != shape:
-        needed = f"{shape} like the first" if good else "(3, H, W)"
-        seen = f"frame {number} is {frame.shape} {frame.dtype}"
-        raise DataError(f"{path}: {seen}, {needed} uint8 is needed")
-    _, height, width = shape
-    rgb_HW3 = np.pad(frame.transpose(1, 2, 0), ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+def _checked(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield frames as long as they are (3, H, W) uint8 and all of one size."""
+    shape = None
+    for number, frame in enumerate(map(np.asarray, frames)):
+        shape = frame.shape if shape is None else shape
+        good = frame.ndim == 3 and len(frame) == 3 and frame.size and frame.dtype == np.uint8
+        if not good or frame.shape != shape:
+            needed = f"{shape} like the first" if good else "(3, H, W)"
+            seen = f"frame {number} is {frame.shape} {frame.dtype}"
+            raise DataError(f"{path}: {seen}, {needed} uint8 is needed")
+        yield frame
+
+
+def _to_video_frame(frame: np.ndarray, pixels: str) -> av.VideoFrame:
+    """Return a frame (3, H, W) for the encoder: 4:2:0 is of even size and BT.709, others RGB."""
+    rgb_HW3 = frame.transpose(1, 2, 0)
+    if pixels != "yuv420p":
+        return av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb_HW3), "rgb24")
+    height, width, _ = rgb_HW3.shape
+    rgb_HW3 = np.pad(rgb_HW3, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
     image = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb_HW3), "rgb24")
     return image.reformat(
         format="yuv420p",
@@ -136,6 +197,164 @@ def _to_video_frame(
         dst_colorspace=Colorspace.ITU709,
         interpolation=EXACT,
     )
+
+
+def _with_palette(path: Path, images: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """Yield images in 256 colours, which are chosen from the first ones."""
+    first = list(islice(images, PALETTE_FRAMES))
+    if not first:
+        return
+    with write_errors(path, FFmpegError):
+        graph = Graph()
+        chosen = _palette([_small(image) for image in first])
+        inputs = [_buffer(graph, image) for image in (first[0], chosen)]
+        mapped, output = graph.add("paletteuse", DITHER), graph.add("buffersink")
+        for number, source in enumerate(inputs):
+            source.link_to(mapped, 0, number)
+        mapped.link_to(output)
+        graph.configure()
+        _push(inputs[1], chosen, 0)
+        inputs[1].push(None)
+    for number, image in enumerate(chain(first, images)):
+        with write_errors(path, FFmpegError):
+            _push(inputs[0], image, number)
+            ready = list(_pull(output))
+        yield from ready
+    with write_errors(path, FFmpegError):
+        inputs[0].push(None)
+        ready = list(_pull(output))
+    yield from ready
+
+
+def _palette(images: list[av.VideoFrame]) -> av.VideoFrame:
+    """Return the 256 colours that show some images best, as an image of 16 × 16."""
+    graph = Graph()
+    source, output = _buffer(graph, images[0]), graph.add("buffersink")
+    chosen = graph.add("palettegen", "reserve_transparent=0")
+    source.link_to(chosen)
+    chosen.link_to(output)
+    graph.configure()
+    for number, image in enumerate(images):
+        _push(source, image, number)
+    source.push(None)
+    return next(_pull(output))
+
+
+def _small(image: av.VideoFrame) -> av.VideoFrame:
+    scale = min(1.0, PALETTE_SIDE / max(image.width, image.height))
+    width, height = (max(1, round(side * scale)) for side in (image.width, image.height))
+    return image.reformat(width, height)
+
+
+def _buffer(graph: Graph, image: av.VideoFrame) -> FilterContext:
+    return graph.add_buffer(
+        width=image.width, height=image.height, format=image.format, time_base=Fraction(1, FPS)
+    )
+
+
+def _push(source: FilterContext, image: av.VideoFrame, number: int) -> None:
+    image.pts, image.time_base = number, Fraction(1, FPS)
+    source.push(image)
+
+
+def _pull(output: FilterContext) -> Iterator[av.VideoFrame]:
+    while True:
+        try:
+            image = output.pull()
+        except (BlockingIOError, EOFError):
+            return
+        assert isinstance(image, av.VideoFrame)
+        yield image
+
+
+def _write_images(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    track: "_AudioTrack | None",
+    *,
+    fps: int,
+    about: Mapping[str, str],
+) -> int:
+    """Write numbered images and the audio into a new folder; return their number."""
+    final, pattern = image_folder(path)
+    # real, so that "." has a name
+    final = Path(os.path.realpath(final))
+    folder = final.with_name(f".{final.name}.{secrets.token_hex(6)}.partial")
+    count = 0
+    try:
+        with write_errors(path):
+            folder.mkdir(parents=True)
+        with _image_audio(path, folder, track, about) as packets_until:
+            for frame in _checked(path, frames):
+                with write_errors(path):
+                    image = _encode_image(frame, Path(pattern).suffix.lower(), about["comment"])
+                    (folder / image_name(pattern, count)).write_bytes(image)
+                count += 1
+                with write_errors(path, FFmpegError):
+                    packets_until(round(Fraction(count * AUDIO_RATE, fps)))
+        if not count:
+            raise DataError(f"{path}: no frames to write")
+        with write_errors(path):
+            os.replace(folder, final)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return count
+
+
+@contextmanager
+def _image_audio(
+    path: Path, folder: Path, track: "_AudioTrack | None", about: Mapping[str, str]
+) -> Iterator[Callable[[int], None]]:
+    """Give a function that writes the wav up to a sample; it does nothing without audio."""
+    if track is None:
+        yield lambda sample: None
+        return
+    with _output(path, folder / AUDIO_NAME, "wav", {}) as container:
+        container.metadata.update(about)
+        track.begin(container, "pcm_s16le")
+        yield lambda sample: container.mux(track.packets_until(sample))
+        with write_errors(path, FFmpegError):
+            container.mux(track.stream.encode(None))
+
+
+def _encode_image(frame: np.ndarray, ending: str, comment: str) -> bytes:
+    """Return the bytes of a png or jpeg of a frame (3, H, W), with a comment."""
+    bgr_HW3 = np.ascontiguousarray(frame[::-1].transpose(1, 2, 0))
+    _, encoded = cv2.imencode(ending, bgr_HW3, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    image = encoded.tobytes()
+    if not comment:
+        return image
+    if ending == ".png":
+        return image[:_PNG_HEADER] + _png_comment(comment) + image[_PNG_HEADER:]
+    text = comment.encode()[:60_000]
+    return image[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + image[2:]
+
+
+def _png_comment(comment: str) -> bytes:
+    """Return a tEXt chunk."""
+    chunk = b"tEXtComment\0" + comment.encode("latin-1", "backslashreplace")
+    return (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+
+
+def _comment_apng(path: Path, comment: str) -> None:
+    """Insert a comment before the chunk that ends an apng; FFmpeg writes none."""
+    with path.open("r+b") as file:
+        file.seek(-_PNG_END, os.SEEK_END)
+        end = file.read()
+        file.seek(-_PNG_END, os.SEEK_END)
+        file.write(_png_comment(comment) + end)
+
+
+def _comment_gif(path: Path, comment: str) -> None:
+    """Insert a comment before the byte that ends a gif; FFmpeg writes none."""
+    text = comment.encode("ascii", "backslashreplace")
+    blocks = (text[k : k + 255] for k in range(0, len(text), 255))
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x21\xfe" + b"".join(bytes([len(b)]) + b for b in blocks) + b"\0;")
+
+
+_END_COMMENTS = {"apng": _comment_apng, "gif": _comment_gif}
 
 
 class _AudioTrack:
@@ -147,10 +366,12 @@ class _AudioTrack:
         self._rest = next(self._blocks)
         self._sent = 0
 
-    def begin(self, container: OutputContainer) -> None:
+    def begin(self, container: OutputContainer, codec: str) -> None:
         self._layout = LAYOUTS[len(self._rest)]
-        self.stream = container.add_stream("aac", rate=AUDIO_RATE, layout=self._layout)
-        self.stream.bit_rate = AUDIO_BITS * len(self._rest)
+        stream = container.add_stream(codec, rate=AUDIO_RATE, layout=self._layout)
+        assert isinstance(stream, av.AudioStream)
+        stream.bit_rate = AUDIO_BITS * len(self._rest)
+        self.stream = stream
 
     def packets_until(self, sample: int) -> list[av.Packet]:
         """Return the packets that become ready when the audio is sent up to a sample number."""
@@ -170,8 +391,10 @@ class _AudioTrack:
 
 
 @contextmanager
-def _output(path: Path, partial: Path) -> Iterator[OutputContainer]:
-    container = av.open(f"file:{partial}", "w", "mp4", options={"movflags": "+faststart"})
+def _output(
+    path: Path, partial: Path, kind: str, options: dict[str, str]
+) -> Iterator[OutputContainer]:
+    container = av.open(f"file:{partial}", "w", kind, options=options)
     try:
         yield container
     finally:
