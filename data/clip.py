@@ -211,7 +211,9 @@ def join_names(names: Sequence[str]) -> str:
 
 
 def find_motion_and_audio(path: Path) -> tuple[Path, Path | None]:
-    """Return the motion file and, if present, the audio file of an npz or a clip's folder.
+    """Return the motion and, if present, the audio file of a clip's folder or of motion elsewhere.
+
+    A folder that is no clip's is motion itself: one file for each frame.
 
     Raises:
         DataError: the folder holds no motion.
@@ -220,5 +222,7 @@ def find_motion_and_audio(path: Path) -> tuple[Path, Path | None]:
         return path, None
     clip = Clip(path)
     if not clip.pose.is_file():
+        if not clip.json.exists() and (any(path.glob("*.npz")) or (path / "smplx").is_dir()):
+            return path, None
         raise DataError(f"{path}: no {clip.pose.name} in it; a clip's folder or an npz is needed")
     return clip.pose, clip.audio if clip.audio.is_file() else None

@@ -1,10 +1,12 @@
 """Motion of one clip in full SMPL-X parameters, and its conversion from and to pose vectors."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from speech2video.util.audio.audio_io import read_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import (
     POSE_SLICES,
@@ -18,9 +20,11 @@ from speech2video.util.body.rotations import (
     resample_axis_angle,
     resample_linear,
 )
+from speech2video.util.errors import DataError, note
 from speech2video.util.rendering.camera import Camera
-from speech2video.util.timing import FPS
+from speech2video.util.timing import FPS, frame_count
 
+MAX_UNSAID = 3  # frames by which motion and audio may differ without a note
 _PLACE, _FACING = POSE_SLICES["translation"], POSE_SLICES["root_orientation"]
 
 
@@ -104,6 +108,32 @@ def motion_from_pose(pose_TP: Tensor, body: Body, *, camera: Camera | None = Non
     """Return the motion at 25 fps of pose vectors (T, 106) for a body."""
     smplx = vector_to_smplx(pose_TP, body.hands)
     return Motion(smplx, FPS, body.betas.cpu(), body.name, camera)
+
+
+def overlap(motion: Path, frames: int, audio_frames: int) -> int:
+    """Return how many frames both motion and audio have; a note says so if one is much longer.
+
+    Args:
+        motion: file of the motion, for messages.
+        frames: of the motion.
+        audio_frames: frames that the audio lasts.
+
+    Raises:
+        DataError: the audio is shorter than a frame.
+    """
+    if audio_frames == 0:
+        raise DataError(f"{motion}: its audio is shorter than a frame; speech is needed")
+    both = min(frames, audio_frames)
+    if abs(frames - audio_frames) > MAX_UNSAID:
+        lengths = f"{frames / FPS:.2f} s of motion, {audio_frames / FPS:.2f} s of audio"
+        note(f"{motion}: {lengths}; the first {both / FPS:.2f} s are used")
+    return both
+
+
+def cut_to_audio(pose_TP: Tensor, motion: Path, audio: Path) -> Tensor:
+    """Return the pose vectors (T, 106) at 25 fps that the audio of a file lasts for: `overlap`."""
+    samples = sum(len(chunk) for chunk in read_audio(audio))
+    return pose_TP[: overlap(motion, len(pose_TP), frame_count(samples))]
 
 
 def align_placement(pose_TP: Tensor, like_P: Tensor) -> Tensor:

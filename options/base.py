@@ -32,6 +32,10 @@ MOTION_ENDINGS = (".npz", ".bvh", ".glb", ".gltf", ".csv")  # of files that moti
 Config = typing.TypeVar("Config")  # a dataclass
 BODY_HELP = "SMPLX_NEUTRAL.npz of your own; the open body if left out"
 TRUST_HELP = "load networks that are TorchScript, which can run any code; ONNX needs no trust"
+MOTION_HELP = (
+    "motion: npz of BEAT2, AMASS, SHOW, this project or others, BVH, pt of GVHMR, npy of TalkSHOW, "
+    "SMPLer-X's folder, or a clip's folder"
+)
 
 
 def option(

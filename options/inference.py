@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from speech2video.options.base import (
     MOTION_ENDINGS,
+    MOTION_HELP,
     REQUIRED,
     Options,
     check_ending,
@@ -133,8 +134,7 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
 
     pose: Path | None = grouped.motion(
         None,
-        "motion in place of predicted motion: npz of BEAT2, AMASS, SHOW or this project, or a "
-        "clip's folder",
+        f"in place of predicted motion, {MOTION_HELP}",
     )
     place: bool = grouped.motion(True, "move --pose to the speaker's usual place and direction")
     openpose: Path | None = grouped.motion(

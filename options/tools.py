@@ -6,6 +6,7 @@ from pathlib import Path
 from speech2video.options.base import (
     BODY_HELP,
     MOTION_ENDINGS,
+    MOTION_HELP,
     REQUIRED,
     Options,
     check_ending,
@@ -44,20 +45,19 @@ class BuildDictionaryOptions(Options):
 class ImportMotionOptions(Options):
     """Make a clip without video from motion and audio recorded elsewhere."""
 
-    motion: Path = option(REQUIRED, "npz of BEAT2, AMASS, SHOW or this project")
+    motion: Path = option(REQUIRED, MOTION_HELP)
     audio: Path = option(REQUIRED, "audio of the motion, any format")
     output: Path = option(REQUIRED, "dataset folder: datasets/NAME")
     words: Path | None = option(None, "words with times: TextGrid, csv, SRT …; or text to align")
     body: Path | None = option(None, BODY_HELP)
+    fps: float | None = option(None, "frame rate of the motion, if its file has none", min=1)
 
 
 @dataclass(frozen=True)
 class ConvertMotionOptions(Options):
     """Convert motion for other programs: BVH, glTF of the skinned body, ARKit's coefficients."""
 
-    motion: Path = option(
-        REQUIRED, "motion: npz of BEAT2, AMASS, SHOW or this project, or a clip's folder"
-    )
+    motion: Path = option(REQUIRED, MOTION_HELP)
     output: Path = option(REQUIRED, f"file to write: {', '.join(MOTION_ENDINGS)}")
     body: Path | None = option(None, BODY_HELP)
     fps: float | None = option(None, "frame rate of the motion, if its file has none", min=1)
@@ -71,9 +71,7 @@ class ConvertMotionOptions(Options):
 class DrawPoseOptions(Options):
     """Draw SMPL-X motion as a skeleton video, or as the shaded body, with audio."""
 
-    pose: Path = option(
-        REQUIRED, "motion: npz of BEAT2, AMASS, SHOW or this project, or a clip's folder"
-    )
+    pose: Path = option(REQUIRED, MOTION_HELP)
     audio: Path | None = option(None, "audio of the video, any format; a clip's folder has its own")
     output: Path = option(REQUIRED, "mp4 to write")
     body: Path | None = option(None, BODY_HELP)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from speech2video.data.clip import find_motion_and_audio
-from speech2video.data.motion import Motion
+from speech2video.data.motion import Motion, cut_to_audio
 from speech2video.data.motion_io import read_motion
 from speech2video.options.tools import DrawPoseOptions
 from speech2video.util.body.body_model import Body
@@ -35,6 +35,8 @@ def main() -> None:
         print(f"{part}: made for another body than the {body.name} one; left at rest")
     pose_TP = motion.pose_vector(body)
     print(limit_report(vector_to_smplx(pose_TP, body.hands).rotations))
+    if options.audio:
+        pose_TP = cut_to_audio(pose_TP, options.pose, options.audio)
     if options.clamp:
         pose_TP = clamp_pose(pose_TP, body.hands)
     frames = draw_frames(pose_TP, motion, body, options)

@@ -3,13 +3,13 @@
 python scripts/import_motion.py --motion 2_scott.npz --audio 2_scott.wav --words 2_scott.TextGrid \\
     --output datasets/scott
 
-Such clips train audio2pose; pose2video needs video.
+The first seconds that both have are used. Such clips train audio2pose; pose2video needs video.
 """
 
 import _checkout  # noqa: F401
 
-from speech2video.data.clip import Clip, ClipInfo
-from speech2video.data.motion import motion_from_pose
+from speech2video.data.clip import Clip, ClipInfo, find_motion_and_audio
+from speech2video.data.motion import motion_from_pose, overlap
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.data.preprocessing.recording import TimedWords, WordSource
 from speech2video.options.tools import ImportMotionOptions
@@ -18,9 +18,9 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.errors import DataError, run_command
 from speech2video.util.text.transcript import write_words
-from speech2video.util.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
-MAX_LENGTH_DIFFERENCE = 1.0  # seconds between motion and audio
+MIN_OVERLAP = 0.25  # of the longer of motion and audio; other pairs do not belong together
 
 
 def main() -> None:
@@ -36,14 +36,15 @@ def main() -> None:
 def fill(clip: Clip, options: ImportMotionOptions) -> ClipInfo:
     """Write a clip's files and return its description."""
     body = Body.load(options.body)
-    motion = read_motion(options.motion).resample()
+    motion_path, _ = find_motion_and_audio(options.motion)
+    motion = read_motion(motion_path, fps=options.fps)
     unsupported = motion.unsupported_parts(body)
     audio_S = load_audio(options.audio)
-    frames = min(len(motion), len(audio_S) // SAMPLES_PER_FRAME)
-    seconds = len(motion) / FPS, len(audio_S) / SAMPLE_RATE
-    if abs(seconds[0] - seconds[1]) > MAX_LENGTH_DIFFERENCE:
-        lengths = f"{seconds[0]:.1f} s of motion, {seconds[1]:.1f} s of audio"
-        raise DataError(f"{options.motion}: {lengths}; they must belong together")
+    lengths = len(motion), len(audio_S) // SAMPLES_PER_FRAME
+    if min(lengths) < MIN_OVERLAP * max(lengths):
+        seconds = f"{lengths[0] / FPS:.1f} s of motion, {lengths[1] / FPS:.1f} s of audio"
+        raise DataError(f"{options.motion}: {seconds}; they must belong together")
+    frames = overlap(options.motion, *lengths)
     pose_TP = clamp_pose(motion.pose_vector(body)[:frames], body.hands)
     audio_S = audio_S[: frames * SAMPLES_PER_FRAME]
     words = TimedWords()

@@ -26,7 +26,7 @@ from speech2video.data.clip import find_motion_and_audio
 from speech2video.data.gestures.dictionary import JSON_NAME, MOTIONS_NAME
 from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.data.gestures.timeline import Timeline
-from speech2video.data.motion import align_placement, motion_from_pose
+from speech2video.data.motion import align_placement, cut_to_audio, motion_from_pose
 from speech2video.data.motion_export import check_motion_path, write_motion_as
 from speech2video.data.motion_io import read_motion
 from speech2video.models.audio2pose.predictor import PosePredictor
@@ -189,6 +189,8 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
             return 0, audio, (), None
         if options.pose:
             pose_TP, clip_audio = self._read_motion(options.pose, options)
+            if audio:
+                pose_TP = cut_to_audio(pose_TP, options.pose, audio)
             total, poses, audio = len(pose_TP), pose_TP.split(CHUNK), audio or clip_audio
         else:
             assert audio is not None

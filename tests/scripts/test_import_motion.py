@@ -46,6 +46,25 @@ def test_it_becomes_a_clip(
     assert run(monkeypatch, files, "--output", folder) == 2  # there already
 
 
+@pytest.mark.parametrize("audio_frames", [20, 41, 90])
+def test_the_time_that_motion_and_audio_share_is_used(
+    audio_frames: int,
+    files: dict[str, Path],
+    tmp_path: Path,
+    body: Body,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    write_audio(files["talk.wav"], np.ones(audio_frames * 640, np.float32) / 9)
+    assert run(monkeypatch, files, "--output", tmp_path / "set") == 0
+    recording = load_motion_clips(tmp_path / "set", body)[0]
+    assert len(recording) == min(FRAMES, audio_frames)
+    assert len(recording.audio_S) == 640 * len(recording)
+    notes = capsys.readouterr().err.splitlines()
+    assert len(notes) == (audio_frames != 41)
+    assert all("1.60 s of motion" in note and "the first" in note for note in notes)
+
+
 def test_bad_input_is_one_line_and_leaves_nothing(
     files: dict[str, Path],
     tmp_path: Path,

@@ -135,6 +135,22 @@ def test_motion_is_saved_by_ending(
     assert not written  # refused before the work
 
 
+def test_motion_longer_than_its_audio_is_cut(
+    checkpoints: Path,
+    audio: Path,
+    written: list[np.ndarray],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    options = make_options(checkpoints, audio, pose=tmp_path / "pose.npz", skeleton=True)
+    speaker = load(options)
+    pose_TP = speaker.audio2pose.network.pose_mean.repeat(100, 1)
+    write_motion(tmp_path / "pose.npz", motion_from_pose(pose_TP, speaker.body))
+    speaker.make_video(recorded_speech(audio), options, bar=False)
+    assert len(written) == 76
+    assert "4.00 s of motion, 3.04 s of audio" in capsys.readouterr().err
+
+
 def test_motion_from_elsewhere_is_moved_in_front_of_the_camera(
     checkpoints: Path, audio: Path, written: list[np.ndarray], tmp_path: Path
 ):
