@@ -35,11 +35,7 @@ from speech2video.util.rendering.outfit import build_outfit
 from speech2video.util.rendering.renderer import VertexNormals
 
 CENTIMETRES = 100.0
-STUB = (
-    0.0,
-    0.0,
-    0.03,
-)  # metres from a joint without children, but for fingers and feet, to its end
+STUB = (0.0, 0.0, 0.03)  # metres from jaw and eyes, which have no children, to their ends
 FIT_FRAMES, FIT_POSES = 24, 6  # of the motion, and others, that the skin is fitted in
 MATERIALS = ("skin", "eyes", "teeth", "clothes", "hair")  # of the open body's outfit
 EYE_FULL = np.deg2rad(30.0)  # turn of an eye that ARKit's coefficients are relative to
@@ -343,10 +339,11 @@ def _morph_targets(motion: Motion, body: Body) -> tuple[dict[str, np.ndarray], n
     """
     model, smplx = body.model, motion.smplx
     moves = dict(zip(EXPRESSIONS, model.expr_dirs.cpu().numpy().transpose(2, 0, 1), strict=True))
-    turns_TC = (axis_angle_to_matrix(smplx.rotations[:, 1:]) - torch.eye(3)).flatten(1).numpy()
-    used = (model.posedirs != 0).any(1).nonzero().flatten().tolist()
-    for row in used:
-        joint, entry = divmod(row, 9)
+    curves = [smplx.expression.numpy()]
+    for row in (model.posedirs != 0).any(1).nonzero().flatten().tolist():
+        joint, entry = 1 + row // 9, row % 9
         rows_V3 = model.posedirs[row].float().cpu().numpy().reshape(-1, 3)
-        moves[f"{JOINTS[joint + 1]}_corrective_{entry}"] = rows_V3
-    return moves, np.concatenate((smplx.expression.numpy(), turns_TC[:, used]), 1)
+        moves[f"{JOINTS[joint]}_corrective_{entry}"] = rows_V3
+        turns_T33 = axis_angle_to_matrix(smplx.rotations[:, joint]) - torch.eye(3)
+        curves.append(turns_T33.flatten(1)[:, [entry]].numpy())
+    return moves, np.concatenate(curves, 1)

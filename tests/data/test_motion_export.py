@@ -25,6 +25,7 @@ from speech2video.data.motion_export import (
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.util.body.body_model import OPEN_BODY, Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
+from speech2video.util.body.rotations import axis_angle_to_matrix
 from speech2video.util.body.skeleton import JOINTS, PARENTS
 from speech2video.util.errors import DataError
 from speech2video.util.rendering.appearance import Appearance
@@ -190,6 +191,14 @@ def test_bvh_moves_as_the_body_does(
         facing[name] = facing[parent] * turns[name]
     expected = 100 * shaped.joints(pose_TP).numpy()
     assert np.abs(np.stack([places[name] for name in JOINTS], 1) - expected).max() < 1e-2  # 0.1 mm
+
+
+def test_bvh_is_read_back(tmp_path: Path, shaped: Body, motion: Motion):
+    write_motion_as(tmp_path / "motion.bvh", motion, shaped)
+    smplx = read_motion(tmp_path / "motion.bvh").smplx
+    turns, expected = (axis_angle_to_matrix(x.rotations) for x in (smplx, motion.smplx))
+    assert torch.allclose(turns, expected, atol=1e-4)
+    assert torch.allclose(smplx.translation, motion.smplx.translation, atol=1e-4)
 
 
 def test_arkit_csv_has_live_link_faces_columns(tmp_path: Path, body: Body):
