@@ -51,7 +51,8 @@ def write_page(path: Path, title: str, *content: Content, script: str = "") -> N
     made.body.add(tags.h1(title), *content)
     if script:
         made.body.add(tags.script(raw(script)))
-    write_text(path, made.render())
+    # names of files may hold bytes that are no UTF-8
+    write_text(path, made.render().encode("utf-8", "backslashreplace").decode())
 
 
 def write_svg(path: Path, chart: Tag) -> None:

@@ -22,6 +22,11 @@ def test_content_is_escaped(tmp_path: Path) -> None:
         html_report.write_page(Path("/proc/none/a.html"), "a")
 
 
+def test_names_that_are_no_utf8_are_written(tmp_path: Path) -> None:
+    write_page(tmp_path / "a.html", "a \udcff", table([["b \udcff"]]))
+    assert (tmp_path / "a.html").read_text(encoding="utf-8").count("\\udcff") >= 2
+
+
 @pytest.mark.parametrize("lossless", [False, True])
 def test_images_are_embedded(lossless: bool) -> None:
     import base64

@@ -1,11 +1,12 @@
 """Write a video with audio from frames that come one at a time; the path's ending is the kind."""
 
+import contextlib
+import glob
 import os
 import secrets
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -18,6 +19,11 @@ from av.error import FFmpegError
 from av.filter import Graph
 from av.filter.context import FilterContext
 from av.video.reformatter import ColorRange, Colorspace
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 from speech2video.util.audio.audio_io import LAYOUTS, read_audio_blocks
 from speech2video.util.errors import DataError, note
@@ -51,6 +57,7 @@ JPEG_QUALITY = 95
 AUDIO_NAME = "audio.wav"  # next to single images
 _PNG_HEADER = 33  # bytes: signature and size of the image
 _PNG_END = 12
+_PARTIAL_NAME = 150  # bytes
 
 
 def write_video(
@@ -93,7 +100,9 @@ def write_video(
     comment = (metadata or {}).get("comment", "")
     if synthetic and not comment.startswith("synthetic"):
         comment = f"{SYNTHETIC}; {comment}" if comment else SYNTHETIC
-    about = {**(metadata or {}), "comment": comment}
+    # names of files may hold bytes that are no UTF-8
+    tags = {**(metadata or {}), "comment": comment}.items()
+    about = {name: text.encode("utf-8", "backslashreplace").decode() for name, text in tags}
     if kind is None:
         return _write_images(path, frames, track, fps=fps, about=about)
     if missing := {kind.video, kind.audio or kind.video} - av.codecs_available:
@@ -277,13 +286,8 @@ def _write_images(
 ) -> int:
     """Write numbered images and the audio into a new folder; return their number."""
     final, pattern = image_folder(path)
-    # real, so that "." has a name
-    final = Path(os.path.realpath(final))
-    folder = final.with_name(f".{final.name}.{secrets.token_hex(6)}.partial")
     count = 0
-    try:
-        with write_errors(path):
-            folder.mkdir(parents=True)
+    with _new_folder(path, final) as folder:
         with _image_audio(path, folder, track, about) as packets_until:
             for frame in _checked(path, frames):
                 with write_errors(path):
@@ -294,14 +298,50 @@ def _write_images(
                     packets_until(round(Fraction(count * AUDIO_RATE, fps)))
         if not count:
             raise DataError(f"{path}: no frames to write")
-        with write_errors(path):
-            os.replace(folder, final)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return count
 
 
-@contextmanager
+@contextlib.contextmanager
+def _new_folder(path: Path, folder: Path) -> Iterator[Path]:
+    """Give a temporary folder, renamed on success, else deleted, as are those of killed processes.
+
+    It is locked as long as its process lives.
+    """
+    final = Path(os.path.realpath(folder))
+    name = os.fsdecode(os.fsencode(final.name)[:_PARTIAL_NAME])
+    partial = final.with_name(f".{name}.{secrets.token_hex(6)}.partial")
+    lock = None
+    try:
+        with write_errors(path):
+            partial.mkdir(parents=True)
+            if fcntl is not None:
+                lock = os.open(partial, os.O_RDONLY)
+                with contextlib.suppress(OSError):  # a file system without locks
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                for left in final.parent.glob(f".{glob.escape(name)}.*.partial"):
+                    _remove_if_dead(left)
+        yield partial
+        with write_errors(path):
+            os.replace(partial, final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _remove_if_dead(partial: Path) -> None:
+    """Delete a partial folder that no process has locked."""
+    assert fcntl is not None
+    with contextlib.suppress(OSError):
+        lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(partial, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+@contextlib.contextmanager
 def _image_audio(
     path: Path, folder: Path, track: "_AudioTrack | None", about: Mapping[str, str]
 ) -> Iterator[Callable[[int], None]]:
@@ -320,7 +360,8 @@ def _image_audio(
 def _encode_image(frame: np.ndarray, ending: str, comment: str) -> bytes:
     """Return the bytes of a png or jpeg of a frame (3, H, W), with a comment."""
     bgr_HW3 = np.ascontiguousarray(frame[::-1].transpose(1, 2, 0))
-    _, encoded = cv2.imencode(ending, bgr_HW3, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    quality = [] if ending == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    _, encoded = cv2.imencode(ending, bgr_HW3, quality)
     image = encoded.tobytes()
     if not comment:
         return image
@@ -390,7 +431,7 @@ class _AudioTrack:
         return self.stream.encode(frame)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _output(
     path: Path, partial: Path, kind: str, options: dict[str, str]
 ) -> Iterator[OutputContainer]:

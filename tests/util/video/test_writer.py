@@ -131,6 +131,39 @@ def test_a_folder_gets_numbered_images_and_the_audio(tmp_path: Path, output: str
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "images"]
 
 
+def test_a_killed_processs_images_are_deleted(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; import numpy as np; from pathlib import Path\n"
+        "from speech2video.util.video.writer import write_video\n"
+        "def frames():\n"
+        "    yield np.zeros((3, 8, 8), np.uint8)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_video(Path('images'), frames())"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ, check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.name.endswith(".partial")
+
+    def frames():
+        yield from map(blocks, range(2))
+        assert write_video(tmp_path / "other" / "images", [blocks()]) == 1
+        write_video(tmp_path / "images", [blocks()])  # at the same time, and first
+
+    with pytest.raises(DataError, match="cannot be written"):
+        write_video(tmp_path / "images", frames())
+    assert len(list((tmp_path / "images").iterdir())) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "other"]
+
+
+@pytest.mark.parametrize(
+    "name", ["-x.mp4", "a\nb.mkv", "%d.webm", "http:x.gif", "\udcff", "x" * 250]
+)
+def test_any_name_and_tag_can_be_written(tmp_path: Path, name: str) -> None:
+    tags = {"title": "\udcff", "comment": "\udcff"}
+    assert write_video(tmp_path / name, [blocks()], metadata=tags) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_folder_of_images_is_new_and_whole(tmp_path: Path) -> None:
     def failing():
         yield from map(blocks, range(3))
