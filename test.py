@@ -57,7 +57,9 @@ def make_one(options: InferenceOptions, device: "torch.device") -> None:
 
 def make_listed(path: "Path", options: InferenceOptions, device: "torch.device") -> None:
     """Make this process's share of a list and wait for the others; exit with 2 if any failed."""
-    audio_files = read_audio_list(path)[distributed.rank() :: distributed.world_size()]
+    audio_files = read_audio_list(path)
+    options.check_outputs({audio.stem: audio for audio in audio_files})
+    audio_files = audio_files[distributed.rank() :: distributed.world_size()]
     messages = make_videos(audio_files, options, device)
     for message in messages:
         print("error: " + " ".join(message.split()), file=sys.stderr)

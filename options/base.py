@@ -2,7 +2,7 @@
 
 @dataclass(frozen=True)
 class DrawOptions(Options):
-    output: Path = grouped.files(REQUIRED, "png to write")
+    output: Path = grouped.files(REQUIRED, "png to write", output=FILE)
     size: int = option(512, "height and width of the image", group="image", min=64)
 
 options = DrawOptions.parse()          # from the command line; bad values: one line, status 2
@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from speech2video.util.errors import OptionError
-from speech2video.util.files import write_text
+from speech2video.util.errors import OptionError, UserError
+from speech2video.util.files import NamedPath, check_paths, write_text
 
 if typing.TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
@@ -29,6 +29,7 @@ ARCHITECTURE = "architecture"  # the group that belongs to the weights: a resume
 MACHINE = "machine"  # the group that a resumed run does not take from its past
 REQUIRED = dataclasses.MISSING
 MOTION_ENDINGS = (".npz", ".bvh", ".glb", ".gltf", ".csv")  # of files that motion is written to
+FILE, FOLDER = "file", "folder"  # kinds of outputs
 Config = typing.TypeVar("Config")  # a dataclass
 BODY_HELP = "SMPLX_NEUTRAL.npz of your own; the open body if left out"
 TRUST_HELP = "load networks that are TorchScript, which can run any code; ONNX needs no trust"
@@ -48,8 +49,12 @@ def option(
     max: float | None = None,
     odd: bool = False,
     positional: bool = False,
+    output: str = "",
 ) -> Any:
-    """Return a dataclass field with help, group and range; `REQUIRED` means no default."""
+    """Return a dataclass field with help, group and range; `REQUIRED` means no default.
+
+    A path that is written to is marked by `output`, `FILE` or `FOLDER`; all others are read.
+    """
     metadata = {key: value for key, value in locals().items() if key != "default"}
     return dataclasses.field(default=default, metadata=metadata, kw_only=True)
 
@@ -115,9 +120,11 @@ class Options:
         parsed = vars(parser.parse_args(arguments))
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in parsed.items()}
         try:
-            return cls(**values)
-        except OptionError as error:
-            parser.exit(2, f"error: {error}\n")
+            options = cls(**values)
+            options.check_paths()
+        except UserError as error:
+            parser.exit(2, f"error: {' '.join(str(error).split())}\n")
+        return options
 
     @classmethod
     def parser(cls) -> argparse.ArgumentParser:
@@ -138,6 +145,21 @@ class Options:
         return config(
             **{name: getattr(self, name) for name in names if name not in others}, **others
         )
+
+    def check_paths(self) -> None:
+        """Raise `DataError` for outputs that are inputs or one another, or cannot be written."""
+        check_paths(self.paths(), self.paths(FILE), self.paths(FOLDER))
+
+    def paths(self, output: str = "") -> list[NamedPath]:
+        """Return the names and paths that are read, or those of a kind of output."""
+        found = []
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            value = getattr(self, field.name)
+            items = value if isinstance(value, tuple) else (value,)
+            is_asked = field.metadata["output"] == output and field.name != "checkpoints"
+            if is_asked:  # nothing is read from the folder of all runs itself
+                found += [(field.name, item) for item in items if isinstance(item, Path)]
+        return found
 
     def save(self, path: Path) -> None:
         """Write the options as json; raises `DataError` if it cannot be written."""

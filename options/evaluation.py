@@ -5,6 +5,8 @@ from pathlib import Path
 
 from speech2video.options.base import (
     BODY_HELP,
+    FILE,
+    FOLDER,
     REQUIRED,
     TRUST_HELP,
     Options,
@@ -20,7 +22,9 @@ from speech2video.util.errors import OptionError
 class EvaluationOptions(Options):
     """Evaluate something; the base of all kinds."""
 
-    output: Path = grouped.files(REQUIRED, "folder for metrics.json, report.html, videos and plots")
+    output: Path = grouped.files(
+        REQUIRED, "folder for metrics.json, report.html, videos and plots", output=FOLDER
+    )
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,7 @@ class EvaluateFaceOptions(_Images, _Intervals, RunEvaluationOptions):
         None,
         "folder of the identity and emotion classifiers, trained there on real clips of the "
         "training split if missing; by default OUTPUT/classifiers",
+        output=FOLDER,
     )
     held_out_sentences: tuple[str, ...] = grouped.data(
         (), "sentences to evaluate; by default those held out in training"
@@ -195,4 +200,4 @@ class BenchmarkOptions(Options):
     minutes: float = option(0.4, "length of the recording or speech", min=0.04)
     size: int = option(256, "frame size of the pipeline in pixels", min=64)
     precision: str = option("fp32", "of the pipeline's renderer", choices=("fp32", "bf16"))
-    json: Path | None = option(None, "also write the metrics to this file")
+    json: Path | None = option(None, "also write the metrics to this file", output=FILE)

@@ -1,12 +1,13 @@
 """Options of test.py: common ones, those of body videos and those of talking faces."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speech2video.options.base import (
+    FILE,
     MOTION_ENDINGS,
     MOTION_HELP,
     REQUIRED,
@@ -17,6 +18,7 @@ from speech2video.options.base import (
     inherit,
 )
 from speech2video.util.errors import OptionError
+from speech2video.util.files import NamedPath, check_output_folder, check_paths
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
@@ -56,7 +58,9 @@ class InferenceOptions(Options):
     seed: int = grouped.motion(0, "random seed of the motion", min=0)
 
     output: Path | None = grouped.result(
-        None, "mp4 to write, with --audio_list a folder; by default results/NAME/AUDIO.mp4"
+        None,
+        "mp4 to write, with --audio_list a folder; by default results/NAME/AUDIO.mp4",
+        output=FILE,
     )
 
     device: str = grouped.machine("auto", "where to compute", choices=("auto", "cpu", "cuda"))
@@ -84,6 +88,33 @@ class InferenceOptions(Options):
     def has_input(self) -> bool:
         """Whether there is input for a video; without, a speaker is loaded for later use."""
         return any(map(self._given, ("audio", "text", "audio_list")))
+
+    def check_paths(self) -> None:
+        files = self.paths(FILE)
+        if self.audio_list is None:
+            check_paths(self.paths(), files)
+        else:  # the files of each speech are checked once their names are known
+            for _, folder in files:
+                check_output_folder(folder)
+
+    def check_outputs(self, speeches: Mapping[str, Path | None]) -> None:
+        """Raise `DataError` if outputs of speeches are inputs or one another, or not writable.
+
+        Args:
+            speeches: by name, each with its audio file, if it has one.
+        """
+        audio = [("audio", path) for path in speeches.values() if path is not None]
+        outputs = [
+            (name, path)
+            for one in map(self.outputs, speeches)
+            for name, path in (
+                ("output", one.video),
+                ("save_pose", one.pose),
+                ("save_timeline", one.timeline),
+            )
+            if path is not None
+        ]
+        check_paths([*self.paths(), *audio], outputs)
 
     def outputs(self, stem: str) -> OutputPaths:
         """Return the files to write for a speech of a name."""
@@ -159,6 +190,7 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
         None,
         "also write the motion: .npz of SMPL-X, .bvh, .glb or .gltf of the skinned body, .csv of "
         "ARKit's face coefficients; with --audio_list a folder",
+        output=FILE,
     )
     save_pose_format: str = grouped.result(
         "npz",
@@ -166,7 +198,7 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
         choices=tuple(ending[1:] for ending in MOTION_ENDINGS),
     )
     save_timeline: Path | None = grouped.result(
-        None, "also write the inserted gestures: json; with --audio_list a folder"
+        None, "also write the inserted gestures: json; with --audio_list a folder", output=FILE
     )
 
     precision: str = grouped.machine(
@@ -211,6 +243,10 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
     def has_input(self) -> bool:
         """Whether there is input for a video: speech, motion or OpenPose's points."""
         return super().has_input or self._given("pose") or self._given("openpose")
+
+    def paths(self, output: str = "") -> list[NamedPath]:
+        folder = None if output or self.gestures in (None, OFF) else self.gestures
+        return super().paths(output) + ([("gestures", Path(folder))] if folder else [])
 
     def outputs(self, stem: str) -> OutputPaths:
         """Return the files to write for a speech of a name."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from speech2video.options.base import (
     BODY_HELP,
+    FOLDER,
     REQUIRED,
     Options,
     check_name,
@@ -18,7 +19,7 @@ from speech2video.options.base import (
 from speech2video.options.training import TrainingOptions
 from speech2video.util.body.skeleton import REGIONS
 from speech2video.util.errors import DataError, OptionError
-from speech2video.util.files import read_json, typed_fields
+from speech2video.util.files import NamedPath, read_json, typed_fields
 
 TEMPORAL = ("temporal_1", "temporal_2")  # the number is the distance of the frames in a window
 DISCRIMINATORS = ("frame", *TEMPORAL, *REGIONS)
@@ -285,3 +286,6 @@ class ImportVid2VidOptions(Options):
     def folder(self) -> Path:
         """Folder of the result."""
         return self.checkpoints / self.name / "pose2video"
+
+    def paths(self, output: str = "") -> list[NamedPath]:
+        return super().paths(output) + ([("name", self.folder)] if output == FOLDER else [])

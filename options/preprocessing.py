@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from speech2video.options.base import BODY_HELP, REQUIRED, Options, grouped
+from speech2video.options.base import BODY_HELP, FOLDER, REQUIRED, Options, grouped
 
 # those of `data.speech2face.labels`, which options cannot import
 LABEL_SCHEMES = ("auto", "folders", "cremad", "ravdess", "grid", "mead", "voxceleb", "csv")
@@ -14,7 +14,7 @@ class PreprocessOptions(Options):
     """Convert recordings into clips for training: of one person's body, or of faces."""
 
     input: Path = grouped.files(REQUIRED, "a recording, or a folder of recordings")
-    output: Path = grouped.files(REQUIRED, "the dataset's folder: datasets/NAME")
+    output: Path = grouped.files(REQUIRED, "the dataset's folder: datasets/NAME", output=FOLDER)
     transcripts: Path | None = grouped.files(
         None,
         "words: TextGrid, csv or text to align; one file, or a folder of files named as recordings",

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from speech2video.options.base import (
     BODY_HELP,
+    FILE,
+    FOLDER,
     MOTION_ENDINGS,
     MOTION_HELP,
     REQUIRED,
@@ -12,6 +14,7 @@ from speech2video.options.base import (
     check_ending,
     option,
 )
+from speech2video.util.files import NamedPath
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class BuildDictionaryOptions(Options):
     """Build the gesture dictionary of one speaker: mined from clips, listed by hand, or both."""
 
     dataset: Path = option(REQUIRED, "dataset folder of clips")
-    output: Path = option(REQUIRED, "folder of the dictionary")
+    output: Path = option(REQUIRED, "folder of the dictionary", output=FOLDER)
     list: Path | None = option(
         None,
         "csv of gestures chosen by hand: word,clip,start,end,probability (seconds in that clip)",
@@ -47,7 +50,7 @@ class ImportMotionOptions(Options):
 
     motion: Path = option(REQUIRED, MOTION_HELP)
     audio: Path = option(REQUIRED, "audio of the motion, any format")
-    output: Path = option(REQUIRED, "dataset folder: datasets/NAME")
+    output: Path = option(REQUIRED, "dataset folder: datasets/NAME", output=FOLDER)
     words: Path | None = option(None, "words with times: TextGrid, csv, SRT …; or text to align")
     body: Path | None = option(None, BODY_HELP)
     fps: float | None = option(None, "frame rate of the motion, if its file has none", min=1)
@@ -73,7 +76,7 @@ class DrawPoseOptions(Options):
 
     pose: Path = option(REQUIRED, MOTION_HELP)
     audio: Path | None = option(None, "audio of the video, any format; a clip's folder has its own")
-    output: Path = option(REQUIRED, "mp4 to write")
+    output: Path = option(REQUIRED, "mp4 to write", output=FILE)
     body: Path | None = option(None, BODY_HELP)
     size: int = option(512, "larger side of the image in pixels", min=64, max=4096)
     map_style: str = option(
@@ -102,15 +105,24 @@ class ExportCheckpointOptions(Options):
     kind: str = option(
         REQUIRED, "model of the run to export", choices=("audio2pose", "pose2video", "speech2face")
     )
-    output: Path = option(REQUIRED, "folder of the speaker; the model gets a folder in it")
+    output: Path = option(
+        REQUIRED, "folder of the speaker; the model gets a folder in it", output=FOLDER
+    )
     checkpoints: Path = option(Path("checkpoints"), "folder of all runs")
+
+    def paths(self, output: str = "") -> list[NamedPath]:
+        folders = {"": self.checkpoints / self.name, FOLDER: self.output}
+        folder = folders.get(output)
+        return [("output" if output else "name", folder / self.kind)] if folder else []
 
 
 @dataclass(frozen=True)
 class MakeDemoSpeakerOptions(Options):
     """Record the synthetic speaker: videos with voice, and their ground truth."""
 
-    output: Path = option(REQUIRED, "dataset folder of the recordings and their ground truth")
+    output: Path = option(
+        REQUIRED, "dataset folder of the recordings and their ground truth", output=FOLDER
+    )
     minutes: float = option(4.0, "total length of the recordings", min=0.01, max=6000)
     seconds: float = option(40.0, "length of one recording", min=0.5, max=600)
     seed: int = option(0, "random seed of sentences, voices and motion", min=0)
@@ -122,7 +134,9 @@ class MakeDemoSpeakerOptions(Options):
 class MakeDemoFacesOptions(Options):
     """Make clips of synthetic talking faces: many people, eight emotions, ground truth."""
 
-    output: Path = option(REQUIRED, "dataset folder of the clips and their ground truth")
+    output: Path = option(
+        REQUIRED, "dataset folder of the clips and their ground truth", output=FOLDER
+    )
     people: int = option(24, "number of people", min=1, max=99)
     sentences: int = option(
         10,
@@ -140,8 +154,10 @@ class MakeDemoFacesOptions(Options):
 class CalibrateDetectorOptions(Options):
     """Measure the offsets of MediaPipe's body points on rendered speakers of many shapes."""
 
-    output: Path = option(REQUIRED, "json table to write")
-    strips: Path = option(REQUIRED, "folder of the speakers' keypoints and ground truth; reused")
+    output: Path = option(REQUIRED, "json table to write", output=FILE)
+    strips: Path = option(
+        REQUIRED, "folder of the speakers' keypoints and ground truth; reused", output=FOLDER
+    )
     speakers: int = option(30, "number of shapes and appearances", min=4)
     frames: int = option(50, "frames per speaker", min=25)
     shape_spread: float = option(0.7, "standard deviation of the shape coefficients", min=0, max=2)
@@ -153,7 +169,9 @@ class CalibrateDetectorOptions(Options):
 class TrainMotionAutoencoderOptions(Options):
     """Train the motion autoencoder of the Fréchet gesture distance on the synthetic speaker."""
 
-    output: Path = option(Path("checkpoints/motion_autoencoder"), "folder of the checkpoint")
+    output: Path = option(
+        Path("checkpoints/motion_autoencoder"), "folder of the checkpoint", output=FOLDER
+    )
     recordings: int = option(120, "recordings of the synthetic speaker", min=2, max=10000)
     seconds: float = option(40.0, "length of one recording", min=5, max=600)
     frames: int = option(32, "frames of a window, at 25 a second", min=8, max=256)

@@ -17,9 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from speech2video.options.base import ARCHITECTURE, MACHINE, REQUIRED, Options, check_name, grouped
+from speech2video.options.base import (
+    ARCHITECTURE,
+    FOLDER,
+    MACHINE,
+    REQUIRED,
+    Options,
+    check_name,
+    grouped,
+)
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, newest_checkpoint
 from speech2video.util.errors import OptionError
+from speech2video.util.files import NamedPath
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
@@ -99,6 +108,9 @@ class TrainingOptions(Options):
     def folder(self) -> Path:
         """The run's folder of checkpoints, curves and images."""
         return self.checkpoints / self.name / self.KIND
+
+    def paths(self, output: str = "") -> list[NamedPath]:
+        return super().paths(output) + ([("name", self.folder)] if output == FOLDER else [])
 
     def for_shipping(self) -> "Self":
         """Return the options without those of one machine: folders, device, processes."""

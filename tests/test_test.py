@@ -314,3 +314,44 @@ def test_damaged_files_end_in_an_error_or_a_video(checkpoints: Path, tmp_path: P
     assert len(messages) + len(videos) == DAMAGED and min(len(messages), len(videos)) > 0
     assert all(path.suffix == ".mp4" and len(read(path)[0]) for path in videos)
     assert f"{len(videos)} of {DAMAGED}" in output
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--save_pose", "a.wav"),
+        ("--output", "words.csv"),
+        ("--output", "same.mp4", "--save_timeline", "same.mp4"),
+        ("--save_timeline", "pipe"),
+    ],
+)
+def test_no_output_replaces_an_input(
+    checkpoints: Path,
+    speech: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: tuple[str, ...],
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(speech, "a.wav")
+    Path("words.csv").write_text("word,start,end\nhuge,0.3,0.5\n")
+    os.mkfifo("pipe")
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
+    given = ("--audio", "a.wav", "--words", "words.csv", *more)
+    assert run(monkeypatch, checkpoints, *given) == 2
+    assert "error: " in capsys.readouterr().err
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_list_whose_audio_would_be_replaced_makes_nothing(
+    checkpoints: Path, speech: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    shutil.copy(speech, "out/b.mp4")
+    Path("list.txt").write_text(f"{speech}\nout/b.mp4\n")
+    before = Path("out/b.mp4").read_bytes()
+    assert run(monkeypatch, checkpoints, "--audio_list", "list.txt", "--output", "out") == 2
+    assert Path("out/b.mp4").read_bytes() == before
+    assert len(list(Path("out").iterdir())) == 1

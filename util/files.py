@@ -11,11 +11,12 @@ import os
 import re
 import secrets
 import stat
+import sys
 import time
 import types
 import typing
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,12 @@ MAX_NPZ_MEMBERS = 1000
 _NPZ_EXPANSION = 4  # arrays of a larger file may have as many times its size
 _MAX_NPY_HEADER = 2**16  # bytes
 _NPY_MAGIC = b"\x93NUMPY"
+_RESULTS = (".mp4", ".mov", ".mkv", ".webm", ".gif", ".apng", ".png", ".html")  # may be replaced
 _PARTIAL = re.compile(r"\..*\.[0-9a-f]{12}\.partial(\.[^.]*)?")
 _PARTIAL_STEM = 150  # bytes
 _OLD_SECONDS = 24 * 3600
 _swept: set[Path] = set()
+NamedPath = tuple[str, Path]  # of an option, without dashes
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -95,6 +98,63 @@ def check_output_folder(path: Path) -> None:
     """Raise `DataError` unless `path` is a writable folder, or can become one."""
     with write_errors(path):
         _check_folder(Path(os.path.realpath(path)))
+
+
+def check_paths(
+    inputs: Iterable[NamedPath], outputs: Iterable[NamedPath], folders: Iterable[NamedPath] = ()
+) -> None:
+    """Check a command's outputs before its work; nothing is made or changed.
+
+    Links, hard links and other spellings of a path are seen through. An existing file in a folder
+    that is read may be replaced only if its ending is that of results: videos, pages.
+
+    Args:
+        inputs: files and folders that are read, each with the name of its option.
+        outputs: files to write.
+        folders: folders to write to.
+
+    Raises:
+        DataError: an output is an input or another output, is no regular file, or cannot be
+            written.
+    """
+    read = {key: name for name, path in inputs for key in _identities(path)}
+    written: dict[Any, str] = {}
+    for name, path in outputs:
+        check_output(path)
+        keys, parents = _identities(path), [_identities(parent) for parent in _parents(path)]
+        if source := next((read[key] for key in keys if key in read), ""):
+            raise DataError(f"--{name} {path}: --{source} is read from it; another name is needed")
+        if twin := next((written[key] for key in keys if key in written), ""):
+            raise DataError(f"--{name} {path}: --{twin} is written to it; another name is needed")
+        if above := next((written[k] for keys in parents for k in keys if k in written), ""):
+            raise DataError(f"--{name} {path}: it cannot be in --{above}, which is a file")
+        source = next((read[key] for key in parents[0] if key in read), "") if parents else ""
+        is_result = path.suffix.lower() in _RESULTS and path.stem != "video"
+        if source and path.exists() and not is_result:
+            raise DataError(
+                f"--{name} {path}: --{source} is read from its folder; another name is needed"
+            )
+        written |= dict.fromkeys(keys, name)
+    for name, path in folders:
+        check_output_folder(path)
+        if source := next((read[key] for key in _identities(path) if key in read), ""):
+            raise DataError(
+                f"--{name} {path}: --{source} is read from it; another folder is needed"
+            )
+
+
+def _identities(path: Path) -> list[Any]:
+    """Return keys that only one file has: its real path, and its number if it exists."""
+    real = os.path.realpath(path)
+    keys: list[Any] = [real.casefold() if sys.platform in ("darwin", "win32") else real]
+    with contextlib.suppress(OSError, ValueError):
+        info = path.stat()
+        keys.append((info.st_dev, info.st_ino))
+    return keys
+
+
+def _parents(path: Path) -> Sequence[Path]:
+    return Path(os.path.realpath(path)).parents
 
 
 def _check_folder(folder: Path) -> None:
@@ -208,8 +268,9 @@ def check_file(path: Path, *, what: str) -> None:
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = "no such file" if isinstance(error, FileNotFoundError) else _reason(error)
-        raise DataError(f"{path}: cannot be read ({reason}); {what} is needed") from None
+        missing = isinstance(error, FileNotFoundError)
+        reason = "no such file" if missing else f"cannot be read ({_reason(error)})"
+        raise DataError(f"{path}: {reason}; {what} is needed") from None
     if not stat.S_ISREG(mode):
         raise DataError(f"{path}: {_file_kind(mode)}, not a regular file; {what} is needed")
 

@@ -141,7 +141,7 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
 
     def make_video(self, speech: Speech, options: BodyVideoOptions, *, bar: bool = True) -> int:
         outputs = options.outputs(speech.stem)
-        speakers.check_output_paths(outputs, speech.audio)
+        options.check_outputs({speech.stem: speech.audio})
         if outputs.pose:
             check_motion_path(outputs.pose, self.body)
         kept: Iterator[Tensor] = iter(())

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from speech2video.models.registry import SPEAKERS, load_class
-from speech2video.options.inference import SPEECH2FACE, SPEECH2VIDEO, InferenceOptions, OutputPaths
+from speech2video.options.inference import SPEECH2FACE, SPEECH2VIDEO, InferenceOptions
 from speech2video.util import distributed
 from speech2video.util.checkpoint_folder import resolve_checkpoint
 from speech2video.util.errors import DataError
@@ -74,7 +74,7 @@ class Speaker(abc.ABC, Generic[OptionsType]):
             bar: whether to show a progress bar.
 
         Raises:
-            DataError: unusable input, or a file that cannot be written.
+            DataError: unusable input, or an output that is an input or cannot be written.
         """
 
     @abc.abstractmethod
@@ -179,16 +179,6 @@ def list_speakers(checkpoints: Path, model: str) -> str:
     """Return the names of the folders that hold a model, for an error message."""
     found = sorted(path.parent.name for path in checkpoints.glob(f"*/{model}"))
     return f"there are: {', '.join(found) or 'none'}"
-
-
-def check_output_paths(outputs: OutputPaths, audio: Path | None) -> None:
-    """Raise `DataError` for outputs that are folders, and for a video that replaces its audio."""
-    for path in (outputs.video, outputs.pose, outputs.timeline):
-        if path is not None and path.is_dir():
-            raise DataError(f"{path}: a folder; the name of a file is needed")
-    video = outputs.video
-    if audio is not None and video.exists() and audio.exists() and video.samefile(audio):
-        raise DataError(f"{video}: the audio is read from it; another --output is needed")
 
 
 def print_note(text: str) -> None:

@@ -65,7 +65,7 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
     def make_video(self, speech: Speech, options: TalkingFaceOptions, *, bar: bool = True) -> int:
         path, outputs = speech.audio, options.outputs(speech.stem)
         assert path is not None
-        speaker.check_output_paths(outputs, path)
+        options.check_outputs({speech.stem: path})
         total, *stats = measure_mels(stream_columns(read_audio(path, whole=True)))
         if not total:
             raise DataError(f"{path}: the audio is empty")

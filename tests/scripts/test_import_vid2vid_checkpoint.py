@@ -71,7 +71,7 @@ def test_nothing_is_written_over(saved: tuple, monkeypatch: pytest.MonkeyPatch, 
         (("--label", "10"), "10_net_G0.pth: No such file"),
         (("--label", "../latest"), "--label ../latest: a plain name is needed"),
         (("--name", "a/b"), "--name a/b: a plain name is needed"),
-        (("--options", "nowhere.json"), "nowhere.json: No such file"),
+        (("--options", "nowhere.json"), "nowhere.json: no such file"),
     ],
 )
 def test_mistakes_are_one_line(
