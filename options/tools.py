@@ -61,7 +61,7 @@ class ConvertMotionOptions(Options):
     """Convert motion for other programs: BVH, glTF of the skinned body, ARKit's coefficients."""
 
     motion: Path = option(REQUIRED, MOTION_HELP)
-    output: Path = option(REQUIRED, f"file to write: {', '.join(MOTION_ENDINGS)}")
+    output: Path = option(REQUIRED, f"file to write: {', '.join(MOTION_ENDINGS)}", output=FILE)
     body: Path | None = option(None, BODY_HELP)
     fps: float | None = option(None, "frame rate of the motion, if its file has none", min=1)
 

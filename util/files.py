@@ -120,7 +120,8 @@ def check_paths(
     read = {key: name for name, path in inputs for key in _identities(path)}
     written: dict[Any, str] = {}
     for name, path in outputs:
-        check_output(path)
+        if name != "output" or not _is_empty_folder(path):  # of images, which video becomes there
+            check_output(path)
         keys, parents = _identities(path), [_identities(parent) for parent in _parents(path)]
         if source := next((read[key] for key in keys if key in read), ""):
             raise DataError(f"--{name} {path}: --{source} is read from it; another name is needed")
@@ -151,6 +152,13 @@ def _identities(path: Path) -> list[Any]:
         info = path.stat()
         keys.append((info.st_dev, info.st_ino))
     return keys
+
+
+def _is_empty_folder(path: Path) -> bool:
+    try:
+        return path.is_dir() and not any(path.iterdir())
+    except (OSError, ValueError):
+        return False
 
 
 def _parents(path: Path) -> Sequence[Path]:

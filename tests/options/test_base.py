@@ -95,6 +95,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (Path("clip") / name).write_text("precious")
     Path("way").symlink_to("clip")
     os.mkfifo("pipe")
+    Path("empty").mkdir()
     return tmp_path
 
 
@@ -140,6 +141,7 @@ def test_outputs_that_would_destroy_something_are_refused(
         "--source a.wav --output new/b.mp4 --copy new/b.npz --folder new",
         "--source clip --output clip/result.mp4",  # of the same command before
         "--source clip --output clip/new.npz --folder clip/results",
+        "--source clip --output empty",  # images go there
     ],
 )
 def test_other_outputs_are_allowed(here: Path, line: str) -> None:
