@@ -23,7 +23,7 @@ def test_content_is_escaped(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_utf8_are_written(tmp_path: Path) -> None:
-    write_page(tmp_path / "a.html", "a \udcff", table([["b \udcff"]]))
+    html_report.write_page(tmp_path / "a.html", "a \udcff", html_report.table([["b \udcff"]]))
     assert (tmp_path / "a.html").read_text(encoding="utf-8").count("\\udcff") >= 2
 
 
