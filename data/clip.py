@@ -67,19 +67,25 @@ class ClipFolder(Generic[Info]):
 
     @classmethod
     @contextmanager
-    def create(cls: type[AnyClip], folder: Path) -> Iterator[AnyClip]:
+    def create(cls: type[AnyClip], folder: Path, *, over: bool = False) -> Iterator[AnyClip]:
         """Give a temporary clip to fill, renamed to `folder` on success and deleted on failure.
+
+        Args:
+            over: whether an older clip in the folder is replaced.
 
         Raises:
             DataError: the folder holds something else, or files cannot be written.
         """
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        over = over and cls(folder).is_complete
+        if folder.exists() and not over and (not folder.is_dir() or any(folder.iterdir())):
             raise DataError(f"{folder}: in the way; it is no {cls.KIND}, and not empty")
         partial = cls(folder.with_name(f".{folder.name}.partial"))
         shutil.rmtree(partial.folder, ignore_errors=True)  # left by a killed run
         try:
             partial.folder.mkdir(parents=True)
             yield partial
+            if over:
+                shutil.rmtree(folder)
             os.replace(partial.folder, folder)
         except OSError as error:  # a full disk, most likely
             raise DataError(f"{error.filename or folder}: {error.strerror or error}") from error

@@ -10,7 +10,7 @@ stop the others; it is reported at the end.
 import contextlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,12 @@ from tqdm import tqdm
 
 from speech2video.data.clip import Clip
 from speech2video.data.preprocessing.faces import FaceClipConfig, preprocess_face
-from speech2video.data.preprocessing.recording import ClipConfig, WordSource, preprocess_recording
+from speech2video.data.preprocessing.recording import (
+    ClipConfig,
+    WordSource,
+    made_clips,
+    preprocess_recording,
+)
 from speech2video.data.preprocessing.report import write_report
 from speech2video.data.speech2face.clip import FaceClip
 from speech2video.data.speech2face.labels import read_labels
@@ -39,10 +44,10 @@ BAR = "{percentage:3.0f}%|{bar}| {n:.1f} of {total} recordings [{elapsed}, {rema
 
 
 class Task(NamedTuple):
-    """One recording, its clip, made or not, and the function that makes it."""
+    """One recording, and the functions that find its clips and that make them."""
 
     recording: Path
-    clip: Clip | FaceClip
+    made: Callable[[], Sequence[Clip | FaceClip]]
     convert: Callable[[Progress], object]
 
 
@@ -51,7 +56,7 @@ def main() -> None:
     torch.set_num_threads(1)  # threads compete; `--jobs` uses the other cores
     body = None if options.faces else Body.load(options.body)
     tasks = face_tasks(options) if options.faces else body_tasks(options)
-    todo = [task for task in tasks if not task.clip.is_complete]
+    todo = [task for task in tasks if not _is_made(task)]
     if len(todo) < len(tasks):
         print(f"{options.output}: {len(tasks) - len(todo)} of {len(tasks)} recordings are there")
     with write_errors(options.output):
@@ -59,8 +64,8 @@ def main() -> None:
     failed = make_clips(todo, options.jobs)
     for task in todo:
         if task.recording not in failed:
-            for note in task.clip.info().notes:
-                print(f"note: {task.recording}: {note}")
+            for remark in dict.fromkeys(note for clip in task.made() for note in clip.info().notes):
+                print(f"note: {task.recording}: {remark}")
     if len(failed) < len(tasks):
         print(f"{len(tasks) - len(failed)} of {len(tasks)} recordings in {options.output}")
         if body:
@@ -71,6 +76,14 @@ def main() -> None:
         with contextlib.suppress(OSError):
             options.output.rmdir()  # if it is empty
         sys.exit(2)
+
+
+def _is_made(task: Task) -> bool:
+    """Return whether a recording's clips exist; what is wrong with them is reported later."""
+    try:
+        return bool(task.made())
+    except DataError:
+        return False
 
 
 def body_tasks(options: PreprocessOptions) -> list[Task]:
@@ -84,9 +97,9 @@ def body_tasks(options: PreprocessOptions) -> list[Task]:
         )
     tasks = []
     for path in recordings:
-        clip, config = Clip(options.output / path.stem), clip_config(options, path)
-        convert = partial(preprocess_recording, path, clip.folder, config)
-        tasks.append(Task(path, clip, convert))
+        folder, config = options.output / path.stem, clip_config(options, path)
+        convert = partial(preprocess_recording, path, folder, config)
+        tasks.append(Task(path, partial(made_clips, Clip(folder), path), convert))
     return tasks
 
 
@@ -107,7 +120,8 @@ def face_tasks(options: PreprocessOptions) -> list[Task]:
         if name in tasks:
             raise DataError(f"{tasks[name].recording} and {path}: both would become {name}")
         clip = FaceClip(options.output / name)
-        tasks[name] = Task(path, clip, partial(preprocess_face, path, clip.folder, config))
+        convert = partial(preprocess_face, path, clip.folder, config)
+        tasks[name] = Task(path, partial(made_clips, clip, path), convert)
     return list(tasks.values())
 
 

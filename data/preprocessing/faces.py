@@ -7,14 +7,17 @@ too late and too little (the correlation of their opening with the ground truth 
 falls from 0.94 to 0.88).
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice, pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from speech2video.data.preprocessing import recording as recording_data
+from speech2video.data.preprocessing.cuts import CutDetector
 from speech2video.data.preprocessing.detection import mediapipe_keypoints, mediapipe_networks
 from speech2video.data.preprocessing.recording import part_of, with_progress
 from speech2video.data.speech2face import clip as face_clip
@@ -23,7 +26,7 @@ from speech2video.data.speech2face.labels import FaceLabels, parse_labels
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.errors import DataError
 from speech2video.util.process_pool import Progress
-from speech2video.util.timing import FPS
+from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 from speech2video.util.video.reader import ReadReport, probe, read_frames
 from speech2video.util.video.writer import write_video
 
@@ -159,44 +162,91 @@ class FaceClipConfig:
 
 def preprocess_face(
     recording: Path, folder: Path, config: FaceClipConfig, progress: Progress
-) -> FaceClip:
+) -> list[FaceClip]:
     """Convert a recording into a face clip, unless that exists. Progress goes from 0 to 1.
 
-    The recording is read twice, first for the landmarks, with a few frames in memory.
+    The recording is read twice, first for the landmarks, with a few frames in memory. One with cuts
+    becomes several clips, `folder` with _1, _2 and so on, without parts that show no face.
 
     Raises:
         DataError: not a video, no audio, no face, a face too small or seldom visible, too short, a
             name that does not fit the label scheme, or a folder that cannot be written.
         UserError: MediaPipe is not installed.
     """
-    if FaceClip(folder).is_complete:
-        return FaceClip(folder)
+    if made := recording_data.made_clips(FaceClip(folder), recording):
+        return made
     labels = parse_labels(recording, config.scheme, root=config.root, table=config.table)
     audio_S = _load_audio(recording)
-    report = ReadReport()
-    frames = read_frames(recording, fps=FPS, report=report)
+    report, detector = ReadReport(), CutDetector()
+    frames = detector.watch(read_frames(recording, fps=FPS, report=report))
     count = probe(recording).duration * FPS
     frames = with_progress(frames, count, part_of(progress, 0.0, DETECTED))
     points_TK2, people = track_face(frames, fps=FPS)
-    found_T = _check_found(recording, points_TK2)
-    notes = recording_data.damage_notes(report)
-    transform_23 = face_clip.alignment_transform(points_TK2, config.size)
-    points_TK2 = face_clip.transform_points(points_TK2, transform_23)
-    with FaceClip.create(folder) as clip:
-        count = len(points_TK2)
-        aligned = align_frames(read_frames(recording, fps=FPS), transform_23, config.size)
-        aligned = with_progress(aligned, count, part_of(progress, DETECTED, 1.0))
-        quality = recording_data.CLIP_CRF
-        write_video(clip.video, aligned, fps=FPS, quality=quality, synthetic=False)
-        audio_S, length_notes = recording_data.fit_audio_length(audio_S, count)
-        write_audio(clip.audio, audio_S)
-        clip.write_points(points_TK2)
-        notes += length_notes + _visibility_notes(points_TK2, found_T, config)
-        if people > 1:
-            notes += (f"{people} people; the one in front was taken",)
-        clip.write_info(FaceInfo(recording.name, count, config.size, **asdict(labels), notes=notes))
+    count = len(points_TK2)
+    audio_S, length_notes = recording_data.fit_audio_length(audio_S, count)
+    notes = recording_data.damage_notes(report) + length_notes
+    parts, left_out = _usable_parts(recording, points_TK2, detector.finish())
+    frames = read_frames(recording, fps=FPS)
+    frames = with_progress(frames, count, part_of(progress, DETECTED, 1.0))
+    old = recording_data.old_parts(FaceClip(folder), recording)
+    made, done = [], 0
+    with contextlib.ExitStack() as renamed_at_the_end:
+        for part in parts:
+            own = folder
+            if len(parts) > 1 or left_out:
+                own = recording_data.part_folder(FaceClip(folder), len(made) + 1)
+            creation = FaceClip.create(own, over=FaceClip(own) in old)
+            clip = renamed_at_the_end.enter_context(creation)
+            transform_23 = face_clip.alignment_transform(points_TK2[part], config.size)
+            own_TK2 = face_clip.transform_points(points_TK2[part], transform_23)
+            images = islice(frames, part.start - done, part.stop - done)
+            done = part.stop
+            aligned = align_frames(images, transform_23, config.size)
+            quality = recording_data.CLIP_CRF
+            write_video(clip.video, aligned, fps=FPS, quality=quality, synthetic=False)
+            samples = slice(part.start * SAMPLES_PER_FRAME, part.stop * SAMPLES_PER_FRAME)
+            write_audio(clip.audio, audio_S[samples])
+            clip.write_points(own_TK2)
+            found_T = np.asarray(np.isfinite(own_TK2).all((1, 2)))
+            more = notes + _visibility_notes(own_TK2, found_T, config)
+            if people > 1:
+                more += (f"{people} people; the one in front was taken",)
+            if own != folder:
+                seconds = recording_data.seconds_of(part.start, part.stop)
+                more = (f"cut out of {recording.name}, whose view changes: {seconds}", *more)
+            if left_out and not made:
+                more += (f"parts left out: {'; '.join(left_out)}",)
+            length = part.stop - part.start
+            clip.write_info(
+                FaceInfo(recording.name, length, config.size, **asdict(labels), notes=more)
+            )
+            made.append(FaceClip(own))
     progress(1.0)
-    return FaceClip(folder)
+    return made
+
+
+def _usable_parts(
+    recording: Path, points_TK2: np.ndarray, cuts: list[int]
+) -> tuple[list[slice], list[str]]:
+    """Return the parts between cuts that show a face long enough, and which others there are.
+
+    Raises:
+        DataError: there is no such part.
+    """
+    edges = (0, *cuts, len(points_TK2))
+    parts: list[slice] = []
+    left_out: list[str] = []
+    reasons: list[DataError] = []
+    for begin, end in pairwise(edges):
+        try:
+            _check_found(recording, points_TK2[begin:end])
+            parts.append(slice(begin, end))
+        except DataError as error:
+            reasons.append(error)
+            left_out.append(f"{recording_data.seconds_of(begin, end)}, too short or without a face")
+    if not parts:
+        raise reasons[0]
+    return parts, left_out
 
 
 def align_frames(
@@ -236,8 +286,8 @@ def _load_audio(recording: Path) -> np.ndarray:
     raise DataError(f"{recording}: no audio track, and no {name} next to it")
 
 
-def _check_found(recording: Path, points_TK2: np.ndarray) -> np.ndarray:
-    """Return the mask (T,) of frames with a face; raises `DataError` if that is not enough."""
+def _check_found(recording: Path, points_TK2: np.ndarray) -> None:
+    """Raise `DataError` if a face is too small, or in too few frames."""
     count = len(points_TK2)
     found_T = np.asarray(np.isfinite(points_TK2).all((1, 2)))
     if count < MIN_FRAMES:
@@ -250,7 +300,6 @@ def _check_found(recording: Path, points_TK2: np.ndarray) -> np.ndarray:
     if distance < MIN_EYE_DISTANCE:
         needed = f"at least {MIN_EYE_DISTANCE:.0f} are needed"
         raise DataError(f"{recording}: eyes {distance:.1f} pixels apart; {needed}")
-    return found_T
 
 
 def _visibility_notes(

@@ -1,27 +1,41 @@
 """Convert one recording of a person into a clip: frames, audio, keypoints, SMPL-X pose, words."""
 
+import collections
+import contextlib
+import glob
+import re
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from speech2video.data import keypoints as keypoint_data
-from speech2video.data.clip import Clip, ClipInfo
+from speech2video.data.clip import AnyClip, Clip, ClipFolder, ClipInfo
 from speech2video.data.keypoints import Keypoints
 from speech2video.data.motion import Motion, motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.data.preprocessing.clip_metrics import find_bad_frames, motion_pixels
-from speech2video.data.preprocessing.detection.mediapipe_keypoints import detect_keypoints
+from speech2video.data.preprocessing.cuts import CutDetector
+from speech2video.data.preprocessing.detection.mediapipe_keypoints import (
+    NoPersonError,
+    detect_keypoints,
+)
 from speech2video.data.preprocessing.fitting.fit import fit_body
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import SmplxParameters
 from speech2video.util.errors import DataError
 from speech2video.util.files import write_npz
 from speech2video.util.process_pool import Progress
 from speech2video.util.text.speech_source import align_transcript, recognise_words
-from speech2video.util.text.transcript import Word, read_words, write_words
+from speech2video.util.text.transcript import Word, cut_words, read_words, write_words
 from speech2video.util.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from speech2video.util.video.reader import ReadReport, VideoInfo, probe, read_frames
 from speech2video.util.video.writer import write_video
@@ -35,6 +49,8 @@ MIN_COVERED_WORDS = 0.5  # share of timed words within the audio, else they are 
 
 # Progress at the end of the conversion, the detection and the fit.
 CONVERTED, DETECTED, FITTED = 0.1, 0.5, 0.95
+_DETECTED, _FITTED = ((end - CONVERTED) / (1 - CONVERTED) for end in (DETECTED, FITTED))
+_PART = re.compile(r"_([1-9]\d*)$")  # of the name of a part's clip
 
 
 @dataclass(frozen=True)
@@ -125,6 +141,7 @@ class ConvertedVideo:
         width, height: of the clip, pixels.
         audio_S: audio of the clip, 640 samples a frame.
         notes: remarks for the user: damage, lengths that differ.
+        cuts: numbers of the frames after which the recording shows another view.
     """
 
     source: VideoInfo
@@ -133,12 +150,16 @@ class ConvertedVideo:
     height: int
     audio_S: np.ndarray
     notes: tuple[str, ...]
+    cuts: tuple[int, ...] = ()
 
 
 def preprocess_recording(
     recording: Path, folder: Path, config: ClipConfig, progress: Progress
-) -> Clip:
+) -> list[Clip]:
     """Convert a recording into a clip, unless that exists. Progress goes from 0 to 1.
+
+    A recording with cuts becomes several clips, `folder` with _1, _2 and so on. Parts between cuts
+    that are too short or without a person are left out.
 
     Memory: a few frames, and about 50 kB a frame of points and pose.
 
@@ -146,42 +167,192 @@ def preprocess_recording(
         DataError: not a video, no audio, no person, too short, a transcript that does not fit, or
             a folder that cannot be written. No partial clip remains.
     """
-    if Clip(folder).is_complete:
-        return Clip(folder)
-    with Clip.create(folder) as clip:
-        _fill(clip, recording, config, progress)
+    if not (clips := made_clips(Clip(folder), recording)):
+        clips = [Clip(folder)]
+        given = None
+        with contextlib.suppress(_CutsFound), Clip.create(folder) as clip:
+            given = _read(clip, recording, config, part_of(progress, 0.0, CONVERTED))
+            if given.video.cuts:
+                raise _CutsFound
+            _fill(clip, recording, config, given, part_of(progress, CONVERTED, 1.0))
+        if given and given.video.cuts:
+            progress_of_parts = part_of(progress, CONVERTED, 1.0)
+            clips = _make_parts(recording, Clip(folder), config, given, progress_of_parts)
     progress(1.0)
-    return Clip(folder)
+    return clips
 
 
-def _fill(clip: Clip, recording: Path, config: ClipConfig, progress: Progress) -> None:
-    """Write a clip's files, the expensive ones last, so that bad input is rejected early."""
+def made_clips(clip: AnyClip, recording: Path) -> list[AnyClip]:
+    """Return the complete clips of a recording: `clip`, or else its name with _1, _2 and so on.
+
+    Parts appear from the last to the first, so that all are there once the first is.
+
+    Raises:
+        DataError: `clip` is a part of another recording, or broken.
+    """
+    if clip.is_complete:
+        whole = _PART.sub("", recording.stem)
+        if whole != recording.stem and Path(source := clip.info().source).stem == whole:
+            raise DataError(f"{clip.folder}: a part of {source} already; rename {recording.name}")
+        return [clip]
+    parts = old_parts(clip, recording)
+    return parts if parts and parts[0].folder == part_folder(clip, 1) else []
+
+
+def part_folder(clip: ClipFolder[Any], number: int) -> Path:
+    """Return the folder of a part of a recording, counted from 1, instead of `clip`."""
+    return clip.folder.with_name(f"{clip.folder.name}_{number}")
+
+
+def old_parts(clip: AnyClip, recording: Path) -> list[AnyClip]:
+    """Return the complete clips of parts of a recording, in order."""
+    pattern = f"{glob.escape(clip.folder.name)}_*/{clip.INFO_FILE}"
+    found = [type(clip)(path.parent) for path in clip.folder.parent.glob(pattern)]
+    parts = {
+        int(match[1]): part
+        for part in found
+        if (match := _PART.search(part.folder.name))
+        and part.folder.name == clip.folder.name + match[0]
+        and part.info().source == recording.name
+    }
+    return [parts[number] for number in sorted(parts)]
+
+
+def seconds_of(begin: int, end: int) -> str:
+    """Return the times of frames [begin, end), for a note."""
+    return f"{begin / FPS:.2f} to {end / FPS:.2f} s"
+
+
+class _CutsFound(Exception):
+    """Leaves a clip that is to be several."""
+
+
+class _NoPersonError(Exception):
+    """A part between two cuts shows no person."""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a clip is made of, apart from what is detected in it.
+
+    Attributes:
+        motion, keypoints: from elsewhere, or None.
+    """
+
+    video: ConvertedVideo
+    words: TimedWords
+    motion: Motion | None
+    keypoints: Keypoints | None = None
+
+    def part(self, begin: int, end: int, notes: tuple[str, ...]) -> "_Given":
+        """Return frames [begin, end), with other notes on the video."""
+        audio_S = self.video.audio_S[begin * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME]
+        words = tuple(cut_words(self.words.words, begin / FPS, end / FPS))
+        return _Given(
+            replace(self.video, frames=end - begin, audio_S=audio_S, notes=notes),
+            replace(self.words, words=words),
+            self.motion and _frames_of_motion(self.motion, begin, end),
+            self.keypoints and _frames_of_keypoints(self.keypoints, begin, end),
+        )
+
+
+def _read(clip: Clip, recording: Path, config: ClipConfig, progress: Progress) -> _Given:
+    """Write a clip's video and audio, and read what is given, so that bad input fails early."""
     motion = read_motion(config.motion) if config.motion else None
-    video = _convert_recording(clip, recording, config.size, part_of(progress, 0.0, CONVERTED))
+    video = _convert_recording(clip, recording, config.size, progress)
     words = config.words.read(recording, video.audio_S)
     if motion and config.motion:
         motion = _match_video(motion, config.motion, video)
-    progress(CONVERTED)
+    progress(1.0)
+    given = _Given(video, words, motion)
+    if config.keypoints == "mediapipe":
+        return given
     try:
-        if config.keypoints == "mediapipe":
+        return replace(given, keypoints=_read_openpose(Path(config.keypoints), video))
+    except DataError as error:
+        raise DataError(f"{recording}: {error}") from None
+
+
+def _make_parts(
+    recording: Path, clip: Clip, config: ClipConfig, whole: _Given, progress: Progress
+) -> list[Clip]:
+    """Make clips of the parts between two cuts; raises `DataError` if none is left.
+
+    They are named after `clip`.
+    """
+    count, video = whole.video.frames, whole.video
+    edges = (0, *video.cuts, count)
+    left_out: list[str] = []
+    made: list[Clip] = []  # as long as they have temporary names
+    frames = read_frames(recording, fps=FPS)
+    frames = (_resize(frame, video.width, video.height) for frame in frames)
+    old = old_parts(clip, recording)
+    with contextlib.ExitStack() as renamed_at_the_end:
+        for begin, end in pairwise(edges):
+            seconds = seconds_of(begin, end)
+            own = islice(frames, end - begin)
+            if end - begin < MIN_SECONDS * FPS:
+                left_out.append(f"{seconds}, shorter than {MIN_SECONDS:.0f} s")
+                collections.deque(own, 0)
+                continue
+            cut = f"cut out of {recording.name}, whose view changes: {seconds}"
+            folder = part_folder(clip, len(made) + 1)
+            creation = Clip.create(folder, over=Clip(folder) in old)
+            part = creation.__enter__()
+            try:
+                write_video(part.video, own, fps=FPS, quality=CLIP_CRF, synthetic=False)
+                given = whole.part(begin, end, (cut, *video.notes))
+                write_audio(part.audio, given.video.audio_S)
+                _fill(part, recording, config, given, part_of(progress, begin / count, end / count))
+            except _NoPersonError as error:
+                creation.__exit__(_NoPersonError, error, None)
+                left_out.append(f"{seconds}, without a person")
+            except BaseException:
+                creation.__exit__(*sys.exc_info())
+                raise
+            else:
+                renamed_at_the_end.push(creation)
+                made.append(part)
+        if not made:
+            raise DataError(f"{recording}: nothing left between its cuts: {'; '.join(left_out)}")
+        if left_out:
+            info = made[0].info()
+            notes = (*info.notes, f"parts left out: {'; '.join(left_out)}")
+            made[0].write_info(replace(info, notes=notes))
+        for left in old[len(made) :]:
+            shutil.rmtree(left.folder)
+    return [Clip(part_folder(clip, n + 1)) for n in range(len(made))]
+
+
+def _fill(
+    clip: Clip, recording: Path, config: ClipConfig, given: _Given, progress: Progress
+) -> None:
+    """Write the rest of a clip, whose video and audio are there."""
+    video, words, motion, found = given.video, given.words, given.motion, given.keypoints
+    body = Body.load(config.body)
+    try:
+        if found is None:
             frames = read_frames(clip.video, fps=FPS)
-            frames = with_progress(frames, video.frames, part_of(progress, CONVERTED, DETECTED))
+            frames = with_progress(frames, video.frames, part_of(progress, 0.0, _DETECTED))
             found = detect_keypoints(frames, width=video.width, height=video.height, fps=FPS)
-        else:
-            found = _read_openpose(Path(config.keypoints), video)
+        if video.cuts and not found.found_TK.any():
+            raise NoPersonError("no person found")
         keypoints = keypoint_data.remove_guessed_wrists(keypoint_data.fill_gaps(found))
         keypoints.save(clip.keypoints)
-        progress(DETECTED)
-        body = Body.load(config.body)
+        progress(_DETECTED)
         if motion:
-            pixels_TK2 = motion_pixels(motion, body)[: video.frames]
+            pixels_TK2 = motion_pixels(motion, body)
         else:
-            fit = fit_body(keypoints, body, part_of(progress, DETECTED, FITTED))
+            fit = fit_body(keypoints, body, part_of(progress, _DETECTED, _FITTED))
             body.betas = fit.betas
             pixels_TK2 = fit.pixels.numpy().astype(np.float32)
             write_npz(clip.projection, {"projected": pixels_TK2})
             motion = motion_from_pose(fit.pose, body, camera=fit.camera)
         clip.write_bad_frames(find_bad_frames(keypoints.found_points(), pixels_TK2))
+    except NoPersonError as error:
+        if video.cuts:
+            raise _NoPersonError from None
+        raise DataError(f"{recording}: {error}") from None
     except DataError as error:
         raise DataError(f"{recording}: {error}") from None
     write_motion(clip.pose, motion)
@@ -203,10 +374,10 @@ def _convert_recording(
         raise DataError(f"{recording}: no audio track; a person speaking is needed")
     scale = min(1.0, max_size / max(info.width, info.height))
     width, height = (max(2, 2 * round(side * scale / 2)) for side in (info.width, info.height))
-    report = ReadReport()
+    report, detector = ReadReport(), CutDetector()
     frames = read_frames(recording, fps=FPS, report=report)
     frames = with_progress(frames, info.duration * FPS, progress)
-    resized = (_resize(frame, width, height) for frame in frames)
+    resized = detector.watch(_resize(frame, width, height) for frame in frames)
     count = write_video(clip.video, resized, fps=FPS, quality=CLIP_CRF, synthetic=False)
     damage = damage_notes(report)
     if count < MIN_SECONDS * FPS:
@@ -214,7 +385,8 @@ def _convert_recording(
         raise DataError(f"{recording}: {length}; at least {MIN_SECONDS:.0f} s are needed")
     audio_S, notes = fit_audio_length(load_audio(recording), count)
     write_audio(clip.audio, audio_S)
-    return ConvertedVideo(info, count, width, height, audio_S, damage + notes)
+    cuts = tuple(detector.finish())
+    return ConvertedVideo(info, count, width, height, audio_S, damage + notes, cuts)
 
 
 def with_progress(
@@ -269,12 +441,33 @@ def _match_video(motion: Motion, path: Path, video: ConvertedVideo) -> Motion:
     if abs(len(motion) - video.frames) > 1:
         needed = f"the video's {video.frames} are needed"
         raise DataError(f"{path}: {len(motion)} frames at 25 fps; {needed}")
+    if len(motion) != video.frames:
+        motion = _frames_of_motion(motion, 0, video.frames)
     if (camera := motion.camera) is None:
         return motion
     scale, size = video.width / camera.width, {"width": video.width, "height": video.height}
     center = (scale * camera.center[0], scale * camera.center[1])
     camera = replace(camera, focal=camera.focal * scale, center=center, **size)
     return replace(motion, camera=camera)
+
+
+def _frames_of_motion(motion: Motion, begin: int, end: int) -> Motion:
+    """Return frames [begin, end) of motion; its last frame is repeated beyond its end."""
+    rows = torch.arange(begin, end).clamp(max=len(motion) - 1)
+    smplx, hands = motion.smplx, motion.hand_coefficients
+    parts = smplx.rotations[rows], smplx.translation[rows], smplx.expression[rows]
+    hands = None if hands is None else hands[rows]
+    return replace(motion, smplx=SmplxParameters(*parts), hand_coefficients=hands)
+
+
+def _frames_of_keypoints(keypoints: Keypoints, begin: int, end: int) -> Keypoints:
+    mesh_TM2 = keypoints.face_mesh_TM2
+    return replace(
+        keypoints,
+        points_TK3=keypoints.points_TK3[begin:end],
+        world_TK3=keypoints.world_TK3[begin:end],
+        face_mesh_TM2=None if mesh_TM2 is None else mesh_TM2[begin:end],
+    )
 
 
 def _trim_words(path: Path, words: list[Word], seconds: float) -> TimedWords:

@@ -93,7 +93,7 @@ def _preprocess(recording: Path) -> Metrics:
 
     watch, start = Stopwatch(), time.perf_counter()
     folder = recording.parent / "clip"
-    clip = preprocessing.preprocess_recording(recording, folder, config, progress)
+    clip = preprocessing.preprocess_recording(recording, folder, config, progress)[0]
     done = time.perf_counter()
     seconds, processor_seconds = watch.seconds()
     keypoints = Keypoints.load(clip.keypoints)

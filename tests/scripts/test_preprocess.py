@@ -1,20 +1,26 @@
 """`scripts/preprocess.py` on the synthetic speaker, whose ground truth is known."""
 
 import json
+import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import preprocess as script
 import pytest
+import torch
 
 from speech2video.data.clip import Clip
 from speech2video.data.keypoints import Keypoints
-from speech2video.data.motion_io import read_motion
-from speech2video.util.audio.audio_io import load_audio
+from speech2video.data.motion import motion_from_pose
+from speech2video.data.motion_io import read_motion, write_motion
+from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.skeleton import IBUG68, POINT_INDEX, indices
 from speech2video.util.rendering.openpose import points_to_openpose
 from speech2video.util.text.transcript import read_words
+from speech2video.util.video.reader import read_frames
+from speech2video.util.video.writer import write_video
 from tests.demo import SIZE
 from tests.shared import run_here
 
@@ -121,6 +127,15 @@ OPENPOSE_KEYS = {
 }
 
 
+def write_openpose(folder: Path, pixels_TK2: np.ndarray) -> None:
+    folder.mkdir(parents=True)
+    for number, points_K2 in enumerate(pixels_TK2):
+        frame = points_to_openpose(points_K2)
+        person = {key: getattr(frame, part).ravel().tolist() for part, key in OPENPOSE_KEYS.items()}
+        path = folder / f"{folder.name}_{number}_keypoints.json"
+        path.write_text(json.dumps({"people": [person]}))
+
+
 def test_given_points_and_motion_are_scaled_to_the_clip(
     demo: Path,
     ground_truth: dict[str, np.ndarray],
@@ -129,11 +144,7 @@ def test_given_points_and_motion_are_scaled_to_the_clip(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     openpose, output = tmp_path / "openpose/000", tmp_path / "dataset"
-    openpose.mkdir(parents=True)
-    for number, points_K2 in enumerate(ground_truth["pixels"]):
-        frame = points_to_openpose(points_K2)
-        person = {key: getattr(frame, part).ravel().tolist() for part, key in OPENPOSE_KEYS.items()}
-        (openpose / f"000_{number}_keypoints.json").write_text(json.dumps({"people": [person]}))
+    write_openpose(openpose, ground_truth["pixels"])
     given = (
         "--keypoints",
         f"openpose:{openpose.parent}",
@@ -152,3 +163,94 @@ def test_given_points_and_motion_are_scaled_to_the_clip(
     taken = _points(clip.pose, body)
     np.testing.assert_allclose(taken["pose"], ground_truth["pose"], atol=1e-4)
     np.testing.assert_allclose(taken["pixels"], ground_truth["pixels"] / 2, atol=1e-2)
+
+
+CUT = 55  # frame
+
+
+@pytest.fixture(scope="module")
+def cut_recording(
+    demo: Path, ground_truth: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[object]]:
+    """A folder of a recording with a cut and an end without a person; the command's arguments."""
+    folder, frames = tmp_path_factory.mktemp("cut"), list(read_frames(demo / "recordings/000.mp4"))
+    (folder / "in").mkdir()
+    closer = [
+        cv2.resize(f[:, 20:180, 40:200].transpose(1, 2, 0), (SIZE, SIZE)).transpose(2, 0, 1)
+        for f in frames[CUT:]
+    ]
+    wall = np.random.default_rng(0).integers(60, 200, (4, 4, 3), np.uint8)
+    wall = cv2.resize(wall, (SIZE, SIZE), interpolation=cv2.INTER_NEAREST).transpose(2, 0, 1)
+    shown = [*frames[:CUT], *closer, *[wall] * 60]
+    audio_S = np.zeros(640 * len(shown), np.float32)
+    audio_S[: 640 * len(frames)] = load_audio(demo / "recordings/000.mp4")[: 640 * len(frames)]
+    write_audio(folder / "talk.wav", audio_S)
+    write_video(folder / "in/talk.mp4", iter(shown), audio=folder / "talk.wav")
+    (folder / "in/talk.csv").write_text("word,start,end\none,0.1,0.4\ntwo,2.1,2.4\nsix,2.6,2.9\n")
+    pixels_TK2 = np.full((len(shown), *ground_truth["pixels"].shape[1:]), np.nan)
+    pixels_TK2[: len(frames)] = ground_truth["pixels"]
+    write_openpose(folder / "openpose/talk", pixels_TK2)
+    motion = read_motion(demo / "ground_truth/000/pose.npz")
+    body = Body.load()
+    pose_TP = motion.pose_vector(body)
+    longer_TP = pose_TP[torch.arange(len(shown)).clamp(max=len(pose_TP) - 1)]
+    write_motion(folder / "talk.npz", motion_from_pose(longer_TP, body, camera=motion.camera))
+    given = ["--keypoints", f"openpose:{folder / 'openpose'}", "--motion", folder / "talk.npz"]
+    return folder / "dataset", ["--input", folder / "in", "--output", folder / "dataset", *given]
+
+
+def test_a_recording_is_split_at_cuts(
+    cut_recording: tuple[Path, list[object]],
+    ground_truth: dict[str, np.ndarray],
+    body: Body,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dataset, arguments = cut_recording
+    assert run_here(monkeypatch, script.main, *arguments) == 0
+    printed = capsys.readouterr().out
+    assert "4.40 to 6.80 s, without a person" in printed and "1 of 1 recordings in" in printed
+    clips = [Clip(dataset / name) for name in ("talk_1", "talk_2")]
+    assert sorted(path.parent.name for path in dataset.glob("*/clip.json")) == ["talk_1", "talk_2"]
+    frames = len(ground_truth["pose"])
+    audio_S = load_audio(dataset.parent / "in/talk.mp4")
+    for clip, (begin, end) in zip(clips, ((0, CUT), (CUT, frames)), strict=True):
+        assert clip.info().frames == end - begin and clip.info().source == "talk.mp4"
+        assert "cut out of talk.mp4" in clip.info().notes[0]
+        made_S = load_audio(clip.audio)
+        np.testing.assert_allclose(made_S, audio_S[640 * begin : 640 * end], atol=1e-4)
+        pose_TP = read_motion(clip.pose).pose_vector(body).numpy()
+        np.testing.assert_allclose(pose_TP, ground_truth["pose"][begin:end], atol=1e-4)
+        assert len(Keypoints.load(clip.keypoints)) == end - begin
+        assert len(list(read_frames(clip.video))) == end - begin
+    assert [word.text for word in read_words(clips[0].words)] == ["one"]
+    assert read_words(clips[1].words)[0].start == pytest.approx(2.6 - CUT / 25)
+
+
+def test_parts_are_made_again_only_if_the_first_is_missing(
+    cut_recording: tuple[Path, list[object]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dataset, arguments = cut_recording
+    assert run_here(monkeypatch, script.main, *arguments) == 0
+    assert "1 of 1 recordings are there" in capsys.readouterr().out
+    files = {path: path.read_bytes() for path in dataset.glob("talk_*/*")}
+    shutil.rmtree(dataset / "talk_1")  # as if killed before the last part was renamed
+    assert run_here(monkeypatch, script.main, *arguments) == 0
+    assert {path: path.read_bytes() for path in dataset.glob("talk_*/*")} == files
+    assert not list(dataset.glob(".*"))
+
+
+def test_a_recording_called_as_anothers_part_is_refused(
+    cut_recording: tuple[Path, list[object]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dataset, arguments = cut_recording
+    assert run_here(monkeypatch, script.main, *arguments) == 0
+    source = dataset.parent / "in/talk.mp4"
+    (source.parent / "talk_1.mp4").write_bytes(source.read_bytes())
+    assert run_here(monkeypatch, script.main, *arguments) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "talk_1: a part of talk.mp4 already; rename talk_1.mp4" in error

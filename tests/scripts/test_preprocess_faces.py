@@ -11,6 +11,7 @@ import pytest
 from speech2video.data.preprocessing.faces import align_frames
 from speech2video.data.speech2face.clip import (
     FaceClip,
+    FaceRecording,
     eye_centres,
     load_face_recording,
 )
@@ -101,6 +102,38 @@ def test_frames_and_audio_are_unchanged(dataset: Path, made: FaceClip) -> None:
         - ground_truth.frames_T3HW[..., middle, middle]
     )
     assert np.abs(apart).mean() < 12
+
+
+@NEEDED
+def test_a_recording_is_split_at_cuts(
+    made: FaceClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    face = load_face_recording(made, size=128)
+    far = np.full((len(face), 3, 180, 240), 90, np.uint8)
+    far[:, :, 40:168, 100:228] = face.frames_T3HW
+    near = np.full_like(far, 90)
+    near[:, :, :, 20:200] = face.frames_T3HW[:, :, np.arange(180) * 128 // 180][
+        ..., np.arange(180) * 128 // 180
+    ]
+    slide = np.full_like(far, 20)
+    slide[:, :, 60:90, 30:200] = 200
+    shown = np.concatenate([slide, far, near])
+    write_audio(tmp_path / "a.wav", np.tile(face.audio_S, 3))
+    (tmp_path / "in/ann").mkdir(parents=True)
+    write_video(tmp_path / "in/ann/one.mp4", iter(shown), audio=tmp_path / "a.wav")
+    assert run(monkeypatch, tmp_path / "in", tmp_path / "out") == 0
+    assert "without a face" in capsys.readouterr().out
+    clips = FaceClip.find_all(tmp_path / "out")
+    assert [clip.folder.name for clip in clips] == ["ann_one_1", "ann_one_2"]
+    loaded = [load_face_recording(clip, size=SIZE) for clip in clips]
+    assert [len(one) for one in loaded] == [len(face)] * 2
+    right_T2, left_T2 = (np.stack(both) for both in zip(*map(_eyes, loaded), strict=True))
+    np.testing.assert_allclose(left_T2 - right_T2, np.tile((0.3 * SIZE, 0), (2, 1)), atol=1.5)
+
+
+def _eyes(one: FaceRecording) -> tuple[np.ndarray, np.ndarray]:
+    right_T2, left_T2 = eye_centres(one.points_TK2)
+    return np.nanmedian(right_T2, 0), np.nanmedian(left_T2, 0)
 
 
 @NEEDED

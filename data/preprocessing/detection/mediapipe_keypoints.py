@@ -41,6 +41,10 @@ MIN_RUN = 3  # frames; shorter detections of a hand are likely errors
 MAX_JUMP = 0.5  # of a group's size between frames
 
 
+class NoPersonError(DataError):
+    """No person is found in any frame."""
+
+
 def detect_keypoints(
     frames: Iterable[np.ndarray], *, width: int, height: int, fps: float
 ) -> Keypoints:
@@ -55,7 +59,8 @@ def detect_keypoints(
         fps: frames a second.
 
     Raises:
-        DataError: a frame of another size, no frames, or no person in them.
+        DataError: a frame of another size.
+        NoPersonError: no frames, or no person in them.
         UserError: MediaPipe is not installed.
     """
     body, hands, monitor = networks.BodyNetwork(), HandTracker(), BystanderMonitor(round(fps))
@@ -73,7 +78,9 @@ def detect_keypoints(
     main_T = monitor.main_person_frames()
     found = [person if main else None for person, main in zip(found, main_T, strict=True)]
     if not any(found):
-        raise DataError(f"no person found in {len(found)} frames; one, from the hips up, is needed")
+        raise NoPersonError(
+            f"no person found in {len(found)} frames; one, from the hips up, is needed"
+        )
     tracks = _Tracks(found, hands.hands)
     tracks.clean(width, height)
     mesh_TM2 = tracks.face_TK2[:, :FACE_MESH_POINTS].astype(np.float32)
