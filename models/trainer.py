@@ -33,6 +33,7 @@ from speech2video.options.training import TrainingOptions
 from speech2video.util import distributed
 from speech2video.util.checkpoint_folder import mark_best, newest_checkpoint
 from speech2video.util.errors import OptionError, StopRequest, UserError, stop_requests
+from speech2video.util.files import folder_lock
 from speech2video.util.iteration import open_bar
 from speech2video.util.training_log import TrainingLog
 
@@ -46,11 +47,15 @@ class DivergedError(UserError):
 
 @contextlib.contextmanager
 def training_session(options: TrainingOptions) -> Iterator[torch.device]:
-    """Join torchrun's processes and seed the weights; yield the device to train on."""
+    """Join torchrun's processes and seed the weights; yield the device to train on.
+
+    Raises `DataError` if another run trains in the same folder.
+    """
     device = distributed.start(options.device)
-    seed_everything(options.seed, SEED_WEIGHTS)
     try:
-        yield device
+        with folder_lock(options.folder) if distributed.is_main() else contextlib.nullcontext():
+            seed_everything(options.seed, SEED_WEIGHTS)
+            yield device
     finally:
         distributed.stop()
 

@@ -27,6 +27,7 @@ from speech2video.options.tools import BuildDictionaryOptions
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError, OptionError, run_command
+from speech2video.util.files import folder_lock
 from speech2video.util.html_report import Tag, data_url, figure, image, section, tags, write_page
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_map
@@ -40,6 +41,12 @@ View = tuple[Tensor, Camera]
 
 def main() -> None:
     options = BuildDictionaryOptions.parse()
+    with folder_lock(options.output):
+        build(options)
+
+
+def build(options: BuildDictionaryOptions) -> None:
+    """Find the gestures, write them and their sheet."""
     if not options.propose and options.list is None:
         raise OptionError("--no-propose needs --list: there is nothing else to take gestures from")
     if (options.output / JSON_NAME).exists() and not options.overwrite:

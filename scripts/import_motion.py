@@ -17,6 +17,7 @@ from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.errors import DataError, run_command
+from speech2video.util.files import folder_lock
 from speech2video.util.text.transcript import write_words
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
@@ -26,10 +27,11 @@ MIN_OVERLAP = 0.25  # of the longer of motion and audio; other pairs do not belo
 def main() -> None:
     options = ImportMotionOptions.parse()
     folder = options.output / options.motion.stem
-    if folder.exists():
-        raise DataError(f"{folder}: there already; delete it to make it anew")
-    with Clip.create(folder) as clip:
-        info = fill(clip, options)
+    with folder_lock(folder.with_name(f".{folder.name}.import")):  # others may make other clips
+        if folder.exists():
+            raise DataError(f"{folder}: there already; delete it to make it anew")
+        with Clip.create(folder) as clip:
+            info = fill(clip, options)
     print(f"{folder}: {info.frames} frames; " + "; ".join(info.notes))
 
 

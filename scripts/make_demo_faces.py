@@ -15,6 +15,7 @@ from make_demo_speaker import check_extras, make_missing
 from speech2video.data.synthetic.faces.recording import FacePlan, is_complete, make_demo_face_clip
 from speech2video.options.tools import MakeDemoFacesOptions
 from speech2video.util.errors import run_command
+from speech2video.util.files import folder_lock
 
 
 def main() -> None:
@@ -27,8 +28,9 @@ def main() -> None:
         for number in range(options.sentences)
         for person in range(options.people)
     ]
-    (options.output / "ground_truth").mkdir(parents=True, exist_ok=True)
-    make_missing(plans, options.output, make_demo_face_clip, is_complete, options.jobs, "clips")
+    with folder_lock(options.output):
+        (options.output / "ground_truth").mkdir(exist_ok=True)
+        make_missing(plans, options.output, make_demo_face_clip, is_complete, options.jobs, "clips")
     print(f"{options.output}: {len(plans)} clips of {options.people} people, with ground truth")
 
 

@@ -29,6 +29,7 @@ from speech2video.data.synthetic.speaker.recording import (
 from speech2video.options.tools import MakeDemoSpeakerOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import UserError, run_command
+from speech2video.util.files import folder_lock
 from speech2video.util.process_pool import Progress, run_tasks
 
 EXTRAS = {"pyvista": "PyVista", "espeakng_loader": "espeak-ng"}
@@ -38,9 +39,10 @@ Make = Callable[..., int]  # make(folder, plan, body, progress), as `make_record
 def main() -> None:
     options = MakeDemoSpeakerOptions.parse()
     check_extras("the demo speaker")
-    (options.output / "recordings").mkdir(parents=True, exist_ok=True)
     plans = plan_recordings(options)
-    make_missing(plans, options.output, make_recording, is_complete, options.jobs, "recordings")
+    with folder_lock(options.output):
+        (options.output / "recordings").mkdir(exist_ok=True)
+        make_missing(plans, options.output, make_recording, is_complete, options.jobs, "recordings")
     print(f"{options.output}: {len(plans)} recordings with their ground truth")
 
 

@@ -7,7 +7,6 @@ A stopped run continues where it stopped, clip by clip. A recording that cannot 
 stop the others; it is reported at the end.
 """
 
-import contextlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
@@ -34,7 +33,7 @@ from speech2video.data.speech2face.labels import read_labels
 from speech2video.options.preprocessing import PreprocessOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError, OptionError, UserError, run_command
-from speech2video.util.files import write_errors
+from speech2video.util.files import folder_lock
 from speech2video.util.process_pool import Progress, run_tasks
 
 RECORDINGS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".ts")
@@ -53,14 +52,18 @@ class Task(NamedTuple):
 
 def main() -> None:
     options = PreprocessOptions.parse()
+    with folder_lock(options.output):
+        preprocess(options)
+
+
+def preprocess(options: PreprocessOptions) -> None:
+    """Make the clips that the dataset lacks; exit with 2 if any failed."""
     torch.set_num_threads(1)  # threads compete; `--jobs` uses the other cores
     body = None if options.faces else Body.load(options.body)
     tasks = face_tasks(options) if options.faces else body_tasks(options)
     todo = [task for task in tasks if not _is_made(task)]
     if len(todo) < len(tasks):
         print(f"{options.output}: {len(tasks) - len(todo)} of {len(tasks)} recordings are there")
-    with write_errors(options.output):
-        options.output.mkdir(parents=True, exist_ok=True)
     failed = make_clips(todo, options.jobs)
     for task in todo:
         if task.recording not in failed:
@@ -73,8 +76,6 @@ def main() -> None:
     for reason in failed.values():
         print(f"error: {reason}", file=sys.stderr)
     if failed:
-        with contextlib.suppress(OSError):
-            options.output.rmdir()  # if it is empty
         sys.exit(2)
 
 

@@ -18,7 +18,7 @@ from speech2video.models.evaluators.gesture_distance import MotionAutoencoder, g
 from speech2video.options.tools import TrainMotionAutoencoderOptions
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import run_command
-from speech2video.util.files import write_json
+from speech2video.util.files import folder_lock, write_json
 from speech2video.util.iteration import progress_bar
 from speech2video.util.text.synthesis import synthesise
 
@@ -31,6 +31,12 @@ WEIGHT_DECAY = 1e-4
 
 def main() -> None:
     options = TrainMotionAutoencoderOptions.parse()
+    with folder_lock(options.output):
+        run(options)
+
+
+def run(options: TrainMotionAutoencoderOptions) -> None:
+    """Synthesise motion, train, evaluate, write."""
     torch.manual_seed(options.seed)
     body = Body.load()
     poses = list(synthesise_motion(options, body))

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import secrets
+import socket
 import stat
 import sys
 import time
@@ -20,9 +21,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 
-from speech2video.util.errors import DataError
+from speech2video.util.errors import DataError, note
 
 try:
     import fcntl
@@ -236,6 +238,50 @@ def _set_permissions(partial: Path, final: Path, mode: int) -> None:
         with contextlib.suppress(OSError, AttributeError):
             os.chown(partial, info.st_uid, info.st_gid)
     os.chmod(partial, stat.S_IMODE(mode))
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing to a folder, which is made if needed.
+
+    The lock ends with its process, however that ends. Folders that stay empty are removed again.
+    Raises `DataError` at once, which says who holds the folder, and where it cannot be written to.
+    """
+    real = Path(os.path.realpath(folder))
+    made = [one for one in (real, *real.parents) if not one.exists()]
+    with write_errors(folder):
+        real.mkdir(parents=True, exist_ok=True)
+    path, holder = real / ".lock", real / ".lock_holder"
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        who = "another process"
+        with contextlib.suppress(OSError, ValueError):
+            who = f"{holder.read_text(encoding='utf-8'):.200}"
+        raise DataError(
+            f"{folder}: {who} writes to it; wait for its end, or choose another"
+        ) from None
+    except (NotImplementedError, OSError) as error:
+        with write_errors(folder):
+            _check_folder(real)
+        note(f"{folder}: no lock here ({_reason(error)}); a second run would disturb this one")
+        yield
+        return
+    try:
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        with contextlib.suppress(OSError):
+            text = f"process {os.getpid()} on {socket.gethostname()} (since {since})"
+            holder.write_text(text, encoding="utf-8")
+        yield
+    finally:
+        for file in (holder, path):
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)  # a process that waits for it notices that
+        lock.release()
+        with contextlib.suppress(OSError):
+            for one in made:
+                one.rmdir()
 
 
 @contextlib.contextmanager

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from speech2video.models.checkpointing import load_state, read_tensors
-from speech2video.models.trainer import DivergedError
+from speech2video.models.trainer import DivergedError, training_session
 from speech2video.util.checkpoint_folder import best_checkpoint, newest_checkpoint
 from speech2video.util.errors import DataError, OptionError
+from speech2video.util.files import folder_lock
 from tests.models.toy import BrokenDataset, ToyModel, toy_options, train
 
 ROOT = Path(__file__).parents[2]
@@ -181,6 +182,16 @@ def test_a_resumed_run_has_the_learning_rates_of_a_new_run(tmp_path: Path, rates
     (lr,), (lr_d,) = learning_rates(new).values()
     expected = rates.get("lr", 0.01) * 0.9**2, rates.get("lr_d", 0.01)
     assert (lr, lr_d) == pytest.approx(expected)
+
+
+def test_second_run_of_a_name_ends_at_once(tmp_path: Path) -> None:
+    options = toy_options(tmp_path)
+    with (
+        folder_lock(options.folder),
+        pytest.raises(DataError, match="writes to it"),
+        training_session(options),
+    ):
+        pass
 
 
 def test_unknown_best_metric_is_named(tmp_path: Path) -> None:

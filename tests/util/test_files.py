@@ -21,6 +21,7 @@ from speech2video.util.files import (
     atomic_write,
     check_output,
     check_output_folder,
+    folder_lock,
     read_json,
     read_npz,
     typed_fields,
@@ -195,13 +196,12 @@ def test_only_regular_files_are_read(tmp_path: Path, name: str) -> None:
             read(tmp_path / name, what="a thing")
 
 
-def child(tmp_path: Path, name: str) -> "subprocess.Popen[str]":
+def child(path: Path, function: str = "atomic_write") -> "subprocess.Popen[str]":
     """Start a process that writes a file until it is killed, and wait until it is at it."""
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from speech2video.util.files import atomic_write\n"
-        f"with atomic_write(Path({str(tmp_path / name)!r})): print('at it', flush=True); "
-        "time.sleep(60)"
+        f"from speech2video.util.files import {function}\n"
+        f"with {function}(Path({str(path)!r})): print('at it', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -210,7 +210,7 @@ def child(tmp_path: Path, name: str) -> "subprocess.Popen[str]":
 
 
 def test_partials_of_killed_processes_are_swept_and_others_kept(tmp_path: Path) -> None:
-    killed, alive = child(tmp_path, "a.txt"), child(tmp_path, "b.txt")
+    killed, alive = child(tmp_path / "a.txt"), child(tmp_path / "b.txt")
     (tmp_path / ".mine.partial.txt").touch()
     try:
         killed.kill()
@@ -325,3 +325,26 @@ def test_unwritable_places_are_noticed(tmp_path: Path) -> None:
             check_output(path)
     with pytest.raises(DataError, match="Permission denied"):
         check_output_folder(tmp_path / "locked" / "new")
+
+
+def test_folder_lock_says_who_holds_it_and_ends_with_its_process(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    other = child(folder, "folder_lock")
+    try:
+        holder = rf"process {other.pid} on .* \(since 20.*writes to it"
+        with pytest.raises(DataError, match=holder), folder_lock(folder):
+            pass
+    finally:
+        other.kill()
+        other.wait()
+    with folder_lock(folder), pytest.raises(DataError, match=str(os.getpid())):
+        (folder / "file").touch()
+        with folder_lock(folder):
+            pass
+    assert [path.name for path in folder.iterdir()] == ["file"]
+
+
+def test_folders_that_stay_empty_are_not_left(tmp_path: Path) -> None:
+    with folder_lock(tmp_path / "a" / "b"):
+        pass
+    assert not list(tmp_path.iterdir())
