@@ -19,10 +19,13 @@ from speech2video.options.base import (
 )
 from speech2video.util.errors import OptionError
 from speech2video.util.files import NamedPath, check_output_folder, check_paths
+from speech2video.util.video.formats import FORMATS, IMAGE_NAME, check_video_path
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
 
+IMAGES = "png"  # --format png: a folder of images
+FORMAT_NAMES = (*(ending[1:] for ending in FORMATS), IMAGES)
 OFF = "off"  # --gestures off
 SPEECH2VIDEO, SPEECH2FACE = "speech2video", "speech2face"
 
@@ -59,8 +62,12 @@ class InferenceOptions(Options):
 
     output: Path | None = grouped.result(
         None,
-        "mp4 to write, with --audio_list a folder; by default results/NAME/AUDIO.mp4",
+        "video to write: mp4, mov, mkv, webm, gif, apng, or a new folder for images; with "
+        "--audio_list the folder of all videos; by default results/NAME/AUDIO.mp4",
         output=FILE,
+    )
+    format: str = grouped.result(
+        "mp4", "kind of video of --audio_list, or without --output", choices=FORMAT_NAMES
     )
 
     device: str = grouped.machine("auto", "where to compute", choices=("auto", "cpu", "cuda"))
@@ -74,6 +81,8 @@ class InferenceOptions(Options):
         self._exclude("text", "audio_list")
         if self.jobs > 1 and self.audio_list is None:
             raise OptionError("--jobs: makes sense with --audio_list only")
+        if self.format != "mp4" and self.output is not None and self.audio_list is None:
+            raise OptionError("--format: the ending of --output is the format")
 
     @classmethod
     def parse(cls, arguments: Sequence[str] | None = None) -> "Self":
@@ -93,6 +102,8 @@ class InferenceOptions(Options):
         files = self.paths(FILE)
         if self.audio_list is None:
             check_paths(self.paths(), files)
+            if self.output is not None:
+                check_video_path(self.output)
         else:  # the files of each speech are checked once their names are known
             for _, folder in files:
                 check_output_folder(folder)
@@ -115,13 +126,16 @@ class InferenceOptions(Options):
             if path is not None
         ]
         check_paths([*self.paths(), *audio], outputs)
+        for one in map(self.outputs, speeches):
+            check_video_path(one.video)
 
     def outputs(self, stem: str) -> OutputPaths:
         """Return the files to write for a speech of a name."""
         folder = Path("results") / self.name
         if self.output is not None and self.audio_list is None:
             return OutputPaths(self.output)
-        return OutputPaths((self.output or folder) / f"{stem}.mp4")
+        name = f"{stem}/{IMAGE_NAME}" if self.format == IMAGES else f"{stem}.{self.format}"
+        return OutputPaths((self.output or folder) / name)
 
     def _given(self, name: str) -> bool:
         return getattr(self, name) not in (None, False)

@@ -15,6 +15,7 @@ from speech2video.options.base import (
     option,
 )
 from speech2video.util.files import NamedPath
+from speech2video.util.video.formats import check_video_path
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,9 @@ class DrawPoseOptions(Options):
 
     pose: Path = option(REQUIRED, MOTION_HELP)
     audio: Path | None = option(None, "audio of the video, any format; a clip's folder has its own")
-    output: Path = option(REQUIRED, "mp4 to write", output=FILE)
+    output: Path = option(
+        REQUIRED, "video to write: mp4, mov, mkv, webm, gif, apng, or a new folder", output=FILE
+    )
     body: Path | None = option(None, BODY_HELP)
     size: int = option(512, "larger side of the image in pixels", min=64, max=4096)
     map_style: str = option(
@@ -87,6 +90,10 @@ class DrawPoseOptions(Options):
     mesh: bool = option(False, "render the shaded body instead of its skeleton")
     clamp: bool = option(False, "limit every joint to its anatomical range")
     fps: float | None = option(None, "frame rate of the motion, if its file has none", min=1)
+
+    def check_paths(self) -> None:
+        super().check_paths()
+        check_video_path(self.output)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from speech2video.data.motion_io import read_motion
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.metrics.motion import lip_opening
+from speech2video.util.video.reader import read_frames
 from tests.fuzz_samples import write_damaged_audio
 from tests.inference_command import TIMEOUT, read, run, start
 from tests.recordings import make_recording
@@ -123,6 +124,22 @@ def test_192_khz_of_8_channels(checkpoints: Path, monkeypatch: pytest.MonkeyPatc
     assert len(read(output)[0]) == 25 and read(output)[1] == pytest.approx(1.0, abs=1e-3)
 
 
+def test_the_endings_of_output_are_the_kinds_of_video(
+    checkpoints: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    write_audio(tmp_path / "a.wav", voice(0.2))
+    for output in ("a.webm", "a.gif", "images"):
+        more = ("--audio", "a.wav", "--skeleton", "--output", output)
+        assert run(monkeypatch, checkpoints, *more) == 0
+    assert len(list(read_frames(Path("a.webm")))) == 5 and Path("a.gif").read_bytes()[:3] == b"GIF"
+    assert len(list(Path("images").glob("*.png"))) == 5 and Path("images/audio.wav").is_file()
+    (tmp_path / "list.txt").write_text("a.wav\n")
+    more = ("--audio_list", "list.txt", "--skeleton", "--output", "out", "--format", "mov")
+    assert run(monkeypatch, checkpoints, *more) == 0
+    assert [path.name for path in Path("out").iterdir()] == ["a.mov"]
+
+
 def test_openpose_points_drive_an_imported_renderer(
     checkpoints: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
@@ -205,6 +222,8 @@ BAD = {
     "an empty list": (["--audio_list", "blank.txt"], "no paths"),
     "one name twice": (["--audio_list", "twice.txt"], "called a"),
     "a folder to write to": (["--audio", "a.wav", "--output", "."], "a folder"),
+    "an ending that is not written": (["--audio", "a.wav", "--output", "a.avi"], ".webm"),
+    "a folder that is not empty": (["--audio", "a.wav", "--output", "checkpoints"], "a folder"),
     "no place to write to": (["--audio", "a.wav", "--output", "a.wav/x.mp4"], "cannot be written"),
     "onto its own audio": (["--audio", "a.wav", "--output", "a.wav"], "is read from it"),
 }

@@ -137,7 +137,7 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
             return recorded_speech(audio, words=options.words, transcript=options.transcript)
         motion = options.pose or options.openpose
         assert motion is not None
-        return Speech(motion.name if motion.is_dir() else motion.stem)
+        return Speech(motion.resolve().name if motion.is_dir() else motion.stem)
 
     def make_video(self, speech: Speech, options: BodyVideoOptions, *, bar: bool = True) -> int:
         outputs = options.outputs(speech.stem)

@@ -99,7 +99,7 @@ class Speaker(abc.ABC, Generic[OptionsType]):
 
         Args:
             audio: any file with audio.
-            output: the mp4 to write.
+            output: the video to write: mp4, mov, mkv, webm, gif, apng, or a new folder.
             seed: random seed of the motion.
             more: further options of test.py that concern one video (words, emotion, save_pose).
 

@@ -31,6 +31,9 @@ def test_model_selects_the_options() -> None:
         "--name demo --audio a.wav --jobs 2",
         "--name demo --openpose points --save_pose p.npz",
         "--name demo --audio a.wav --save_pose p.fbx",
+        "--name demo --audio a.wav --output a.avi",
+        "--name demo --audio a.wav --output a.mp4 --format webm",
+        "--name demo --audio a.wav --format avi",
         "--name demo --audio a.wav --save_pose p.glb --save_pose_format bvh",
         "--name demo --text hello --transcript hello",
         "--name demo --audio_list l.txt --pose a.npz",
@@ -51,6 +54,8 @@ def test_outputs_of_a_list_are_named_after_the_audio() -> None:
     )
     assert many.outputs("a") == OutputPaths(Path("out/a.mp4"), Path("poses/a.npz"))
     assert replace(many, save_pose_format="glb").outputs("a").pose == Path("poses/a.glb")
+    assert replace(many, format="webm").outputs("a v1.2").video == Path("out/a v1.2.webm")
+    assert replace(many, format="png").outputs("a v1.2").video == Path("out/a v1.2/%05d.png")
 
 
 def test_a_speaker_can_be_loaded_without_input() -> None:

@@ -38,12 +38,14 @@ _NEEDED = f"{', '.join(FORMATS)}, a new folder, or FOLDER/{IMAGE_NAME} for singl
 def video_format(path: Path) -> VideoFormat | None:
     """Return the format of a video file, None for a folder of images; `DataError` for any other."""
     ending = path.suffix.lower()
+    if not ending and path.name.lower() in FORMATS:  # a name that is an ending alone
+        ending = path.name.lower()
     if ending in FORMATS:
         return FORMATS[ending]
     if ending in IMAGE_ENDINGS and len(_NUMBER.findall(path.name)) == 1:
         return None
-    if ending or path.name.lower() in FORMATS:
-        raise DataError(f"{path}: a video cannot be written as {path.name[-20:]}; {_NEEDED}")
+    if ending:
+        raise DataError(f"{path}: a video cannot be written as {ending:.20}; {_NEEDED}")
     return None
 
 
