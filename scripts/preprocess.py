@@ -32,12 +32,12 @@ from speech2video.data.speech2face.clip import FaceClip
 from speech2video.data.speech2face.labels import read_labels
 from speech2video.options.preprocessing import PreprocessOptions
 from speech2video.util.body.body_model import Body
-from speech2video.util.errors import DataError, OptionError, UserError, run_command
+from speech2video.util.errors import DataError, OptionError, UserError, note, run_command
 from speech2video.util.files import folder_lock
 from speech2video.util.process_pool import Progress, run_tasks
+from speech2video.util.video.reader import VIDEO_SUFFIXES, is_frame_folder
 
-RECORDINGS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".ts")
-FACE_RECORDINGS = (*RECORDINGS, ".flv")  # CREMA-D's
+NAMED = 5  # files that are not read, which a note names
 OPENPOSE = "openpose:"
 BAR = "{percentage:3.0f}%|{bar}| {n:.1f} of {total} recordings [{elapsed}, {remaining} left]"
 
@@ -67,7 +67,7 @@ def preprocess(options: PreprocessOptions) -> None:
     failed = make_clips(todo, options.jobs)
     for task in todo:
         if task.recording not in failed:
-            for remark in dict.fromkeys(note for clip in task.made() for note in clip.info().notes):
+            for remark in dict.fromkeys(n for clip in task.made() for n in clip.info().notes):
                 print(f"note: {task.recording}: {remark}")
     if len(failed) < len(tasks):
         print(f"{len(tasks) - len(failed)} of {len(tasks)} recordings in {options.output}")
@@ -89,7 +89,7 @@ def _is_made(task: Task) -> bool:
 
 def body_tasks(options: PreprocessOptions) -> list[Task]:
     """Return the tasks for recordings of a body; raises `DataError` and `OptionError`."""
-    recordings = list_recordings(options.input, RECORDINGS)
+    recordings = list_recordings(options.input)
     stems = [recording.stem for recording in recordings]
     double = next((stem for stem in stems if stems.count(stem) > 1), None)
     if double:
@@ -116,7 +116,7 @@ def face_tasks(options: PreprocessOptions) -> list[Task]:
     root = options.input if options.input.is_dir() else options.input.parent
     config = FaceClipConfig(options.face_size, options.label_scheme, root, table)
     tasks: dict[str, Task] = {}
-    for path in list_recordings(options.input, FACE_RECORDINGS, recursive=True):
+    for path in list_recordings(options.input, recursive=True):
         name = "_".join(path.relative_to(root).with_suffix("").parts)
         if name in tasks:
             raise DataError(f"{tasks[name].recording} and {path}: both would become {name}")
@@ -126,11 +126,13 @@ def face_tasks(options: PreprocessOptions) -> list[Task]:
     return list(tasks.values())
 
 
-def list_recordings(
-    path: Path, suffixes: tuple[str, ...], *, recursive: bool = False
-) -> list[Path]:
-    """Return the recordings of a folder in name order, or the one file; raises `DataError`."""
-    if path.is_file():
+def list_recordings(path: Path, *, recursive: bool = False) -> list[Path]:
+    """Return the recordings of a folder in name order, or the one recording.
+
+    A recording is a file, or a folder of frames. Other files are named in a note, unless they have
+    a recording's name, as its words. Raises `DataError` if there is none.
+    """
+    if is_frame_folder(path) or (path.exists() and not path.is_dir()):
         return [path]
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder; a recording is needed")
@@ -139,9 +141,17 @@ def list_recordings(
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     # macOS puts a hidden ._talk.mp4 next to talk.mp4 on foreign disks
-    found = [p for p in files if p.suffix.lower() in suffixes and not p.name.startswith(".")]
+    files = [p for p in files if not p.name.startswith(".")]
+    found = [p for p in files if p.suffix.lower() in VIDEO_SUFFIXES or is_frame_folder(p)]
     if not found:
-        raise DataError(f"{path}: no recordings in it ({', '.join(suffixes)})")
+        endings = ", ".join(VIDEO_SUFFIXES)
+        raise DataError(f"{path}: no recordings in it ({endings}, or folders of frames)")
+    known = {p.name.split(".")[0] for p in found}
+    if not recursive:
+        others = [p.name for p in files if p not in found and p.name.split(".")[0] not in known]
+        if others:
+            more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+            note(f"{path}: not read: {', '.join(others[:NAMED])}{more}")
     return found
 
 

@@ -254,3 +254,15 @@ def test_a_recording_called_as_anothers_part_is_refused(
     assert run_here(monkeypatch, script.main, *arguments) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "talk_1: a part of talk.mp4 already; rename talk_1.mp4" in error
+
+
+def test_a_folder_of_frames_is_a_recording_and_unread_files_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "take").mkdir()
+    names = ["talk.MTS", "talk.txt", "take/1.png", "take/2.png", "take.wav", "x.docx", ".hidden"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert script.list_recordings(tmp_path) == [tmp_path / "take", tmp_path / "talk.MTS"]
+    assert capsys.readouterr().err == f"note: {tmp_path}: not read: x.docx\n"
+    assert script.list_recordings(tmp_path / "take") == [tmp_path / "take"]

@@ -513,9 +513,11 @@ class _Images:
 
 
 def is_frame_folder(path: Path) -> bool:
-    """Return whether a path is a folder with at least two images in it."""
+    """Return whether a path is a folder with at least two images in it, and without videos."""
     try:
-        return path.is_dir() and len(_image_paths(path)) > 1
+        if not path.is_dir() or any(p.suffix.lower() in VIDEO_SUFFIXES for p in path.iterdir()):
+            return False
+        return len(_image_paths(path)) > 1
     except OSError:
         return False
 
