@@ -19,7 +19,7 @@ from speech2video.data.audio2pose.dataset import (
 )
 from speech2video.data.gestures.dictionary import GestureDictionary
 from speech2video.data.loader import training_loader
-from speech2video.data.splits import leave_out_bad_frames, split_clips
+from speech2video.data.splits import leave_out_bad_frames, remember_clips, split_clips
 from speech2video.models.audio2pose.model import Audio2PoseModel, TrainingConfig
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.trainer import fit, training_session
@@ -44,6 +44,7 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     """Load the clips, build predictor and model, fit."""
     body = Body.load(options.body)
     clips = [smooth_motion(c, options.smooth) for c in load_motion_clips(options.dataset, body)]
+    lengths = {clip.name: len(clip) for clip in clips}
     if options.gestures is not None:
         clips = mark_gestures(clips, GestureDictionary.load(options.gestures))
     training, held_out = split_clips(
@@ -62,6 +63,7 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     loader = training_loader(
         dataset, batch_size=options.batch_size, seed=options.seed, workers=options.workers
     )
+    remember_clips(options.folder, options.dataset, lengths, resumed=options.is_resumed)
     fit(model, loader, options=options, validation=held_out)
 
 

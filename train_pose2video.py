@@ -14,7 +14,7 @@ from speech2video.data.pose2video.augmentation import ImageAugmentation, MapNois
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos, shared_camera
 from speech2video.data.pose2video.dataset import Pose2VideoDataset, collate
 from speech2video.data.pose2video.frames import estimate_background
-from speech2video.data.splits import leave_out_bad_frames, split_clips
+from speech2video.data.splits import leave_out_bad_frames, remember_clips, split_clips
 from speech2video.models.checkpointing import load_networks
 from speech2video.models.pose2video.losses import loss_weights
 from speech2video.models.pose2video.model import GanConfig, OptimConfig, Pose2VideoModel
@@ -88,6 +88,8 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
         )
         for video in held_out
     ]
+    lengths = {video.name: len(video) for video in videos}
+    remember_clips(options.folder, options.dataset, lengths, resumed=options.is_resumed)
     fit(model, loader, options=options, validation=validation)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from speech2video.data.loader import training_loader
 from speech2video.data.speech2face.clip import EMOTIONS, load_face_recordings, split_faces
 from speech2video.data.speech2face.dataset import FaceDataset, augmented_copies
+from speech2video.data.splits import remember_clips
 from speech2video.models.pose2video.renderer import to_floats
 from speech2video.models.speech2face import generator, predictor
 from speech2video.models.speech2face.losses import TrainingConfig
@@ -39,8 +40,9 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
     """Load the data, build the model and train it."""
     weights = options.loss_weights()
     external = load_teachers(options, device)
+    recordings = load_face_recordings(options.dataset, size=options.size)
     split = split_faces(
-        load_face_recordings(options.dataset, size=options.size),
+        recordings,
         held_out_sentences=options.held_out_sentences,
         held_out_speakers=options.held_out_speakers,
     )
@@ -68,6 +70,8 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
     loader = training_loader(
         dataset, batch_size=options.batch_size, seed=options.seed, workers=options.workers
     )
+    lengths = {recording.name: len(recording) for recording in recordings}
+    remember_clips(options.folder, options.dataset, lengths, resumed=options.is_resumed)
     held_out = split.observed or split.unseen
     places = np.linspace(0, len(held_out) - 1, min(options.validate_clips, len(held_out)))
     fit(model, loader, options=options, validation=[held_out[int(place)] for place in places])

@@ -1,6 +1,8 @@
-"""Split of clips into training and held-out ones, and the frames that training leaves out."""
+"""The clips of a run: which are held out, which frames are left out, and whether all are there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -9,8 +11,10 @@ from speech2video.data.clip import join_names
 from speech2video.data.keypoints import find_runs
 from speech2video.util import distributed
 from speech2video.util.errors import DataError, note
+from speech2video.util.files import read_json, typed_fields, write_json
 from speech2video.util.timing import FPS
 
+CLIPS_FILE = "clips.json"  # in a run's folder
 MIN_FRAMES = 2  # of a held-out part: motion takes two
 MIN_PART = 25  # frames between two bad ones that are trained on
 MIN_TRAINING_SHARE = 3  # a clip is cut only if it is more than so many times as long as the part
@@ -106,3 +110,59 @@ def note_left_out(left_out: int, frames: int) -> None:
     if left_out and distributed.is_main():
         why = "no person, or a fit that is far off; --use_all_frames takes them"
         note(f"{left_out} of {frames} frames are left out of training: {why}")
+
+
+@dataclass(frozen=True)
+class RunClips:
+    """Content of a run's clips.json: the data set's folder, and each clip's name and frames."""
+
+    dataset: str
+    names: tuple[str, ...]
+    frames: tuple[int, ...]
+
+
+def remember_clips(
+    run: Path, dataset: Path, frames_by_name: Mapping[str, int], *, resumed: bool
+) -> None:
+    """Keep a list of a run's clips in its folder; for a resumed run, compare it with that first.
+
+    Clips that are new, longer or shorter, or no longer chosen are a note. So is another data set.
+
+    Raises:
+        DataError: the folder of a clip is gone, or the list is broken.
+    """
+    path = run / CLIPS_FILE
+    names, frames = tuple(frames_by_name), tuple(frames_by_name.values())
+    now = RunClips(str(dataset.resolve()), names, frames)
+    if resumed and path.is_file():
+        values = read_json(path, what="the list of a run's clips")
+        then = RunClips(**typed_fields(values, RunClips, where=str(path)))
+        if then == now:
+            return
+        _compare(path, dataset, then, now)
+    if distributed.is_main():
+        values = {"dataset": now.dataset, "names": list(names), "frames": list(frames)}
+        write_json(path, values)
+
+
+def _compare(path: Path, dataset: Path, then: RunClips, now: RunClips) -> None:
+    if then.dataset != now.dataset:
+        changes = [f"the run was started with {then.dataset}"]
+    else:
+        before, after = (dict(zip(one.names, one.frames, strict=False)) for one in (then, now))
+        missing = [name for name in before if name not in after]
+        if gone := [name for name in missing if not (dataset / name).is_dir()]:
+            raise DataError(
+                f"{dataset}: {join_names(gone)}: gone, and this run was started with it; put it "
+                f"back, choose another --name, or delete {path} to go on without it"
+            )
+        kinds = {
+            "new": [name for name in after if name not in before],
+            "left out": missing,
+            "of another length": [n for n in after if before.get(n, after[n]) != after[n]],
+        }
+        changes = [f"{kind}: {join_names(found)}" for kind, found in kinds.items() if found]
+    if changes and distributed.is_main():
+        note(
+            f"{dataset}: the clips are not those that the run was started with: {'; '.join(changes)}"
+        )

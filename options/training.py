@@ -112,6 +112,11 @@ class TrainingOptions(Options):
     def paths(self, output: str = "") -> list[NamedPath]:
         return super().paths(output) + ([("name", self.folder)] if output == FOLDER else [])
 
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the run has a checkpoint."""
+        return newest_checkpoint(self.folder) is not None
+
     def for_shipping(self) -> "Self":
         """Return the options without those of one machine: folders, device, processes."""
         names = ("checkpoints", "pretrained", "resume", "device", "workers", *self.MACHINE_FILES)

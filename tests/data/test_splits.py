@@ -1,11 +1,12 @@
 """Training and held-out clips."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from speech2video.data.splits import leave_out_bad_frames, split_clips
+from speech2video.data.splits import CLIPS_FILE, leave_out_bad_frames, remember_clips, split_clips
 from speech2video.util.errors import DataError
 
 
@@ -77,3 +78,59 @@ def test_nothing_but_bad_frames_is_an_error():
     bad = clip("a", 50, bad=(slice(20, 50),))
     with pytest.raises(DataError, match="--use_all_frames"):
         leave_out_bad_frames([bad], [bad])
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> tuple[Path, Path]:
+    """A run's folder and its data set, of two clips of 50 frames."""
+    run, dataset = tmp_path / "run", tmp_path / "dataset"
+    for name in ("a", "b"):
+        (dataset / name).mkdir(parents=True)
+    remember_clips(run, dataset, {"a": 50, "b": 50}, resumed=False)
+    return run, dataset
+
+
+def test_a_deleted_clip_is_noticed_when_a_run_is_resumed(started: tuple[Path, Path]):
+    run, dataset = started
+    (dataset / "b").rmdir()
+    with pytest.raises(DataError, match=r"b: gone.*clips\.json"):
+        remember_clips(run, dataset, {"a": 50}, resumed=True)
+    (run / CLIPS_FILE).unlink()
+    remember_clips(run, dataset, {"a": 50}, resumed=True)
+    remember_clips(run, dataset, {"a": 50}, resumed=True)
+
+
+@pytest.mark.parametrize(
+    ("clips", "words"),
+    [
+        ({"a": 50, "b": 50}, ""),
+        ({"a": 50, "b": 50, "c": 9}, "new: c"),
+        ({"a": 50, "b": 49}, "of another length: b"),
+        ({"b": 50}, "left out: a"),
+    ],
+)
+def test_other_changes_of_the_clips_are_a_note(
+    started: tuple[Path, Path],
+    capsys: pytest.CaptureFixture[str],
+    clips: dict[str, int],
+    words: str,
+):
+    run, dataset = started
+    remember_clips(run, dataset, clips, resumed=True)
+    assert words in capsys.readouterr().err
+    remember_clips(run, dataset, clips, resumed=True)  # now known
+    assert capsys.readouterr().err == ""
+
+
+def test_another_dataset_is_a_note(started: tuple[Path, Path], capsys: pytest.CaptureFixture[str]):
+    run, dataset = started
+    remember_clips(run, dataset.parent, {"x": 5}, resumed=True)
+    assert f"started with {dataset}" in capsys.readouterr().err
+
+
+def test_a_broken_list_is_one_line(started: tuple[Path, Path]):
+    run, dataset = started
+    for broken in ("null", "[" * 50_000, '{"names": null}', "{}"):
+        (run / CLIPS_FILE).write_text(broken)
+        with pytest.raises(DataError, match=CLIPS_FILE):
+            remember_clips(run, dataset, {"a": 50}, resumed=True)
