@@ -33,6 +33,7 @@ from speech2video.util.gltf import ATTRIBUTE, INDICES, Gltf, four_joints
 from speech2video.util.rendering.appearance import Appearance
 from speech2video.util.rendering.outfit import build_outfit
 from speech2video.util.rendering.renderer import VertexNormals
+from speech2video.util.video.writer import SYNTHETIC
 
 CENTIMETRES = 100.0
 STUB = (0.0, 0.0, 0.03)  # metres from jaw and eyes, which have no children, to their ends
@@ -265,8 +266,8 @@ def _body_gltf(motion: Motion, body: Body, comment: str) -> Gltf:
         for sampler, (node, path) in enumerate(curves)
     ]
     gltf.put("animations", {"name": "speech", "samplers": samplers, "channels": channels})
-    extras = {"extras": {"comment": comment}} if comment else {}
-    gltf.json["asset"] = {"version": "2.0", "generator": "speech2video", **extras}
+    extras = {"comment": "; ".join(filter(None, (SYNTHETIC, comment)))}
+    gltf.json["asset"] = {"version": "2.0", "generator": "speech2video", "extras": extras}
     return gltf
 
 

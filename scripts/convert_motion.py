@@ -13,15 +13,13 @@ from speech2video.data.motion_export import check_motion_path, write_motion_as
 from speech2video.data.motion_io import read_motion
 from speech2video.options.tools import ConvertMotionOptions
 from speech2video.util.body.body_model import Body
-from speech2video.util.errors import DataError, note, run_command
+from speech2video.util.errors import note, run_command
 from speech2video.util.timing import FPS
 
 
 def main() -> None:
     options = ConvertMotionOptions.parse()
     path, _ = find_motion_and_audio(options.motion)
-    if options.output.exists() and path.exists() and options.output.samefile(path):
-        raise DataError(f"{path}: the motion is read from it; another --output is needed")
     body = Body.load(options.body)
     check_motion_path(options.output, body)
     motion = read_motion(path, fps=options.fps)

@@ -49,7 +49,6 @@ from speech2video.util.rendering.openpose_json import OpenPoseRecording
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
 from speech2video.util.smoothing import PoseSmoother
 from speech2video.util.text.speech_source import Speech, recorded_speech
-from speech2video.util.video.writer import SYNTHETIC
 
 AUDIO2POSE, GESTURES, POSE2VIDEO = "audio2pose", "gestures", "pose2video"
 AUTHORS_STYLE = "vid2vid_authors"  # the style of maps that OpenPose's points can be drawn in
@@ -164,7 +163,7 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
             count = self._write_video(outputs.video, frames, audio, seed)
         if outputs.pose:
             motion = motion_from_pose(torch.cat([*kept]), self.body, camera=self.camera())
-            comment = f"{SYNTHETIC}; {self.provenance}; {seed}"
+            comment = f"{self.provenance}; {seed}"
             write_motion_as(outputs.pose, motion, self.body, comment=comment)
         if outputs.timeline and timeline:
             timeline.save(outputs.timeline)

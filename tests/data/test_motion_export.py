@@ -30,6 +30,7 @@ from speech2video.util.body.skeleton import JOINTS, PARENTS
 from speech2video.util.errors import DataError
 from speech2video.util.rendering.appearance import Appearance
 from speech2video.util.rendering.outfit import Outfit, build_outfit
+from speech2video.util.video.writer import SYNTHETIC
 
 FRAMES = 12
 TYPES = {5121: "u1", 5125: "<u4", 5126: "<f4"}
@@ -140,12 +141,12 @@ def test_glb_moves_as_the_body_does(
     tmp_path: Path, shaped: Body, pose_TP: torch.Tensor, motion: Motion, outfit: Outfit
 ):
     path = tmp_path / "motion.glb"
-    assert write_motion_as(path, motion, shaped, comment="synthetic: a test") == []
+    assert write_motion_as(path, motion, shaped, comment="a test") == []
     gltf = Gltf(path)
     assert [node["name"] for node in gltf.json["nodes"]] == [*JOINTS, "body"]
     mesh = gltf.json["meshes"][0]
     assert mesh["extras"]["targetNames"] == [*EXPRESSIONS, "jaw_corrective_7"]
-    assert gltf.json["asset"]["extras"] == {"comment": "synthetic: a test"}
+    assert gltf.json["asset"]["extras"] == {"comment": f"{SYNTHETIC}; a test"}
     surfaces = [surface for surface in outfit.surfaces if not surface.inside]
     for frame in (0, FRAMES - 1):
         points_N3 = outfit.mix @ shaped.vertices(pose_TP[frame : frame + 1])[0].numpy()

@@ -41,7 +41,7 @@ def test_what_cannot_be_converted_is_one_line_and_leaves_the_rest(
 ):
     before = motion.read_bytes()
     assert run(monkeypatch, motion, motion) == 2 and motion.read_bytes() == before
-    assert "the motion is read from it" in capsys.readouterr().err
+    assert "--motion is read from it" in capsys.readouterr().err
     assert run(monkeypatch, motion, motion.with_suffix(".fbx")) == 2
     assert ".npz, .bvh, .glb, .gltf, .csv" in capsys.readouterr().err
     theirs = motion.with_name("theirs.npz")  # as BEAT2's are: expressions of SMPL-X
