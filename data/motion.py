@@ -76,6 +76,14 @@ class Motion:
             smplx = replace(smplx, rotations=torch.cat((smplx.rotations[:, :25], hands), 1))
         return smplx
 
+    def with_finger_rotations(self, body: Body) -> "Motion":
+        """Return the motion with all hands as rotations, as a body makes them and files hold them.
+
+        Unlike in `smplx_parameters`, expressions stay those of the motion's own body.
+        """
+        smplx = replace(self.smplx_parameters(body), expression=self.smplx.expression)
+        return replace(self, smplx=smplx, hand_coefficients=None, hands_from_mean=False)
+
     def unsupported_parts(self, body: Body) -> list[str]:
         """Return the names of the parts that are lost in `pose_vector`."""
         if self.body == body.name:

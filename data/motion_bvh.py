@@ -52,11 +52,11 @@ _NAMES = read_json(Path(__file__).with_name("bvh_joints.json"), what="names of j
 
 def is_bvh(path: Path) -> bool:
     """Return whether a file is BVH, by its ending or its first word."""
-    if path.suffix.lower() == ".bvh":
-        return True
+    if path.suffix.lower() == ".bvh" or not path.is_file():
+        return path.suffix.lower() == ".bvh" and not path.is_dir()
     try:
         with path.open("rb") as file:
-            head = file.read(64) if path.is_file() else b""
+            head = file.read(64)
     except OSError:
         return False
     return head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"HIERARCHY")

@@ -97,9 +97,7 @@ def write_motion_as(path: Path, motion: Motion, body: Body, *, comment: str = ""
     kind, smplx = path.suffix.lower(), motion.smplx_parameters(body)
     lost = motion.unsupported_parts(body)
     if kind == ".npz":  # says which body its expressions are of
-        smplx = replace(smplx, expression=motion.smplx.expression)
-        given = replace(motion, smplx=smplx, hand_coefficients=None, hands_from_mean=False)
-        write_motion(path, given)
+        write_motion(path, motion.with_finger_rotations(body))
         return [part for part in lost if part != "expressions"]
     if kind == ".csv" and "expressions" in lost:
         needed = f"for ARKit's names those of the {body.name} one are needed"

@@ -40,6 +40,7 @@ from speech2video.util.errors import DataError, note
 from speech2video.util.files import check_file, read_npz, write_npz
 from speech2video.util.rendering.camera import Camera
 
+ENDINGS = (".npz", ".bvh", ".pt", ".npy")
 SHOW_FPS = 30.0  # missing in SHOW's files
 BEAT2_EXPRESSIONS, BEAT2_BETAS = 100, 300  # lengths that its tools expect
 MIN_RATE, MAX_RATE = 1.0, 1000.0  # frames a second
@@ -252,6 +253,8 @@ class _MotionFile:
             if raw.ndim > 2 and raw.shape[2:] == tail:
                 if self._people is None:
                     self._choose_person(raw.shape[:2])
+                elif raw.shape[:2] != self._people[0]:
+                    return None
                 raw = self._one_person(raw)
                 break
             if raw.shape == tail and len(tail) > 1 and tail[0] > 1:  # one frame without its axis
@@ -441,10 +444,11 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if head.startswith(b"\x93NUMPY"):
         try:  # a map of the file: its size is checked, and nothing is read yet
             return {"": np.load(path, mmap_mode="r", allow_pickle=False)}
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # a damaged head may raise anything
             if "Array can't be memory-mapped" in str(error) or "pickle" in str(error).lower():
                 raise DataError(f"{path}: {_conversion(path)}") from None
-            raise DataError(f"{path}: damaged ({error}); {_WHAT} is needed") from None
+            reason = f"{' '.join(str(error).split()):.200}"
+            raise DataError(f"{path}: damaged ({reason}); {_WHAT} is needed") from None
     if head.startswith(b"PK") and _is_torch(path):
         return _read_torch(path)
     return read_npz(path, what=_WHAT, skip_pickled=True)
@@ -491,10 +495,10 @@ def _read_frame_files(folder: Path) -> tuple[dict[str, np.ndarray], Tensor]:
     if len(found) > 1:
         note(f"{folder}: {len(found)} people; number {person}, in most frames, is taken")
     files = dict(sorted(found[person].items()))
-    numbers = np.array([*files], np.float64)
-    total = int(numbers[-1] - numbers[0]) + 1
-    if total > MAX_FRAMES:
-        raise DataError(f"{folder}: frames {min(files)} to {max(files)}; {MAX_FRAMES} are read")
+    everyone = {number for one in found.values() for number in one}
+    first, last = min(everyone), max(everyone)  # of the video
+    if (total := last - first + 1) > MAX_FRAMES:
+        raise DataError(f"{folder}: frames {first} to {last}; {MAX_FRAMES} are read")
     if missing := total - len(files):
         note(f"{folder}: {missing} of {total} frames are missing; filled from those around them")
     frames = [_flat_parts(path) for path in files.values()]
@@ -505,7 +509,7 @@ def _read_frame_files(folder: Path) -> tuple[dict[str, np.ndarray], Tensor]:
     arrays = {key: np.stack([frame[key] for frame in frames]) for key in keys}
     if arrays.get("left_hand_pose", np.empty(0)).shape[1:] == (45,):
         arrays["flat_hand_mean"] = np.array(False)  # added to SMPL-X's mean hands
-    times = np.interp(np.arange(total), numbers - numbers[0], np.arange(len(numbers)))
+    times = np.interp(np.arange(first, last + 1), [*files], np.arange(len(files)))
     return arrays, torch.from_numpy(times)
 
 

@@ -23,7 +23,7 @@ class PreprocessOptions(Options):
         "mediapipe", "mediapipe, or openpose:FOLDER with one folder for each recording"
     )
     motion: Path | None = grouped.fit(
-        None, "motion fitted elsewhere: npz, or a folder of npz named as the recordings"
+        None, "motion fitted elsewhere: npz, BVH, …; or a folder of files named as the recordings"
     )
     body: Path | None = grouped.fit(None, BODY_HELP)
     size: int = grouped.frames(1024, "maximum of width and height, pixels", min=64)

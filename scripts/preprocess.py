@@ -19,6 +19,7 @@ import cv2
 import torch
 from tqdm import tqdm
 
+from speech2video.data import motion_io
 from speech2video.data.clip import Clip
 from speech2video.data.preprocessing.faces import FaceClipConfig, preprocess_face
 from speech2video.data.preprocessing.recording import (
@@ -168,7 +169,8 @@ def clip_config(options: PreprocessOptions, recording: Path) -> ClipConfig:
         require_mediapipe(", or give --keypoints openpose:FOLDER")
     motion = options.motion
     if motion and motion.is_dir():
-        motion = motion / f"{recording.stem}.npz"
+        own = [motion / f"{recording.stem}{ending}" for ending in (*motion_io.ENDINGS, "")]
+        motion = next((path for path in own if path.exists()), own[0])
     return ClipConfig(
         body=options.body,
         size=options.size,

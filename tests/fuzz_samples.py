@@ -13,7 +13,8 @@ from speech2video.data.clip import Clip
 from speech2video.data.gestures.dictionary import GestureDictionary
 from speech2video.data.gestures.timeline import Timeline, plan_gestures
 from speech2video.data.keypoints import Keypoints, fill_gaps, read_openpose_keypoints
-from speech2video.data.motion import motion_from_pose
+from speech2video.data.motion import Motion, motion_from_pose
+from speech2video.data.motion_export import write_motion_as
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.data.speech2face.clip import FaceClip
 from speech2video.models.audio2pose.predictor import PosePredictor
@@ -21,6 +22,8 @@ from speech2video.models.pose2video.renderer import load_renderer
 from speech2video.options.pose2video import read_vid2vid_options
 from speech2video.util.audio.audio_io import LoudnessMeter, read_audio
 from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import SmplxParameters
+from speech2video.util.body.rotations import axis_angle_to_matrix
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, WEIGHTS_FILE
 from speech2video.util.rendering.openpose import draw_vid2vid_authors_map
 from speech2video.util.rendering.openpose_json import OpenPoseRecording
@@ -227,6 +230,39 @@ def _npz(folder: Path) -> list[Sample]:
     return [*samples, _one_file("body.npz", shape, Body.load)]
 
 
+def _motion(folder: Path) -> list[Sample]:
+    body, random = Body.load(), np.random.default_rng(0)
+    poses = 0.1 * random.standard_normal((6, 55, 3)).astype(np.float32)
+    matrices = axis_angle_to_matrix(torch.from_numpy(poses)).numpy()
+    smplx = SmplxParameters(torch.from_numpy(poses), torch.zeros(6, 3), torch.zeros(6, 10))
+    write_motion_as(folder / "m.bvh", Motion(smplx, 25, torch.zeros(10)), body)
+    world = {"body_pose": poses[:, 1:22].reshape(6, 63), "global_orient": poses[:, 0]}
+    world |= {"transl": np.zeros((6, 3), np.float32)}
+    torch.save({"smpl_params_global": {k: torch.from_numpy(v) for k, v in world.items()}},
+               folder / "m.pt")  # fmt: skip
+    np.save(folder / "m.npy", np.zeros((6, 265), np.float32))
+    contents = {path.name: path.read_bytes() for path in folder.glob("m.*")}
+    layouts = {
+        "matrices.npz": {"poses": matrices, "trans": np.zeros((6, 3)), "fps": np.array("30")},
+        "6d.npz": {"poses": matrices[:, :, :2].reshape(6, 330), "shape": np.zeros((6, 10))},
+        "people.npz": {name: np.stack((part, part)) for name, part in world.items()},
+        "talkshow.npz": {"arr_0": np.zeros((6, 265)), "frame_rate": np.array([30])},
+    }
+    contents |= {name: _npz_bytes(folder, arrays) for name, arrays in layouts.items()}
+
+    def read(path: Path) -> None:
+        motion = read_motion(path)
+        assert len(motion) and torch.isfinite(motion.pose_vector(body)).all()
+        assert torch.isfinite(motion.smplx.translation).all()
+
+    frame = _npz_bytes(folder, {name: part[0] for name, part in world.items()})
+    frames = {f"{number:05}_0.npz": frame for number in range(1, 5)}
+    return [
+        *(_one_file(name, content, read) for name, content in contents.items()),
+        Sample(frames, "00003_0.npz", read),
+    ]
+
+
 def _npz_bytes(folder: Path, arrays: dict[str, Any]) -> bytes:
     np.savez_compressed(folder / "made.npz", **arrays)
     return (folder / "made.npz").read_bytes()
@@ -307,4 +343,5 @@ _MAKERS = {
     "json": _json,
     "openpose": _openpose,
     "video": _video,
+    "motion": _motion,
 }

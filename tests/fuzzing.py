@@ -32,7 +32,7 @@ import numpy as np
 from speech2video.util.errors import UserError, run_command
 from tests.shared import ROOT
 
-KINDS = ("sound", "words", "npz", "json", "openpose", "video")
+KINDS = ("sound", "words", "npz", "json", "openpose", "video", "motion")
 SECONDS = 20  # most for one case
 MEMORY = 3 << 30  # bytes, most for one case above what the program itself takes
 ADDRESSES = 6 << 30  # bytes of address space for a case: a bound for the machine's sake
@@ -270,7 +270,12 @@ def _write_damaged(path: Path, content: bytes, random: np.random.Generator) -> N
             case 5:
                 path.write_bytes(b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n")
         return
-    operators = {".npz": damaged_npz, ".json": damaged_json, ".srt": damaged_text}
+    operators = {
+        ".npz": damaged_npz,
+        ".json": damaged_json,
+        ".srt": damaged_text,
+        ".bvh": damaged_text,
+    }
     suffix = path.suffix.lower()
     text = suffix not in operators and _is_text(content)
     operator = damaged_text if text else operators.get(suffix, damaged)

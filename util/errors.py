@@ -28,7 +28,12 @@ class OptionError(UserError):
 
 def note(text: str) -> None:
     """Print one line on standard error: what was done with input that is odd, but works."""
-    print("note: " + " ".join(text.split()), file=sys.stderr)
+    print("note: " + one_line(text), file=sys.stderr)
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, without characters that steer a terminal or cannot be printed."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
 
 
 def run_command(main: Callable[[], None]) -> None:
@@ -64,7 +69,7 @@ def _run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    print("error: " + one_line(message), file=sys.stderr)
     sys.exit(2)
 
 

@@ -354,7 +354,7 @@ def read_npz(path: Path, *, what: str, skip_pickled: bool = False) -> dict[str, 
     except DataError as error:
         reason = str(error)
     except zipfile.BadZipFile as error:
-        reason = f"not an npz file, or damaged: {error}"
+        reason = f"not an npz file, or damaged: {_reason(error)}"
     except Exception as error:  # decoders raise anything on damaged data, even RuntimeError
         reason = f"damaged, or not an npz file: {_reason(error)}"
     raise DataError(f"{path}: cannot be read ({reason}); {what} is needed") from None

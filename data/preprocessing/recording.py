@@ -342,6 +342,7 @@ def _fill(
         progress(_DETECTED)
         if motion:
             pixels_TK2 = motion_pixels(motion, body)
+            motion = motion.with_finger_rotations(body)
         else:
             fit = fit_body(keypoints, body, part_of(progress, _DETECTED, _FITTED))
             body.betas = fit.betas

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import torch
 from torch import Tensor
 
 from speech2video.data import motion_bvh
-from speech2video.data.motion import Motion
+from speech2video.data.motion import Motion, motion_from_pose
 from speech2video.data.motion_bvh import read_bvh
+from speech2video.data.motion_export import write_motion_as
 from speech2video.data.motion_io import read_motion
 from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import POSE_SIZE
 from speech2video.util.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from speech2video.util.body.skeleton import FINGERS, JOINTS, PARENTS
 from speech2video.util.errors import DataError
@@ -174,6 +177,20 @@ def test_names_of_many_programs_are_known(tmp_path: Path, style: str, body: Body
     assert motion.fps == 25 and motion.unsupported_parts(body) == []
     has_hands = "left_index1" in names
     assert (motion.hand_coefficients is None) == has_hands
+
+
+def test_what_we_write_is_read_as_it_was(
+    tmp_path: Path, body: Body, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    pose_TP = 0.3 * torch.randn(40, POSE_SIZE)
+    written = motion_from_pose(pose_TP, body)
+    write_motion_as(tmp_path / "m.bvh", replace(written, betas=torch.randn(10)), body)
+    motion = read_motion(tmp_path / "m.bvh")
+    turns = [axis_angle_to_matrix(each.smplx.rotations) for each in (motion, written)]
+    assert (turns[0] - turns[1]).abs().max() < 1e-5 and len(motion) == 40
+    assert (motion.smplx.translation - written.smplx.translation).abs().max() < 1e-5
+    assert not capsys.readouterr().err
 
 
 def a_pose(joint: str) -> Tensor:
