@@ -4,15 +4,21 @@ A recording is aligned window by window. In each, the search may stop after any 
 transition from every state to the last); the words that end well before the window does are kept,
 and the next window begins where the last of them ended. So the search takes the time and memory
 of half a minute at a time, however long the recording.
+
+A tone, noise or music around the speech would be taken for its first or last words: the model knows
+silence, but no music. Where words are longer than speech makes them, such parts are searched for
+and silenced, and the text is aligned again.
 """
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import librosa
 import numpy as np
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from speech2video.util.audio.audio_io import normalise_loudness
 from speech2video.util.errors import DataError
@@ -37,6 +43,22 @@ BEAMS = ((1e-64, 1e-56), (1e-120, 1e-100))
 WORST_TEXT, WORST_STRETCH = -3.5, -4.5
 STRETCH = 20  # words
 SCORE_SCALE = 1024  # PocketSphinx keeps its acoustic scores in 1/1024 of its log units
+
+# Frames of a word, likely and most, in pairs: of any word, and of each phone more.
+# "three" takes 0.6 s at the end of a sentence.
+USUAL_FRAMES, MOST_FRAMES = (10, 12), (50, 15)
+MUSIC_FIT = -0.5  # log likelihood a frame of what is no word
+STEADY_WINDOW = 60  # frames; a tone, hum, chord or steady noise keeps its spectrum for longer
+STEADY_FRAMES = 80  # at least, as a drawn-out vowel is steady, too
+STEADY_DECIBEL = 4.2  # mean deviation of the spectrum over time; speech has 5 and more
+LOUD = -40.0  # dB of full scale of steady parts that may be taken for words; speech has -23
+STEADY_COST = 3  # a frame of words in steady parts
+SQUEEZED, SQUEEZED_COST = -6.0, 100  # fit of a word where it is not said
+NEIGHBOURS = 4  # words on each side of a long one that are aligned again
+MARGIN = 20  # frames of silence in place of what is cut out
+STEP, MAX_TRIALS = 30, 8  # frames between the ends of cuts that are tried, and most of them
+CUT_TOLERANCE = 0.1  # share of the gain of the best cut that a shorter one may lack
+MAX_CUTS = 4
 
 SHORTEST_PART = 3  # letters in each half of a compound
 VOICELESS = {"F", "K", "P", "T", "TH"}
@@ -71,6 +93,11 @@ def align(audio_S: np.ndarray, words: Sequence[str]) -> list[tuple[float, float]
             f"the transcript does not fit: {len(words)} words in {seconds:.1f} s of audio"
         )
     aligned = _align(pcm_S, words, *BEAMS[0]) or _align(pcm_S, words, *BEAMS[1])
+    phones_W = _phone_counts(words)
+    steady = _steady_parts(pcm_S)
+    loud = any(_level(pcm_S, part) > LOUD for part in steady)
+    if aligned is None or loud or _long_words(aligned, phones_W):
+        aligned = _align_without_music(pcm_S, words, aligned, steady, phones_W)
     if aligned is None:
         raise DataError("the transcript does not fit: its words cannot be found in the audio")
     _check_fit(words, aligned)
@@ -109,6 +136,191 @@ def _align(
         first = min(max(found[0].start, 1), KEEP) if found else KEEP
         begin += kept[-1].end if kept else first
     return aligned
+
+
+def _align_without_music(
+    pcm_S: np.ndarray,
+    words: Sequence[str],
+    aligned: list[_Aligned] | None,
+    steady: Sequence[tuple[int, int]],
+    phones_W: np.ndarray,
+) -> list[_Aligned] | None:
+    """Return a better alignment without steady noise, then without what no words explain."""
+    cuts = [*steady]
+    better = _align_without(pcm_S, cuts, words) if cuts else None
+    if aligned is None or (better and _gains(better, aligned, cuts, phones_W)):
+        aligned = better
+    else:
+        cuts = []
+    for _ in range(MAX_CUTS):
+        if aligned is None:
+            break
+        cut = _unexplained_part(pcm_S, words, aligned, phones_W)
+        if cut is None:
+            break
+        better = _align_without(pcm_S, [*cuts, cut], words)
+        if not better or _score(better, phones_W) <= _score(aligned, phones_W):
+            break
+        aligned = better
+        cuts.append(cut)
+    return aligned
+
+
+def _gains(
+    better: Sequence[_Aligned],
+    aligned: Sequence[_Aligned],
+    cuts: Sequence[tuple[int, int]],
+    phones_W: np.ndarray,
+) -> bool:
+    """Return whether an alignment without `cuts` is better than one with words in them."""
+    frames = sum(
+        max(0, min(word.end, end) - max(word.start, start))
+        for word in aligned
+        for start, end in cuts
+    )
+    return _score(better, phones_W) > _score(aligned, phones_W) - STEADY_COST * frames
+
+
+def _score(aligned: Sequence[_Aligned], phones_W: np.ndarray) -> float:
+    """Return how much better words explain their frames than music does.
+
+    Words that are longer than usual, and squeezed ones, are punished.
+    """
+    frames_W = np.array([word.end - word.start for word in aligned])
+    fits_W = np.array([word.fit for word in aligned])
+    excess_W = np.maximum(0, frames_W - _word_frames(phones_W, USUAL_FRAMES))
+    punished = excess_W.sum() + SQUEEZED_COST * (fits_W < SQUEEZED).sum()
+    return float((frames_W * (fits_W - MUSIC_FIT)).sum() - punished)
+
+
+def _word_frames(phones_W: np.ndarray, frames: tuple[int, int]) -> np.ndarray:
+    return frames[0] + frames[1] * phones_W
+
+
+def _phone_counts(words: Sequence[str]) -> np.ndarray:
+    """Return how many phones each word has (W,)."""
+    decoder = _decoder(*BEAMS[0])
+    phones = (decoder.lookup_word(_dictionary_word(decoder, word)) for word in words)
+    return np.array([len(word.split()) for word in phones])
+
+
+def _long_words(aligned: Sequence[_Aligned], phones_W: np.ndarray) -> list[int]:
+    """Return the words that last longer than speech makes them."""
+    frames_W = np.array([word.end - word.start for word in aligned])
+    return np.flatnonzero(frames_W > _word_frames(phones_W, MOST_FRAMES)).tolist()
+
+
+def _align_without(
+    pcm_S: np.ndarray, cuts: Sequence[tuple[int, int]], words: Sequence[str]
+) -> list[_Aligned] | None:
+    """Return the alignment without parts (frames), which become short silences."""
+    audio_S, pieces = _cut_out(pcm_S, cuts)
+    aligned = _align(audio_S, words, *BEAMS[0]) or _align(audio_S, words, *BEAMS[1])
+    return aligned and [_original_time(word, pieces) for word in aligned]
+
+
+def _cut_out(
+    pcm_S: np.ndarray, cuts: Sequence[tuple[int, int]]
+) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+    """Return audio without parts (frames), and the pieces left: start, end, frames cut before."""
+    scale = DITHER * 32767
+    pause_S = np.random.default_rng(0).normal(scale=scale, size=MARGIN * FRAME_SAMPLES)
+    parts, pieces, place, removed = [], [], 0, 0
+    for start, end in [*sorted(cuts), (math.ceil(len(pcm_S) / FRAME_SAMPLES),) * 2]:
+        if start > place:
+            parts.append(pcm_S[place * FRAME_SAMPLES : start * FRAME_SAMPLES])
+            pieces.append((place, start, removed))
+        if end > start and end > place:
+            parts.append(pause_S.astype(np.int16))
+            removed += end - max(start, place) - MARGIN
+        place = max(place, end)
+    return np.concatenate(parts), pieces
+
+
+def _original_time(word: _Aligned, pieces: Sequence[tuple[int, int, int]]) -> _Aligned:
+    """Return a word of audio with cuts at its time in the original, within one piece."""
+
+    def shared(piece: tuple[int, int, int]) -> int:
+        start, end, removed = piece
+        return min(word.end + removed, end) - max(word.start + removed, start)
+
+    start, end, removed = max(pieces, key=shared)
+    first = min(max(word.start + removed, start), end - 1)
+    return _Aligned(first, max(first + 1, min(word.end + removed, end)), word.fit)
+
+
+def _level(pcm_S: np.ndarray, part: tuple[int, int]) -> float:
+    """Return the level of a part (frames) in dB of full scale."""
+    part_S = pcm_S[part[0] * FRAME_SAMPLES : part[1] * FRAME_SAMPLES] / 32768
+    return float(10 * np.log10(np.mean(np.square(part_S)) + 1e-12)) if len(part_S) else -120.0
+
+
+def _steady_parts(pcm_S: np.ndarray) -> list[tuple[int, int]]:
+    """Return the parts (frames) whose spectrum changes less than speech's does."""
+    mels = []
+    for place in range(0, max(len(pcm_S), 1), WINDOW * FRAME_SAMPLES):  # in blocks, for memory
+        block_S = pcm_S[place : place + WINDOW * FRAME_SAMPLES] / np.float32(32768)
+        spectrum = librosa.stft(block_S, n_fft=512, hop_length=FRAME_SAMPLES)
+        power_FT = np.square(np.abs(spectrum[:, : math.ceil(len(block_S) / FRAME_SAMPLES)]))
+        settings = {"sr": SAMPLE_RATE, "n_mels": 20, "fmin": 80}
+        mels.append(librosa.feature.melspectrogram(S=power_FT, **settings))
+    mel_MT = np.concatenate(mels, axis=1)
+    # means over 0.1 s, as a band of noise fluctuates by itself
+    band_MT = 10 * np.log10(uniform_filter1d(mel_MT, 10, axis=1) + 1e-5)
+    mean_MT = uniform_filter1d(band_MT, STEADY_WINDOW, axis=1)
+    square_MT = uniform_filter1d(np.square(band_MT), STEADY_WINDOW, axis=1)
+    deviation_T = np.sqrt(np.maximum(square_MT - np.square(mean_MT), 0)).mean(axis=0)
+    steady_T = maximum_filter1d(deviation_T < STEADY_DECIBEL, STEADY_WINDOW - 10)
+    edges = np.flatnonzero(np.diff(np.pad(steady_T.astype(int), 1)))
+    parts = [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+    return [(start, end) for start, end in parts if end - start >= STEADY_FRAMES]
+
+
+def _unexplained_part(
+    pcm_S: np.ndarray, words: Sequence[str], aligned: Sequence[_Aligned], phones_W: np.ndarray
+) -> tuple[int, int] | None:
+    """Return the part (frames) without which the words around the longest one fit best."""
+    long = _long_words(aligned, phones_W)
+    if not long:
+        return None
+    place = max(long, key=lambda i: aligned[i].end - aligned[i].start)
+    first, last = max(0, place - NEIGHBOURS), min(len(words), place + NEIGHBOURS + 1)
+    begin = aligned[first - 1].end if first else 0
+    end = aligned[last].start if last < len(words) else len(pcm_S) // FRAME_SAMPLES
+    decoder = _decoder(*BEAMS[0])
+    spoken = [_dictionary_word(decoder, word) for word in words[first:last]]
+    before = _score(aligned[first:last], phones_W[first:last])
+    scores: dict[tuple[int, int], float] = {}
+    for start, stop in _possible_cuts(aligned, place, first, last, end):
+        pieces = [(0, begin), (start, stop), (end, len(pcm_S) // FRAME_SAMPLES + 1)]
+        found = _search(decoder, _cut_out(pcm_S, pieces)[0], spoken, whole=True)
+        if found is not None and len(found) == len(spoken):
+            scores[start, stop] = _score(found, phones_W[first:last])
+    best = max(scores.values(), default=before)
+    # the shortest cut that is almost as good as the best, which may cut into speech
+    enough = best - CUT_TOLERANCE * (best - before)
+    good = [cut for cut, score in scores.items() if score >= enough and best > before]
+    return min(good, key=lambda cut: cut[1] - cut[0], default=None)
+
+
+def _possible_cuts(
+    aligned: Sequence[_Aligned], place: int, first: int, last: int, end: int
+) -> Iterator[tuple[int, int]]:
+    """Yield parts (frames) that may be no speech at a long word.
+
+    Either the word is said at its end, and words before it may have been squeezed in front of the
+    music; or at its start, and words after it may have been squeezed behind.
+    """
+    long = aligned[place]
+    following = aligned[place + 1].start if place + 1 < len(aligned) else end
+    previous = aligned[place - 1].end if place else 0
+    starts = {0 if first == 0 else aligned[first].start, long.start}
+    stops = {end if last == len(aligned) else aligned[last - 1].end, long.end}
+    step = max(STEP, (following - previous) // MAX_TRIALS)
+    for start in starts:
+        yield from ((start, stop) for stop in range(max(start, long.start) + step, following, step))
+    for stop in stops:
+        yield from ((start, stop) for start in range(previous, min(stop, long.end) - step, step))
 
 
 def _decoder(beam: float, word_beam: float) -> Any:

@@ -71,6 +71,43 @@ def test_a_recording_longer_than_the_window_is_followed(speech: SynthesisedSpeec
     assert errors.max() < 0.5
 
 
+def around(kind: str, seconds: float) -> np.ndarray:
+    """Return a tone, chords with an attack, or noise in bursts or without."""
+    time_S = np.arange(round(16_000 * seconds)) / 16_000
+    noise_S = np.random.default_rng(1).normal(size=len(time_S))
+    if kind == "sine":
+        music_S = np.sin(2 * np.pi * 440 * time_S)
+    elif kind == "chords":
+        roots_S = np.array([220.0, 196.0, 262.0, 175.0])[(time_S // 0.5).astype(int) % 4]
+        waves = [
+            np.sin(2 * np.pi * roots_S * step * time_S) / step for step in (1, 1.25, 1.5, 2, 3)
+        ]
+        music_S = np.sum(waves, axis=0) * np.exp(-3 * (time_S % 0.5))
+    else:
+        music_S = noise_S * (np.exp(-20 * (time_S % 0.25)) if kind == "drums" else 1.0)
+    return (0.2 * music_S / np.abs(music_S).max()).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "kind", ["sine", "chords", "noise", pytest.param("drums", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("voice", [VOICES[0], pytest.param(VOICES[3], marks=pytest.mark.slow)])
+def test_words_do_not_stretch_over_what_is_no_speech(kind: str, voice: Voice) -> None:
+    pytest.importorskip("espeakng_loader")
+    speech = synthesise(SENTENCE, **voice._asdict())
+    first = speech.words[7]  # after the pause
+    place = round(16_000 * (speech.words[6].end + first.start) / 2)
+    parts = [around(kind, 3.0), speech.audio_S[:place], around(kind, 2.5), speech.audio_S[place:]]
+    found = align_transcript(np.concatenate([*parts, around(kind, 2.0)]), SENTENCE)
+    expected = [
+        Word(word.text, word.start + shift, word.end + shift)
+        for word in speech.words
+        for shift in [3.0 if word.start < first.start else 5.5]
+    ]
+    assert start_errors(found, expected).max() < 0.3
+    assert max(abs(a.end - b.end) for a, b in zip(found, expected, strict=True)) < 0.4
+
+
 def test_another_transcript_is_refused(speech: SynthesisedSpeech) -> None:
     noise_S = np.random.default_rng(0).normal(scale=0.1, size=80_000).astype(np.float32)
     for audio_S, text in [
