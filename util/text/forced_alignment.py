@@ -262,8 +262,8 @@ def _steady_parts(pcm_S: np.ndarray) -> list[tuple[int, int]]:
         block_S = pcm_S[place : place + WINDOW * FRAME_SAMPLES] / np.float32(32768)
         spectrum = librosa.stft(block_S, n_fft=512, hop_length=FRAME_SAMPLES)
         power_FT = np.square(np.abs(spectrum[:, : math.ceil(len(block_S) / FRAME_SAMPLES)]))
-        settings = {"sr": SAMPLE_RATE, "n_mels": 20, "fmin": 80}
-        mels.append(librosa.feature.melspectrogram(S=power_FT, **settings))
+        mel = librosa.feature.melspectrogram(S=power_FT, sr=SAMPLE_RATE, n_mels=20, fmin=80)
+        mels.append(mel)
     mel_MT = np.concatenate(mels, axis=1)
     # means over 0.1 s, as a band of noise fluctuates by itself
     band_MT = 10 * np.log10(uniform_filter1d(mel_MT, 10, axis=1) + 1e-5)
