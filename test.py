@@ -12,9 +12,13 @@ models/pipelines/body_video.py has the stages from audio to video, talking_face.
 
 import contextlib
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
+
+if __name__ == "__main__":  # before the imports, which take seconds
+    from speech2video.util.errors import start_command
+
+    start_command()
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # OpenMP reads it when torch is imported
 
@@ -69,5 +73,4 @@ def make_listed(path: "Path", options: InferenceOptions, device: "torch.device")
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up
     run_command(main)

@@ -6,6 +6,11 @@ torchrun --nproc_per_node 4 train_audio2pose.py --dataset datasets/NAME --name N
 The same command resumes a stopped run. checkpoints/NAME/audio2pose/index.html shows its progress.
 """
 
+if __name__ == "__main__":  # before the imports, which take seconds
+    from speech2video.util.errors import start_command
+
+    start_command()
+
 import torch
 
 from speech2video.data.audio2pose.dataset import (

@@ -6,6 +6,11 @@ torchrun --nproc_per_node 4 train_pose2video.py --dataset datasets/NAME --name N
 The same command resumes a run. checkpoints/NAME/pose2video/index.html shows its progress.
 """
 
+if __name__ == "__main__":  # before the imports, which take seconds
+    from speech2video.util.errors import start_command
+
+    start_command()
+
 import torch
 from torch import nn
 

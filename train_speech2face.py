@@ -6,6 +6,11 @@ torchrun --nproc_per_node 4 train_speech2face.py --dataset datasets/NAME --name 
 The same command resumes a stopped run. checkpoints/NAME/speech2face/index.html shows its progress.
 """
 
+if __name__ == "__main__":  # before the imports, which take seconds
+    from speech2video.util.errors import start_command
+
+    start_command()
+
 import dataclasses
 from collections import defaultdict
 from functools import partial

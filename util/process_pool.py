@@ -4,12 +4,13 @@ def start_worker() -> Worker: ...          # runs once in each process: threads,
 results = run_tasks(start_worker, tasks, jobs=4, on_progress=show)
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 
 from speech2video.util.errors import UserError
 
+TERMINAL_SIGNALS = (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT))
 POLL_SECONDS = 0.2  # between two progress reports
 
 Task = TypeVar("Task")
@@ -66,7 +68,8 @@ def run_tasks(
     others = set(multiprocessing.active_children())
     jobs, state = min(jobs, len(tasks)), (start_worker, amounts, stop)
     with ProcessPoolExecutor(jobs, context, _init_worker, state) as pool:
-        futures = {pool.submit(_run_task, n, task): task for n, task in enumerate(tasks)}
+        with _blocked_signals():  # which workers inherit, until they ignore them
+            futures = {pool.submit(_run_task, n, task): task for n, task in enumerate(tasks)}
         waiting = set(futures)
         try:
             while waiting:
@@ -110,9 +113,25 @@ def _result(
         raise UserError(reason) from None
 
 
+@contextlib.contextmanager
+def _blocked_signals() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _init_worker(start_worker: Callable[[], Any], amounts: Any, stop: Any) -> None:
-    """Prepare a worker process: SIGINT is ignored, SIGTERM unwinds it, its parent's end ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Prepare a worker process: SIGTERM unwinds it, its parent's end ends it.
+
+    SIGINT and SIGHUP, which a terminal sends to the parent too, are ignored.
+    """
+    for number in TERMINAL_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _exit)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker.update(function=start_worker(), amounts=amounts, stop=stop)
