@@ -28,7 +28,9 @@ from speech2video.util.rendering.openpose import (
     OpenPoseFrame,
 )
 
-MAX_BYTES = 128 * 2**20  # of a file; parsed, it takes up to 25 times as much
+MAX_BYTES = 64 * 2**20  # of a file; parsed, it takes up to 25 times as much
+MAX_ROWS = 1_000_000  # of one file: people or frames, of ten hours
+MAX_PEOPLE = 1000  # in a frame
 MAX_LEAD = 50  # frames; a first number that is larger is that of a section of a longer recording
 SPARSEST = 20  # times as many frames as files: numbers farther apart do not count frames
 FEW = 250  # frames that any few files may be spread over
@@ -218,6 +220,8 @@ def read_openpose_json(path: Path) -> Any:
 
 def _split(path: Path, content: Any, *, one: bool = False) -> tuple[list[Any], list[Any]]:
     """Return names and frames of a file; `one`: people without a frame's number are one frame's."""
+    if isinstance(content, list | dict) and len(content) > MAX_ROWS:
+        raise DataError(f"{path}: {len(content)} frames or people; at most {MAX_ROWS} are read")
     if isinstance(content, dict):
         if "canvas_width" in content or any(key in content for key in PEOPLE_KEYS):
             return [0], [content]
@@ -274,6 +278,8 @@ def _read_frame(
         people = _people(frame)
         if not people:
             raise NoPersonError("no person in this frame; one is needed")
+        if len(people) > MAX_PEOPLE:
+            raise DataError(f"{len(people)} people; at most {MAX_PEOPLE} are read")
         parts = [_person(person, is_25b=is_25b) for person in people]
         scale = _scale(frame, parts, size)
         return max((_scaled(*one, scale) for one in parts), key=_extent)
@@ -386,17 +392,16 @@ def _points(values: Any, key: str, counts: Sequence[int], scores: Any = None) ->
         raise DataError(f"{key} is no list")
     if all(value is None for value in values):
         return np.zeros((0, 3))
-    if any(isinstance(value, list | dict) for value in values):
-        rows, size = [_row(value, key) for value in values], len(values) * 3
-        seen = f"{len(values)} points"
-    else:
-        size, seen = len(values), f"{len(values)} numbers"
-        width = 2 if size % 2 == 0 and size // 2 in counts else 3
-        rows = [values[k : k + width] + [None] * (3 - width) for k in range(0, size, width)]
-        size = size // width * 3 if size % width == 0 else 0
-    if size // 3 not in counts or size % 3:
+    count, nested = len(values), any(isinstance(value, list | dict) for value in values)
+    width = 3 if count % 3 == 0 and count // 3 in counts else 2
+    if (count if nested else count / width) not in counts:
+        seen = f"{count} points" if nested else f"{count} numbers"
         wanted = " or ".join(map(str, sorted(set(counts)))) if len(counts) < 3 else "25 (BODY_25)"
         raise DataError(f"{key} has {seen}, {wanted} points × 3 are needed")
+    if nested:
+        rows = [_row(value, key) for value in values]
+    else:
+        rows = [[*values[k : k + width], None][:3] for k in range(0, count, width)]
     if isinstance(scores, list) and len(scores) == len(rows):
         rows = [[row[0], row[1], score] for row, score in zip(rows, scores, strict=True)]
     if not all(_is_number(value) for row in rows for value in row):

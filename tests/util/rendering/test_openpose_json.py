@@ -405,6 +405,8 @@ WRONG = {
     "another count": ({"people": [{"pose_keypoints_2d": [[1, 2]] * 24}]}, "24 points"),
     "a face of 98": ({"people": [{"face_keypoints_2d": [1.0] * 294}]}, "68 or 70"),
     "an empty list": ([], "people"),
+    "a crowd": ({"people": [{"keypoints": []}] * 2000}, "2000 people"),
+    "a long list": ({"people": [{"keypoints": [1, 2, 3] * 100_000}]}, "300000 numbers"),
     "a number": (7, "people"),
     "frames of numbers": ({"frames": [1, 2]}, "people"),
     "nested frames": ({"frames": {"frames": [{"people": []}]}}, "people"),
