@@ -163,6 +163,5 @@ def _compare(path: Path, dataset: Path, then: RunClips, now: RunClips) -> None:
         }
         changes = [f"{kind}: {join_names(found)}" for kind, found in kinds.items() if found]
     if changes and distributed.is_main():
-        note(
-            f"{dataset}: the clips are not those that the run was started with: {'; '.join(changes)}"
-        )
+        what = "the clips are not those that the run was started with"
+        note(f"{dataset}: {what}: {'; '.join(changes)}")

@@ -36,8 +36,16 @@ from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError, OptionError, UserError, note, run_command
 from speech2video.util.files import folder_lock
 from speech2video.util.process_pool import Progress, run_tasks
-from speech2video.util.video.reader import VIDEO_SUFFIXES, is_frame_folder
+from speech2video.util.video.reader import (
+    AUDIO_SUFFIXES,
+    IMAGES,
+    VIDEO_SUFFIXES,
+    folder_audio,
+    is_frame_folder,
+)
 
+RECORDINGS = (*VIDEO_SUFFIXES, ".3g2", ".f4v", ".m2t", ".vob")
+UNNAMED = ("thumbs.db", "desktop.ini")  # what systems leave in folders
 NAMED = 5  # files that are not read, which a note names
 OPENPOSE = "openpose:"
 BAR = "{percentage:3.0f}%|{bar}| {n:.1f} of {total} recordings [{elapsed}, {remaining} left]"
@@ -90,7 +98,10 @@ def _is_made(task: Task) -> bool:
 
 def body_tasks(options: PreprocessOptions) -> list[Task]:
     """Return the tasks for recordings of a body; raises `DataError` and `OptionError`."""
-    recordings = list_recordings(options.input)
+    others = options.output, options.transcripts, options.motion, options.body
+    keypoints = Path(options.keypoints.removeprefix(OPENPOSE))
+    words = WordSource(options.transcripts)
+    recordings = list_recordings(options.input, words=words, others=(*others, keypoints))
     stems = [recording.stem for recording in recordings]
     double = next((stem for stem in stems if stems.count(stem) > 1), None)
     if double:
@@ -117,7 +128,8 @@ def face_tasks(options: PreprocessOptions) -> list[Task]:
     root = options.input if options.input.is_dir() else options.input.parent
     config = FaceClipConfig(options.face_size, options.label_scheme, root, table)
     tasks: dict[str, Task] = {}
-    for path in list_recordings(options.input, recursive=True):
+    others = options.output, options.labels
+    for path in list_recordings(options.input, recursive=True, others=others):
         name = "_".join(path.relative_to(root).with_suffix("").parts)
         if name in tasks:
             raise DataError(f"{tasks[name].recording} and {path}: both would become {name}")
@@ -127,33 +139,69 @@ def face_tasks(options: PreprocessOptions) -> list[Task]:
     return list(tasks.values())
 
 
-def list_recordings(path: Path, *, recursive: bool = False) -> list[Path]:
+def list_recordings(
+    path: Path,
+    *,
+    recursive: bool = False,
+    words: WordSource | None = None,
+    others: Sequence[Path | None] = (),
+) -> list[Path]:
     """Return the recordings of a folder in name order, or the one recording.
 
-    A recording is a file, or a folder of frames. Other files are named in a note, unless they have
-    a recording's name, as its words. Raises `DataError` if there is none.
+    A recording is a file, or a folder of numbered frames with audio. Other files are named in a
+    note. Raises `DataError` if there is no recording.
+
+    Args:
+        words: of recordings of bodies; None for those of faces, whose audio may be another file.
+        others: files and folders that are read, too.
     """
-    if is_frame_folder(path) or (path.exists() and not path.is_dir()):
+    if path.exists() and not path.is_dir():
         return [path]
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder; a recording is needed")
     try:
-        files = sorted(path.rglob("*") if recursive else path.iterdir())
+        everything = sorted(path.rglob("*") if recursive else path.iterdir())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     # macOS puts a hidden ._talk.mp4 next to talk.mp4 on foreign disks
-    files = [p for p in files if not p.name.startswith(".")]
-    found = [p for p in files if p.suffix.lower() in VIDEO_SUFFIXES or is_frame_folder(p)]
+    shown = [one for one in everything if not any(map(_is_hidden, one.relative_to(path).parts))]
+    found = [one for one in shown if one.suffix.lower() in RECORDINGS or _is_frames(one)]
+    frames = [one for one in found if is_frame_folder(one)]
+    found = [one for one in found if not any(folder in one.parents for folder in frames)]
+    if not found and is_frame_folder(path):
+        return [path]
+    read = {*others, *found, *map(folder_audio, frames)}
+    for one in found:
+        read |= {words.find(one)} if words else {one.with_suffix(end) for end in AUDIO_SUFFIXES}
+    inside = {one.resolve() for one in read if one is not None}
+    rest = [
+        f"{one.relative_to(path)}{'/' if one.is_dir() else ''}"
+        for one in shown
+        if one.resolve() not in inside
+        and not inside & {parent.resolve() for parent in one.parents if parent != path}
+        and not (recursive and one.is_dir())
+    ]
     if not found:
-        endings = ", ".join(VIDEO_SUFFIXES)
+        endings = ", ".join(RECORDINGS)
         raise DataError(f"{path}: no recordings in it ({endings}, or folders of frames)")
-    known = {p.name.split(".")[0] for p in found}
-    if not recursive:
-        others = [p.name for p in files if p not in found and p.name.split(".")[0] not in known]
-        if others:
-            more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
-            note(f"{path}: not read: {', '.join(others[:NAMED])}{more}")
+    if rest:
+        more = f" and {len(rest) - NAMED} more" if len(rest) > NAMED else ""
+        note(f"{path}: not read: {', '.join(rest[:NAMED])}{more}")
     return found
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in UNNAMED
+
+
+def _is_frames(path: Path) -> bool:
+    """Return whether a path is a folder of numbered images with audio, and without videos."""
+    if not is_frame_folder(path) or folder_audio(path) is None:
+        return False
+    files = [one for one in path.iterdir() if not _is_hidden(one.name)]
+    images = [one for one in files if one.suffix.lower() in IMAGES]
+    videos = any(one.suffix.lower() in RECORDINGS for one in files)
+    return not videos and all(any(map(str.isdigit, one.stem)) for one in images)
 
 
 def clip_config(options: PreprocessOptions, recording: Path) -> ClipConfig:

@@ -27,7 +27,7 @@ from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.errors import DataError
 from speech2video.util.process_pool import Progress
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
-from speech2video.util.video.reader import ReadReport, probe, read_frames
+from speech2video.util.video.reader import AUDIO_SUFFIXES, ReadReport, probe, read_frames
 from speech2video.util.video.writer import write_video
 
 MESH_SIZE = 256  # pixels, sides of the mesh's window
@@ -41,7 +41,6 @@ MIN_FOUND = 0.5  # share of frames with a face
 MIN_EYE_DISTANCE = 8.0  # pixels in the recording
 MAX_OFFSET = 0.2  # of the image's width: eyes farther from their place are noted
 MAX_OFFSET_SHARE = 0.1  # of frames with eyes so far off, without a note
-AUDIO_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3", ".aac", ".ogg")  # next to a video without audio
 DETECTED = 0.8  # progress at the end of the detection
 
 

@@ -35,7 +35,14 @@ from speech2video.util.errors import DataError
 from speech2video.util.files import write_npz
 from speech2video.util.process_pool import Progress
 from speech2video.util.text.speech_source import align_transcript, recognise_words
-from speech2video.util.text.transcript import Word, cut_words, read_words, write_words
+from speech2video.util.text.transcript import (
+    Word,
+    cut_words,
+    find_words,
+    read_words,
+    write_words,
+)
+from speech2video.util.text.word_formats import has_times, read_text
 from speech2video.util.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from speech2video.util.video.reader import ReadReport, VideoInfo, probe, read_frames
 from speech2video.util.video.writer import write_video
@@ -43,8 +50,7 @@ from speech2video.util.video.writer import write_video
 MIN_SECONDS = 2.0
 MAX_LENGTH_DIFFERENCE = 0.2  # seconds between audio and video; beyond it a note is made
 CLIP_CRF = 14  # x264's rate factor, high quality for training
-TIMED_SUFFIXES = (".TextGrid", ".csv", ".words.txt", ".align")  # words with times
-TEXT_SUFFIX = ".txt"  # plain text, to be aligned with the audio
+TEXT_SUFFIX = ".txt"  # words with times, or plain text to be aligned with the audio
 MIN_COVERED_WORDS = 0.5  # share of timed words within the audio, else they are another recording's
 
 # Progress at the end of the conversion, the detection and the fit.
@@ -87,29 +93,26 @@ class WordSource:
         Raises:
             DataError: a transcript is unreadable, broken, or does not fit the audio.
         """
-        path = self._transcript(recording)
+        path = self.find(recording)
         if path is None and not self.recognise:
             return TimedWords()
         if path is None:
             return TimedWords(tuple(recognise_words(audio_S)), "recognised")
-        if path.name.endswith(TIMED_SUFFIXES):
-            return _trim_words(path, read_words(path), len(audio_S) / SAMPLE_RATE)
+        if path.suffix.lower() != TEXT_SUFFIX or has_times(path):
+            return _read_timed_words(path, len(audio_S) / SAMPLE_RATE)
+        text = read_text(path)
         try:
-            text = path.read_text(encoding="utf-8")
             return TimedWords(tuple(align_transcript(audio_S, text)), "aligned")
-        except UnicodeDecodeError:
-            raise DataError(f"{path}: not UTF-8 text") from None
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
 
-    def _transcript(self, recording: Path) -> Path | None:
+    def find(self, recording: Path) -> Path | None:
+        """Return the file with a recording's words, timed ones first; None without any."""
         if self.transcripts is not None and self.transcripts.is_file():
             return self.transcripts
         folder = self.transcripts or recording.parent
-        names = [recording.stem + suffix for suffix in (*TIMED_SUFFIXES, TEXT_SUFFIX)]
-        return next((folder / name for name in names if (folder / name).is_file()), None)
+        plain = folder / f"{recording.stem}{TEXT_SUFFIX}"
+        return find_words(recording, folder) or (plain if plain.is_file() else None)
 
 
 @dataclass(frozen=True)
@@ -471,12 +474,16 @@ def _frames_of_keypoints(keypoints: Keypoints, begin: int, end: int) -> Keypoint
     )
 
 
-def _trim_words(path: Path, words: list[Word], seconds: float) -> TimedWords:
+def _read_timed_words(path: Path, seconds: float) -> TimedWords:
     """Return timed words without those after the end of the audio, as of a damaged recording."""
-    kept = tuple(word for word in words if word.start < seconds)
+    words, remarks = read_words(path, notes=[]), []
+    try:
+        kept = tuple(read_words(path, seconds=seconds, notes=remarks))
+    except DataError:  # none of them lies within the audio
+        kept = ()
     if len(kept) < MIN_COVERED_WORDS * len(words):
         end = f"{words[-1].end:.1f} s, the audio lasts {seconds:.1f} s"
         raise DataError(f"{path}: the words do not fit the audio: they go on until {end}")
     left = len(words) - len(kept)
     notes = (f"words after the end of the audio left out: {left}",) if left else ()
-    return TimedWords(kept, "given", notes)
+    return TimedWords(kept, "given", (*notes, *(r for r in remarks if "past the end" not in r)))

@@ -14,6 +14,7 @@ from speech2video.data.clip import Clip
 from speech2video.data.keypoints import Keypoints
 from speech2video.data.motion import motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
+from speech2video.data.preprocessing.recording import WordSource
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.skeleton import IBUG68, POINT_INDEX, indices
@@ -259,10 +260,22 @@ def test_a_recording_called_as_anothers_part_is_refused(
 def test_a_folder_of_frames_is_a_recording_and_unread_files_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "take").mkdir()
-    names = ["talk.MTS", "talk.txt", "take/1.png", "take/2.png", "take.wav", "x.docx", ".hidden"]
-    for name in names:
+    for folder in ("take", "stills", "out"):
+        (tmp_path / folder).mkdir()
+    names = ["talk.MTS", "talk.txt", "take/1.png", "take/2.png", "take.wav", ".hidden", "Thumbs.db"]
+    unread = ["logo1.jpg", "logo2.jpg", "talk.docx", "x.docx", "stills/1.png", "stills/2.png"]
+    for name in names + unread:
         (tmp_path / name).touch()
-    assert script.list_recordings(tmp_path) == [tmp_path / "take", tmp_path / "talk.MTS"]
-    assert capsys.readouterr().err == f"note: {tmp_path}: not read: x.docx\n"
+    (tmp_path / "talk.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
+    arguments = {"words": WordSource(), "others": [tmp_path / "out"]}
+    found = script.list_recordings(tmp_path, **arguments)
+    assert found == [tmp_path / "take", tmp_path / "talk.MTS"]
+    named = "logo1.jpg, logo2.jpg, stills/, talk.docx, talk.txt and 1 more"
+    assert capsys.readouterr().err == f"note: {tmp_path}: not read: {named}\n"
     assert script.list_recordings(tmp_path / "take") == [tmp_path / "take"]
+
+
+@pytest.mark.parametrize("ending", [".mts", ".m2ts", ".3gp", ".flv", ".wmv", ".ts", ".MOV"])
+def test_common_containers_are_recordings(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"talk{ending}").touch()
+    assert script.list_recordings(tmp_path) == [tmp_path / f"talk{ending}"]
