@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from speech2video.util.errors import OptionError, UserError
-from speech2video.util.files import NamedPath, check_paths, write_text
+from speech2video.util.errors import DataError, OptionError, UserError
+from speech2video.util.files import NamedPath, check_paths, read_json, write_text
 
 if typing.TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
@@ -170,9 +170,9 @@ class Options:
     def load(cls, path: Path) -> "Self":
         """Return the options of a json file; raises `OptionError` naming what does not fit."""
         try:
-            values = json.loads(path.read_text())
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise OptionError(f"{path}: not json ({error})") from None
+            values = read_json(path, what="a json object of options")
+        except DataError as error:
+            raise OptionError(str(error)) from None
         if not isinstance(values, dict):
             raise OptionError(f"{path}: a json object of options is needed")
         hints = {field.name: hint for field, hint in _fields(cls)}
@@ -180,7 +180,7 @@ class Options:
             raise OptionError(f"{path}: unknown options {', '.join(unknown)}")
         try:
             return cls(**{key: _from_json(hints[key], value) for key, value in values.items()})
-        except (OptionError, TypeError, ValueError) as error:
+        except (OptionError, TypeError, ValueError, OverflowError) as error:
             raise OptionError(f"{path}: {error}") from None
 
 

@@ -10,6 +10,7 @@ machine.
 
 import argparse
 import contextlib
+import copy
 import faulthandler
 import io
 import json
@@ -29,11 +30,12 @@ from typing import Any
 
 import numpy as np
 
-from speech2video.util.errors import UserError, run_command
+from speech2video.util.errors import DataError, UserError, run_command
 from tests.shared import ROOT
 
 KINDS = ("sound", "words", "npz", "json", "openpose", "video", "motion")
-SECONDS = 20  # most for one case
+SNIPPET = "snippet"  # of Python, one for each case, by which the harness is tested
+PATIENCE = 20.0  # seconds, most for one case
 MEMORY = 3 << 30  # bytes, most for one case above what the program itself takes
 ADDRESSES = 6 << 30  # bytes of address space for a case: a bound for the machine's sake
 MESSAGE = 500  # characters, most of a line for the user
@@ -143,7 +145,7 @@ def damaged_json(data: bytes, random: np.random.Generator) -> bytes:
         parent, key = places[random.integers(0, len(places))]
         match random.integers(0, 6):
             case 0 | 1 | 2:
-                parent[key] = VALUES[random.integers(0, len(VALUES))]
+                parent[key] = copy.deepcopy(VALUES[random.integers(0, len(VALUES))])
             case 3:
                 del parent[key]
             case 4 if isinstance(parent, dict):
@@ -297,6 +299,7 @@ def fuzz(
     seconds: float,
     cases: int = 1_000_000,
     first: int = 0,
+    patience: float = PATIENCE,
 ) -> Outcome:
     """Return the outcome of cases in processes that start again after one that ended them.
 
@@ -306,12 +309,14 @@ def fuzz(
         seconds: after which no further case begins, starting the program left out.
         cases: at most.
         first: number of the first.
+        patience: seconds, most for one case.
     """
     outcome, end, number = Outcome(), first + cases, first
     folder.mkdir(parents=True, exist_ok=True)
     while number < end and seconds > 0 and len(outcome.failures) < ENOUGH:
         command = [sys.executable, "-m", "tests.fuzzing", kind, str(folder), "--child"]
         limits = {"--seconds": seconds, "--first": number, "--cases": end - number}
+        limits["--patience"] = patience
         command += [str(part) for pair in limits.items() for part in pair]
         settings = {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
         environment = os.environ | settings
@@ -335,15 +340,13 @@ class _Child:
     """One process's cases."""
 
     def __init__(self, kind: str, folder: Path) -> None:
-        from tests.fuzz_samples import make_samples
-
         self.kind, self.folder, self.case = kind, folder, folder / "case"
         self.broken: list[str] = []
         self.state: dict[str, Any] = {"worked": 0, "refused": 0, "failures": [], "seconds": 0.0}
         source = folder / "whole"
         shutil.rmtree(source, ignore_errors=True)
         source.mkdir()
-        self.samples = make_samples(kind, source)
+        self.samples = self._snippets() if kind == SNIPPET else self._whole(source)
         for sample in self.samples:  # imports and caches are none of a case's
             self._new_case()
             make_case(Sample(sample.files, "", sample.read), self.case, np.random.default_rng(0))
@@ -356,27 +359,43 @@ class _Child:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + ADDRESSES, used + ADDRESSES))
 
-    def run(self, *, seconds: float, first: int, cases: int) -> None:
+    def run(self, *, seconds: float, first: int, cases: int, patience: float) -> None:
+        """Read cases and keep the state of the search in a file."""
         begin = time.monotonic()
         for number in range(first, first + cases):
             self.state |= {"number": number, "seconds": time.monotonic() - begin}
             if self.state["seconds"] > seconds or len(self.state["failures"]) >= ENOUGH:
                 break
-            self._one(number)
+            self._one(number, patience)
         self._save()
 
-    def _one(self, number: int) -> None:
-        random = np.random.default_rng((KINDS.index(self.kind), number))
+    def _whole(self, folder: Path) -> list[Sample]:
+        from tests.fuzz_samples import make_samples  # torch and all else, which a snippet needs not
+
+        return make_samples(self.kind, folder)
+
+    def _snippets(self) -> list[Sample]:
+        snippets = json.loads((self.folder / "snippets.json").read_text())
+
+        def read(_: Path) -> None:
+            if "number" in self.state:  # not to warm up
+                exec(snippets[self.state["number"]], {"DataError": DataError})
+
+        return [Sample({"a.bin": b"0123456789" * 9}, "a.bin", read)]
+
+    def _one(self, number: int, patience: float) -> None:
+        random = np.random.default_rng(([*KINDS, SNIPPET].index(self.kind), number))
         sample = self.samples[random.integers(0, len(self.samples))]
         self._new_case()
         make_case(sample, self.case, random)
         self._save()
+        before = self._memory("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         self.broken.clear()
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        faulthandler.dump_traceback_later(patience, exit=True)
         worked = self._read(sample)
         faulthandler.cancel_dump_traceback_later()
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - before
+        grown = self._memory("VmHWM") - before
         if (self.case / "unpickled").exists():
             self.broken.append("unpickled")
         if grown > MEMORY:
@@ -419,6 +438,12 @@ class _Child:
         with contextlib.suppress(FileNotFoundError):
             os.chdir(self.case)
 
+    @staticmethod
+    def _memory(name: str) -> int:
+        """Return bytes of memory that this process has ("VmRSS") or had at most ("VmHWM")."""
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition(f"{name}:")[2].split()[0]) << 10
+
     def _save(self) -> None:
         (self.folder / "state.json").write_text(json.dumps(self.state))
 
@@ -442,14 +467,15 @@ def _no_fifos(folder: str, names: list[str]) -> list[str]:
 def main() -> None:
     """Search for failures, or be the process that reads."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("kind", choices=(*KINDS, SNIPPET))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--cases", type=int, default=1_000_000)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--patience", type=float, default=PATIENCE)
     parser.add_argument("--child", action="store_true")
     given = parser.parse_args()
-    limits = {"seconds": given.seconds, "first": given.first, "cases": given.cases}
+    limits = {name: getattr(given, name) for name in ("seconds", "first", "cases", "patience")}
     if given.child:
         _Child(given.kind, given.folder.resolve()).run(**limits)
         return

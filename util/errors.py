@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+LONGEST = 400  # characters of a line for the user; the middle of more is left out
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
 CLEAN_UP_SECONDS = 10.0  # in which further signals to stop are ignored
 
@@ -35,8 +36,13 @@ def note(text: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, without characters that steer a terminal or cannot be printed."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
+    """Return a text on one line, without characters that steer a terminal or cannot be printed.
+
+    The middle of more than `LONGEST` characters is left out: files may hold any names and values.
+    """
+    text = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}"
 
 
 def start_command() -> None:

@@ -437,6 +437,7 @@ def read_json(path: Path, *, what: str) -> Any:
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """Return the rows of a csv file, text by the names in its first line."""
+    check_file(path, what="a table")
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -475,6 +476,9 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     fits = isinstance(value, hint) or (hint is float and isinstance(value, int))
     if not fits or (isinstance(value, bool) and hint is not bool):
         raise DataError(f"{where} is {value!r:.60}; {_TYPE_NAMES[hint]} is needed")
-    if hint is float and not math.isfinite(value):
-        raise DataError(f"{where} is {value}; a finite number is needed")
-    return float(value) if hint is float else value
+    if hint is not float:
+        return value
+    with contextlib.suppress(OverflowError):  # of whole numbers of hundreds of digits
+        if math.isfinite(value):
+            return float(value)
+    raise DataError(f"{where} is {value!r:.60}; a finite number is needed")

@@ -13,6 +13,7 @@ A file outside any speaker's folder counts as a speaker of its own.
 """
 
 import csv
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from pathlib import Path
 
 from speech2video.data.speech2face.clip import EMOTIONS
 from speech2video.util.errors import DataError
+from speech2video.util.files import check_file
+from speech2video.util.text.word_formats import read_text
 
 COLUMNS = ("file", "speaker", "emotion", "sentence")
 SYNONYMS = {  # of `EMOTIONS`; of "": an emotion that they do not cover
@@ -84,13 +87,11 @@ def read_labels(path: Path) -> dict[str, FaceLabels]:
         DataError: missing columns, a row without file or speaker, an unknown emotion, or a file
             listed twice.
     """
+    check_file(path, what="a csv of labels")
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            header, rows = tuple(reader.fieldnames or ()), list(reader)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; a csv of labels is needed") from None
-    except (csv.Error, UnicodeDecodeError) as error:
+        header, rows = tuple(reader.fieldnames or ()), list(reader)
+    except csv.Error as error:
         raise DataError(f"{path}: not a csv ({error})") from None
     if missing := [name for name in COLUMNS[:2] if name not in header]:
         needed = "file and speaker, and emotion and sentence if known, are needed"

@@ -5,7 +5,6 @@ for frame in renderer.render(renderer.draw_maps(renderer.camera.project(points_T
     ...                                                     # (3, H, W) uint8, one at a time
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from speech2video.options.pose2video import TrainPose2VideoOptions, Vid2VidOptio
 from speech2video.util.body.skeleton import REGIONS, boxes_visible, region_boxes
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError, OptionError, UserError
+from speech2video.util.files import read_json
 from speech2video.util.metrics.image import mean_in_boxes, psnr, ssim_map
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.skeleton_maps import draw_map
@@ -172,10 +172,7 @@ def load_renderer(
 
 def read_renderer_options(path: Path) -> RendererOptions:
     """Return a checkpoint's options, of our training or of vid2vid's; raises `DataError`."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not readable as options ({error})") from None
+    found = read_json(path, what="a renderer's options")
     trained = isinstance(found, Mapping) and "dataset" in found
     try:
         return (TrainPose2VideoOptions if trained else Vid2VidOptions).load(path)

@@ -272,7 +272,7 @@ def _build(path: Path, arrays: dict[str, np.ndarray]) -> Any:
     try:
         with silence, unpickled:
             model: Any = smplx.SMPLX(str(path), **settings)
-    except (KeyError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+    except (KeyError, ValueError, AttributeError, IndexError, RuntimeError, TypeError) as error:
         raise DataError(f"{path}: smplx cannot use this body ({error})") from None
     if len(model.parents) != len(JOINTS) or len(POINTS) != 144:
         raise DataError(f"{path}: {len(model.parents)} joints; SMPL-X's {len(JOINTS)} are needed")

@@ -194,7 +194,7 @@ def _without_overlaps(path: Path, words: Sequence[Word]) -> list[Word]:
     following = [*(word.start for word in words[1:]), math.inf]
     return [
         replace(word, end=max(word.start, min(word.end, start)))
-        for word, start in zip(words, following, strict=True)
+        for word, start in zip(words, following, strict=False)
     ]
 
 
