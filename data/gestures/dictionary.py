@@ -147,7 +147,7 @@ class GestureDictionary:
         for entry in self.entries:
             if entry.name == name:
                 return entry
-        raise DataError(f"no gesture {name!r} in the dictionary")
+        raise DataError(f"no gesture {name!r:.60} in the dictionary")
 
     def save(self, folder: Path) -> None:
         """Write dictionary.json and motions.npz; raises `DataError` if they cannot be written."""

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ CHANCE, COLLISION, OUTSIDE = "chance", "collision", "outside"  # reasons for ski
 MIN_RAMP = 0.28  # seconds to move from one gesture into the next
 MIN_HOLD = 0.1  # seconds that a gesture is held before the next one,
 MIN_HOLD_SHARE = 0.3  # and share of its own hold
+MAX_SECONDS = 1e6  # of any time; a speech of 11 days
 DIGITS = 4  # of the times in a timeline: 0.1 ms
 TIMES = ("start", "arrival", "hold_end", "end")  # of an insertion, that follow from its entry
 
@@ -56,6 +58,10 @@ class Insertion:
                 f"{self.entry!r} at {self.key:g} s: start <= arrival <= key <= hold_end <= end "
                 "is needed"
             )
+        if not -MAX_SECONDS <= self.start <= self.end <= MAX_SECONDS:
+            raise DataError(
+                f"{self.entry!r} at {self.key:g} s: at most {MAX_SECONDS:g} s is needed"
+            )
 
 
 @dataclass(frozen=True)
@@ -91,8 +97,8 @@ class Timeline:
         if not isinstance(rows, list) or values.get("format") != FORMAT:
             raise DataError(f'{path}: {{"format": {FORMAT}, "insertions": [...]}} is needed')
         seed = values.get("seed", 0)
-        if not isinstance(seed, int):
-            raise DataError(f"{path}: seed is {seed!r:.60}; a whole number is needed")
+        if not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) >= 2**63:
+            raise DataError(f"{path}: seed is {seed!r:.60}; a whole number below 2^63 is needed")
         try:
             insertions = (_parse(row, number, dictionary) for number, row in enumerate(rows, 1))
             return cls(tuple(insertions), seed)
@@ -102,6 +108,10 @@ class Timeline:
 
 def _parse(row: object, number: int, dictionary: GestureDictionary | None) -> Insertion:
     where = f"insertion {number}"
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{where}: a text with half a character, which cannot be written") from None
     if dictionary is not None and isinstance(row, dict):
         others = {key: value for key, value in row.items() if key not in TIMES}
         values = typed_fields(others, Insertion, where=where, leave_out=TIMES)

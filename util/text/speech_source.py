@@ -32,6 +32,8 @@ from speech2video.util.text.transcript import (
 from speech2video.util.text.word_formats import cue_lines, has_cues
 from speech2video.util.timing import SAMPLE_RATE
 
+LONGEST_TEXT = 1000  # characters a second, remarks and tags included
+
 
 @dataclass(frozen=True)
 class Speech:
@@ -128,6 +130,11 @@ def align_transcript(audio_S: np.ndarray, text: str) -> list[Word]:
     was not said is left out: `spoken_text.clean_transcript` says what; subtitles are read as text.
     Raises `DataError` if the text does not fit the audio (`forced_alignment.align` says when).
     """
+    seconds = len(audio_S) / SAMPLE_RATE
+    if len(text) > LONGEST_TEXT * (seconds + 60):
+        raise DataError(
+            f"the transcript does not fit: {len(text)} characters for {seconds:.1f} s of audio"
+        )
     text = "\n".join(cue_lines(text)) if has_cues(text) else text
     words = split_words(normalise_text(clean_transcript(text)))
     if not words:

@@ -22,31 +22,38 @@ _DECIMAL = re.compile(rf"(?<!\w)(-)?({_NUMBER})(?:\.(\d+)|(s)\b)?")
 _LETTER_NEXT_TO_DIGIT = re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z]{2}|[A-RT-Za-rt-z])")
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}")
 _STAGE = re.compile(
-    # what a remark in parentheses is about, if it is no speech
-    r"\([^()]{0,40}\b(?:laugh|chuckl|giggl|applau|clap|cheer|music|sing(?:s|ing)\b|cough|sigh|gasp|sob"
-    r"|cry|groan|moan|scream|shout|whisper|sniff|breath|inhal|exhal|yawn|clears|clearing"
+    # what a remark in parentheses is about, if it is no speech; or a line of its own
+    r"\([^()]{0,40}\b(?:laugh|chuckl|giggl|applau|clap|cheer|music|singing|sings\b|cough|sigh|gasp"
+    r"|sob|cry|groan|moan|scream|shout|whisper|sniff|breath|inhal|exhal|yawn|clears|clearing|mutter"
     r"|inaudible|unintelligible|indistinct|crosstalk|overlapping|paus|silen|noise|beep|ring|bell"
-    r"|phone|door|knock|speak(?:s|ing)|foreign|background|audience|off[ -]?camera|mutter)"
-    r"[^()]{0,60}\)|\*(?:laugh|chuckl|sigh|cough|gasp|clap|paus|sniff|sob)\w*[^*\n]{0,40}\*",
-    re.IGNORECASE,
+    r"|phone|door|knock|speaks|speaking|foreign|background|audience|off[ -]?camera)[^()]{0,60}\)"
+    r"|^[ \t]*\([^()\n]{1,80}\)[ \t]*$"
+    r"|\*(?:laugh|chuckl|sigh|cough|gasp|clap|paus|sniff|sob)\w{0,9}[^*\n]{0,40}\*",
+    re.IGNORECASE | re.MULTILINE,
 )
-_BRACKETS = re.compile(r"\[[^\[\]]{0,300}\]|\{[^{}]{0,300}\}|[♪♫]|\*{2,}|>>+")
+_BRACKETS = re.compile(r"\*\*[^*\n]{1,40}:\*\*|\[[^\[\]]{0,300}\]|\{[^{}]{0,300}\}|[♪♫]|\*{2,}|>>+")
 _TAG = re.compile(r"<!--.{0,2000}?-->|</?[A-Za-z][^<>]{0,300}>|<[\d:.]{5,16}>", re.DOTALL)
 _STAMP = re.compile(  # a time with hours or decimals anywhere, minutes and seconds around a line
     r"\(?\b\d{1,3}:\d{2}:\d{2}(?:[.,:]\d{1,3})?\b\)?|\(?\b\d{1,3}:\d{2}[.,]\d{1,3}\b\)?"
-    r"|^\s*[-*•]?\s*\(?\d{1,3}:\d{2}\)?(?=[\s:-]|$)(?!\s*(?:[ap]\.?m|o'?clock)\b)|\(\d{1,3}:\d{2}\)",
+    r"|^[ \t]*[-*•]?[ \t]*\(?\d{1,3}:\d{2}\)?(?=[\s:-]|$)(?!\s{0,3}(?:[ap]\.?m|o'?clock)\b)"
+    r"|\(\d{1,3}:\d{2}\)",
     re.MULTILINE | re.IGNORECASE,
 )
-_ROLE = (
-    r"(?:speaker|interviewe[re]|interviewer|host|guest|narrator|moderator|participant|presenter)"
-)
-_SPEAKER = re.compile(  # SPEAKER 1:, speaker_01:, JOHN:, DR. SMITH:, Q:
-    rf"(?:^\s*(?:-\s*)?|(?<=[.!?…]\s)\s*)"
-    rf"(?:{_ROLE}[ _#]*\w{{0,4}}|[A-Z][A-Z.'_ -]*[ _]?\d{{0,3}})\s*:(?=\s|$)"
-    r"|\b(?i:speaker)[ _#]*(?:\d{1,3}|[A-Z])\s*:(?=\s|$)",
+_ROLE = "(?i:speaker|interviewe[er]|host|guest|narrator|moderator|participant|presenter)"
+_SPEAKER = re.compile(  # SPEAKER 1:, speaker_01:, JOHN:, DR. SMITH (V.O.):, Q:
+    r"(?:^[ \t]*(?:-[ \t]*)?|(?<=[.!?…]\s))"
+    rf"(?:{_ROLE}[ _#]?\w{{0,4}}|[A-Z][A-Z.'_ -]{{0,40}}\d{{0,3}})"
+    r"(?:[ ]?\([^()\n]{1,20}\))?[ ]?:(?=\s|$)|\b(?i:speaker)[ _#]?(?:\d{1,3}|[A-Z])[ ]?:(?=\s|$)",
     re.MULTILINE,
 )
-_NAME = re.compile(r"^[ \t]*((?:[A-Z][\w.'’-]*[ \t]?){1,4}):(?=\s|$)", re.MULTILINE)
+_NAME = re.compile(
+    r"^[ \t]*([A-Z][\w.'’-]{0,30}(?:[ \t][A-Z][\w.'’-]{0,30}){0,3}):(?=\s|$)", re.MULTILINE
+)
+_NAME_AND_TIME = re.compile(  # a line of its own: "Speaker 1  0:12"
+    r"^[ \t]*(?:(?:[A-Z][\w.'’-]{0,30}|\d{1,2})[ \t]{1,9}){1,4}"
+    r"\(?\d{1,2}:\d{2}(?::\d{2})?\)?[ \t]*$",
+    re.MULTILINE,
+)
 _LONGEST_NUMBER = 100  # digits; a longer one is no speech
 _LONGEST_WORD = 100  # letters
 _CLIPPED = r"'(?:bout|cause|em|n|round|til|tis|twas)\b"  # words that start with an apostrophe
@@ -95,7 +102,7 @@ def clean_transcript(text: str) -> str:
     text = _TAG.sub(" ", html.unescape(text)) if "<" in text or "&" in text else text
     text = remove_invisible(text)
     text = _STAGE.sub(" ", _BRACKETS.sub(" ", text))
-    text = _SPEAKER.sub(" ", _STAMP.sub(" ", text))
+    text = _SPEAKER.sub(" ", _STAMP.sub(" ", _NAME_AND_TIME.sub(" ", text)))
     lines = [line for line in text.splitlines() if line.strip()]
     names = Counter(match[1].strip() for match in _NAME.finditer(text))
     if names.total() >= max(2, len(lines) / 2):
@@ -107,7 +114,7 @@ def remove_invisible(text: str) -> str:
     """Return text without controls, direction marks, soft hyphens and lone surrogates."""
     if text.isascii() and text.isprintable():
         return text
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", text.replace("\r\n", "\n").replace("\r", "\n"))
     hidden = ("Cc", "Cf", "Cs", "Co", "Cn")
     return "".join(
         letter

@@ -39,6 +39,16 @@ def test_entry_and_key_are_enough_with_the_dictionary(tmp_path: Path, body: Body
         ({"entry": "up"}, "no 'key'"),
         ({"entry": "up", "key": 1, "begin": 0}, "unknown 'begin'"),
         ({"entry": "up", "key": float("inf")}, "finite"),
+        ({"entry": "up", "key": 10**400}, "finite"),
+        ({"entry": "up", "key": -(10**400)}, "finite"),
+        ({"entry": "up", "key": 1e308}, "at most 1e+06 s"),
+        ({"entry": "up", "key": 1, "end": 1e308}, "at most 1e+06 s"),
+        ({"entry": "up", "key": 1, "start": -1e308}, "at most 1e+06 s"),
+        ({"entry": "up", "key": True}, "True; a number"),
+        ({"entry": "up", "key": 1, "word": "\ud800"}, "half a character"),
+        ({"entry": "up" * 9999, "key": 1}, "no gesture 'upup"),
+        ({"entry": ["up"], "key": 1}, "a text"),
+        ([[]], "json object"),
         (3, "json object"),
     ],
 )
@@ -49,9 +59,18 @@ def test_invalid_rows_give_one_line_errors(
     with pytest.raises(DataError) as error:
         Timeline.load(path, small_dictionary(body))
     assert words in str(error.value) and "timeline.json" in str(error.value)
+    assert len(str(error.value)) < 400
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"format": 2, "insertions": []}', '{"insertions": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", '{"format": 2, "insertions": []}', '{"insertions": 1}', "[" * 100_000),
+        '{"format": 1, "insertions": [], "seed": true}',
+        '{"format": 1, "insertions": [], "seed": 1' + "0" * 400 + "}",
+        '{"format": 1' + "0" * 5000 + ', "insertions": []}',
+    ],
+)
 def test_other_files_give_one_line_errors(tmp_path: Path, text: str) -> None:
     path = tmp_path / "timeline.json"
     path.write_text(text)

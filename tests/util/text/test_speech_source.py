@@ -11,6 +11,7 @@ import pytest
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.errors import DataError
 from speech2video.util.text.speech_source import (
+    align_transcript,
     read_audio_list,
     recognise_words,
     recorded_speech,
@@ -54,6 +55,44 @@ def test_a_transcript_is_aligned_with_its_audio(tmp_path: Path) -> None:
     ).words
     assert [word.text for word in found] == [word.text for word in made.words]
     assert all(abs(a.start - b.start) < 0.15 for a, b in zip(found, made.words, strict=True))
+
+
+@speaks
+def test_a_transcript_may_be_a_file_or_subtitles(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("pocketsphinx", reason="the extra `preprocess` is not installed")
+    write_audio(tmp_path / "a.wav", synthesise("We put big blue boats on it.").audio_S)
+    subtitles = "1\n00:00:00,000 --> 00:00:09,000\nMARY: We put [sighs] big\n\n"
+    subtitles += "2\n00:00:09,000 --> 00:00:12,000\n<i>blue boats</i> on it.\n"
+    (tmp_path / "a.srt").write_text(subtitles, encoding="utf-16")
+    expected = ["We", "put", "big", "blue", "boats", "on", "it"]
+    for transcript in (subtitles, str(tmp_path / "a.srt")):
+        found = recorded_speech(tmp_path / "a.wav", transcript=transcript).words
+        assert [word.text for word in found or ()] == expected
+    assert capsys.readouterr().err.count("note:") == 1
+
+
+@pytest.mark.parametrize("text", ["up " * 100_000, "up " * 500, "[sighs]", "(laughs) 00:01"])
+def test_a_text_far_too_long_or_without_words_is_one_line(text: str) -> None:
+    with pytest.raises(DataError, match=r"does not fit|no words"):
+        align_transcript(voice(2.0), text)
+
+
+def test_words_past_the_end_of_a_recording_are_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_audio(tmp_path / "a.wav", voice(2.0))
+    (tmp_path / "a.csv").write_text("word,start,end\nup,0.1,0.4\non,2.1,2.3\n")
+    speech = recorded_speech(tmp_path / "a.wav", words=tmp_path / "a.csv")
+    assert [word.text for word in speech.words or ()] == ["up"]
+    assert capsys.readouterr().err.count("1 of 2 words left out") == 1
+    (tmp_path / "a.csv").write_text("word,start,end\nup,100,400\non,500,800\n")
+    speech = recorded_speech(tmp_path / "a.wav", words=tmp_path / "a.csv")
+    assert speech.words == [Word("up", 0.1, 0.4), Word("on", 0.5, 0.8)]
+    (tmp_path / "a.csv").write_text("word,start,end\nup,4,4.4\n")
+    with pytest.raises(DataError, match="past the end of the audio"):
+        recorded_speech(tmp_path / "a.wav", words=tmp_path / "a.csv")
 
 
 def test_words_are_found_by_the_name_of_the_audio(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from speech2video.util.errors import DataError
 from speech2video.util.text.forced_alignment import pronounce, spell_phones
 from speech2video.util.text.spoken_text import (
     cardinal_words,
+    clean_transcript,
     normalise_text,
     ordinal_words,
     split_words,
@@ -36,6 +37,37 @@ KNOWN = {"skate": "S K EY T", "board": "B AO R D", "huge": "HH Y UW JH", "stop":
 def test_numbers_and_symbols_are_spelled_out(written: str, said: str) -> None:
     assert normalise_text(written) == said
     assert normalise_text(said) == said
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("[Music] Hello. (laughs) I (really) do. *sighs*", "Hello I really do"),
+        ("SPEAKER 1: One, two: three\nspeaker_02: hi", "One two three hi"),
+        ("JOHN: Hi.\nDR. SMITH (V.O.): There\n(quietly)\nno", "Hi There no"),
+        ("John: Hi.\nMary: Up there.\nJohn: Bye: now", "Hi Up there Bye now"),
+        ("Remember: I like TV: it is good", "Remember I like TV it is good"),
+        ("00:01 Hi at 10:05\n[00:00:05.000] go (1:30)", "Hi at ten oh five go"),
+        ("Speaker 1  0:12\nHi there", "Hi there"),
+        ("<v Mary>Hi</v> <b>you</b> &amp; me < him", "Hi you and me him"),
+        ("\ufeffHi \u200fth\u00adere\u200b\x00 \x1b[31myou 😀👍🏽 ♪", "Hi there you"),
+        ("- Hi\r\n>> MARY: you\r\nQ: me?", "Hi you me"),
+        ("Søren's Straße", "Soren's Strasse"),
+    ],
+)
+def test_what_was_not_said_is_no_part_of_a_transcript(written: str, said: str) -> None:
+    assert split_words(normalise_text(clean_transcript(written))) == said.split()
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 5000, "1" + ",000" * 99, "0." + "1" * 5000, "$" + "9" * 101]
+)
+def test_what_is_too_long_to_be_said_is_one_line(text: str) -> None:
+    with pytest.raises(DataError, match=r"a number of \d+ digits"):
+        normalise_text(f"He said {text} times.")
+    with pytest.raises(DataError, match="a word of 5000 letters"):
+        normalise_text("o" * 5000)
+    assert len(normalise_text("9" * 100).split()) == 100
 
 
 def test_words_and_their_places_agree() -> None:
