@@ -607,9 +607,7 @@ class _Transfer:
                 if kind == "position":
                     place[:, axis] = value
                 elif kind == "rotation":
-                    vector = torch.zeros(len(value), 3, dtype=torch.float64)
-                    vector[:, axis] = torch.deg2rad(torch.remainder(value + 180, 360) - 180)
-                    turn = turn @ axis_angle_to_matrix(vector)
+                    turn = _turn_about(turn, axis, torch.deg2rad(value))
             if (parent := skeleton.parents[joint]) >= 0:
                 place = places[parent] + (turns[parent] @ place.unsqueeze(-1)).squeeze(-1)
                 turn = turns[parent] @ turn
@@ -659,6 +657,15 @@ def _axis(vector_3: Tensor) -> Tensor | None:
 def _angle(one_3: Tensor, other_3: Tensor) -> float:
     """Return the angle between two vectors in radians, 0 where one has no length."""
     return torch.atan2(torch.linalg.cross(one_3, other_3).norm(), one_3 @ other_3).item()
+
+
+def _turn_about(turns_T33: Tensor, axis: int, angles_T: Tensor) -> Tensor:
+    """Return rotations (T, 3, 3) times a rotation about one of the axes."""
+    columns = [*turns_T33.unbind(-1)]
+    one, other = columns[axis - 2], columns[axis - 1]
+    cosine, sine = angles_T.cos().unsqueeze(-1), angles_T.sin().unsqueeze(-1)
+    columns[axis - 2], columns[axis - 1] = cosine * one + sine * other, cosine * other - sine * one
+    return torch.stack(columns, -1)
 
 
 def _turn_onto(turn: Tensor, vector_3: Tensor, bone_3: Tensor) -> Tensor:
