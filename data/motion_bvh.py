@@ -43,6 +43,7 @@ SAMPLES = 400  # frames that a skeleton is studied on
 UNITS = (1.0, 0.1, 0.01, 0.001, 0.0254, 0.3048, 0.056444)  # metres; the last is CMU's
 UNIT_TOLERANCE = 1.4  # people's sizes differ less
 SAME_POSE = np.deg2rad(15)  # bones of SMPL bodies of different shape differ less
+MIN_FINGERS = 8  # joints of fingers, with fewer of which hands are at rest
 STRAIGHT = 0.1  # sine of an elbow's bend, below which its hinge cannot be seen
 _SIDES = ("left", "right")
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
@@ -332,8 +333,8 @@ class _Transfer:
         empty = torch.zeros(0, len(JOINTS), 3), torch.zeros(0, 3)
         rotations, places = map(torch.cat, zip(empty, *parts, strict=True))
         smplx = SmplxParameters(rotations, places, torch.zeros(count, NUM_EXPRESSIONS))
-        has_fingers = any(name[:-1].endswith(FINGERS) for name in self.found)
-        hands = None if has_fingers else torch.zeros(count, 2, HAND_COMPONENTS)
+        fingers = sum(name[:-1].endswith(FINGERS) for name in self.found)
+        hands = None if fingers >= MIN_FINGERS else torch.zeros(count, 2, HAND_COMPONENTS)
         return Motion(smplx, rate, torch.zeros(NUM_BETAS), hand_coefficients=hands)
 
     def _find_trunk(self) -> None:
