@@ -1,10 +1,10 @@
 """Clips on disk: the folder of one recording, the names of its files, and what describes it."""
 
+import contextlib
 import csv
 import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
@@ -14,6 +14,8 @@ import numpy as np
 from speech2video.util.errors import DataError
 from speech2video.util.files import read_json, read_table, typed_fields, write_json, write_text
 
+MAX_INFO_BYTES = 1_000_000  # of a clip's description
+MAX_INFO_NUMBER = 10**8  # frames, pixels, people
 MAX_NAMES = 8  # clips, in a message
 BAD_FRAMES_HEADER = "first,last,reason"  # of bad_frames.csv
 
@@ -58,15 +60,25 @@ class ClipFolder(Generic[Info]):
 
     def info(self) -> Info:
         """Return the clip's description; raises `DataError` if it is missing or broken."""
-        values = read_json(self.json, what=f"the folder of a {self.KIND}")
-        return self.INFO_TYPE(**typed_fields(values, self.INFO_TYPE, where=str(self.json)))
+        what = f"the folder of a {self.KIND}"
+        with contextlib.suppress(OSError):  # which read_json reports
+            if (size := self.json.stat().st_size) > MAX_INFO_BYTES:
+                raise DataError(
+                    f"{self.json}: {size} bytes; the description of a {self.KIND} is short"
+                )
+        fields = typed_fields(read_json(self.json, what=what), self.INFO_TYPE, where=str(self.json))
+        for name, value in fields.items():
+            if isinstance(value, int) and not 0 <= value <= MAX_INFO_NUMBER:
+                needed = f"0 to {MAX_INFO_NUMBER} is needed"
+                raise DataError(f"{self.json}: {name} is {str(value)[:20]}; {needed}")
+        return self.INFO_TYPE(**fields)
 
     def write_info(self, info: Info) -> None:
         """Write the clip's description."""
         write_json(self.json, asdict(cast(Any, info)))
 
     @classmethod
-    @contextmanager
+    @contextlib.contextmanager
     def create(cls: type[AnyClip], folder: Path, *, over: bool = False) -> Iterator[AnyClip]:
         """Give a temporary clip to fill, renamed to `folder` on success and deleted on failure.
 

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import reprlib
 import secrets
 import socket
 import stat
@@ -451,7 +452,7 @@ def typed_fields(
     Raises `DataError` on no object, unknown or missing fields, and values of another type or NaN.
     """
     if not isinstance(row, dict):
-        raise DataError(f"{where}: a json object is needed, not {row!r:.60}")
+        raise DataError(f"{where}: a json object is needed, not {_shown(row)}")
     hints = typing.get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind) if f.name not in leave_out}
     if unknown := [name for name in row if name not in fields]:
@@ -469,16 +470,21 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
         hint = typing.get_args(hint)[0]
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, list):
-            raise DataError(f"{where} is {value!r:.60}; a list is needed")
+            raise DataError(f"{where} is {_shown(value)}; a list is needed")
         return tuple(_typed(item, typing.get_args(hint)[0], where) for item in value)
     if dataclasses.is_dataclass(hint):
         return value
     fits = isinstance(value, hint) or (hint is float and isinstance(value, int))
     if not fits or (isinstance(value, bool) and hint is not bool):
-        raise DataError(f"{where} is {value!r:.60}; {_TYPE_NAMES[hint]} is needed")
+        raise DataError(f"{where} is {_shown(value)}; {_TYPE_NAMES[hint]} is needed")
     if hint is not float:
         return value
     with contextlib.suppress(OverflowError):  # of whole numbers of hundreds of digits
         if math.isfinite(value):
             return float(value)
-    raise DataError(f"{where} is {value!r:.60}; a finite number is needed")
+    raise DataError(f"{where} is {_shown(value)}; a finite number is needed")
+
+
+def _shown(value: Any) -> str:
+    """Return the start of a value of json, however large or deep it is."""
+    return f"{reprlib.repr(value):.60}"

@@ -35,7 +35,7 @@ def recording(tmp_path: Path) -> Path:
         ("TALK.TextGrid", None),
     ],
 )
-def test_words_of_any_format_are_found_beside_a_recording(
+def test_words_of_any_format_are_found_next_to_a_recording(
     tmp_path: Path, name: str, content: str | None
 ) -> None:
     if content is None:
