@@ -235,7 +235,7 @@ def checked_words(
     """
     checked: list[Word] = []
     for word in words:
-        seen = f"{where}: {word.text!r} from {word.start:g} to {word.end:g} s"
+        seen = f"{where}: {word.text!r:.60} from {word.start:g} to {word.end:g} s"
         if not 0 <= word.start <= word.end < math.inf:
             raise DataError(f"{seen}; finite times, 0 <= start <= end, are needed")
         if is_noise(word.text):

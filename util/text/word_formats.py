@@ -58,10 +58,10 @@ _TEXTGRID_VALUE = re.compile(
 )
 _SHOW_LINE = re.compile(r"\s*(\S+)\s*\|\s*(\S+)\s*\|\s*(.*?)\s*\|[^|]*$")
 _GRID_LINE = re.compile(r"\s*(\S+)\s+(\S+)\s+(\S+)\s*$")
-_TIME = r"(?:(?:\d+:)?\d{1,2}:)?\d{1,9}(?:[.,]\d{1,9})?"
+_TIME = r"(?:(?:\d{1,9}:)?\d{1,4}:\d{1,2}|\d{1,9})(?:[.,]\d{1,9})?"
 _CUE = re.compile(rf"\s*({_TIME})\s*-+>\s*({_TIME})(?:\s.*)?$")
 _CUE_TAG = re.compile(rf"<({_TIME})>")
-_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,4}):(\d{1,2}(?:[.,]\d*)?)")
+_CLOCK = re.compile(r"(?:(\d{1,9}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d*)?)")
 
 # What the columns of a table are called: the words of their names, in lower case.
 _ROLES = {
@@ -130,7 +130,7 @@ def read_timed_texts(path: Path) -> TimedTexts:
     if "<ANNOTATION_DOCUMENT" in text[:4000] or suffix in (".eaf", ".xml"):
         return _read_elan(path, text)
     if start.startswith("WEBVTT") or any(map(_CUE.match, text.splitlines())):
-        return TimedTexts(_cue_words(text), per_second=1.0, phrases=True, sorts=True)
+        return TimedTexts(_cue_words(path, text), per_second=1.0, phrases=True, sorts=True)
     lines = _filled_lines(text)
     if start.startswith("Transcript:") or (lines and all(map(_is_show, lines[:5]))):
         return _read_lines(
@@ -315,7 +315,9 @@ def _textgrid_tiers(path: Path, text: str) -> dict[str, list[TimedText]]:
     for number in range(1, values.count() + 1):
         kind, name = values.string(), values.string()
         if kind not in ("IntervalTier", "TextTier"):
-            raise DataError(f"{path}: a tier of class {kind!r}; IntervalTier or TextTier is needed")
+            raise DataError(
+                f"{path}: a tier of class {kind!r:.60}; IntervalTier or TextTier is needed"
+            )
         _ = values.number(), values.number()
         items = []
         for _ in range(values.count()):
@@ -458,19 +460,22 @@ def _read_ctm(path: Path, lines: Sequence[str]) -> TimedTexts:
     return TimedTexts(channels.get(chosen, []), per_second=1.0, sorts=True, notes=notes)
 
 
-def _cue_words(text: str) -> list[TimedText]:
+def _cue_words(path: Path, text: str) -> list[TimedText]:
     """Return the texts and times of SubRip or WebVTT subtitles, each word's where it has a tag.
 
     Lines that are shown again with the next ones, as YouTube's captions are, count once.
     """
     cues: list[tuple[float, float, list[str]]] = []
     lines: list[str] = []
-    for line in [*text.splitlines(), ""]:
+    for number, line in enumerate([*text.splitlines(), ""], 1):
         if match := _CUE.match(line):
             if lines and lines[-1].strip().isdigit():  # the number of this cue
                 lines.pop()
             lines = []
             cues.append((time_value(match[1]), time_value(match[2]), lines))
+        elif "-->" in line and not line.lstrip().startswith(("NOTE", "<!--")):
+            seen = f"{path}, line {number}: {line.strip()!r:.60}"
+            raise DataError(f"{seen}; two times with --> between them are needed")
         elif line.strip():
             lines.append(line)
         else:
@@ -497,7 +502,7 @@ def _cue_words(text: str) -> list[TimedText]:
 
 def cue_lines(text: str) -> list[str]:
     """Return the lines of subtitles without their times, numbers and tags."""
-    return [row.text for row in _cue_words(text)]
+    return [row.text for row in _cue_words(Path("subtitles"), text)]
 
 
 def has_cues(text: str) -> bool:

@@ -172,6 +172,7 @@ def test_wrong_times_are_one_line(tmp_path: Path, rows: str, seen: str) -> None:
         ("a.csv", "text,by,note\n", "header word,start,end"),
         ("a.csv", "word,start,end\nup,0,25,0,5\n", "5 values for 3 columns"),
         ("a.srt", "1\n00:00:00,500 --> 00:00:00,250\nup\n", "0 <= start <= end"),
+        ("a.srt", "00:00:00,1 --> 00:00:01,0\nup\n\n00:00:010 --> 0:0\non\n", "line 4: '00:00:010"),
         ("a.json", "{", "not json"),
         ("a.json", "[" * 100_000, "not json"),
         ("a.json", "[" * 900 + "]" * 900, "no words with times"),
