@@ -8,7 +8,7 @@ checkpoints/NAME/KIND/step_00001000/
 A shipped checkpoint is options.json and model.safetensors (averaged, 16-bit, no discriminators).
 """
 
-import pickle
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,13 @@ from speech2video.options.base import Options
 from speech2video.options.training import TrainingOptions
 from speech2video.util import checkpoint_folder
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, WEIGHTS_FILE, resolve_checkpoint
-from speech2video.util.errors import DataError
+from speech2video.util.errors import DataError, UserError
 from speech2video.util.files import atomic_write, write_errors
 
 EMA_FILE, TRAINING_STATE_FILE = "ema.safetensors", "training.pt"
 CHECKPOINT_VERSION = 1
 _VERSION = "checkpoint_version"
+_TRAINING_TYPES = {"epoch": int, "step": int, "optimizers": dict, "averages": dict, "state": dict}
 _MAX_NAMES = 3  # listed of the weights that do not fit
 
 
@@ -75,6 +76,9 @@ def load_checkpoint(model: BaseModel, checkpoint: Path) -> dict[str, Any]:
     path = checkpoint / TRAINING_STATE_FILE
     training = load_state(path)
     try:
+        for name, kind in _TRAINING_TYPES.items():
+            if not isinstance(training[name], kind):
+                raise DataError(f"{path}: {name} is {training[name]!r:.60}; not a training state")
         model.epoch, model.step = training["epoch"], training["step"]
         if model.epoch >= 0:
             model.on_epoch(model.epoch)
@@ -83,7 +87,7 @@ def load_checkpoint(model: BaseModel, checkpoint: Path) -> dict[str, Any]:
         for name, optimizer in model.optimizers.items():
             try:
                 optimizer.load_state_dict(training["optimizers"][name])
-            except (ValueError, RuntimeError) as error:
+            except Exception as error:  # torch raises anything on another structure
                 raise DataError(f"{path}: the optimizer {name} does not fit ({error})") from None
         if model.averages:
             ema = checkpoint / EMA_FILE
@@ -94,6 +98,25 @@ def load_checkpoint(model: BaseModel, checkpoint: Path) -> dict[str, Any]:
         return training["state"]
     except KeyError as error:
         raise DataError(f"{path}: no entry {error}; not a training state") from None
+
+
+def check_checkpoint(checkpoint: Path, options: type[TrainingOptions]) -> None:
+    """Raise `UserError` if a file of a run's checkpoint cannot be read."""
+    saved = options.load(checkpoint / OPTIONS_FILE)
+    training = load_state(checkpoint / TRAINING_STATE_FILE)
+    if missing := [name for name in _TRAINING_TYPES if name not in training]:
+        raise DataError(f"{checkpoint / TRAINING_STATE_FILE}: no entry {missing[0]!r}")
+    for file in (WEIGHTS_FILE, EMA_FILE) if saved.ema else (WEIGHTS_FILE,):
+        read_tensors(checkpoint / file)
+
+
+def last_good_checkpoint(folder: Path, options: type[TrainingOptions]) -> Path | None:
+    """Return the newest checkpoint of a run that can be read, None where there is none."""
+    for checkpoint in checkpoint_folder.list_checkpoints(folder):
+        with contextlib.suppress(UserError):
+            check_checkpoint(checkpoint, options)
+            return checkpoint
+    return None
 
 
 def load_networks(networks: nn.ModuleDict, folder: Path) -> Path:
@@ -108,11 +131,15 @@ def load_networks(networks: nn.ModuleDict, folder: Path) -> Path:
         The checkpoint that was read.
 
     Raises:
-        DataError: no checkpoint there, broken, of another version or of other networks.
+        DataError: no checkpoint there, broken, of another version, of other networks, or with
+            weights that are NaN or infinite.
     """
     checkpoint = resolve_checkpoint(folder)
     tensors = _read_weights(checkpoint)
     found = {k: v for k, v in tensors.items() if k.split(".")[0] in networks}
+    if bad := next((name for name, tensor in found.items() if not tensor.isfinite().all()), ""):
+        wrong = f"the weights {bad} are NaN or infinite"
+        raise DataError(f"{checkpoint}: {wrong}; another checkpoint is needed")
     state = networks.state_dict()
     copy_tensors(checkpoint / WEIGHTS_FILE, state, found)
     if any(tensor.is_meta for tensor in state.values()):
@@ -226,8 +253,13 @@ def copy_tensors(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, T
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write training state: numbers, strings, lists, dicts and tensors only."""
-    with atomic_write(path) as partial, write_errors(path, RuntimeError):
-        torch.save({_VERSION: CHECKPOINT_VERSION, **state}, partial)
+    # through a stream of Python's, whose errors say why, unlike those of torch
+    with (
+        atomic_write(path) as partial,
+        write_errors(path, RuntimeError),
+        partial.open("wb") as stream,
+    ):
+        torch.save({_VERSION: CHECKPOINT_VERSION, **state}, stream)
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -240,7 +272,7 @@ def load_state(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+    except Exception:  # unpicklers raise anything on damaged data
         raise DataError(f"{path}: not a readable training state of plain data") from None
     _check_version(path, state.get(_VERSION) if isinstance(state, dict) else None)
     return state

@@ -28,15 +28,33 @@ from tqdm import tqdm
 
 from speech2video.data.loader import iterate_batches, steps_per_epoch
 from speech2video.models.base_model import BaseModel
-from speech2video.models.checkpointing import find_nonfinite, load_checkpoint, save_checkpoint
+from speech2video.models.checkpointing import (
+    find_nonfinite,
+    last_good_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from speech2video.options.training import TrainingOptions
 from speech2video.util import distributed
-from speech2video.util.checkpoint_folder import mark_best, newest_checkpoint
-from speech2video.util.errors import OptionError, StopRequest, UserError, stop_requests
+from speech2video.util.checkpoint_folder import (
+    list_checkpoints,
+    mark_best,
+    newest_checkpoint,
+    set_aside,
+)
+from speech2video.util.errors import (
+    DataError,
+    OptionError,
+    StopRequest,
+    UserError,
+    note,
+    stop_requests,
+)
 from speech2video.util.files import folder_lock
 from speech2video.util.iteration import open_bar
 from speech2video.util.training_log import TrainingLog
 
+_STATE = ("best", "since_best", "validated_step", "seconds")  # saved by `_TrainingRun`
 LOG_EVERY = 10  # steps; losses are averaged over them
 SEED_WEIGHTS, SEED_STEPS, SEED_VALIDATION = 0, 1, 2  # separate streams of random numbers
 
@@ -54,10 +72,22 @@ def training_session(options: TrainingOptions) -> Iterator[torch.device]:
     device = distributed.start(options.device)
     try:
         with folder_lock(options.folder) if distributed.is_main() else contextlib.nullcontext():
+            if options.resume == "last_good":
+                _set_aside_damaged(options)
             seed_everything(options.seed, SEED_WEIGHTS)
             yield device
     finally:
         distributed.stop()
+
+
+def _set_aside_damaged(options: TrainingOptions) -> None:
+    """Rename the checkpoints that are newer than the newest that can be read."""
+    if distributed.is_main():
+        good = last_good_checkpoint(options.folder, type(options))
+        newer = list_checkpoints(options.folder)
+        for checkpoint in newer[: newer.index(good) if good else len(newer)]:
+            note(f"{checkpoint}: damaged; set aside as {set_aside(checkpoint).name}")
+    distributed.barrier()
 
 
 def seed_everything(*numbers: int) -> None:
@@ -126,7 +156,16 @@ class _TrainingRun:
         """Restore the newest checkpoint, if there is one, and open the log."""
         checkpoint = self.options.checkpoint_to_resume()
         if checkpoint is not None:
-            state = load_checkpoint(self.model, checkpoint)
+            try:
+                state = load_checkpoint(self.model, checkpoint)
+            except DataError as error:
+                good = last_good_checkpoint(self.options.folder, type(self.options))
+                advice = "no other checkpoint of the run can be read"
+                if good and good != checkpoint:
+                    advice = f"--resume last_good goes back to {good}"
+                raise DataError(f"{error}; {advice}") from None
+            if missing := [name for name in _STATE if name not in state]:
+                raise DataError(f"{checkpoint}: no entry {missing[0]!r} in its training state")
             self.best, self.since_best = state["best"], state["since_best"]
             self.seconds_before = state["seconds"]
             self.saved_step, self.validated_step = self.model.step, state["validated_step"]
@@ -260,12 +299,8 @@ class _TrainingRun:
     def _save(self, *, is_best: bool) -> None:
         if name := find_nonfinite(self.model):
             self._diverged(f"the weights {name} are no longer finite")
-        state = {
-            "best": self.best,
-            "since_best": self.since_best,
-            "validated_step": self.validated_step,
-            "seconds": self._seconds(),
-        }
+        values = self.best, self.since_best, self.validated_step, self._seconds()
+        state: dict[str, Any] = dict(zip(_STATE, values, strict=True))
         if distributed.is_main():
             folder, keep = self.options.folder, self.options.keep
             save_checkpoint(

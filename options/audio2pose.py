@@ -51,8 +51,8 @@ class TrainAudio2PoseOptions(TrainingOptions):
     )
 
     features: str = grouped.architecture("mfcc", "speech features", choices=tuple(FEATURE_SETS))
-    hidden_size: int = grouped.architecture(256, "width of the LSTMs", min=1, max=8192)
-    layers: int = grouped.architecture(2, "layers of each LSTM", min=1, max=16)
+    hidden_size: int = grouped.architecture(256, "width of the LSTMs", min=1, max=4096)
+    layers: int = grouped.architecture(2, "layers of each LSTM", min=1, max=8)
     look_ahead: int = grouped.architecture(
         6,
         "frames (0.04 s) of speech past each pose that the network receives before it",

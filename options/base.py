@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from speech2video.util.errors import DataError, OptionError, UserError
+from speech2video.util.errors import DataError, OptionError, UserError, one_line
 from speech2video.util.files import NamedPath, check_paths, read_json, write_text
 
 if typing.TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Options:
             options = cls(**values)
             options.check_paths()
         except UserError as error:
-            parser.exit(2, f"error: {' '.join(str(error).split())}\n")
+            parser.exit(2, f"error: {one_line(str(error))}\n")
         return options
 
     @classmethod
@@ -179,7 +179,13 @@ class Options:
         if unknown := sorted(set(values) - set(hints)):
             raise OptionError(f"{path}: unknown options {', '.join(unknown)}")
         try:
-            return cls(**{key: _from_json(hints[key], value) for key, value in values.items()})
+            given = {}
+            for name, value in values.items():
+                try:
+                    given[name] = _from_json(hints[name], value)
+                except (ValueError, OverflowError) as error:
+                    raise OptionError(f"{name}: {error}") from None
+            return cls(**given)
         except (OptionError, TypeError, ValueError, OverflowError) as error:
             raise OptionError(f"{path}: {error}") from None
 
@@ -220,12 +226,17 @@ def _inner_type(hint: Any) -> Any:
 def _from_json(hint: Any, value: Any) -> Any:
     """Return a json value as its field's type."""
     if value is None:
+        if not isinstance(hint, types.UnionType):
+            raise ValueError("a value is needed, not null")
         return None
     if typing.get_origin(hint) is tuple:
-        return tuple(value)
+        if not isinstance(value, list):
+            raise ValueError(f"a list is needed, not {value!r:.60}")
+        return tuple(_from_json(typing.get_args(hint)[0], item) for item in value)
     kind = _inner_type(hint)
-    if kind is bool and not isinstance(value, bool):
-        raise ValueError(f"true or false is needed, not {value!r}")
+    allowed = {bool: bool, int: int, float: int | float, str: str}.get(kind, str)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"a value of type {kind.__name__} is needed, not {value!r:.60}")
     return kind(value)
 
 

@@ -129,7 +129,7 @@ class TrainPose2VideoOptions(TrainingOptions):
     )
     gan_mode: str = grouped.losses("hinge", "GAN loss", choices=("hinge", "lsgan"))
     lr_d: float = grouped.losses(2e-4, "learning rate of the discriminators", min=0)
-    ndf: int = grouped.losses(32, "channels of the discriminators' first layer", min=1)
+    ndf: int = grouped.losses(32, "channels of the discriminators' first layer", min=1, max=1024)
     gan_start: float = grouped.losses(0.7, "share of the steps before the GAN starts", min=0, max=1)
     part_size: int = grouped.losses(
         64, "pixels of a region for its discriminator", min=16, max=1024

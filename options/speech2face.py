@@ -88,7 +88,7 @@ class TrainSpeech2FaceOptions(TrainingOptions):
 
     size: int = grouped.architecture(128, "pixels a side of the face", choices=(64, 128))
     num_speakers: int = grouped.architecture(
-        1, "in the identity bank; set to those of the dataset", min=1
+        1, "in the identity bank; set to those of the dataset", min=1, max=100_000
     )
     baseline: str = grouped.architecture(
         NONE,

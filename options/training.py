@@ -10,6 +10,7 @@ Options of the group "architecture" belong to the weights: a resumed run must ke
 """
 
 import argparse
+import contextlib
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -26,8 +27,8 @@ from speech2video.options.base import (
     check_name,
     grouped,
 )
-from speech2video.util.checkpoint_folder import OPTIONS_FILE, newest_checkpoint
-from speech2video.util.errors import OptionError
+from speech2video.util.checkpoint_folder import OPTIONS_FILE, list_checkpoints, newest_checkpoint
+from speech2video.util.errors import DataError, OptionError, UserError, one_line
 from speech2video.util.files import NamedPath
 
 if TYPE_CHECKING:
@@ -75,8 +76,9 @@ class TrainingOptions(Options):
 
     resume: str = grouped.checkpoints(
         "auto",
-        "continue the run of this name: if there is one, always, or never",
-        choices=("auto", "always", "never"),
+        "continue the run of this name: if there is one, always, never, or from the last good "
+        "checkpoint, where newer ones are damaged",
+        choices=("auto", "always", "never", "last_good"),
     )
     save_every: int = grouped.checkpoints(1000, "steps between checkpoints", min=1)
     keep: int = grouped.checkpoints(2, "checkpoints to keep in addition to the best", min=1)
@@ -145,10 +147,26 @@ class TrainingOptions(Options):
             and field.metadata["group"] != MACHINE
         ]
         try:
-            then = cls.load(saved / OPTIONS_FILE)
+            then = cls._load_past(options.folder, go_back=options.resume == "last_good")
             return dataclasses.replace(options, **{name: getattr(then, name) for name in kept})
+        except UserError as error:
+            cls.parser().exit(2, f"error: {one_line(str(error))}\n")
+
+    @classmethod
+    def _load_past(cls, folder: Path, *, go_back: bool) -> "Self":
+        """Return the options of the newest checkpoint, or of the newest whose options load."""
+        newest, *older = [path / OPTIONS_FILE for path in list_checkpoints(folder)]
+        try:
+            return cls.load(newest)
         except OptionError as error:
-            cls.parser().exit(2, f"error: {error}\n")
+            for path in older:
+                with contextlib.suppress(OptionError):
+                    past = cls.load(path)
+                    if go_back:
+                        return past
+                    advice = f"--resume last_good goes back to {path.parent}"
+                    raise DataError(f"{error}; {advice}") from None
+            raise
 
     def pretrained_folder(self) -> Path | None:
         """Return the folder of --pretrained; None without it, or for a resumed run."""

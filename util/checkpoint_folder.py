@@ -9,6 +9,7 @@ that options can find a checkpoint quickly.
 """
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -30,8 +31,23 @@ def step_folder(folder: Path, step: int) -> Path:
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """Return the checkpoint with the largest step, None where there is none."""
-    steps = _steps(folder)
-    return steps[-1] if steps else None
+    return next(iter(list_checkpoints(folder)), None)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return a run's checkpoints, the newest first."""
+    return _steps(folder)[::-1]
+
+
+def set_aside(checkpoint: Path) -> Path:
+    """Rename a damaged checkpoint, so that it is no longer found, and return its new path."""
+    with write_errors(checkpoint):
+        for number in itertools.count():
+            more = f"_{number}" if number else ""
+            path = checkpoint.with_name(f"damaged_{checkpoint.name}{more}")
+            if not path.exists():
+                return checkpoint.rename(path)
+    raise AssertionError
 
 
 def best_checkpoint(folder: Path) -> Path | None:
@@ -70,8 +86,14 @@ def new_checkpoint(folder: Path, step: int) -> Iterator[Path]:
         for left in folder.glob(".step_*.partial"):  # by a run that was killed while saving
             shutil.rmtree(left, ignore_errors=True)
         partial.mkdir()
+    good = newest_checkpoint(folder)
+    kept = f"{good} is the last good one, and kept" if good else "there is no checkpoint yet"
     try:
-        yield partial
+        try:
+            yield partial
+        except (DataError, OSError) as error:  # a full disk, most likely
+            reason = str(error).replace(f"{partial}{os.sep}", "")
+            raise DataError(f"{final}: not saved ({reason}); {kept}") from None
         with write_errors(final):
             for path in (*partial.iterdir(), partial):
                 _flush_to_disk(path)

@@ -81,7 +81,11 @@ class PosePredictor:
         """
         checkpoint = resolve_checkpoint(folder)
         options = TrainAudio2PoseOptions.load(checkpoint / OPTIONS_FILE)
-        predictor = cls.from_options(options, Body.load(body or options.body))
+        loaded_body = Body.load(body or options.body)
+        with torch.device("meta"):  # wrong options may need more than all memory
+            shapes = cls.from_options(options, loaded_body).network
+        load_networks(nn.ModuleDict({NETWORK: shapes}), checkpoint)
+        predictor = cls.from_options(options, loaded_body)
         if face_motion_scale is not None:
             predictor.face_motion_scale = face_motion_scale
         load_networks(nn.ModuleDict({NETWORK: predictor.network}), checkpoint)

@@ -31,6 +31,7 @@ from speech2video.util.rendering.skeleton_maps import draw_map
 from speech2video.util.training_log import TrainingLog
 from speech2video.util.video.writer import write_video
 
+MAX_CHANNELS, MAX_BLOCKS, MAX_LEVELS = 4096, 64, 16  # of a generator; absurd sizes take all memory
 NETWORK = "generator"  # its name in checkpoints
 HALF_RANGE = 127.5  # of 0..255 for 1 of -1..1
 CPU = torch.device("cpu")
@@ -188,8 +189,14 @@ def _parse_value(name: str, text: str, default: Any) -> Any:
         if not isinstance(default, int | tuple):
             return type(default)(text)
         counts = tuple(map(int, text.split(","))) if isinstance(default, tuple) else (int(text),)
+        most = MAX_BLOCKS if "blocks" in name else MAX_CHANNELS
         if min(counts) < 0:
             raise ValueError(f"{text} is negative")
+        if max(counts) > most or len(counts) > MAX_LEVELS:
+            raise OptionError(
+                f"--architecture {name}={text:.60}: up to {MAX_LEVELS} numbers from 0 to {most} "
+                "are needed"
+            )
         return counts if isinstance(default, tuple) else counts[0]
     except (ValueError, KeyError):
         needed = f"a value like {_format_value(default)} is needed"

@@ -2,7 +2,9 @@
 
 import os
 import pickle
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,15 +22,17 @@ from speech2video.models.checkpointing import (
     save_checkpoint,
     save_state,
     save_weights,
+    write_tensors,
 )
-from speech2video.util.checkpoint_folder import newest_checkpoint
-from speech2video.util.errors import DataError
+from speech2video.models.trainer import training_session
+from speech2video.util.checkpoint_folder import list_checkpoints, newest_checkpoint
+from speech2video.util.errors import DataError, UserError
 from tests.models.toy import ToyModel, ToyOptions, toy_options, train
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> tuple[ToyOptions, ToyModel]:
-    options = toy_options(tmp_path, steps=8)
+    options = toy_options(tmp_path, steps=8)  # checkpoints after 7 and 8
     return options, train(options)
 
 
@@ -86,6 +90,76 @@ def test_state_without_its_entries_is_one_line(run: tuple) -> None:
     save_state(path, {"step": 3})
     with pytest.raises(DataError, match="no entry 'epoch'"):
         load_checkpoint(ToyModel(options), path.parent)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": [1]},
+        {"optimizers": None},
+        {"step": "3"},
+        {"state": {}},
+        {"optimizers": {"network": {"state": 3}, "discriminator_toy": []}},
+    ],
+)
+def test_state_of_other_types_is_one_line(run: tuple, changes: dict) -> None:
+    options, _ = run
+    path = newest_checkpoint(options.folder) / "training.pt"
+    state = load_state(path)
+    save_state(path, {k: v for k, v in state.items() if k != "checkpoint_version"} | changes)
+    with pytest.raises(DataError, match=r"step_.*(training state|does not fit|no entry)"):
+        train(options)
+
+
+@pytest.mark.parametrize("name", ["options.json", "model.safetensors", "training.pt"])
+def test_damaged_checkpoint_names_the_one_to_go_back_to(
+    run: tuple, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options, _ = run
+    newest, older = list_checkpoints(options.folder)[:2]
+    os.truncate(newest / name, (newest / name).stat().st_size // 2)
+    with pytest.raises(UserError, match=f"--resume last_good goes back to {older}"):
+        type(options)._load_past(options.folder, go_back=False)
+        train(options)
+    past = type(options)._load_past(options.folder, go_back=True)
+    with training_session(replace(past, resume="last_good")):
+        pass
+    assert "damaged; set aside" in capsys.readouterr().err
+    assert newest_checkpoint(options.folder) == older
+    assert (options.folder / f"damaged_{newest.name}" / name).is_file()
+    train(replace(past, resume="last_good"))
+    assert newest_checkpoint(options.folder) == newest
+
+
+def test_nan_weights_are_refused(run: tuple) -> None:
+    options, _ = run
+    path = newest_checkpoint(options.folder)
+    tensors = read_tensors(path / "ema.safetensors")
+    next(iter(tensors.values())).flatten()[0] = torch.nan
+    write_tensors(path / "ema.safetensors", tensors)
+    with pytest.raises(DataError, match="NaN or infinite"):
+        load_networks(ToyModel(options).networks, path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a limit of a file's size is POSIX'")
+@pytest.mark.parametrize("size", [0, 1000, 3000])
+def test_full_disk_names_the_checkpoint_that_is_kept(run: tuple, size: int) -> None:
+    import resource  # not on Windows
+
+    options, model = run
+    kept, model.step = newest_checkpoint(options.folder), 99
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        with pytest.raises(DataError) as error:
+            save_checkpoint(model, options.folder, options=options, state={})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "step_00000099: not saved (" in str(error.value)
+    assert f"{kept} is the last good one, and kept" in str(error.value)
+    assert "enforce" not in str(error.value) and len(str(error.value).splitlines()) == 1
+    assert newest_checkpoint(options.folder) == kept
 
 
 def test_optimizers_of_another_model_are_named(run: tuple) -> None:

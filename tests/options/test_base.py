@@ -53,7 +53,29 @@ def test_bad_values_exit_with_2_and_one_line(
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", "{", '{"nane": 1}', '{"name": "a", "size": "big"}', '{"size": 128}']
+    "content",
+    [
+        "[]",
+        "{",
+        '{"nane": 1}',
+        '{"name": "a", "size": "big"}',
+        '{"size": 128}',
+        '{"name": null}',
+        '{"name": "a", "size": null}',
+        '{"name": "a", "size": 1e400}',
+        '{"name": "a", "size": 128.5}',
+        '{"name": "a", "size": true}',
+        f'{{"name": "a", "size": 1{"0" * 5000}}}',
+        f'{{"name": "a", "rate": 1{"0" * 400}}}',
+        '{"name": "a", "steps": 5}',
+        '{"name": "a", "steps": "12"}',
+        '{"name": "a", "steps": [[1]]}',
+        '{"name": "a", "steps": [null]}',
+        '{"name": {}}',
+        '{"name": "a", "path": 1}',
+        "[" * 100_000,
+        '{"name":' * 100_000,
+    ],
 )
 def test_bad_json_is_one_clear_error(tmp_path: Path, content: str) -> None:
     path = tmp_path / "options.json"

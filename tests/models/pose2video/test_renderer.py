@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from speech2video.models.checkpointing import save_weights
+from speech2video.models.checkpointing import read_tensors, save_weights, write_tensors
 from speech2video.models.pose2video.generators.fast import FastGenerator
 from speech2video.models.pose2video.generators.vid2vid import Vid2VidGenerator
 from speech2video.models.pose2video.renderer import (
@@ -202,6 +202,10 @@ def spoil_weights(folder: Path, how: str) -> None:
     whole = path.read_bytes()
     if how == "gone":
         path.unlink()
+    elif how == "nan":
+        tensors = read_tensors(path)
+        next(iter(tensors.values())).fill_(torch.nan)
+        write_tensors(path, tensors)
     elif how == "foreign":
         path.unlink()
         save_weights(path, nn.ModuleDict({"predictor": nn.Linear(3, 3)}))
@@ -209,7 +213,7 @@ def spoil_weights(folder: Path, how: str) -> None:
         path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "other": b"x" * 99}[how])
 
 
-@pytest.mark.parametrize("how", ["gone", "empty", "cut", "other", "foreign"])
+@pytest.mark.parametrize("how", ["gone", "empty", "cut", "other", "foreign", "nan"])
 def test_weights_that_are_no_good_are_one_line(saved: Path, how: str) -> None:
     spoil_weights(saved, how)
     with pytest.raises(DataError) as caught:
@@ -221,13 +225,18 @@ def test_weights_that_are_no_good_are_one_line(saved: Path, how: str) -> None:
     ("changes", "message"),
     [
         ({"camera": []}, "a camera of 0 finite numbers; 17 are needed"),
-        ({"camera": ["x"] * 17}, "a camera of 0 finite numbers"),
+        ({"camera": ["x"] * 17}, "camera: a value of type float"),
         ({"width": 64}, "weights of another network: has .*background"),
         ({"width": 50}, "images of 50x32"),
         ({"architecture": ["channels=8,24", "blocks=1,1"]}, "weights of another network"),
-        ({"architecture": ["channels=90000,90000", "blocks=9,9"]}, "of another network"),  # 20 TB
+        ({"architecture": ["channels=90000,90000", "blocks=9,9"]}, "from 0 to 4096 are"),  # 20 TB
+        ({"architecture": ["blocks=1,2,40000000"]}, "up to 16 numbers from 0 to 64 are needed"),
+        ({"architecture": ["channels=" + "8," * 99 + "8"]}, "up to 16 numbers"),
         ({"architecture": ["channels=eight"]}, "channels=eight: a value like"),
-        ({"architecture": "channels"}, "NAME=VALUE is needed"),
+        ({"architecture": "channels"}, "architecture: a list is needed"),
+        ({"architecture": ["channels"]}, "NAME=VALUE is needed"),
+        ({"width": None}, "width: a value is needed, not null"),
+        ({"width": 10**400}, "--width 1000"),
         ({"generator": "slow"}, "slow: no such name"),
         ({"map_style": "crayon"}, "--map_style crayon: one of"),
         ({"depth": 3}, "unknown options depth"),
