@@ -306,7 +306,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
     """Write a json file atomically. Raises `DataError` if it cannot be written."""
-    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    # bytes of a file's name that are not UTF-8 become escapes, which are read back as they were
+    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -456,7 +458,7 @@ def typed_fields(
     hints = typing.get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind) if f.name not in leave_out}
     if unknown := [name for name in row if name not in fields]:
-        raise DataError(f"{where}: unknown {unknown[0]!r}; known are {', '.join(fields)}")
+        raise DataError(f"{where}: unknown {_shown(unknown[0])}; known are {', '.join(fields)}")
     for name, item in fields.items():
         if name not in row and item.default is dataclasses.MISSING:
             raise DataError(f"{where}: no {name!r}")

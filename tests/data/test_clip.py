@@ -1,6 +1,8 @@
 """Descriptions of clips that are broken: one line, whatever is wrong."""
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,12 @@ def test_a_broken_list_of_bad_frames_is_one_line(tmp_path: Path, rows: str) -> N
     clip.bad_frames.write_text(f"first,last,reason\n{rows}\n")
     with pytest.raises(DataError, match=r"bad_frames\.csv: cannot be read"):
         clip.bad_mask(10)
+
+
+def test_a_name_that_is_not_utf8_is_kept(clip: ClipFolder[Any]) -> None:
+    info = replace(VALID[type(clip)], source=os.fsdecode(b"caf\xe9.mp4"), notes=("é",))
+    clip.write_info(info)
+    assert clip.info() == info
 
 
 def test_names_of_other_clips_are_told(tmp_path: Path) -> None:
