@@ -7,6 +7,7 @@ Joints and landmarks need some hundred vertices, so only those are skinned.
 import contextlib
 import copy
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -229,19 +230,59 @@ def _barycentric(corners: Tensor, weights: Tensor) -> Tensor:
     return (corners * weights.unsqueeze(-1)).sum(-2)
 
 
+_HAND = 45  # numbers of its 15 joints' rotations
+_SHAPES: dict[str, tuple[Any, ...]] = {  # of SMPL-X's arrays; "V" is the number of vertices
+    "v_template": ("V", 3),
+    "f": (None, 3),
+    "weights": ("V", len(JOINTS)),
+    "J_regressor": (len(JOINTS), "V"),
+    "shapedirs": ("V", 3, None),
+    "posedirs": ("V", 3, 9 * (len(JOINTS) - 1)),
+    "kintree_table": (2, len(JOINTS)),
+    "lmk_faces_idx": (51,),
+    "lmk_bary_coords": (51, 3),
+    "dynamic_lmk_faces_idx": (79, 17),
+    "dynamic_lmk_bary_coords": (79, 17, 3),
+    "hands_meanl": (_HAND,),
+    "hands_meanr": (_HAND,),
+    "hands_componentsl": (_HAND, _HAND),
+    "hands_componentsr": (_HAND, _HAND),
+}
+
+
 def _read_body_file(path: Path) -> dict[str, np.ndarray]:
     """Return the file's arrays but for pickled ones, which SMPL-X has and nothing needs."""
     arrays = read_npz(path, what="a body model", skip_pickled=True)
-    needed = {"v_template", "f", "weights", "J_regressor", "shapedirs", "posedirs", "kintree_table"}
-    needed |= {"lmk_faces_idx", "lmk_bary_coords", "dynamic_lmk_faces_idx"}
-    needed |= {"dynamic_lmk_bary_coords", "hands_meanl", "hands_componentsl"}
-    missing = sorted(needed - set(arrays))
+    missing = sorted(set(_SHAPES) - set(arrays))
     if missing:
         raise DataError(
             f"{path}: not an SMPL-X body, {', '.join(missing)} missing; SMPLX_NEUTRAL.npz "
             f"with expression and hand components, from {REGISTRATION}, is needed"
         )
+    _check_arrays(path, arrays)
     return arrays
+
+
+def _check_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise `DataError` for an array of another shape or type, values not finite, or bad indices."""
+    vertices, faces = (len(np.atleast_1d(arrays[name])) for name in ("v_template", "f"))
+    for name, sizes in _SHAPES.items():
+        array, shape = arrays[name], tuple(vertices if size == "V" else size for size in sizes)
+        fits = array.ndim == len(shape) and all(
+            size in (None, found) for size, found in zip(shape, array.shape, strict=True)
+        )
+        if not fits or array.dtype.kind not in "fiu":
+            needed = ", ".join("any" if size is None else str(size) for size in shape)
+            found = f"{name} is {array.dtype} {array.shape}"
+            raise DataError(f"{path}: {found}; numbers ({needed}) are needed")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DataError(f"{path}: {name} holds NaN or infinity; finite numbers are needed")
+    for name, end in (("f", vertices), ("lmk_faces_idx", faces), ("dynamic_lmk_faces_idx", faces)):
+        if arrays[name].min() < 0 or arrays[name].max() >= end:
+            raise DataError(f"{path}: {name} has numbers outside 0 to {end - 1}")
+    parents = arrays["kintree_table"][0, 1:].astype(np.int64)
+    if (parents < 0).any() or (parents > np.arange(len(parents))).any():
+        raise DataError(f"{path}: kintree_table has a joint before its parent")
 
 
 def _widen(model: Any, _: object) -> None:

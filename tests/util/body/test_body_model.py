@@ -1,5 +1,6 @@
 import io
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,25 @@ def test_a_network_that_holds_a_body_does_not_save_it(body: Body) -> None:
     network = torch.nn.Linear(1, 1)
     network.body = body
     assert set(network.state_dict()) == {"weight", "bias"}, "a user's body is licence-bound"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("hands_meanr", lambda a: a[:1], r"hands_meanr is float64 \(1,\); numbers \(45\)"),
+        ("weights", lambda a: a[:-1], r"weights is .*; numbers \(17422, 55\) are needed"),
+        ("v_template", lambda a: np.array("x"), "v_template is"),
+        ("shapedirs", lambda a: a * np.nan, "shapedirs holds NaN"),
+        ("f", lambda a: a + 1, "f has numbers outside 0 to 17421"),
+        ("kintree_table", lambda a: a[:, ::-1], "kintree_table"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(
+    tmp_path: Path, name: str, change: Callable, words: str
+) -> None:
+    with np.load(OPEN_BODY) as file:
+        arrays = {key: file[key] for key in file.files}
+    arrays[name] = change(arrays[name])
+    np.savez(tmp_path / "body.npz", **arrays)
+    with pytest.raises(DataError, match=words):
+        Body.load(tmp_path / "body.npz")
