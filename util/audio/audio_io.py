@@ -203,7 +203,6 @@ def _timed(
             origin = _clock_start(path, begin, start, whole)
         now = after if time is None else time - origin
         after = now + Fraction(samples.shape[1], frame.sample_rate)
-        report.seconds = float(after + origin - begin)
         with np.errstate(invalid="ignore"):
             sane = np.abs(samples) <= mix.limit
         finite += np.count_nonzero(sane)
@@ -211,6 +210,7 @@ def _timed(
             note_once(path, "samples that are no numbers, or absurd ones, are read as silence")
             samples = np.where(sane, samples, np.float32(0))
         yield now, mix.apply(samples), frame.sample_rate
+    report.seconds = float(after + (origin or 0) - begin)
     if after and not finite:
         raise DataError(f"{path}: not one sample of the audio is a finite number")
 

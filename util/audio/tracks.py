@@ -34,7 +34,8 @@ SYLLABLES = (2.0, 8.0)  # Hz at which the envelope of speech moves
 SILENT = 1e-6  # mean square, relative to full scale, of a track that counts as silent
 FAINT = 1e-3  # share of the loudest channel's power; a channel with less is dead
 CANCELS = 0.2  # share of the difference's power; with less in the sum, the phase is opposite
-SPEECH_LIKE = 0.35  # modulation at the rate of syllables, relative to the mean envelope
+SPEECH_LIKE = 0.35, 1.6  # modulation at that rate, relative to the mean: more is drums, clicks
+SEGMENT = 2.0  # seconds over which it is measured, so that long pauses do not count
 LOUDER = 2.0  # times the power of the usual track that another must have to be taken
 SURROUND = {"FC": 1.0, "FL": 0.707, "FR": 0.707, "LFE": 0.0, "LFE2": 0.0}
 SIDES = 0.5  # weight of all other loudspeakers
@@ -119,7 +120,8 @@ def _choose_mix(path: Path, stamp: tuple[int, int]) -> tuple[Mix, tuple[str, ...
 def to_samples(frame: av.AudioFrame) -> np.ndarray:
     """Return a frame's samples (C, N) as float32; integers get full scale 1."""
     channels = frame.layout.nb_channels
-    if frame.format.is_planar and channels >= PLANES:
+    many = frame.format.is_planar and channels >= PLANES
+    if many or frame.format.name.startswith("s64"):  # NumPy gets no such integers from PyAV
         frame = av.AudioResampler("flt", frame.layout, frame.sample_rate).resample(frame)[0]
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
@@ -190,12 +192,16 @@ class _Track:
         """How much the envelope moves at the rate of syllables, relative to its mean."""
         size = len(self._audio_N) // self._hop * self._hop
         envelope_T = np.sqrt(np.square(self._audio_N[:size].reshape(-1, self._hop)).mean(1))
-        if len(envelope_T) < 8 or not envelope_T.any():
+        length = min(round(SEGMENT * self._rate / self._hop), len(envelope_T))
+        if length < 8 or not envelope_T.any():
             return 0.0
-        spectrum_F = np.abs(np.fft.rfft(envelope_T - envelope_T.mean())) / len(envelope_T)
-        hertz_F = np.fft.rfftfreq(len(envelope_T), self._hop / self._rate)
+        envelope_NT = envelope_T[: len(envelope_T) // length * length].reshape(-1, length)
+        mean_N1 = envelope_NT.mean(axis=1, keepdims=True)
+        spectrum_NF = np.abs(np.fft.rfft(envelope_NT - mean_N1)) / length
+        hertz_F = np.fft.rfftfreq(length, self._hop / self._rate)
         band_F = (hertz_F >= SYLLABLES[0]) & (hertz_F <= SYLLABLES[1])
-        return float(np.sqrt(2 * np.square(spectrum_F[band_F]).sum()) / envelope_T.mean())
+        moving_N = np.sqrt(2 * np.square(spectrum_NF[:, band_F]).sum(axis=1))
+        return float(moving_N.sum() / max(mean_N1.sum(), 1e-12))
 
 
 def _above_hum(audio_CN: np.ndarray) -> np.ndarray:
@@ -207,9 +213,9 @@ def _choose_track(
     streams: "Sequence[av.AudioStream]", measured: dict[int, _Track]
 ) -> "tuple[av.AudioStream, str]":
     """Return the loudest track like speech, and why if it is not the first of `streams`."""
-    usual = streams[0]
+    usual, (low, high) = streams[0], SPEECH_LIKE
     audible = [s for s in streams if measured[s.index].power > SILENT]
-    speech = [s for s in audible if measured[s.index].modulation > SPEECH_LIKE] or audible
+    speech = [s for s in audible if low < measured[s.index].modulation < high] or audible
     if not speech:
         return usual, ""
     loudest = max(speech, key=lambda s: measured[s.index].power)

@@ -310,7 +310,8 @@ def decode(
         for frame in frames:
             # unset once packets have ended
             frame.time_base = frame.time_base or stream.time_base or Fraction(1)
-            time = None if frame.pts is None else frame.pts * frame.time_base + shift
+            time = None if frame.pts is None else frame.pts * frame.time_base
+            time = time + shift if time is not None and shift else time
             if time is not None and last is not None and _leaps(time, last, end):
                 if suspect is None or not 0 < time - suspect < LEAP:
                     suspect = time

@@ -59,7 +59,7 @@ def write_float_wav(path: Path, audio_CS: np.ndarray) -> Path:
 
 
 def write_wav(path: Path, samples_S: np.ndarray, *, valid: int) -> Path:
-    """Write stored samples (S,) int16 or int32 as an extensible wav of `valid` bits."""
+    """Write stored samples (S,) of integers as an extensible wav of `valid` bits."""
     size = samples_S.dtype.itemsize
     form = struct.pack("<HHIIHH", 0xFFFE, 1, RATE, RATE * size, size, 8 * size)
     form += struct.pack("<HHI16s", 22, valid, 0, PCM)
@@ -199,6 +199,12 @@ def test_fewer_valid_bits_than_stored_have_full_scale(tmp_path, dtype, valid, sh
     audio_S = load_audio(path)
     assert len(audio_S) == len(samples_S)
     assert np.abs(audio_S - speech()).max() < 2.0 ** (2 - valid) + 2e-7
+
+
+def test_integers_of_64_bits_are_read(tmp_path):
+    samples_S = np.round(speech() * 2.0**62).astype(np.int64)
+    audio_S = load_audio(write_wav(tmp_path / "a.wav", samples_S, valid=64))
+    assert np.abs(audio_S - speech() / 2).max() < 1e-6
 
 
 def test_a_header_of_32_bits_with_24_bit_samples_is_noticed(tmp_path, capsys):
