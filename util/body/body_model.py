@@ -264,7 +264,7 @@ def _read_body_file(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raise `DataError` for an array of another shape or type, values not finite, or bad indices."""
+    """Raise `DataError` for arrays of another shape or type, NaN, and indices out of range."""
     vertices, faces = (len(np.atleast_1d(arrays[name])) for name in ("v_template", "f"))
     for name, sizes in _SHAPES.items():
         array, shape = arrays[name], tuple(vertices if size == "V" else size for size in sizes)
