@@ -21,7 +21,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from speech2video.util.audio.audio_io import normalise_loudness
-from speech2video.util.errors import DataError
+from speech2video.util.errors import DataError, note
 from speech2video.util.files import read_json
 from speech2video.util.timing import SAMPLE_RATE
 
@@ -59,6 +59,8 @@ MARGIN = 20  # frames of silence in place of what is cut out
 STEP, MAX_TRIALS = 30, 8  # frames between the ends of cuts that are tried, and most of them
 CUT_TOLERANCE = 0.1  # share of the gain of the best cut that a shorter one may lack
 MAX_CUTS = 4
+BLOCK = 100  # frames
+MOST_UNCOVERED, MIN_UNCOVERED = 0.5, 5  # share and number of loud blocks without a word: a note
 
 SHORTEST_PART = 3  # letters in each half of a compound
 VOICELESS = {"F", "K", "P", "T", "TH"}
@@ -101,6 +103,7 @@ def align(audio_S: np.ndarray, words: Sequence[str]) -> list[tuple[float, float]
     if aligned is None:
         raise DataError("the transcript does not fit: its words cannot be found in the audio")
     _check_fit(words, aligned)
+    _note_uncovered(pcm_S, aligned)
     return [(word.start * FRAME, min(word.end * FRAME, seconds)) for word in aligned]
 
 
@@ -383,6 +386,26 @@ def _check_fit(words: Sequence[str], aligned: Sequence[_Aligned]) -> None:
                 f"the transcript does not fit the audio from {start:.1f} to {end:.1f} s "
                 f"({' '.join(words[first : first + 4])} ...): words are missing or wrong there"
             )
+
+
+def _note_uncovered(pcm_S: np.ndarray, aligned: Sequence[_Aligned]) -> None:
+    """Print a note where most of the audio that is not silent is far from any word."""
+    loud_N, covered_N = [], []
+    for start in range(0, len(pcm_S) // FRAME_SAMPLES, BLOCK):
+        loud_N.append(_level(pcm_S, (start, start + BLOCK)) > LOUD)
+        covered_N.append(False)
+    for word in aligned:
+        for block in range(word.start // BLOCK - 1, word.end // BLOCK + 2):
+            if 0 <= block < len(covered_N):
+                covered_N[block] = True
+    loud = sum(loud_N)
+    uncovered = sum(a and not b for a, b in zip(loud_N, covered_N, strict=True))
+    if uncovered > max(MOST_UNCOVERED * loud, MIN_UNCOVERED):
+        seconds = BLOCK * FRAME
+        note(
+            f"the transcript has no words for {uncovered * seconds:.0f} of the "
+            f"{loud * seconds:.0f} s of audio that are not silent: music, or a text too short"
+        )
 
 
 def pronounce(word: str, lookup: Lookup) -> list[str]:

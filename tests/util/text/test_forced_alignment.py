@@ -71,6 +71,16 @@ def test_a_recording_longer_than_the_window_is_followed(speech: SynthesisedSpeec
     assert errors.max() < 0.5
 
 
+def test_a_text_far_too_short_is_noted(
+    speech: SynthesisedSpeech, capsys: pytest.CaptureFixture
+) -> None:
+    found = align_transcript(np.tile(speech.audio_S, 5), SENTENCE)
+    assert start_errors(found, speech.words).max() < 0.3
+    assert capsys.readouterr().err.count("no words for") == 1
+    align_transcript(np.tile(speech.audio_S, 2), f"{SENTENCE} {SENTENCE}")
+    assert not capsys.readouterr().err
+
+
 def around(kind: str, seconds: float) -> np.ndarray:
     """Return a tone, chords with an attack, or noise in bursts or without."""
     time_S = np.arange(round(16_000 * seconds)) / 16_000
