@@ -580,28 +580,23 @@ def _plain(tensor: Tensor) -> np.ndarray:
 
 
 def _conversion(path: Path) -> str:
-    """Return why a pickle is refused, and the command that makes an npz of it."""
+    """Return why a pickle is refused, and a short command that makes an npz of it."""
     name, target = repr(path.name), repr(f"{path.stem}.npz")
-    load = {".pt": "torch.load({}, map_location='cpu', weights_only=False)"}
-    load |= {".pth": load[".pt"], ".npy": "numpy.load({}, allow_pickle=True).item()"}
+    load = {".pt": "torch.load({},'cpu',weights_only=False)"}
+    load |= {".pth": load[".pt"], ".npy": "n.load({},allow_pickle=True).item()"}
     read = load.get(path.suffix.lower(), "joblib.load({})").format(name)
-    data = path.read_bytes()[: 2**28]
-    save = f"d = {read}; numpy.savez({target}, **{{k: numpy.asarray(v) for k, v in d.items()}})"
+    with path.open("rb") as file:
+        data = file.read(2**28)
+    save = f"n.savez({target},**{{k:n.asarray(v) for k,v in {read}.items()}})"
     if b"pose_world" in data:  # WHAM: a dict of people
-        longest = f"max({read}.values(), key=lambda p: len(p['pose_world']))"
-        keys = "poses=p['pose_world'], trans=p['trans_world'], betas=p['betas'], fps=30"
-        save = f"p = {longest}; numpy.savez({target}, {keys})"
+        save = f"p=max({read}.values(),key=lambda p:len(p['pose_world']));"
+        save += f"n.savez({target},poses=p['pose_world'],trans=p['trans_world'],fps=30)"
     elif b"tracked_ids" in data:  # 4D-Humans: a dict of frames with a list of people
-        people = f"[v['smpl'][0] for v in {read}.values() if v['smpl']]"
-        keys = "global_orient body_pose betas"
-        save = f"s = {people}; numpy.savez({target}, fps=30, **{{k: numpy.stack([p[k] for p in s])"
-        save += f" for k in '{keys}'.split()}})"
-    modules = dict.fromkeys(("numpy", read.split(".")[0]))
-    script = f"import {', '.join(modules)}; {save}"
-    return (
-        "a pickle, or damaged; pickles can run code and are never opened. If you trust it, make an "
-        f'npz of it: python -c "{script}"'
-    )
+        save = f"s=[v['smpl'][0] for v in {read}.values() if v['smpl']];n.savez({target},fps=30,"
+        save += "**{k:n.stack([p[k] for p in s]) for k in ('global_orient','body_pose')})"
+    modules = "numpy as n" if read.startswith("n.") else f"numpy as n,{read.split('.')[0]}"
+    reason = "a pickle, or damaged; never opened, as it can run code. If you trust it"
+    return f'{reason}: python -c "import {modules};{save}"'
 
 
 def _camera(file: _MotionFile) -> Camera | None:

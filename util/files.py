@@ -388,6 +388,10 @@ def _read_members(
         if not pickled:
             with archive.open(info) as stream:
                 array = np.lib.format.read_array(stream, allow_pickle=False)
+            if array.dtype.kind == "U":  # numbers beyond Unicode would end in a SystemError
+                codes = np.frombuffer(array.tobytes(), array.dtype.str[0] + "u4")
+                if codes.max(initial=0) > sys.maxunicode:
+                    raise DataError(f"{info.filename} is no text")
             arrays[info.filename.removesuffix(".npy")] = array
     return arrays
 

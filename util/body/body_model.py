@@ -138,7 +138,15 @@ class Body:
             )
         arrays = _read_body_file(path)
         name = str(arrays["body_name"]) if "body_name" in arrays else "smplx"
-        return cls(_build(path, arrays), name=name, betas=betas)
+        try:
+            return cls(_build(path, arrays), name=name, betas=betas)
+        except (
+            ValueError,
+            IndexError,
+            RuntimeError,
+            TypeError,
+        ) as error:  # sizes that do not match
+            raise DataError(f"{path}: not SMPL-X's arrays ({error})") from None
 
     def to(self, device: torch.device | str) -> "Body":
         """Return this body on another device."""
