@@ -167,6 +167,8 @@ class _MotionFile:
         """Return axis-angle (T, J, 3) of a part that has one of these numbers of joints."""
         key, raw = self.raw(part)
         raw = self._numbers(key, raw)
+        if 1 in joints and raw.shape[1:] == (3, 3) and _are_rotations(raw):
+            return self._axis_angle(key, raw.reshape(-1, 1, 9))  # not of three people
         for count in joints:
             for size in (3, 6, 9):
                 if (flat := self._frames(raw, _tails(count, size))) is not None:
@@ -243,7 +245,7 @@ class _MotionFile:
             frame = np.argwhere(~np.isfinite(values))[0][0]
             problem = f"{key!r} holds NaN or infinity in frame {frame}; finite numbers are needed"
             raise DataError(f"{self.path}: {problem}")
-        return torch.from_numpy(values)
+        return torch.from_numpy(values if values.flags.writeable else values.copy())
 
     def _frames(self, raw: np.ndarray, tails: tuple[tuple[int, ...], ...]) -> np.ndarray | None:
         """Return (T, …) of one person if the axes behind frames and people are one of `tails`."""
@@ -310,6 +312,12 @@ _ORDERS = {
     "rows": "the matrices' first two rows (as PyTorch3D has it)",
     "interleaved": "the matrices' first two columns, number by number",
 }
+
+
+def _are_rotations(values_T33: np.ndarray) -> bool:
+    with np.errstate(all="ignore"):
+        products = values_T33 @ values_T33.swapaxes(1, 2)
+    return len(values_T33) > 0 and bool((np.abs(products - np.eye(3)) < 0.1).all())
 
 
 def _order_of_6d(values_TJ6: Tensor) -> str:

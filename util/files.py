@@ -149,7 +149,10 @@ def check_paths(
 
 def _identities(path: Path) -> list[Any]:
     """Return keys that only one file has: its real path, and its number if it exists."""
-    real = os.path.realpath(path)
+    try:
+        real = os.path.realpath(path)
+    except ValueError:
+        raise DataError(f"{path}: no file can have this name") from None
     keys: list[Any] = [real.casefold() if sys.platform in ("darwin", "win32") else real]
     with contextlib.suppress(OSError, ValueError):
         info = path.stat()

@@ -146,6 +146,9 @@ LAYOUTS: dict[str, Callable[[], dict[str, np.ndarray]]] = {
     "parts": lambda: split(flat) | PLACE,
     "parts of joints": lambda: split() | PLACE,
     "parts as matrices": lambda: split(to_matrices) | PLACE,
+    "parts as matrices, one joint's without its axis": lambda: {
+        name: part[:, 0] if name == "global_orient" else part
+        for name, part in split(to_matrices).items()} | PLACE,
     "parts as 6D": lambda: split(columns_6d) | PLACE,
     "names of smplx": lambda: {f"smplx_{name}": part for name, part in {
         "root_pose": bent()[:, 0], "body_pose": bent()[:, 1:22], "jaw_pose": bent()[:, 22],

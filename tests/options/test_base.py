@@ -138,6 +138,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("--source a.wav --output clip", "a folder"),
         ("--source a.wav --output pipe", "a pipe"),
         ("--source a.wav --output /dev/null", "a device"),
+        ("--source a\0.wav --output b.mp4", "no file can have this name"),
         ("--source a.wav --output a.wav/b.mp4", "cannot be in|no folder"),
         ("--source clip --output b.mp4 --folder way", "another folder is needed"),
         ("--source a.wav --output b.mp4 --folder a.wav", "no folder"),

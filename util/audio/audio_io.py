@@ -4,6 +4,7 @@ import wave
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, pairwise
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from speech2video.util.video.reader import (
     note_once,
     open_media,
     video_start,
+    wav_format,
 )
 
 TARGET_LEVEL = -23.0  # dB of full scale, of normalised speech (EBU R 128 asks it in LUFS)
@@ -178,7 +180,9 @@ def read_audio_blocks(path: Path, *, rate: int, whole: bool = False) -> Iterator
         if first is None:
             raise DataError(f"{path}: no audio in it could be decoded")
         yield from _resample(_on_clock(first, timed), first[2], rate)
-    if not report.is_complete:
+    header = wav_format(path)
+    piped = header is not None and isnan(header.seconds)  # written before its size was known
+    if not report.is_complete and not piped:
         note_once(path, f"damaged audio: {report}")
 
 

@@ -41,6 +41,7 @@ SURROUND = {"FC": 1.0, "FL": 0.707, "FR": 0.707, "LFE": 0.0, "LFE2": 0.0}
 SIDES = 0.5  # weight of all other loudspeakers
 RUMBLE = 0.02  # share of the loudest channel's power in a real low-frequency channel
 SAME = 1.1  # factor below which the mean of channels is as loud as the loudest
+STORED_BITS = {"pcm_s16": 16, "pcm_s24": 24, "pcm_s32": 32}  # by the start of the codec's name
 LARGEST = 2.0**32  # beyond it no sample is real
 OVERDRIVEN, INTEGERS = 8.0, 100.0  # peaks of floats from which on they are louder, or integers
 PEAK_SHARE = 99.9  # percentile of magnitudes that counts as peak
@@ -103,10 +104,8 @@ def _choose_mix(path: Path, stamp: tuple[int, int]) -> tuple[Mix, tuple[str, ...
                 total = len(container.streams.audio)
                 notes.append(f"audio track {number} of {total} taken: {why}")
         codec, channels = stream.codec_context.name, stream.channels
-        if not (channels > 1 or codec.startswith(("pcm_f", "pcm_s32"))):
-            needs_scale = codec.startswith("pcm_s16") and _valid_bits(path) < 16
-            if not needs_scale:
-                return Mix(stream.index, stream.rate), tuple(notes)
+        if channels == 1 and not codec.startswith("pcm_f") and not _unused_bits(path, codec):
+            return Mix(stream.index, stream.rate), tuple(notes)
         names = [channel.name for channel in stream.layout.channels]
         blocks = list(_windows(path, stream.index))
         scale, limit, text = _full_scale(path, codec, blocks)
@@ -229,9 +228,13 @@ def _choose_track(
     return loudest, why if loudest is not usual else ""
 
 
-def _valid_bits(path: Path) -> int:
-    found = wav_format(path)
-    return found.valid_bits if found and found.tag == 1 else 16
+def _unused_bits(path: Path, codec: str) -> int:
+    """Return how many bits of a stored integer may be unused; 0 of other samples."""
+    if codec[:7] not in STORED_BITS:
+        return 0
+    stored, found = STORED_BITS[codec[:7]], wav_format(path)
+    valid = found.valid_bits if found and found.tag == 1 else stored
+    return stored - (24 if valid == 32 else valid)  # some programs write 24 in 32 and do not say so
 
 
 def _full_scale(path: Path, codec: str, blocks: Sequence[np.ndarray]) -> tuple[float, float, str]:
@@ -248,16 +251,12 @@ def _full_scale(path: Path, codec: str, blocks: Sequence[np.ndarray]) -> tuple[f
             return 1 / peak, 8 * peak, f"samples reach {peak:.0f} times full scale; made quieter"
         bits = next((n for n in (16, 24, 32) if peak <= 2.0 ** (n - 1) * 1.01), 33)
         return 2.0 ** (1 - bits), 2.0**bits, f"float samples of {bits}-bit integers scaled to 1"
-    found, stored = wav_format(path), 32 if codec.startswith("pcm_s32") else 16
-    valid = found.valid_bits if found and found.tag == 1 else stored
-    valid = 24 if valid >= 32 else valid  # of which some programs say nothing
-    if not codec.startswith("pcm_s") or valid >= stored:
-        return 1.0, LARGEST, ""
-    unused = 2 ** (stored - valid)
+    unused = _unused_bits(path, codec)
+    stored = STORED_BITS.get(codec[:7], 0)
     steps = levels.astype(np.float64) * 2 ** (stored - 1)
-    if levels.max() <= 1 / unused and (steps % unused).any():
-        text = f"samples of {valid} bits at the lower end of {stored} scaled to full scale"
-        return float(unused), LARGEST, text
+    if unused > 0 and levels.max() <= 2.0**-unused and (steps % 2**unused).any():
+        text = f"samples of {stored - unused} bits at the lower end of {stored} scaled up"
+        return 2.0**unused, LARGEST, text
     return 1.0, LARGEST, ""
 
 

@@ -65,7 +65,10 @@ def recorded_speech(
     """
     if words is not None and words.is_dir():
         plain = words / f"{audio.stem}.txt"
-        words = find_words(audio, words) or (plain if plain.is_file() else None)
+        found = find_words(audio, words) or (plain if plain.is_file() else None)
+        if found is None:
+            note(f"{words}: no words of {audio.name} in it; no gestures are inserted at words")
+        words = found
     if words is not None:
         seconds = len(load_audio(audio, whole=True)) / SAMPLE_RATE
         return Speech(
@@ -102,7 +105,7 @@ def synthesised_speech(text: str, *, voice: str = "en-us") -> Iterator[Speech]:
     """
     speech = synthesise(text, voice=voice)
     # all of the text is in the name: another text never takes this one's place
-    digest = hashlib.blake2b(f"{voice}\n{text}".encode(), digest_size=6).hexdigest()
+    digest = hashlib.blake2b(f"{voice}\n{text}".encode(errors="replace"), digest_size=6).hexdigest()
     with tempfile.TemporaryDirectory() as folder:
         audio = Path(folder) / "speech.wav"
         write_audio(audio, speech.audio_S)

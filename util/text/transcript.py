@@ -108,6 +108,7 @@ def read_words(
     words = checked_words(path, words, overlap=MAX_OVERLAP)
     if seconds is not None:
         words = _within(path, words, seconds, remarks)
+    remarks += [] if words else ["no words in it"]
     if notes is not None:
         notes += remarks
     elif remarks:

@@ -70,6 +70,7 @@ EXTENSIBLE = 0xFFFE  # tag of a wav whose header is the longer one
 UNKNOWN_SIZE = 0x7FFF0000  # bytes; from here on a wav was written to a pipe
 SCANNED = 10  # seconds, in which moving video is known from single images
 FEW = 10  # packets in that time; no more may be a single image or a slide show
+SMALL, CHANGE = (64, 64), 8  # size of the images compared, grey levels by which moving ones differ
 SLOW = 0.25  # share of another video's packets; with fewer, a video is a thumbnail of it
 MAX_SIDE, MAX_PIXELS = 16_384, 1 << 26  # of a frame
 
@@ -246,9 +247,12 @@ def video_stream(container: InputContainer) -> "av.VideoStream | None":
     if len(streams) < 2:
         return streams[0] if streams else None
     path = _path(container)
-    counts = _video_packets(path, file_stamp(path))
+    stamp = file_stamp(path)
+    counts = _video_packets(path, stamp)
     least = max(2, max(counts.values(), default=0) * SLOW)
     moving = [s for s in streams if counts.get(s.index, 0) >= least] or streams
+    if len(moving) > 1:
+        moving = [s for s in moving if _moves(path, stamp, s.index)] or moving
     chosen = max(moving, key=lambda s: (s.width or 0) * (s.height or 0))
     if chosen is not streams[0]:
         why = "larger than the first" if streams[0] in moving else "the first hardly moves"
@@ -283,6 +287,27 @@ def _video_packets(path: Path, stamp: tuple[int, int]) -> dict[int, int]:
         except FFmpegError:
             pass
     return counts
+
+
+@lru_cache(256)
+def _moves(path: Path, stamp: tuple[int, int], index: int) -> bool:
+    """Return whether a video's image changes within its first `SCANNED` seconds."""
+    first, begin = None, None
+    with open_media(path) as container:
+        stream = next(s for s in container.streams.video if s.index == index)
+        try:
+            for time, frame in decode(container, stream, Damage()):
+                assert isinstance(frame, av.VideoFrame)
+                small = frame.reformat(*SMALL, "gray").to_ndarray().astype(np.int16)
+                first = small if first is None else first
+                begin = time if begin is None else begin
+                if np.abs(small - first).max() > CHANGE:
+                    return True
+                if begin is not None and time is not None and time > begin + SCANNED:
+                    break
+        except FFmpegError:
+            pass
+    return False
 
 
 def audio_streams(container: InputContainer) -> "list[av.AudioStream]":

@@ -58,12 +58,13 @@ def write_float_wav(path: Path, audio_CS: np.ndarray) -> Path:
     return make_recording(path, (), audio_CS, rate=RATE, codecs=("", "pcm_f32le"))
 
 
-def write_wav(path: Path, samples_S: np.ndarray, *, valid: int) -> Path:
-    """Write stored samples (S,) of integers as an extensible wav of `valid` bits."""
-    size = samples_S.dtype.itemsize
+def write_wav(path: Path, samples_S: np.ndarray, *, valid: int, size: int = 0) -> Path:
+    """Write integers (S,) as an extensible wav of `valid` bits in `size` bytes each."""
+    size = size or samples_S.dtype.itemsize
     form = struct.pack("<HHIIHH", 0xFFFE, 1, RATE, RATE * size, size, 8 * size)
     form += struct.pack("<HHI16s", 22, valid, 0, PCM)
-    data = samples_S.astype(samples_S.dtype.newbyteorder("<")).tobytes()
+    data_SB = samples_S.astype(samples_S.dtype.newbyteorder("<"))[:, None].view(np.uint8)
+    data = data_SB[:, :size].tobytes()
     body = b"WAVEfmt " + struct.pack("<I", len(form)) + form
     body += b"data" + struct.pack("<I", len(data)) + data
     path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
@@ -199,6 +200,26 @@ def test_fewer_valid_bits_than_stored_have_full_scale(tmp_path, dtype, valid, sh
     audio_S = load_audio(path)
     assert len(audio_S) == len(samples_S)
     assert np.abs(audio_S - speech()).max() < 2.0 ** (2 - valid) + 2e-7
+
+
+@pytest.mark.parametrize("shift", [0, 4])
+def test_twenty_bits_stored_in_three_bytes_have_full_scale(tmp_path, shift):
+    samples_S = (np.round(speech() * 2.0**19).astype(np.int64) << shift).astype(np.int32)
+    audio_S = load_audio(write_wav(tmp_path / "a.wav", samples_S, valid=20, size=3))
+    assert np.abs(audio_S - speech()).max() < 2.0**-18 + 2e-7
+
+
+def test_a_file_written_to_a_pipe_is_not_called_damaged(tmp_path, capsys):
+    """Its header gives the largest size that there is."""
+    samples_S = np.round(speech() * 32767).astype(np.int16)
+    path = write_wav(tmp_path / "a.wav", samples_S, valid=16)
+    content = bytearray(path.read_bytes())
+    content[4:8] = b"\xff" * 4
+    at = content.index(b"data") + 4
+    content[at : at + 4] = b"\xff" * 4
+    path.write_bytes(content)
+    assert len(load_audio(path)) == len(samples_S)
+    assert not capsys.readouterr().err
 
 
 def test_integers_of_64_bits_are_read(tmp_path):

@@ -57,6 +57,23 @@ def test_a_transcript_is_aligned_with_its_audio(tmp_path: Path) -> None:
     assert all(abs(a.start - b.start) < 0.15 for a, b in zip(found, made.words, strict=True))
 
 
+def test_missing_words_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_audio(tmp_path / "a.wav", voice(1.0))
+    (tmp_path / "words").mkdir()
+    assert recorded_speech(tmp_path / "a.wav", words=tmp_path / "words").words is None
+    (tmp_path / "words/a.csv").write_text("word,start,end\n")
+    assert recorded_speech(tmp_path / "a.wav", words=tmp_path / "words").words == []
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("note: ") and "no words of a.wav in it" in first
+    assert second.startswith("note: ") and "a.csv: no words in it" in second
+
+
+@speaks
+def test_a_text_that_is_not_unicode_is_synthesised() -> None:
+    with synthesised_speech("caf\udce9 hello") as speech:
+        assert speech.words[-1].text == "hello"
+
+
 @speaks
 def test_a_transcript_may_be_a_file_or_subtitles(
     tmp_path: Path, capsys: pytest.CaptureFixture

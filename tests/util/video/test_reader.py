@@ -87,6 +87,16 @@ def test_the_largest_moving_video_is_read(tmp_path, capsys, name, first):
     assert "video track 2 of 2 taken" in line
 
 
+def test_a_video_that_never_changes_is_not_taken(tmp_path, capsys):
+    """A screen recorder's title image, encoded 25 times a second."""
+    changing = [(k / 25, image(100 + k, 64, 48)) for k in range(50)]
+    path = write_streams(
+        tmp_path / "a.mkv", [("libx264", moving(90, 320, 240)), ("libx264", changing)], voice(2.0)
+    )
+    assert {frame.shape for frame in read_frames(path)} == {(3, 48, 64)}
+    assert "video track 2 of 2 taken" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
 def test_a_single_image_cuts_no_audio(tmp_path, name):
     audio_S = voice(3.0, rate=RATE)
