@@ -174,3 +174,17 @@ def test_python_of_the_readme_runs(workplace: Path, monkeypatch: pytest.MonkeyPa
     assert Path("speech.mp4").stat().st_size > 1000
     assert names["frame"].shape[-1] == 3 and names["frame"].dtype == np.uint8
     assert speech2video.__version__
+
+
+def test_every_row_of_the_formats_names_a_test() -> None:
+    rows = [
+        line
+        for line in (ROOT / "docs/formats.md").read_text().splitlines()
+        if line.startswith("| ") and not line.startswith(("| ---", "| Input", "| Output", "| Case"))
+    ]
+    assert len(rows) > 80
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row.split(" | ")[-1])
+        assert named, row
+        for path, test in named:
+            assert f"\ndef {test}(" in (ROOT / path).read_text(), f"{path}::{test}"
