@@ -172,7 +172,7 @@ def test_bad_recordings_are_reported_and_the_others_made(
     [
         (("--label_scheme", "csv"), "go together"),
         (("--labels", "nowhere.csv"), "go together"),
-        (("--label_scheme", "csv", "--labels", "nowhere.csv"), "nowhere.csv: No such file"),
+        (("--label_scheme", "csv", "--labels", "nowhere.csv"), "nowhere.csv: no such file"),
         (("--label_scheme", "ravdess"), "not a name of ravdess"),
     ],
 )

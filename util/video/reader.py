@@ -651,6 +651,8 @@ def _held(
 def _last_duration(frame: av.VideoFrame, gap: Fraction, rate: Fraction) -> Fraction:
     """Return the seconds that the last frame is shown; `gap` is those of the one before."""
     duration = (frame.duration or 0) * (frame.time_base or Fraction(0))
+    if duration > MAX_GAP:  # a broken rate
+        return min(gap, 1 / rate)
     return max(duration, min(gap, 1 / rate)) if duration * rate < TINY else duration
 
 
