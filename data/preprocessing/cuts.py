@@ -18,6 +18,7 @@ BLOCK = 8  # pixels, sides of the parts that are compared
 REACH = 12  # frames on each side that a cut is compared with
 MIN_VIEW = 3  # frames before and after a cut
 MIN_RATIO = 2.5  # of a cut's difference to the third largest nearby; motion reaches 2
+CUT_NOTE = "cut out of"  # begins the note of a clip that is a part of a recording
 MIN_CHANGED = 0.35  # share of blocks with structure that a cut changes; a jump after a pause: 0.3
 MIN_CORRELATION = 0.5  # of an unchanged block
 MIN_CONTRAST = 4.0  # grey levels, standard deviation of a block with structure

@@ -22,7 +22,7 @@ from speech2video.data.keypoints import Keypoints
 from speech2video.data.motion import Motion, motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
 from speech2video.data.preprocessing.clip_metrics import find_bad_frames, motion_pixels
-from speech2video.data.preprocessing.cuts import CutDetector
+from speech2video.data.preprocessing.cuts import CUT_NOTE, CutDetector
 from speech2video.data.preprocessing.detection.mediapipe_keypoints import (
     NoPersonError,
     detect_keypoints,
@@ -298,7 +298,7 @@ def _make_parts(
                 left_out.append(f"{seconds}, shorter than {MIN_SECONDS:.0f} s")
                 collections.deque(own, 0)
                 continue
-            cut = f"cut out of {recording.name}, whose view changes: {seconds}"
+            cut = f"{CUT_NOTE} {recording.name}, whose view changes: {seconds}"
             folder = part_folder(clip, len(made) + 1)
             creation = Clip.create(folder, over=Clip(folder) in old)
             part = creation.__enter__()

@@ -12,6 +12,7 @@ import numpy as np
 from speech2video.data.clip import Clip, list_clips
 from speech2video.data.preprocessing import clip_metrics
 from speech2video.data.preprocessing.clip_metrics import MAX_LAG, ClipMetrics, ClipSignals
+from speech2video.data.preprocessing.cuts import CUT_NOTE
 from speech2video.util import html_report
 from speech2video.util.body.body_model import Body
 from speech2video.util.files import write_json
@@ -108,8 +109,17 @@ def assess(clips: list[ClipMetrics]) -> list[Verdict]:
         _assess_sync,
         _assess_tilt,
         _assess_fit,
+        _assess_cuts,
     )
     return [assess_part(clips) for assess_part in parts]
+
+
+def _assess_cuts(clips: list[ClipMetrics]) -> Verdict:
+    parts = [c.name for c in clips if any(note.startswith(CUT_NOTE) for note in c.notes)]
+    if not parts:
+        return Verdict(True, "No recording has cuts.")
+    which = _list_some(parts, len(clips))
+    return Verdict(True, f"Recordings with cuts were split; parts of them are {which}.")
 
 
 def _assess_duration(clips: list[ClipMetrics]) -> Verdict:

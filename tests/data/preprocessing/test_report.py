@@ -20,6 +20,7 @@ from speech2video.data.preprocessing.clip_metrics import (
     compute_clip_metrics,
     find_bad_frames,
 )
+from speech2video.data.preprocessing.cuts import CUT_NOTE
 from speech2video.data.preprocessing.report import assess, medians, write_report
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
@@ -145,6 +146,13 @@ def test_a_turned_person_is_reported(clip: Clip, body: Body, quarters: int, word
         signals = replace(upright, detected_TK3=detected_TK3)
         verdict = assess([compute_clip_metrics(clip, signals)])[4]
         assert verdict.good is good and (words in verdict.sentence) is not good
+
+
+def test_parts_of_recordings_with_cuts_are_reported(metrics: ClipMetrics) -> None:
+    part = replace(metrics, name="talk_1", notes=(f"{CUT_NOTE} talk.mp4, whose view changes",))
+    assert "split" not in assess([metrics])[6].sentence
+    verdict = assess([metrics, part])[6]
+    assert verdict.good and "were split" in verdict.sentence and "talk_1" in verdict.sentence
 
 
 def test_a_poor_fit_is_reported(clip: Clip, body: Body) -> None:
