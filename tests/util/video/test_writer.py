@@ -105,7 +105,8 @@ def png_chunks(content: bytes) -> list[tuple[bytes, bytes]]:
     while place < len(content):
         size = int.from_bytes(content[place : place + 4], "big")
         body = content[place + 4 : place + 8 + size]
-        assert zlib.crc32(body) == int.from_bytes(content[place + 8 + size : place + 12 + size])
+        check = content[place + 8 + size : place + 12 + size]
+        assert zlib.crc32(body) == int.from_bytes(check, "big")
         chunks.append((body[:4], body[4:]))
         place += 12 + size
     assert chunks[-1][0] == b"IEND"
