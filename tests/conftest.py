@@ -1,5 +1,6 @@
 """Fixtures of all tests, and the tier of slow ones: `--slow` runs them, too."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,12 @@ from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from tests.demo import make_demo
 from tests.tiny_speaker import make_speaker, voice
+
+# shells start what runs in their background with Ctrl-C ignored, and tests of it would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if (hangup := getattr(signal, "SIGHUP", None)) and signal.getsignal(hangup) is signal.SIG_IGN:
+    signal.signal(hangup, signal.SIG_DFL)  # nohup
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
