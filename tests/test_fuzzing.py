@@ -24,7 +24,7 @@ MOST_CASES = {  # in a minute: all are known to pass, and a faster machine tries
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["sound", "json", "video"])  # the slow test has all
 def test_a_damaged_file_is_read_or_refused_in_one_line(kind: str, tmp_path: Path) -> None:
     outcome = fuzz(kind, tmp_path, seconds=2)
     assert not outcome.failures, "\n".join(outcome.failures)
