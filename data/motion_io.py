@@ -589,7 +589,9 @@ def _plain(tensor: Tensor) -> np.ndarray:
 
 def _conversion(path: Path) -> str:
     """Return why a pickle is refused, and a short command that makes an npz of it."""
-    name, target = repr(path.name), repr(f"{path.stem}.npz")
+    # a shell would run what other names hold, and the end of a long line is left out
+    shown = Path(path.name if re.fullmatch(r"[\w .+-]{1,60}", path.name) else "FILE.pkl")
+    name, target = repr(shown.name), repr(f"{shown.stem}.npz")
     load = {".pt": "torch.load({},'cpu',weights_only=False)"}
     load |= {".pth": load[".pt"], ".npy": "n.load({},allow_pickle=True).item()"}
     read = load.get(path.suffix.lower(), "joblib.load({})").format(name)

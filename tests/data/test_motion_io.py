@@ -445,6 +445,15 @@ def test_the_command_that_converts_a_pickle_works(tmp_path: Path) -> None:
     assert len(motion) == 25 and motion.fps == FPS
 
 
+@pytest.mark.parametrize("name", ["$(touch mark).pkl", 'a";touch mark;".pkl', "`touch mark`.pt"])
+def test_no_name_of_a_pickle_is_part_of_the_command(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(pickle.dumps({"poses": [1]}))
+    with pytest.raises(DataError) as error:
+        read_motion(tmp_path / name)
+    command = str(error.value).split("python -c ")[1]
+    assert "'FILE.pkl'" in command and "'FILE.npz'" in command and "touch" not in command
+
+
 def test_truncated_and_foreign_files_are_rejected(tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.npz", beat2()).read_bytes()
     for name, content in {"cut": whole[: len(whole) // 2], "empty": b"", "text": b"hello"}.items():

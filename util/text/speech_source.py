@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speech2video.util.audio.audio_io import load_audio, write_audio
+from speech2video.util.audio.audio_io import load_audio, read_audio, write_audio
 from speech2video.util.audio.tracks import choose_mix
 from speech2video.util.errors import DataError, note
 from speech2video.util.text.forced_alignment import align
@@ -70,7 +70,7 @@ def recorded_speech(
             note(f"{words}: no words of {audio.name} in it; no gestures are inserted at words")
         words = found
     if words is not None:
-        seconds = len(load_audio(audio, whole=True)) / SAMPLE_RATE
+        seconds = sum(map(len, read_audio(audio, whole=True))) / SAMPLE_RATE
         return Speech(
             audio.stem, audio, read_words(words, seconds=seconds, rate=choose_mix(audio).rate)
         )
