@@ -1,14 +1,13 @@
-"""Phones: the classes that phonetic features tell apart, and how other alphabets map to them.
+"""Phones: the classes that phonetic features distinguish, and how other alphabets map to them.
 
 A class is a target of the vocal tract, so diphthongs are two of them one after the other, as in
 the viseme rules of the synthetic speaker. Symbols are IPA; CMU's ARPAbet maps to them.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
-
-from speech2video.util.text.transcript import Phone
 
 SILENCE = "sil"
 PHONES = (
@@ -35,7 +34,24 @@ ARPABET = {
     **{"IX": "ɪ", "IY": "i", "JH": "dʒ", "K": "k", "L": "l", "M": "m", "N": "n", "NG": "ŋ"},
     **{"OW": "oʊ", "OY": "ɔɪ", "P": "p", "R": "ɹ", "S": "s", "SH": "ʃ", "T": "t", "TH": "θ"},
     **{"UH": "ʊ", "UW": "u", "V": "v", "W": "w", "Y": "j", "Z": "z", "ZH": "ʒ"},
+    # TIMIT's: closures before stops and more
+    **{"BCL": "b", "DCL": "d", "GCL": "ɡ", "KCL": "k", "PCL": "p", "TCL": "t", "Q": "ʔ"},
+    **{"AX-H": "ə", "ENG": "ŋ", "NX": "ɾ", "UX": "u"},
 }
+
+
+@dataclass(frozen=True)
+class Phone:
+    """A phone in IPA; `start` and `end` in seconds.
+
+    `word` is the index of its word where that is known; `stress` is 0 none, 1 primary, 2 secondary.
+    """
+
+    text: str
+    start: float
+    end: float
+    word: int | None = None
+    stress: int = 0
 
 
 def from_arpabet(name: str) -> tuple[str, int] | None:

@@ -8,15 +8,19 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from speech2video.util.errors import DataError, note
 from speech2video.util.files import atomic_write
+from speech2video.util.text.phones import Phone, from_arpabet, phone_classes
 from speech2video.util.text.spoken_text import strip_punctuation
 from speech2video.util.text.word_formats import (
     TimedText,
     fill_times,
     has_times,
     is_noise,
+    is_textgrid,
+    read_phone_tier,
     read_text,
     read_timed_texts,
     split_phrases,
@@ -26,6 +30,7 @@ from speech2video.util.timing import SAMPLE_RATE
 OVERLAP = 0.0105  # seconds that rounded times of neighbours may overlap; they are trimmed
 MAX_OVERLAP = 0.25  # seconds of overlap that are trimmed with a note; more is an error
 HEADER = ("word", "start", "end")  # of a csv file
+PHONE_HEADER = ("phone", "start", "end", "word", "stress")
 # Endings of files with words next to a recording, in the order they are searched for.
 WORD_SUFFIXES = (
     *(".TextGrid", ".words.csv", ".words.txt", ".words.json", ".csv", ".tsv", ".align", ".ctm"),
@@ -35,6 +40,9 @@ AMBIGUOUS_SUFFIXES = (".json", ".txt")  # may hold anything: only files with tim
 USUAL_WORD = 0.28  # seconds
 WORD_SECONDS = (0.02, 5.0)  # shortest and longest likely median length of words
 HTK_RATE = 10_000_000  # units a second in HTK's label files
+# Marks of tiers of phones that are no phones, beyond those of words.
+PHONE_NOISE = frozenset(("silence", "ssil", "epi", "noise", "br", "brth", "breath", "laugh"))
+STRESS_MARKS = {"ˈ": 1, "ˌ": 2}
 
 
 @dataclass(frozen=True)
@@ -46,18 +54,7 @@ class Word:
     end: float
 
 
-@dataclass(frozen=True)
-class Phone:
-    """A phone in the alphabet of its source; `start` and `end` in seconds.
-
-    `word` is the index of its word where that is known; `stress` is 0 none, 1 primary, 2 secondary.
-    """
-
-    text: str
-    start: float
-    end: float
-    word: int | None = None
-    stress: int = 0
+_Timed = TypeVar("_Timed", Word, Phone)
 
 
 def read_words(
@@ -114,6 +111,65 @@ def read_words(
     elif remarks:
         note(f"{path}: {'; '.join(remarks)}")
     return words
+
+
+def read_phones(path: Path) -> list[Phone]:
+    """Return the phones of a TextGrid, or of a csv of `write_phones`, in IPA and in order.
+
+    A TextGrid's tier is one of `PHONE_TIERS`; ARPAbet with or without stress digits becomes IPA.
+    Marks of silence and noise are left out.
+
+    Raises:
+        DataError: any other file, malformed content, times that are not finite, negative,
+            reversed, out of order, or overlap by more than `MAX_OVERLAP`; no phones.
+    """
+    path = Path(path)
+    if is_textgrid(path):
+        rows = [row for row in read_phone_tier(path) if not _is_phone_noise(row.text)]
+        # IPA has letters beyond ASCII, ARPAbet none; "aw" and "y" are phones of both
+        ipa = any(not row.text.isascii() for row in rows)
+        found = [_phone(row, ipa=ipa) for row in rows]
+        phones = [phone for phone in found if phone_classes(phone.text)]
+    else:
+        phones = [_phone_of_row(path, *row) for row in read_rows(path, PHONE_HEADER[:3])]
+    phones = checked_words(path, phones, overlap=MAX_OVERLAP)
+    if not phones:
+        raise DataError(f"{path}: no phones in it")
+    return phones
+
+
+def write_phones(path: Path, phones: Iterable[Phone]) -> None:
+    """Write phones as csv: IPA, start and end in seconds, index of the word, stress 0, 1 or 2."""
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(PHONE_HEADER)
+        for phone in phones:
+            times = (f"{phone.start:.4f}", f"{phone.end:.4f}")
+            writer.writerow((phone.text, *times, phone.word, phone.stress))
+
+
+def _is_phone_noise(label: str) -> bool:
+    return is_noise(label) or label.strip().casefold() in PHONE_NOISE
+
+
+def _phone(row: TimedText, *, ipa: bool) -> Phone:
+    assert row.start is not None and row.end is not None
+    label = row.text.strip()
+    known = None if ipa else from_arpabet(label)
+    if known is None:
+        stress = next((STRESS_MARKS[mark] for mark in label if mark in STRESS_MARKS), 0)
+        known = "".join(mark for mark in label if mark not in STRESS_MARKS), stress
+    return Phone(known[0], row.start, row.end, stress=known[1])
+
+
+def _phone_of_row(path: Path, line: int, row: dict[str, str]) -> Phone:
+    text, start, end, word, stress = ((row.get(name) or "").strip() for name in PHONE_HEADER)
+    try:
+        times = float(start), float(end)
+        return Phone(text, *times, int(word) if word else None, int(stress or 0))
+    except ValueError:
+        seen = f"{path}, line {line}: {','.join((text, start, end, word, stress))!r:.80}"
+        raise DataError(f"{seen}; {','.join(PHONE_HEADER)} are needed") from None
 
 
 def find_words(audio: Path, folder: Path | None = None) -> Path | None:
@@ -225,16 +281,16 @@ def write_words(path: Path, words: Iterable[Word]) -> None:
 
 
 def checked_words(
-    where: Path | str, words: Iterable[Word], *, overlap: float = OVERLAP, trim: bool = True
-) -> list[Word]:
-    """Return the words without silence, each starting no earlier than the one before ends.
+    where: Path | str, words: Iterable[_Timed], *, overlap: float = OVERLAP, trim: bool = True
+) -> list[_Timed]:
+    """Return words or phones without silence, each starting no earlier than the one before ends.
 
     Without `trim` they may overlap, and only their times are checked.
 
     Raises `DataError` on times that are not finite, negative, reversed or out of order, and on
     neighbours that overlap by more than `overlap` seconds.
     """
-    checked: list[Word] = []
+    checked: list[_Timed] = []
     for word in words:
         seen = f"{where}: {word.text!r:.60} from {word.start:g} to {word.end:g} s"
         if not 0 <= word.start <= word.end < math.inf:

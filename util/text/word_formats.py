@@ -45,6 +45,9 @@ OTHER_TIERS = (
     "trn",
 )
 
+# Names of tiers with phones, the best first: of MFA and other aligners, Praat, TIMIT's converters.
+PHONE_TIERS = ("phones", "phone", "phonemes", "phoneme", "segments", "phn")
+
 _NOISE = re.compile(
     r"[<\[{+~%].*[>\]}+~%]|[<!&].*"  # <sil>, [noise], {LG}, ++uh++, <usb, !SIL
     r"|sil|sp|spn|nsn|pau|h#|[\W_]*",
@@ -116,10 +119,7 @@ def read_timed_texts(path: Path) -> TimedTexts:
 
     Raises `DataError` on an unreadable file, an unknown format, and malformed content.
     """
-    head = read_head(path)
-    if head.startswith(b"ooBinaryFile"):
-        raise DataError(f"{path}: not text, but a binary TextGrid; save it as a text file in Praat")
-    text = read_text(path)
+    text = _textgrid_text(path)
     start, suffix = text.lstrip()[:400], path.suffix.lower()
     if suffix == ".textgrid" or "ooTextFile" in start.split("\n")[0]:
         return _read_textgrid_words(path, text)
@@ -139,6 +139,25 @@ def read_timed_texts(path: Path) -> TimedTexts:
     if suffix == ".ctm" or (lines and all(map(_ctm_row, lines[:20]))):
         return _read_ctm(path, lines)
     return _read_table(path, text)
+
+
+def is_textgrid(path: Path) -> bool:
+    """Return whether a file is a TextGrid, by its name or its content in any encoding."""
+    head = read_head(path).replace(b"\0", b"")
+    return path.suffix.lower() == ".textgrid" or b"ooTextFile" in head or b"ooBinaryFile" in head
+
+
+def read_phone_tier(path: Path) -> list[TimedText]:
+    """Return the intervals of a TextGrid's tier of phones, as written, silence included.
+
+    Raises `DataError` on an unreadable or malformed file, and where no tier has a name of
+    `PHONE_TIERS`.
+    """
+    tiers = _textgrid_tiers(path, _textgrid_text(path))
+    found = _chosen_tier(path, tiers, "interval tier", names=PHONE_TIERS)
+    for remark in found.notes:
+        note(f"{path}: {remark}")
+    return found.rows
 
 
 def has_times(path: Path) -> bool:
@@ -360,19 +379,31 @@ class _TextGridValues:
         return match[0]
 
 
+def _textgrid_text(path: Path) -> str:
+    if read_head(path).startswith(b"ooBinaryFile"):
+        raise DataError(f"{path}: not text, but a binary TextGrid; save it as a text file in Praat")
+    return read_text(path)
+
+
 def _read_textgrid_words(path: Path, text: str) -> TimedTexts:
     return _chosen_tier(path, _textgrid_tiers(path, text), "interval tier")
 
 
-def _chosen_tier(path: Path, tiers: dict[str, list[TimedText]], kind: str) -> TimedTexts:
-    """Return the tier with words; of several speakers' the one of the file's name, or the fullest.
+def _chosen_tier(
+    path: Path,
+    tiers: dict[str, list[TimedText]],
+    kind: str,
+    names: Sequence[str] = WORD_TIERS,
+) -> TimedTexts:
+    """Return the tier of a known name; of several speakers' the file name's, or the fullest.
 
-    Raises `DataError` where no tier, or more than one without a known name, may hold words.
+    Raises `DataError` where no tier has one; words may be the only other tier.
     """
+    words = names is WORD_TIERS
 
     def rank(name: str) -> int:
         known = {name.strip().casefold(), *re.split(r"\s+-\s+|[@/:]", name.casefold().strip())}
-        return min((WORD_TIERS.index(part) for part in known if part in WORD_TIERS), default=-1)
+        return min((names.index(part) for part in known if part in names), default=-1)
 
     def fullness(name: str) -> tuple[bool, int]:
         speaker = re.split(r"\s+-\s+|[@/:]", name.casefold().strip())[0]
@@ -382,13 +413,13 @@ def _chosen_tier(path: Path, tiers: dict[str, list[TimedText]], kind: str) -> Ti
     ranks = {name: rank(name) for name in tiers}
     best = min((value for value in ranks.values() if value >= 0), default=-1)
     found = [name for name, value in ranks.items() if value == best]
-    phrases = best < 0 or WORD_TIERS[best] in WORD_TIERS_WITH_PHRASES
+    phrases = words and (best < 0 or WORD_TIERS[best] in WORD_TIERS_WITH_PHRASES)
     if best < 0:
-        found = [name for name in tiers if name.strip().casefold() not in OTHER_TIERS]
+        found = [name for name in tiers if words and name.strip().casefold() not in OTHER_TIERS]
         found = [name for name in found if fullness(name)[1]] if len(found) > 1 else found
         if len(found) != 1:
             seen = ", ".join(f"{name!r:.60}" for name in [*tiers][:20]) or "none"
-            raise DataError(f"{path}: one {kind} {WORD_TIERS[0]!r} is needed, seen: {seen}")
+            raise DataError(f"{path}: one {kind} {names[0]!r} is needed, seen: {seen}")
     chosen = max(found, key=fullness)
     notes = []
     if best < 0:
@@ -396,7 +427,9 @@ def _chosen_tier(path: Path, tiers: dict[str, list[TimedText]], kind: str) -> Ti
     others = [name for name in found if name != chosen and fullness(name)[1]]
     if others:
         left_out = ", ".join(f"{name!r:.60}" for name in others[:5])
-        notes.append(f"words of the {kind} {chosen!r}; left out: {left_out}")
+        notes.append(
+            f"{'words' if words else 'phones'} of the {kind} {chosen!r}; left out: {left_out}"
+        )
     return TimedTexts(tiers[chosen], phrases=phrases, notes=notes)
 
 

@@ -1,9 +1,8 @@
 """Recordings of the demo speaker: sentences, voice, motion and video of each, drawn by a seed."""
 
-import csv
 import random
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,12 +15,12 @@ from speech2video.data.synthetic.common import Progress, check_plan, pad_speech,
 from speech2video.data.synthetic.speaker.motion import animate_speaker
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
-from speech2video.util.files import atomic_write, write_json, write_text
+from speech2video.util.files import write_json, write_text
 from speech2video.util.rendering.appearance import Appearance
 from speech2video.util.rendering.camera import FOCAL_RATIO, Camera
 from speech2video.util.rendering.renderer import MeshRenderer
 from speech2video.util.text.synthesis import PITCHES, VOICES, SynthesisedSpeech, Voice, synthesise
-from speech2video.util.text.transcript import Phone, write_words
+from speech2video.util.text.transcript import write_phones, write_words
 from speech2video.util.timing import FPS, SAMPLE_RATE
 from speech2video.util.video.writer import write_video
 
@@ -178,7 +177,7 @@ def make_recording(
     gestures = {"gestures": [asdict(use) for use in motion.gestures], "beats": motion.beats}
     write_motion(ground_truth / "pose.npz", pose)
     write_words(ground_truth / "words.csv", speech.words)
-    _write_phones(ground_truth / "phones.csv", speech.phones)
+    write_phones(ground_truth / "phones.csv", speech.phones)
     write_json(ground_truth / "gestures.json", _rounded(gestures), indent=1)
     write_json(ground_truth / "plan.json", asdict(plan), indent=1)
     write_text(video.with_suffix(".txt"), "".join(f"{sentence}\n" for sentence in sentences))
@@ -192,16 +191,6 @@ def make_recording(
             audio=audio,
             metadata={"title": f"speech2video demo speaker {plan.name}, seed {plan.seed}"},
         )
-
-
-def _write_phones(path: Path, phones: Iterable[Phone]) -> None:
-    """Write phones as csv: IPA, start and end in seconds, index of the word, stress 0, 1 or 2."""
-    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("phone", "start", "end", "word", "stress"))
-        for phone in phones:
-            times = (f"{phone.start:.4f}", f"{phone.end:.4f}")
-            writer.writerow((phone.text, *times, phone.word, phone.stress))
 
 
 def _rounded(value: object) -> object:

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from speech2video.util.errors import DataError
+from speech2video.util.text.phones import ARPABET, Phone
 from speech2video.util.text.transcript import (
     Word,
+    read_phones,
     read_words,
+    write_phones,
     write_words,
 )
 from tests.shared import DATA, cases
@@ -222,3 +225,66 @@ def test_real_files_are_read(path: Path, tmp_path: Path) -> None:
     again = read_words(tmp_path / "words.csv")
     times = np.array([[word.start, word.end] for word in words])
     np.testing.assert_allclose([[word.start, word.end] for word in again], times, atol=6e-5)
+
+
+def phone_grid(*labels: str, tier: str = "phones") -> str:
+    """Return a TextGrid of a point tier and phones of a tenth of a second each."""
+    intervals = "".join(f'{i / 10} {(i + 1) / 10} "{label}"\n' for i, label in enumerate(labels))
+    end = len(labels) / 10
+    head = f'File type = "ooTextFile"\nObject class = "TextGrid"\n0 {end} <exists> 2\n'
+    events = f'"TextTier" "events" 0 {end} 1 0.05 "click"\n'
+    return f'{head}{events}"IntervalTier" "{tier}" 0 {end} {len(labels)}\n{intervals}'
+
+
+@pytest.mark.parametrize("tier", ["phones", "Phone", "phonemes", "speaker 1 - phones"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_phones_of_a_textgrid_are_ipa(tmp_path: Path, tier: str, encoding: str) -> None:
+    labels = ("sil", "HH", "AH0", "L", "OW1", "", "spn", "aw2", "noise")
+    path = written(tmp_path / "a.TextGrid", phone_grid(*labels, tier=tier), encoding=encoding)
+    assert read_phones(path) == [
+        Phone("h", 0.1, 0.2),
+        Phone("ə", 0.2, 0.3),
+        Phone("l", 0.3, 0.4),
+        Phone("oʊ", 0.4, 0.5, stress=1),
+        Phone("aʊ", 0.7, 0.8, stress=2),
+    ]
+    long = written(tmp_path / "b.TextGrid", LONG_FORM.format(tier="words"), encoding=encoding)
+    assert read_phones(long) == [Phone("h", 0.25, 0.3), Phone("ʌ", 0.3, 0.5, stress=1)]
+
+
+def test_every_arpabet_name_is_its_ipa_and_ipa_stays(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.TextGrid", phone_grid(*ARPABET))
+    assert [phone.text for phone in read_phones(path)] == list(ARPABET.values())
+    ipa = ("tʃ", "iː", "y", "aw", "er", "ʔ")  # "aw" and "y" are names of ARPAbet, too
+    path = written(tmp_path / "b.TextGrid", phone_grid("ˈa", "<p:>", *ipa, "ˌɔʏ"))
+    phones = read_phones(path)
+    assert [phone.text for phone in phones] == ["a", *ipa, "ɔʏ"]
+    assert [phone.stress for phone in phones] == [1, *[0] * len(ipa), 2]
+
+
+def test_phones_are_read_as_they_were_written(tmp_path: Path) -> None:
+    phones = [Phone("h", 0.25, 0.3, 0), Phone("aʊ", 0.3, 0.5125, 0, 1), Phone("y", 1, 2, None, 2)]
+    write_phones(tmp_path / "phones.csv", phones)
+    assert read_phones(tmp_path / "phones.csv") == phones
+    written(tmp_path / "b.csv", "phone,start,end\nh,0.25,0.3\n")
+    assert read_phones(tmp_path / "b.csv") == [Phone("h", 0.25, 0.3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "seen"),
+    [
+        ("a.TextGrid", phone_grid("HH", tier="words"), "'phones' is needed, seen: 'words'"),
+        ("a.TextGrid", phone_grid("sil", "", "[noise]"), "no phones in it"),
+        ("a.TextGrid", phone_grid("HH").replace("0.1", "nan"), "finite times"),
+        ("a.TextGrid", phone_grid("HH", "AH").replace("0.1 0.2", "-3 0.2"), "0 <= start <= end"),
+        ("a.TextGrid", phone_grid("HH")[:-12], "ends where"),
+        ("phones.csv", "phone,start,end\nh,0.5,x\n", "line 2"),
+        ("phones.csv", "phone,start,end,word\nh,0.5,1,one\n", "line 2"),
+        ("phones.csv", "phone,start,end\nh,0.5,1\na,0,1\n", "lasts until 1 s"),
+        ("phones.csv", "word,start,end\nh,0,1\n", "the header phone,start,end is needed"),
+    ],
+)
+def test_wrong_phones_are_one_line(tmp_path: Path, name: str, text: str, seen: str) -> None:
+    with pytest.raises(DataError) as error:
+        read_phones(written(tmp_path / name, text))
+    assert seen in str(error.value) and "\n" not in str(error.value)
