@@ -28,6 +28,20 @@ WINDOW_FRAMES, WINDOW_STRIDE = 25, 12  # frames of an identity and emotion windo
 Item = TypeVar("Item")
 
 
+def check_samples(audio_S: np.ndarray, first: int = 0) -> np.ndarray:
+    """Return samples (S,), the first of which has a number, as an array.
+
+    Raises `DataError` on another shape than (S,), whole numbers, and NaN.
+    """
+    audio_S = np.asarray(audio_S)
+    if audio_S.ndim != 1 or audio_S.dtype.kind != "f":
+        raise DataError(f"mono audio (S,) of floats is needed, not {audio_S.dtype} {audio_S.shape}")
+    if not np.isfinite(audio_S).all():
+        wrong = int(np.isfinite(audio_S).argmin())
+        raise DataError(f"sample {first + wrong} of the audio is {audio_S[wrong]}")
+    return audio_S
+
+
 class WindowStream:
     """Windows (N, 400) of audio that comes in chunks of any size, in bounded memory.
 
@@ -42,14 +56,7 @@ class WindowStream:
 
         Raises `DataError` on another shape than (S,), whole numbers, and NaN.
         """
-        audio_S = np.asarray(audio_S)
-        if audio_S.ndim != 1 or audio_S.dtype.kind != "f":
-            raise DataError(
-                f"mono audio (S,) of floats is needed, not {audio_S.dtype} {audio_S.shape}"
-            )
-        if not np.isfinite(audio_S).all():
-            first = int(np.isfinite(audio_S).argmin())
-            raise DataError(f"sample {self._samples + first} of the audio is {audio_S[first]}")
+        audio_S = check_samples(audio_S, self._samples)
         self._samples += len(audio_S)
         yield from self._advance(audio_S)
 

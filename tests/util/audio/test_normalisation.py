@@ -1,4 +1,4 @@
-"""Voice normalisation removes a recording's constant, and streams equal whole files."""
+"""Loudness and voice normalisation remove a recording's constants, as it arrives."""
 
 from pathlib import Path
 
@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from speech2video.util.audio.audio_io import load_audio, write_audio
+from speech2video.util.audio.audio_io import load_audio, loudness_gain, write_audio
 from speech2video.util.audio.features import FEATURE_SETS, extract_features, feature_set
 from speech2video.util.audio.normalisation import (
+    RunningLoudness,
     VoiceMeter,
     analyse_audio,
+    level_loudness,
     voice_mean,
 )
 from speech2video.util.audio.tracks import MIN_RATE
@@ -25,6 +27,106 @@ def speech(seconds: float = 4.0) -> np.ndarray:
     rng = np.random.default_rng(0)
     time_S = np.arange(int(16_000 * seconds)) / 16_000
     return (0.2 * rng.standard_normal(len(time_S)) * np.sin(5 * time_S) ** 2).astype(np.float32)
+
+
+def syllables(seconds: float, level: float, *, seed: int = 0) -> np.ndarray:
+    """Return noise in syllables and phrases, at a level in dB of full scale, over faint noise."""
+    time_S = np.arange(round(16_000 * seconds)) / 16_000
+    envelope_S = np.abs(np.sin(2 * np.pi * 2.2 * time_S)) * (np.sin(2 * np.pi * time_S / 3) > -0.6)
+    noise_S = np.random.default_rng(seed).standard_normal(len(time_S))
+    return (noise_S * 1.4 * (envelope_S + 0.01) * 10 ** (level / 20)).astype(np.float32)
+
+
+def chunks_of(audio_S: np.ndarray, *, seed: int = 0, largest: int = 5_000) -> list[np.ndarray]:
+    """Return audio (S,) cut at random places, some chunks empty, some of one sample."""
+    cuts = np.random.default_rng(seed).integers(0, largest, 2 + 3 * len(audio_S) // largest)
+    cuts[::5], cuts[1::7] = 0, 1
+    return np.split(audio_S, cuts.cumsum().clip(max=len(audio_S)))
+
+
+def levelled(chunks: list[np.ndarray]) -> np.ndarray:
+    loudness = RunningLoudness()
+    return np.concatenate([*map(loudness.push, chunks), loudness.finish()])
+
+
+def gains(audio_S: np.ndarray) -> np.ndarray:
+    """Return the gain (dB) at the end of each 10 ms (N,) of audio without zeros there."""
+    ends = slice(159, None, 160)
+    return 20 * np.log10(level_loudness(audio_S)[ends] / audio_S[ends])
+
+
+def test_loudness_does_not_depend_on_the_chunks():
+    for seconds in (0.0, 0.005, 0.19, 0.2, 0.777, 9.0):
+        audio_S = syllables(seconds, -35)
+        whole_S = level_loudness(audio_S)
+        assert whole_S.shape == audio_S.shape and whole_S.dtype == np.float32
+        for seed, largest in enumerate((160, 1000, 50_000)):
+            parts = chunks_of(audio_S, seed=seed, largest=largest)
+            assert np.array_equal(levelled(parts), whole_S)
+
+
+def test_loudness_is_not_delayed_after_its_start_up():
+    loudness, taken, given = RunningLoudness(), 0, 0
+    for chunk_S in chunks_of(syllables(2.0, -30), largest=400):
+        taken += len(chunk_S)
+        given += len(loudness.push(chunk_S))
+        assert given == (taken // 160 * 160 if taken >= 3_200 else 0)
+
+
+def test_loudness_knows_the_past_only():
+    audio_S = syllables(6.0, -30)
+    for moment in (3_200, 20_000, 64_001):
+        changed_S = audio_S.copy()
+        changed_S[moment:] = syllables(6.0, -5, seed=1)[moment:]
+        same = moment // 160 * 160
+        assert np.array_equal(level_loudness(audio_S)[:same], level_loudness(changed_S)[:same])
+
+
+@pytest.mark.parametrize("level", [-50.0, -40.0, -23.0, -12.0, -5.0])
+def test_speech_of_any_level_soon_has_the_usual_one(level: float):
+    audio_S = syllables(12.0, level)
+    wanted = gains(audio_S)[-1]
+    assert wanted == pytest.approx(20 * np.log10(loudness_gain([0.1 * audio_S])) - 20, abs=2)
+    for first in (0, 3):  # seconds of a quiet room
+        room_S = np.random.default_rng(3).standard_normal(16_000 * first) * 10 ** (level / 20 - 2)
+        gain_N = gains(np.concatenate([room_S.astype(np.float32), audio_S]))[100 * first :]
+        if level > -50:  # before that, it might be noise
+            assert abs(gain_N[25:] - wanted).max() < 4
+        assert abs(gain_N[150:] - wanted).max() < 2
+        assert abs(gain_N[600:] - gain_N[500:-100]).max() < 1.5  # dB a second
+
+
+@pytest.mark.parametrize("below", [60.0, 25.0, 12.0])  # dB
+def test_noise_in_a_pause_keeps_the_gain(below: float):
+    audio_S = syllables(42.0, -30)
+    time_S = np.arange(30 * 16_000) / 16_000
+    noise_S = np.random.default_rng(3).standard_normal(len(time_S)) + 0.5 * np.sin(314 * time_S)
+    audio_S[6 * 16_000 : 36 * 16_000] = noise_S * 10 ** ((-30 - below) / 20)
+    gain_N = gains(audio_S)
+    assert abs(gain_N[600:] - gain_N[595]).max() < 2
+
+
+def test_loudness_after_music_and_after_whispering():
+    time_S = np.arange(5 * 16_000) / 16_000
+    tones = 2 * np.pi * np.outer([220.0, 277.2, 329.6], time_S)
+    music_S = (0.15 * np.sin(tones).mean(0) * (1.2 + np.sin(4 * time_S))).astype(np.float32)
+    wanted = gains(syllables(8.0, -30))[-1]
+    assert abs(gains(np.concatenate([music_S, syllables(8.0, -30)]))[1050:] - wanted).max() < 4
+    gain_N = gains(np.concatenate([syllables(10.0, -45), syllables(8.0, -18, seed=2)]))
+    assert gain_N[990] == pytest.approx(wanted + 15, abs=2)
+    assert abs(gain_N[1200:] - wanted + 12).max() < 6
+
+
+def test_silence_stays_silence():
+    for audio_S in (np.zeros(48_000, np.float32), np.full(48_000, 0.01, np.float32)):
+        assert np.array_equal(level_loudness(audio_S), audio_S)
+
+
+def test_samples_that_are_no_numbers_are_named():
+    loudness = RunningLoudness()
+    loudness.push(np.zeros(500, np.float32))
+    with pytest.raises(DataError, match="sample 502 of the audio is nan"):
+        loudness.push(np.array([0.0, 0.0, np.nan]))
 
 
 @KINDS
