@@ -57,7 +57,9 @@ class InferenceOptions(Options):
     audio_list: Path | None = grouped.speech(
         None, "text file with the path of an audio file on each line"
     )
-    voice: str = grouped.speech("en-us", "espeak-ng's name of the voice of --text")
+    voice: str = grouped.speech(
+        "en-us", "voice of --text: a name of espeak-ng's, or flite:slt, festival:NAME, piper:joe"
+    )
     seed: int = grouped.motion(0, "random seed of the motion", min=0)
 
     output: Path | None = grouped.result(

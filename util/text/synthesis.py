@@ -20,6 +20,7 @@ from scipy.signal import resample_poly
 
 from speech2video.util.errors import DataError
 from speech2video.util.files import read_json
+from speech2video.util.text.engines import PAUSE, speak
 from speech2video.util.text.spoken_text import normalise_text, split_words, word_spans
 from speech2video.util.text.transcript import Phone, Word
 from speech2video.util.timing import SAMPLE_RATE
@@ -82,7 +83,8 @@ def synthesise(
 ) -> SynthesisedSpeech:
     """Return `text` spoken: the same samples and times at every call.
 
-    `voice` is one of espeak-ng's, with a variant if wanted ("en-gb-x-rp+f3"); `rate_wpm` in words a
+    `voice` is one of espeak-ng's, with a variant if wanted ("en-gb-x-rp+f3"), or another engine's
+    ("flite:slt", "festival:kal_diphone", "piper:joe", see `engines`); `rate_wpm` in words a
     minute; `pitch` from 0 to 99. Words carry the spoken form of numbers ("2": "two"). Words and
     phones leave pauses out; the audio ends with the pause after the last word. Raises `DataError`
     on an empty text, letters other than Latin ones, values out of range, an unknown voice, and
@@ -91,6 +93,15 @@ def synthesise(
     for name, value, (low, high) in (("rate_wpm", rate_wpm, RATES), ("pitch", pitch, PITCHES)):
         if not low <= value <= high:
             raise DataError(f"{name} {value}: {low} to {high} is needed")
+    if ":" in voice:
+        sentences = re.split(r"(?<=[.!?])\s+", normalise_text(text))
+        sentences = [sentence for sentence in sentences if split_words(sentence)]
+        if not sentences:
+            raise DataError("the text has no words to speak")
+        return join_speech(
+            synthesise_all(sentences, voice=voice, rate_wpm=rate_wpm, pitch=pitch),
+            [round(PAUSE * SAMPLE_RATE)] * len(sentences),
+        )
     text = normalise_text(text)
     spans = word_spans(text)
     if not spans:
@@ -103,6 +114,41 @@ def synthesise(
     audio_S = resample_poly(pcm_S / 32768.0, SAMPLE_RATE // common, ESPEAK_RATE // common)
     audio_S = np.clip(audio_S, -1, 1).astype(np.float32)
     return SynthesisedSpeech(audio_S, _timed_words(words, groups), phones)
+
+
+def synthesise_all(
+    texts: Sequence[str], *, voice: str = "en-us", rate_wpm: int = 160, pitch: int = 50
+) -> list[SynthesisedSpeech]:
+    """Return each text as `synthesise` speaks it; other engines than espeak-ng start only once."""
+    if ":" not in voice:
+        return [synthesise(text, voice=voice, rate_wpm=rate_wpm, pitch=pitch) for text in texts]
+    texts = [normalise_text(text) for text in texts]
+    references = [synthesise(text).phones for text in texts]
+    spoken = speak(texts, references, voice=voice, rate_wpm=rate_wpm, pitch=pitch)
+    speeches = []
+    for text, (audio_S, phones) in zip(texts, spoken, strict=True):
+        words = split_words(text)
+        groups = [[phone for phone in phones if phone.word == i] for i in range(len(words))]
+        speeches.append(SynthesisedSpeech(audio_S, _timed_words(words, groups), phones))
+    return speeches
+
+
+def join_speech(
+    speeches: Sequence[SynthesisedSpeech], pauses: Sequence[int], *, before: int = 0
+) -> SynthesisedSpeech:
+    """Return speeches one after the other, with so many samples of silence after each."""
+    parts, words, phones = [np.zeros(before, np.float32)], [], []
+    samples = before
+    for speech, pause in zip(speeches, pauses, strict=True):
+        late, count = samples / SAMPLE_RATE, len(words)
+        words += [replace(w, start=w.start + late, end=w.end + late) for w in speech.words]
+        phones += [
+            replace(p, start=p.start + late, end=p.end + late, word=(p.word or 0) + count)
+            for p in speech.phones
+        ]
+        parts += [speech.audio_S, np.zeros(pause, np.float32)]
+        samples += len(speech.audio_S) + pause
+    return SynthesisedSpeech(np.concatenate(parts), words, phones)
 
 
 def _phones_by_word(
