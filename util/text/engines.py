@@ -111,9 +111,7 @@ def speak(
     engines = {"flite": _flite, "festival": _festival, "piper": _piper}
     if engine not in engines or not re.fullmatch(r"\w+", name):
         known = ", ".join(name for names in installed_voices().values() for name in names)
-        raise DataError(
-            f"no voice {voice!r}; installed are, besides espeak-ng's: {known or 'none'}"
-        )
+        raise DataError(f"no voice {voice!r}; installed are espeak-ng's and {known or 'none'}")
     factor = 2 ** ((pitch - USUAL_PITCH) / USUAL_PITCH * SEMITONES / 12)
     stretch = USUAL_RATE / rate_wpm * factor
     results = []
