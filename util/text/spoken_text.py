@@ -67,13 +67,7 @@ def normalise_text(text: str) -> str:
     words that are too long to be spoken.
     """
     text = remove_invisible(text)
-    for pattern, longest, what in (
-        (r"\d[\d,]*", _LONGEST_NUMBER, "a number of {} digits"),
-        (r"[^\W\d_]+", _LONGEST_WORD, "a word of {} letters"),
-    ):
-        length = max((len(match[0]) for match in re.finditer(pattern, text)), default=0)
-        if length > longest:
-            raise DataError(f"the text has {what.format(length)}; at most {longest} can be spoken")
+    refuse_unspeakable(text)
     text = _ascii(_MONEY.sub(_money_words, text.translate(_TYPOGRAPHY)))
     for short, long in _RULES["abbreviations"].items():
         text = re.sub(rf"(?<!\w){re.escape(short)}", long, text, flags=re.IGNORECASE)
@@ -88,6 +82,17 @@ def normalise_text(text: str) -> str:
     text = re.sub(r"(?<=[A-Za-z])-(?=[A-Za-z])", " ", text)
     text = re.sub(r"[^A-Za-z'\s.,;:!?()\"-]", " ", text)
     return " ".join(text.split())
+
+
+def refuse_unspeakable(text: str) -> None:
+    """Raise `DataError` on numbers and words that are too long to be spoken."""
+    for pattern, longest, what in (
+        (r"\d[\d,]*", _LONGEST_NUMBER, "a number of {} digits"),
+        (r"[^\W\d_]+", _LONGEST_WORD, "a word of {} letters"),
+    ):
+        length = max((len(match[0]) for match in re.finditer(pattern, text)), default=0)
+        if length > longest:
+            raise DataError(f"the text has {what.format(length)}; at most {longest} can be spoken")
 
 
 def clean_transcript(text: str) -> str:
@@ -164,7 +169,9 @@ def _ascii(text: str) -> str:
     strange = next((letter for letter in plain if ord(letter) > 127 and letter.isalpha()), None)
     if strange is not None:
         name = unicodedata.name(strange, "unnamed")
-        raise DataError(f"text has {strange!r} ({name}); English in Latin letters is needed")
+        raise DataError(
+            f"text has {strange!r} ({name}); English in Latin letters is needed, or its --language"
+        )
     return plain
 
 

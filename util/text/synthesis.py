@@ -21,6 +21,15 @@ from scipy.signal import resample_poly
 from speech2video.util.errors import DataError
 from speech2video.util.files import read_json
 from speech2video.util.text.engines import PAUSE, speak
+from speech2video.util.text.languages import (
+    clean_phone,
+    cut_runs,
+    espeak_files,
+    is_broken,
+    is_english,
+    spoken_unicode,
+    unicode_word_spans,
+)
 from speech2video.util.text.spoken_text import normalise_text, split_words, word_spans
 from speech2video.util.text.transcript import Phone, Word
 from speech2video.util.timing import SAMPLE_RATE
@@ -85,10 +94,11 @@ def synthesise(
 
     `voice` is one of espeak-ng's, with a variant if wanted ("en-gb-x-rp+f3"), or another engine's
     ("flite:slt", "festival:kal_diphone", "piper:joe", see `engines`); `rate_wpm` in words a
-    minute; `pitch` from 0 to 99. Words carry the spoken form of numbers ("2": "two"). Words and
-    phones leave pauses out; the audio ends with the pause after the last word. Raises `DataError`
-    on an empty text, letters other than Latin ones, values out of range, an unknown voice, and
-    where espeak-ng is not installed.
+    minute; `pitch` from 0 to 99. English words carry the spoken form of numbers ("2": "two"); other
+    languages keep their digits, which espeak-ng reads. Words and phones leave pauses out; the audio
+    ends with the pause after the last word. Raises `DataError` on an empty text, letters other than
+    Latin ones in English, values out of range, an unknown voice, and where espeak-ng is not
+    installed.
     """
     for name, value, (low, high) in (("rate_wpm", rate_wpm, RATES), ("pitch", pitch, PITCHES)):
         if not low <= value <= high:
@@ -102,13 +112,7 @@ def synthesise(
             synthesise_all(sentences, voice=voice, rate_wpm=rate_wpm, pitch=pitch),
             [round(PAUSE * SAMPLE_RATE)] * len(sentences),
         )
-    text = normalise_text(text)
-    spans = word_spans(text)
-    if not spans:
-        raise DataError("the text has no words to speak")
-    pcm_S, events = _run_espeak(text, voice=voice, rate_wpm=rate_wpm, pitch=pitch)
-    words = split_words(text)
-    groups = _share_merged(_phones_by_word(events, spans, last=len(pcm_S)), words, voice=voice)
+    pcm_S, words, groups = _speak(text, voice=voice, rate_wpm=rate_wpm, pitch=pitch)
     phones = [replace(phone, word=word) for word, group in enumerate(groups) for phone in group]
     common = np.gcd(SAMPLE_RATE, ESPEAK_RATE)  # a linear-phase filter: no moment is shifted
     audio_S = resample_poly(pcm_S / 32768.0, SAMPLE_RATE // common, ESPEAK_RATE // common)
@@ -151,12 +155,39 @@ def join_speech(
     return SynthesisedSpeech(np.concatenate(parts), words, phones)
 
 
+def spoken_phones(text: str, *, voice: str) -> list[tuple[str, list[str]]]:
+    """Return the words of `text` as espeak-ng says them in turn, and their phones in IPA."""
+    _, words, groups = _speak(text, voice=voice, rate_wpm=RATES[1], pitch=50)
+    pairs = zip(words, groups, strict=True)
+    return [(word, [phone.text for phone in group]) for word, group in pairs]
+
+
+def _speak(
+    text: str, *, voice: str, rate_wpm: int, pitch: int
+) -> tuple[np.ndarray, list[str], list[list[Phone]]]:
+    """Return samples (S,) int16 at 22,050 Hz, the words and each word's phones."""
+    english = is_english(voice)
+    text = normalise_text(text) if english else spoken_unicode(text)
+    spans = word_spans(text) if english else unicode_word_spans(text)
+    if not spans:
+        raise DataError("the text has no words to speak")
+    pcm_S, events = _run_espeak(text, voice=voice, rate_wpm=rate_wpm, pitch=pitch)
+    if not english:
+        spans = cut_runs(text, spans, (e.position for e in events if e.phoneme is None))
+    words = [text[start:end] for start, end in spans]
+    groups = _phones_by_word(events, spans, last=len(pcm_S), several=not english)
+    if not any(groups):
+        raise DataError(f"espeak-ng's voice {voice} has no phones for {text[:40]!r}")
+    return pcm_S, words, _share_merged(groups, words, voice=voice)
+
+
 def _phones_by_word(
-    events: Sequence[_Event], spans: Sequence[tuple[int, int]], *, last: int
+    events: Sequence[_Event], spans: Sequence[tuple[int, int]], *, last: int, several: bool
 ) -> list[list[Phone]]:
     """Return each word's phones; words that espeak-ng merges with those before stay empty.
 
-    Phones belong to the word whose event came last, whatever the times of both.
+    Phones belong to the word whose event came last, whatever the times of both. `several` words of
+    espeak-ng may be one of the text, such as a number.
     """
     groups: list[list[Phone]] = [[] for _ in spans]
     word = -1
@@ -165,7 +196,8 @@ def _phones_by_word(
     for event in events:
         if event.phoneme is None:
             # espeak-ng's positions fall short at times, into the word before, or are at punctuation
-            later = range(word + 1, len(spans))
+            same = several and word >= 0 and spans[word][0] <= event.position < spans[word][1]
+            later = range(word + (not same), len(spans))
             word = next((number for number in later if spans[number][1] > event.position), word)
             continue
         until = next(ends)
@@ -233,7 +265,7 @@ def _run_espeak(
 ) -> tuple[np.ndarray, list[_Event]]:
     """Return samples (S,) int16 at 22,050 Hz, and the words and phonemes in the order spoken.
 
-    `text` is ASCII. Raises `DataError` if `espeakng-loader` is not installed or lacks the voice.
+    Raises `DataError` if `espeakng-loader` is not installed or lacks the voice.
     """
     blocks: list[np.ndarray] = []
     events: list[_Event] = []
@@ -242,14 +274,14 @@ def _run_espeak(
     def receive(samples: "ctypes._Pointer", count: int, found: "ctypes._Pointer") -> int:
         if samples and count > 0:
             blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        events.extend(_events(found))
+        events.extend(_events(found, english=is_english(voice)))
         return 0
 
     with _library(voice) as library:
         library.espeak_SetSynthCallback(receive)
         library.espeak_SetParameter(_RATE, rate_wpm, 0)
         library.espeak_SetParameter(_PITCH, pitch, 0)
-        content, flags = text.encode("ascii") + b"\0", _UTF8 | _END_PAUSE
+        content, flags = text.encode() + b"\0", _UTF8 | _END_PAUSE
         failed = library.espeak_Synth(content, len(content), 0, 0, 0, flags, None, None)
     if failed or not blocks:
         raise DataError(f"espeak-ng gave no audio for {text[:40]!r} (status {failed})")
@@ -263,7 +295,7 @@ def _phoneme_counts(words: Sequence[str], *, voice: str) -> list[int]:
         mode = _IPA | ord(_SEPARATOR) << 8
         counts = []
         for word in words:
-            buffer = ctypes.create_string_buffer(word.encode("ascii"))
+            buffer = ctypes.create_string_buffer(word.encode())
             text = ctypes.c_void_p(ctypes.addressof(buffer))
             found = library.espeak_TextToPhonemes(ctypes.byref(text), _UTF8, mode) or b""
             phonemes = filter(None, found.decode("utf-8").split(_SEPARATOR))
@@ -274,25 +306,19 @@ def _phoneme_counts(words: Sequence[str], *, voice: str) -> list[int]:
 @contextmanager
 def _library(voice: str) -> Iterator[ctypes.CDLL]:
     """Yield espeak-ng, freshly loaded and with a voice chosen."""
-    try:
-        import espeakng_loader
-    except ImportError:
-        raise DataError(
-            "text to speech needs the package espeakng-loader (pip install espeakng-loader); "
-            "it brings espeak-ng, which is GPL-3"
-        ) from None
-    data = str(espeakng_loader.get_data_path())
+    path, data = espeak_files()
     with _lock:
-        library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
+        library = ctypes.CDLL(str(path))
         try:
             options = _PHONEME_EVENTS | _IPA | _DONT_EXIT
-            rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), options)
+            rate = library.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), options)
             if rate != ESPEAK_RATE:
                 raise DataError(f"espeak-ng does not start with its data in {data} (status {rate})")
             library.espeak_ng_SetRandSeed(1)  # it starts from the process number otherwise
             match = _VOICE.fullmatch(voice)
             # espeak-ng ignores an unknown variant silently
-            known = match and (not match[2] or (Path(data) / "voices" / "!v" / match[2]).is_file())
+            known = match and (not match[2] or (data / "voices" / "!v" / match[2]).is_file())
+            known = known and (is_english(voice) or not is_broken(voice.partition("+")[0]))
             if not known or library.espeak_SetVoiceByName(voice.encode()):
                 raise DataError(
                     f"espeak-ng has no voice {voice!r}; one like en-us or en-us+f3 is needed"
@@ -304,8 +330,12 @@ def _library(voice: str) -> Iterator[ctypes.CDLL]:
             getattr(_ctypes, unload)(library._handle)
 
 
-def _events(found: Any) -> Iterator[_Event]:
+def _events(found: Any, *, english: bool) -> Iterator[_Event]:
     for event in takewhile(lambda event: event.kind != _LIST_END, found or ()):
-        if event.kind in (_WORD, _PHONEME):
-            name = event.phoneme.decode("utf-8", "ignore") if event.kind == _PHONEME else None
-            yield _Event(event.sample, event.text_position - 1, name)
+        if event.kind == _WORD:
+            yield _Event(event.sample, event.text_position - 1, None)
+        elif event.kind == _PHONEME:
+            name = event.phoneme.decode("utf-8", "ignore")
+            name = name if english else clean_phone(name)
+            if name is not None:
+                yield _Event(event.sample, event.text_position - 1, name)

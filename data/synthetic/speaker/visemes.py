@@ -72,7 +72,7 @@ _VISEMES = {
     for row in read_table(Path(__file__).with_name("visemes.csv"))
     for symbol in row["phones"].split()
 }
-VOWELS = frozenset("iɪᵻɨeɛæaɑɒʌɐəᵊɜɝɚɔoʊuʉ")
+VOWELS = frozenset("iɪᵻɨɯeɛæaɑɒɶʌɐɤəᵊɘɜɝɚɞœɔoøɵʊʏuʉy")
 _STRESS_OPENING = {True: 1.12, False: 0.85}  # of a vowel's jaw
 
 
