@@ -130,6 +130,14 @@ class EvaluateSpeechOptions(MotionOptions, _Machine, _BodyEvaluation):
         "training",
     )
     audio: tuple[Path, ...] = grouped.files((), "audio files without a recording")
+    words: tuple[Path, ...] = grouped.files(
+        (), "words of --audio, a file for each: with times, or text to align"
+    )
+    phones: tuple[Path, ...] = grouped.files(
+        (),
+        "phones said in --audio, a file for each, TextGrid or csv: lips are compared with what the "
+        "viseme rules of the synthetic speaker make of them",
+    )
     ground_truth: Path | None = grouped.files(
         None,
         "folder with NAME/pose.npz, the true motion of each clip, as written by "
@@ -144,7 +152,17 @@ class EvaluateSpeechOptions(MotionOptions, _Machine, _BodyEvaluation):
         True,
         "detect lips and hands in the videos with MediaPipe; without, lips are those of the poses",
     )
+    render: bool = grouped.data(
+        True, "generate the videos; without, the poses alone are measured, in seconds"
+    )
     precision: str = inherit(BodyVideoOptions, "precision", "auto")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("words", "phones"):
+            files = len(getattr(self, name))
+            if files not in (0, len(self.audio)):
+                raise OptionError(f"--{name}: {files} files for {len(self.audio)} of --audio")
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,11 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
             timeline.save(outputs.timeline)
         return count
 
+    def predict_poses(self, speech: Speech, options: BodyVideoOptions) -> Tensor:
+        """Return the pose vectors (T, 106) of a speech's video, without making it."""
+        _, _, poses, _ = self._plan(speech, options)
+        return torch.cat([*poses])
+
     def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
         predictor, renderer = self._predictor, self.pose2video
         if renderer is None:

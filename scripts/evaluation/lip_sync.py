@@ -1,14 +1,32 @@
-"""Lip synchronisation: lag of the lips, closed mouths in silence, and a plot of both."""
+"""Lip synchronisation: lag of the lips, closed mouths in silence, and a plot of both.
 
-from collections.abc import Mapping, Sequence
+Where the phones that are said are known, lips are also compared with the synthetic speaker's viseme
+rules for them.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from speech2video.data.keypoints import find_runs
+from speech2video.data.synthetic.speaker.motion import EXPRESSION_NAMES, assemble_pose
+from speech2video.data.synthetic.speaker.visemes import mouth_curves
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import POSE_SLICES
+from speech2video.util.errors import DataError
 from speech2video.util.html_report import audio_chart, write_svg
-from speech2video.util.metrics.statistics import best_lag, finite_mean, lag_correlations
-from speech2video.util.timing import SAMPLES_PER_FRAME
+from speech2video.util.metrics.statistics import (
+    best_lag,
+    correlation,
+    finite_mean,
+    lag_correlations,
+    percentile,
+)
+from speech2video.util.text.phones import Phone
+from speech2video.util.timing import FPS, SAMPLES_PER_FRAME, frame_times
 
 MAX_LAG = 12  # frames, about half a second
 DYNAMIC_RANGE = 50.0  # dB below the loud level at which loudness is cut off
@@ -18,6 +36,9 @@ MIN_SILENCE = 8  # frames; shorter silences belong to speech, such as the closur
 SILENCE_MARGIN = 2  # frames at both ends of a silence in which lips close and open
 EXTREMES = (5, 95)  # percentiles that define the range of lip opening and loudness
 ROW_SECONDS, MAX_ROWS = 8, 8  # of the plot
+RULES_LAG = 3  # frames around 0 in which lips are compared with rules
+SHUT_PHONES = frozenset("pbm")
+OPEN_PHONES = frozenset(("ɑ", "æ", "ʌ", "ɔ", "aʊ", "aɪ"))
 
 
 def loudness(audio_S: np.ndarray, frames: int) -> np.ndarray:
@@ -94,6 +115,65 @@ def mouth_metrics(opening_T: np.ndarray, silent_T: np.ndarray) -> dict[str, floa
         "in_silence": finite_mean(relative_T[silent_T]),
         "in_speech": finite_mean(relative_T[~silent_T]),
         "range": high - low,
+    }
+
+
+def ruled_mouth(pose_TP: Tensor, phones: Sequence[Phone], body: Body) -> Tensor:
+    """Return pose vectors (T, 106) with the mouth that the viseme rules make of phones.
+
+    Raises:
+        DataError: a body whose expressions are not the open body's.
+    """
+    if body.name != "open":
+        raise DataError(f"viseme rules need the open body's expressions, not {body.name}'s")
+    frames = len(pose_TP)
+    jaw_T, mouth = mouth_curves(phones, frame_times(frames), frames / FPS)
+    expressions = dict.fromkeys(EXPRESSION_NAMES, np.zeros(frames)) | mouth
+    ruled_TP = assemble_pose(np.zeros((frames, 3)), {}, jaw_T, expressions)
+    pose_TP = pose_TP.clone()
+    for part in ("expression", "jaw"):
+        columns = POSE_SLICES[part]
+        pose_TP[:, columns] = torch.from_numpy(ruled_TP[:, columns]).to(pose_TP)
+    return pose_TP
+
+
+def rules_metrics(
+    opening_T: np.ndarray, ruled_T: np.ndarray, phones: Sequence[Phone]
+) -> dict[str, float]:
+    """Compare lip opening (T,) in metres, NaN where unknown, with the viseme rules'.
+
+    `correlation` is that at lag 0, `best_correlation` the highest of lags −3 to 3, and
+    `while_speaking` the one over frames with a phone. `closure` is the median opening in the middle
+    of p, b and m divided by that of open vowels. A positive lag means late lips.
+    """
+    said_T = np.zeros(len(opening_T), bool)
+    for phone in phones:
+        said_T[int(phone.start * FPS) : int(phone.end * FPS) + 1] = True
+    lag, best = best_lag(lag_correlations(ruled_T, opening_T, RULES_LAG))
+
+    def middle(values_T: np.ndarray, texts: Collection[str]) -> float:
+        frames = [int((one.start + one.end) / 2 * FPS) for one in phones if one.text in texts]
+        return percentile(values_T[[t for t in frames if t < len(values_T)]], 50)
+
+    def compared(values_T: np.ndarray) -> dict[str, float]:
+        known_N = values_T[np.isfinite(values_T)]
+        return {
+            "closure": middle(values_T, SHUT_PHONES) / max(middle(values_T, OPEN_PHONES), 1e-12),
+            "in_silence_mm": 1000 * percentile(values_T[~said_T], 50),
+            "std_mm": 1000 * float(known_N.std()) if len(known_N) else np.nan,
+        }
+
+    ruled = compared(ruled_T)
+    return {
+        "correlation": correlation(ruled_T, opening_T),
+        "lag_frames": np.nan if lag is None else lag,
+        "best_correlation": best,
+        "while_speaking": correlation(ruled_T[said_T], opening_T[said_T]),
+        **{
+            name: value
+            for key, own in compared(opening_T).items()
+            for name, value in ((key, own), (f"ruled_{key}", ruled[key]))
+        },
     }
 
 

@@ -6,7 +6,8 @@ Lip openings are of these systems:
   real       detected in the recording (without landmarks, of the fitted pose)
 
 They are correlated with the recording's, with ground truth and with the loudness of the speech.
-Correlations are independent of scale, so the recording may be of another person.
+Correlations are independent of scale, so the recording may be of another person. With --phones they
+are also compared with the viseme rules': in 3D those of the pose, as projected the detected ones.
 """
 
 import tempfile
@@ -36,7 +37,12 @@ from speech2video.options.inference import BodyVideoOptions
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.body.skeleton import indices
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
-from speech2video.util.metrics.motion import hand_energy_ratio, lip_opening, mean_derivative
+from speech2video.util.metrics.motion import (
+    EYE_CORNERS,
+    hand_energy_ratio,
+    lip_opening,
+    mean_derivative,
+)
 from speech2video.util.metrics.statistics import finite_mean
 from speech2video.util.timing import FPS
 from speech2video.util.video.reader import read_frames
@@ -61,28 +67,35 @@ class TrialMetrics(NamedTuple):
         openings: lip openings (T,) by system and, where known, of ground truth.
         curves: lag curves by reference and system.
         tables: metrics by table and system.
+        rules: comparison with the viseme rules by system, where the phones are known.
     """
 
     frames: int
     openings: dict[str, np.ndarray]
     curves: dict[str, dict[str, np.ndarray]]
     tables: dict[str, dict[str, Metrics]]
+    rules: dict[str, Metrics]
 
 
 def evaluate(options: EvaluateSpeechOptions) -> Metrics:
     """Return metrics of lips, mouth, hands and image; write plots and videos.
+
+    Without --render the metrics are those of the poses.
 
     Raises:
         DataError: no such speaker or dataset, or an invalid clip or audio file.
         UserError: MediaPipe is not installed.
     """
     renderer = options.checkpoints / options.name / POSE2VIDEO
-    trained = read_renderer_options(resolve_checkpoint(renderer) / OPTIONS_FILE)
+    trained = None
+    if options.render or renderer.is_dir():
+        trained = read_renderer_options(resolve_checkpoint(renderer) / OPTIONS_FILE)
     dataset = speech_trials.find_dataset(options, trained)
-    has_words = dataset is not None and any(dataset.glob("*/words.csv"))
+    has_words = bool(options.words) or (dataset is not None and any(dataset.glob("*/words.csv")))
     inference = BodyVideoOptions(
         audio=options.output,  # a placeholder: each trial has its own audio
-        words=dataset if has_words else None,
+        words=dataset or options.output if has_words else None,
+        skeleton=not options.render,
         **{name: getattr(options, name) for name in INFERENCE_OPTIONS},
     )
     loaded = BodySpeaker.load(inference, torch.device(options.device))
@@ -100,7 +113,7 @@ def evaluate(options: EvaluateSpeechOptions) -> Metrics:
         "seed": options.seed,
         "lags": "frames by which the lips are late",
         "mouth": "mean opening relative to its own range",
-        "landmarks": "MediaPipe" if options.landmarks else "--no-landmarks: lips of the poses",
+        "landmarks": "MediaPipe" if evaluator.detects else "none: lips of the poses",
     }
     return {"about": about} | evaluator.metrics()
 
@@ -110,6 +123,7 @@ class _SpeechEvaluator:
 
     def __init__(self, options: EvaluateSpeechOptions) -> None:
         self._options = options
+        self.detects = options.render and options.landmarks
         self.trials: dict[str, TrialMetrics] = {}
         self._plots: dict[str, str] = {}
         self._videos: dict[str, str] = {}
@@ -123,16 +137,20 @@ class _SpeechEvaluator:
             count = len(generated.points_TK3)
             if trial.video is not None:
                 count = min(count, len(trial.video))
-            made = read_frames(generated.video, fps=FPS)
-            frames = {GENERATED: memory_map(generated_file, made, most=count)}
-            if trial.video is not None:
+            frames = {}
+            if generated.video is not None:
+                made = read_frames(generated.video, fps=FPS)
+                frames[GENERATED] = memory_map(generated_file, made, most=count)
+                count = len(frames[GENERATED])
+            if generated.video is not None and trial.video is not None:
                 frames[REAL] = memory_map(real_file, real_frames(trial.video), most=count)
             detected = {}
-            if self._options.landmarks:
+            if self.detects:
                 detected = {system: detect_points(video) for system, video in frames.items()}
-            self.trials[name] = measure(trial, generated, frames, detected, audio_S)
-            self._videos[name] = f"{file_name(name)}.mp4"
-            if trial.video is not None:
+            self.trials[name] = measure(trial, generated, frames, detected, audio_S, count=count)
+            if frames:
+                self._videos[name] = f"{file_name(name)}.mp4"
+            if REAL in frames:
                 pairs = zip(frames[REAL], frames[GENERATED], strict=True)
                 columns = (np.concatenate(pair, axis=2) for pair in pairs)
                 write_video(output / self._videos[name], columns, fps=FPS, audio=audio)
@@ -145,10 +163,19 @@ class _SpeechEvaluator:
         return {
             **{f"lips_with_{reference}": systems for reference, systems in curves.items()},
             **_by_system((one.tables for one in self.trials.values()), _means),
+            **self._rules(),
             "speeches": {name: _summary(one) for name, one in self.trials.items()},
             "lip_openings": self._plots,
-            "real_and_generated": self._videos,
+            **({"real_and_generated": self._videos} if self._videos else {}),
         }
+
+    def _rules(self) -> Metrics:
+        """Return a table for each system: its comparison with the rules by speech, and the mean."""
+        tables: dict[str, Metrics] = defaultdict(dict)
+        for name, one in self.trials.items():
+            for system, row in one.rules.items():
+                tables[f"{system}_lips_with_rules"][name] = row
+        return {name: rows | {"mean": _means([*rows.values()])} for name, rows in tables.items()}
 
 
 def measure(
@@ -157,17 +184,19 @@ def measure(
     frames: Systems,
     detected: Systems,
     audio_S: np.ndarray,
+    *,
+    count: int,
 ) -> TrialMetrics:
     """Measure one speech.
 
     Args:
         trial: the speech with recording and ground truth, where available.
         generated: the speaker's video and pose.
-        frames: (T, 3, H, W) uint8 of the generated video and the recording.
+        frames: (T, 3, H, W) uint8 of the generated video and the recording, if rendered.
         detected: points (T, 144, 2) in them; empty without detection.
         audio_S: 16 kHz.
+        count: number of frames, T.
     """
-    count = len(frames[GENERATED])
     points = {GENERATED: generated.points_TK2[:count]}
     openings = {system: lip_opening(detected_TK2) for system, detected_TK2 in detected.items()}
     openings[POSE] = lip_opening(points[GENERATED])
@@ -193,11 +222,34 @@ def measure(
     tables = {
         "mouth": {system: mouth_metrics(o_T, silent_T) for system, o_T in openings.items()},
         "hands": _hand_metrics(trial, generated, detected, count),
-        "image": {system: image_metrics(video, points[system]) for system, video in frames.items()},
     }
+    if frames:
+        tables["image"] = {s: image_metrics(video, points[s]) for s, video in frames.items()}
     if detected:
         tables["detected"] = {system: detection_rates(d_TK2) for system, d_TK2 in detected.items()}
-    return TrialMetrics(count, plotted | openings, curves, tables)
+    rules = _rules_metrics(trial, generated, openings, count) if trial.phones else {}
+    return TrialMetrics(count, plotted | openings, curves, tables, rules)
+
+
+def _rules_metrics(
+    trial: Trial, generated: GeneratedVideo, openings: Systems, count: int
+) -> dict[str, Metrics]:
+    """Compare the lips of the pose, and those detected in the video, with the viseme rules'."""
+    points_TK3, ruled_TK3, ruled_TK2 = (
+        generated.points_TK3,
+        generated.ruled_TK3,
+        generated.ruled_TK2,
+    )
+    assert ruled_TK3 is not None and ruled_TK2 is not None
+    pairs = {POSE: (lip_opening(points_TK3), lip_opening(ruled_TK3))}
+    if GENERATED in openings:
+        eyes_TE3 = points_TK3[:, EYE_CORNERS]
+        unit = float(np.linalg.norm(eyes_TE3[:, 0] - eyes_TE3[:, 1], axis=1).mean())
+        pairs[GENERATED] = (unit * openings[GENERATED], unit * lip_opening(ruled_TK2))
+    return {
+        system: lip_sync.rules_metrics(opening_T[:count], ruled_T[:count], trial.phones)
+        for system, (opening_T, ruled_T) in pairs.items()
+    }
 
 
 def _hand_metrics(

@@ -1,6 +1,6 @@
 """Speech to evaluate: clips with a recording, audio files without, and the generated videos."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from evaluation.lip_sync import ruled_mouth
 from evaluation.motion import read_true_pose
 from evaluation.tables import file_name
 from speech2video.data.clip import Clip, list_clips
@@ -25,8 +26,10 @@ from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.motion import lip_opening
-from speech2video.util.text.speech_source import Speech
-from speech2video.util.text.transcript import cut_words, read_words
+from speech2video.util.text.phones import Phone
+from speech2video.util.text.speech_source import Speech, recorded_speech
+from speech2video.util.text.transcript import cut_words, read_phones, read_words
+from speech2video.util.text.word_formats import has_times, read_text
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
 
@@ -39,23 +42,31 @@ class Trial:
         video: the recording in the renderer's framing; None for audio without one.
         recorded_TK3: fitted points (T, 144, 3) of the recording, metres.
         true_opening_T: true lip opening, metres.
+        phones: said in it, where known.
     """
 
     speech: Speech
     video: PoseVideo | None = None
     recorded_TK3: np.ndarray | None = None
     true_opening_T: np.ndarray | None = None
+    phones: Sequence[Phone] = ()
 
 
 class GeneratedVideo(NamedTuple):
-    """A generated video file, and the points rendered in it in metres and in pixels."""
+    """A generated video file, if any, and the points in it in metres and in pixels.
 
-    video: Path
+    `ruled_TK3` and `ruled_TK2` are those of the same motion with the mouth of the viseme rules,
+    where the phones are known.
+    """
+
+    video: Path | None
     points_TK3: np.ndarray
     points_TK2: np.ndarray
+    ruled_TK3: np.ndarray | None = None
+    ruled_TK2: np.ndarray | None = None
 
 
-def find_dataset(options: EvaluateSpeechOptions, trained: RendererOptions) -> Path | None:
+def find_dataset(options: EvaluateSpeechOptions, trained: RendererOptions | None) -> Path | None:
     """Return --dataset or, without it and --audio, the dataset of the renderer's training.
 
     Raises:
@@ -71,7 +82,7 @@ def find_dataset(options: EvaluateSpeechOptions, trained: RendererOptions) -> Pa
 def load_trials(
     options: EvaluateSpeechOptions,
     dataset: Path | None,
-    trained: RendererOptions,
+    trained: RendererOptions | None,
     speaker: BodySpeaker,
     folder: Path,
 ) -> list[Trial]:
@@ -84,7 +95,7 @@ def load_trials(
     if dataset is not None:
         videos = _load_videos(options, dataset, trained, speaker)
         found += [_clip_trial(video, options, speaker.body, folder) for video in videos]
-    found += [_audio_trial(path, options.frames, folder) for path in options.audio]
+    found += [_audio_trial(index, options, folder) for index in range(len(options.audio))]
     names = [file_name(trial.speech.stem) for trial in found]
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
@@ -95,14 +106,26 @@ def load_trials(
 def generate(
     speaker: BodySpeaker, trial: Trial, options: BodyVideoOptions, output: Path, folder: Path
 ) -> GeneratedVideo:
-    """Generate a trial's video in `output`, or in `folder` if there is a recording to add."""
+    """Generate a trial's video in `output`, or in `folder` if there is a recording to add.
+
+    With --skeleton only its poses.
+    """
     name = file_name(trial.speech.stem)
-    video = (output if trial.video is None else folder) / f"{name}.mp4"
-    pose = folder / f"{name}.npz"
-    speaker.make_video(trial.speech, replace(options, output=video, save_pose=pose))
-    points_TK3 = _points(read_motion(pose).resample().pose_vector(speaker.body), speaker.body)
-    points_TK2 = speaker.camera().project(torch.from_numpy(points_TK3)).numpy()
-    return GeneratedVideo(video, points_TK3, points_TK2)
+    if options.skeleton:
+        video, pose_TP = None, speaker.predict_poses(trial.speech, options)
+    else:
+        video = (output if trial.video is None else folder) / f"{name}.mp4"
+        pose = folder / f"{name}.npz"
+        speaker.make_video(trial.speech, replace(options, output=video, save_pose=pose))
+        pose_TP = read_motion(pose).resample().pose_vector(speaker.body)
+    points_TK3 = _points(pose_TP, speaker.body)
+    camera = speaker.camera()
+    points_TK2 = camera.project(torch.from_numpy(points_TK3)).numpy()
+    if not trial.phones:
+        return GeneratedVideo(video, points_TK3, points_TK2)
+    ruled_TK3 = _points(ruled_mouth(pose_TP, trial.phones, speaker.body), speaker.body)
+    ruled_TK2 = camera.project(torch.from_numpy(ruled_TK3)).numpy()
+    return GeneratedVideo(video, points_TK3, points_TK2, ruled_TK3, ruled_TK2)
 
 
 def memory_map(file: BinaryIO, frames: Iterable[np.ndarray], *, most: int) -> np.ndarray:
@@ -122,7 +145,10 @@ def _points(pose_TP: Tensor, body: Body) -> np.ndarray:
 
 
 def _load_videos(
-    options: EvaluateSpeechOptions, dataset: Path, trained: RendererOptions, speaker: BodySpeaker
+    options: EvaluateSpeechOptions,
+    dataset: Path,
+    trained: RendererOptions | None,
+    speaker: BodySpeaker,
 ) -> list[PoseVideo]:
     names = options.held_out
     clips = {clip.folder.name: clip for clip in list_clips(dataset, names)}
@@ -160,11 +186,22 @@ def _clip_trial(
     return Trial(speech, video, _points(recorded_TP, body)[begin:end], true_opening_T)
 
 
-def _audio_trial(path: Path, frames: int | None, folder: Path) -> Trial:
+def _audio_trial(index: int, options: EvaluateSpeechOptions, folder: Path) -> Trial:
+    path, frames = options.audio[index], options.frames
+    speech = Speech(path.stem, path)
+    if options.words:
+        words = options.words[index]
+        if has_times(words):
+            speech = recorded_speech(path, words=words)
+        else:
+            speech = recorded_speech(path, transcript=read_text(words))
+    phones = read_phones(options.phones[index]) if options.phones else []
     if frames is not None:
         audio = _cut_audio(path, folder / f"{path.stem}.wav", begin=0, frames=frames)
-        return Trial(Speech(path.stem, audio))
-    return Trial(Speech(path.stem, path))
+        words = None if speech.words is None else cut_words(speech.words, 0, frames / FPS)
+        speech = Speech(path.stem, audio, words)
+        phones = [phone for phone in phones if phone.end <= frames / FPS]
+    return Trial(speech, phones=phones)
 
 
 def _cut_audio(audio: Path, cut: Path, *, begin: int, frames: int) -> Path:

@@ -14,6 +14,8 @@ from evaluation.lip_sync import (
     lag_curve,
     loudness,
     mouth_metrics,
+    ruled_mouth,
+    rules_metrics,
     silences,
     sync_metrics,
 )
@@ -33,10 +35,11 @@ from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
 from speech2video.util.body.skeleton import POINT_INDEX
+from speech2video.util.metrics.motion import lip_opening
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.text.speech_source import Speech
-from speech2video.util.text.transcript import Word, write_words
-from speech2video.util.timing import SAMPLES_PER_FRAME
+from speech2video.util.text.transcript import Phone, Word, write_phones, write_words
+from speech2video.util.timing import SAMPLES_PER_FRAME, frame_count
 from speech2video.util.video.reader import probe, read_frames
 from speech2video.util.video.writer import write_video
 from tests.shared import run_here
@@ -200,6 +203,81 @@ def test_undetected_lips_have_no_metrics():
     assert np.isnan(list(static.values())).all()
 
 
+def said_phones(*, seconds: float = 4.0, seed: int = 0) -> list[Phone]:
+    """Return phones of syllables, with half a second of silence at both ends."""
+    rng, texts = np.random.default_rng(seed), ("m", "ɑ", "s", "i", "p", "aʊ", "t", "ɔ", "b", "æ")
+    times = np.arange(0.5, seconds - 0.5, 0.1)
+    return [Phone(str(rng.choice(texts)), time, time + 0.1) for time in times.tolist()]
+
+
+@pytest.mark.parametrize("late", [0, 2])
+def test_lips_of_the_rules_agree_with_them(
+    checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: int
+):
+    def predict(loaded: BodySpeaker, given: Speech, options: BodyVideoOptions) -> torch.Tensor:
+        assert given.words == [Word("huge", 0.5, 0.9)] and loaded.gestures is not None
+        count = frame_count(round(seconds[given.stem] * 16_000))
+        phones = said_phones(seconds=seconds[given.stem])
+        pose_TP = ruled_mouth(torch.zeros(count, POSE_SIZE), phones, loaded.body)
+        pose_TP = torch.cat((pose_TP[:1].expand(late, -1), pose_TP[: count - late]))
+        pose_TP[:, ARM_COLUMNS] = 0.1  # lips do not depend on it
+        return pose_TP
+
+    seconds = {"one": 4.0, "two": 3.03}
+    for name, duration in seconds.items():
+        write_audio(tmp_path / f"{name}.wav", voice(duration))
+        write_phones(tmp_path / f"{name}.csv", said_phones(seconds=duration))
+        write_words(tmp_path / f"{name}.words.csv", [Word("huge", 0.5, 0.9)])
+    monkeypatch.setattr(BodySpeaker, "predict_poses", predict)
+    more = ["--audio", *(tmp_path / f"{name}.wav" for name in seconds)]
+    more += ["--phones", *(tmp_path / f"{name}.csv" for name in seconds)]
+    more += ["--words", *(tmp_path / f"{name}.words.csv" for name in seconds)]
+    metrics = run_evaluation(checkpoints, tmp_path / "out", monkeypatch, *more, "--no-render")
+    rows = metrics["pose_lips_with_rules"]
+    assert list(rows) == ["one", "two", "mean"]
+    for row in rows.values():
+        assert row["lag_frames"] == late
+        assert row["best_correlation"] == pytest.approx(1, abs=0.02 if late else 1e-4)
+        assert (row["correlation"] == pytest.approx(1, abs=1e-4)) == (late == 0)
+        assert (row["closure"] == pytest.approx(row["ruled_closure"], abs=1e-3)) == (late == 0)
+        assert row["std_mm"] == pytest.approx(row["ruled_std_mm"], rel=0.05)
+    assert "image" not in metrics and "real_and_generated" not in metrics
+    assert not list((tmp_path / "out").glob("*.mp4"))
+    mean = (rows["one"]["closure"] + rows["two"]["closure"]) / 2
+    assert rows["mean"]["closure"] == pytest.approx(mean)
+
+
+def test_detected_lips_are_compared_with_projected_rules(
+    checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: Body
+):
+    phones = said_phones()
+    pose_TP = ruled_mouth(torch.zeros(100, POSE_SIZE), phones, body)
+    pixels_TK2 = CAMERA.project(body.points(pose_TP)).numpy()
+    monkeypatch.setattr(speech, "detect_points", lambda video: pixels_TK2[: len(video)])
+    write_audio(tmp_path / "a.wav", voice(4.0))
+    write_phones(tmp_path / "a.csv", phones)
+    more = ("--audio", tmp_path / "a.wav", "--phones", tmp_path / "a.csv")
+    metrics = run_evaluation(checkpoints, tmp_path / "out", monkeypatch, *more)
+    row = metrics["generated_lips_with_rules"]["a"]
+    assert row["correlation"] > 0.99
+    assert row["std_mm"] == pytest.approx(row["ruled_std_mm"], rel=0.1)
+    assert row["closure"] == pytest.approx(row["ruled_closure"], abs=0.05)
+    assert row["in_silence_mm"] == pytest.approx(row["ruled_in_silence_mm"], abs=0.5)
+    assert metrics["pose_lips_with_rules"]["a"]["correlation"] < 0.9
+
+
+def test_undetected_frames_do_not_count(body: Body):
+    phones = said_phones()
+    pose_TP = ruled_mouth(torch.zeros(100, POSE_SIZE), phones, body)
+    opening_T = lip_opening(body.points(pose_TP).numpy())
+    known_T = opening_T.copy()
+    known_T[20:30] = np.nan
+    row = rules_metrics(known_T, opening_T, phones)
+    assert row["correlation"] == pytest.approx(1) and np.isfinite(list(row.values())).all()
+    known_T[~np.isnan(known_T)] = np.nan
+    assert np.isnan(rules_metrics(known_T, opening_T, phones)["closure"])
+
+
 def noise_of(levels: dict[int, float]) -> np.ndarray:
     """Return noise with a number of frames at each level."""
     noise = np.random.default_rng(0).uniform(-1, 1, 1000 * SAMPLES_PER_FRAME)
@@ -259,6 +337,9 @@ def test_only_detected_hands_have_a_speed():
         (("--ground_truth", "nowhere"), "nowhere/one"),
         (("--audio", "none.wav"), "none.wav"),
         (("--audio", "one.wav"), "one: the name of two"),
+        (("--audio", "one.wav", "--phones", "a.csv", "b.csv"), "2 files for 1 of --audio"),
+        (("--words", "a.csv"), "1 files for 0 of --audio"),
+        (("--audio", "other.wav", "--phones", "none.csv"), "none.csv"),
         (("--name", "missing"), "missing"),
         (("--gestures", "nowhere"), "nowhere"),
     ],
@@ -273,7 +354,8 @@ def test_bad_input_is_reported(
     words: str,
 ):
     monkeypatch.chdir(tmp_path)
-    write_audio(tmp_path / "one.wav", voice(1.0))
+    for stem in ("one", "other"):
+        write_audio(tmp_path / f"{stem}.wav", voice(1.0))
     files = ("--checkpoints", checkpoints, "--output", "out", "--dataset", dataset)
     name = () if "--name" in arguments else ("--name", NAME)
     more = ("--no-landmarks", "--threads", 1)
