@@ -1,18 +1,32 @@
 """Augmentation of speech: another voice, acoustics, microphone or noise, with the same timing.
 
-Pitch and formants, which distinguish speakers, change independently, and so do colour, echo, noise
-and level. Every phone stays in place to within 10 ms, so the recorded motion fits. Only a
-change of speed (`change_speed`) moves phones; the motion is resampled alike.
+Pitch and formants, which distinguish speakers, change independently, and so do colour, room, noise,
+level and codec. Every phone stays in place to within 10 ms, so the recorded motion fits. Only a
+change of speed (`change_speed`) moves phones; the motion is resampled alike. `mask_bands` and
+`mask_times` change features.
 """
 
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import reduce
+from functools import cache, reduce
 
 import numpy as np
 from scipy.signal import firwin, oaconvolve, resample_poly
 
+from speech2video.util.audio.acoustics import (
+    CODECS,
+    add_room,
+    available_codecs,
+    clip_peaks,
+    compress,
+    draw_room,
+    impulse_response,
+    keyboard,
+    music,
+    rumble,
+    transcode,
+)
 from speech2video.util.audio.audio_io import TARGET_LEVEL
 from speech2video.util.errors import DataError
 from speech2video.util.timing import SAMPLE_RATE
@@ -82,9 +96,9 @@ def warp_envelope(audio_S: np.ndarray, ratio: float) -> np.ndarray:
     """
     if ratio == 1 or not len(audio_S):
         return np.asarray(audio_S, np.float32)
-    padded_S = np.pad(audio_S, (SPECTRUM, SPECTRUM + -len(audio_S) % STEP))
+    padded_S = np.pad(audio_S, (SPECTRUM, SPECTRUM + -len(audio_S) % STEP)).astype(np.float32)
     windows_NW = np.lib.stride_tricks.sliding_window_view(padded_S, SPECTRUM)[::STEP]
-    taper = np.sqrt(np.hanning(SPECTRUM + 1)[:-1])
+    taper = np.sqrt(np.hanning(SPECTRUM + 1)[:-1]).astype(np.float32)
     spectra_NB = np.fft.rfft(windows_NW * taper)
     spectra_NB *= np.exp(_envelope_change(np.abs(spectra_NB), ratio))
     windows_NW = np.fft.irfft(spectra_NB, n=SPECTRUM) * taper
@@ -135,15 +149,30 @@ def _fitting_starts(padded_S: np.ndarray, wanted: np.ndarray, hop: int) -> np.nd
 
 def _envelope_change(size_NB: np.ndarray, ratio: float) -> np.ndarray:
     """Return what to add to log spectra (N, B) to stretch their envelopes by a ratio."""
-    cepstra = np.fft.irfft(np.log(size_NB + 1e-6))
-    cepstra[:, CEPSTRUM : SPECTRUM - CEPSTRUM + 1] = 0
-    envelope_NB = np.fft.rfft(cepstra).real
-    last = envelope_NB.shape[1] - 1
+    into_BC, back_CB = _cepstrum()
+    last = len(into_BC) - 1
     at_B = np.minimum(np.arange(last + 1) / ratio, last)
     below_B = np.minimum(at_B.astype(int), last - 1)
     part_B = at_B - below_B
-    moved_NB = (1 - part_B) * envelope_NB[:, below_B] + part_B * envelope_NB[:, below_B + 1]
-    return (moved_NB - envelope_NB).clip(-MAX_CHANGE, MAX_CHANGE)
+    moved_CB = (1 - part_B) * back_CB[:, below_B] + part_B * back_CB[:, below_B + 1]
+    change_CB = (moved_CB - back_CB).astype(np.float32)
+    change_NB = np.log(size_NB + np.float32(1e-6)) @ into_BC.astype(np.float32) @ change_CB
+    return change_NB.clip(-MAX_CHANGE, MAX_CHANGE)
+
+
+@cache
+def _cepstrum() -> tuple[np.ndarray, np.ndarray]:
+    """Return the matrices (B, C) and (C, B) from log spectra to their first cepstra and back."""
+    size = SPECTRUM // 2 + 1
+    into_BC = np.fft.irfft(np.eye(size))[:, :CEPSTRUM]
+    return into_BC, np.fft.rfft(np.eye(CEPSTRUM, SPECTRUM) + _mirrored()).real
+
+
+def _mirrored() -> np.ndarray:
+    """Return the cepstra's second halves, (C, SPECTRUM): they are even."""
+    return (
+        np.roll(np.eye(SPECTRUM)[::-1], 1, axis=1)[:CEPSTRUM] * (np.arange(CEPSTRUM) > 0)[:, None]
+    )
 
 
 FILTER_TAPS = 513  # resolves 30 Hz at 16 kHz without audible smearing past 10 ms
@@ -152,23 +181,30 @@ FLAT_BELOW = 50.0  # Hz, below which tilt and noise colour stay constant
 TILT_CENTRE = 1000.0  # Hz, unchanged by a tilt
 PEAKS = 5  # of the equaliser
 PEAK_WIDTH = (0.3, 1.0)  # octaves, standard deviation
+NEAR = 150.0  # Hz, where half of the boost of a near microphone is left
+HARD = 0.5  # share of clipping that is hard
+COMPRESSOR = {"attack": 0.005, "release": 0.15}  # seconds
+AUTOMATIC_GAIN = {"attack": 0.3, "release": 3.0}
 MAINS = (50.0, 60.0)  # Hz
 HARMONICS = 12
 HUM_TO_NOISE = 1.5  # ratio of amplitudes
 MODULATION_DEPTH, MODULATION_HERTZ = 0.4, (0.1, 1.5)
 BABBLE_SPEAKERS = 6
-NOISE_TO_BABBLE = 0.3  # ratio of amplitudes
+NOISE_TO_BABBLE = 0.3  # ratio of amplitudes, also to other noises that have pauses
 
 RATIOS = ("pitch", "formants", "speed")  # drawn uniformly in their logarithm
+RARE = ("proximity", "rumble", "compression", "automatic_gain", "clipping")
 
 Range = tuple[float, float]
+WIDE_GAIN: Range = (-18.0, 12.0)  # dB, for features that are not normalised
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioAugmentation:
     """Random changes of audio, each applied with `probability`; one whose range is None never is.
 
-    Values are uniform in their ranges, those of `RATIOS` in their logarithm.
+    Those of `RARE` are applied with its square. Values are uniform in their ranges, those of
+    `RATIOS` in their logarithm.
     """
 
     pitch: Range | None = (0.65, 1.6)  # ratio of the voice's pitch
@@ -176,14 +212,22 @@ class AudioAugmentation:
     speed: Range | None = (0.88, 1.14)  # ratio, for `draw_speed` only
     tilt: Range | None = (-4.0, 4.0)  # dB per octave
     peaks: Range | None = (-8.0, 8.0)  # dB, height of each peak of the equaliser
+    proximity: Range | None = (2.0, 10.0)  # dB, boost below 150 Hz of a near microphone
     lowest: Range | None = (50.0, 350.0)  # Hz, lower band edge (telephone: 300)
     highest: Range | None = (3300.0, 7800.0)  # Hz, upper band edge (telephone: 3400)
-    echo: Range | None = (0.1, 0.6)  # seconds until the echo has decayed by 60 dB
-    direct: Range = (3.0, 15.0)  # dB, direct audio over its echo
+    room: Range | None = (0.1, 0.8)  # seconds until a room's echo has decayed by 60 dB
+    distance: Range = (0.3, 3.0)  # metres from mouth to microphone, in a room
     noise: Range | None = (0.0, 40.0)  # dB, speech of `TARGET_LEVEL` over noise
-    noises: tuple[str, ...] = ("coloured", "hum", "fan", "babble")  # one is drawn
+    noises: tuple[str, ...] = ("coloured", "hum", "fan", "babble", "keyboard", "music")  # one
     colour: Range = (0.0, 2.0)  # exponent of 1/f noise: 0 white, 1 pink, 2 brown
-    gain: Range | None = (-6.0, 6.0)  # dB
+    rumble: Range | None = (5.0, 30.0)  # dB, speech over noise below 100 Hz and an offset
+    compression: Range | None = (1.5, 8.0)  # ratio of levels, as in broadcasts
+    automatic_gain: Range | None = (1.5, 6.0)  # ratio of levels over seconds
+    threshold: Range = (-15.0, 0.0)  # dB over `TARGET_LEVEL`, from which levels are compressed
+    clipping: Range | None = (1.0, 12.0)  # dB below the peak; half of it is soft
+    gain: Range | None = (-6.0, 6.0)  # dB; see `WIDE_GAIN`
+    codec: Range | None = (0.0, 1.0)  # from a codec's lowest bit rate (0) to its highest (1)
+    codecs: tuple[str, ...] = tuple(CODECS)  # one of those that are available
     probability: float = 0.5
 
     def augment(self, audio_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -191,22 +235,28 @@ class AudioAugmentation:
 
         Args:
             audio_S: at 16 kHz and `TARGET_LEVEL`, which all changes but noise and gain keep.
-            rng: its state determines the result.
+            rng: its state determines the result. Each stage has numbers of its own, so that a
+                change of one leaves the others as they are.
         """
         if not len(audio_S):
             return np.zeros(0, np.float32)
-        pitch, formants = self._draw("pitch", rng) or 1.0, self._draw("formants", rng) or 1.0
+        rngs = map(np.random.default_rng, rng.integers(2**63, size=6))
+        voice, microphone, place, level, loss, last = rngs
+        pitch, formants = self._draw("pitch", voice) or 1.0, self._draw("formants", voice) or 1.0
         out_S = change_voice(audio_S, pitch=pitch, formants=formants)
-        if (curve_B := self._curve(rng)) is not None:
+        if (curve_B := self._curve(microphone)) is not None:
             out_S = equalise(out_S, curve_B)
-        if (seconds := self._draw("echo", rng)) is not None:
-            out_S = add_echo(out_S, seconds, direct=rng.uniform(*self.direct), rng=rng)
+        if (seconds := self._draw("room", place)) is not None:
+            room = draw_room(seconds, place.uniform(*self.distance), place)
+            out_S = add_room(out_S, impulse_response(room, place))
         out_S = _match_level(out_S, audio_S)
-        if (ratio := self._draw("noise", rng)) is not None:
-            noise_S = self._noise(audio_S, rng)
-            out_S = out_S + noise_S * 10 ** ((TARGET_LEVEL - ratio) / 20)
-        out_S = out_S * 10 ** ((self._draw("gain", rng) or 0) / 20)
-        return (out_S / max(np.abs(out_S).max(initial=0), 1.0)).astype(np.float32)
+        for name, kind in (("noise", self._noise), ("rumble", _rumble)):
+            if (ratio := self._draw(name, level)) is not None:
+                out_S = out_S + kind(audio_S, level) * 10 ** ((TARGET_LEVEL - ratio) / 20)
+        out_S = self._compress(out_S, loss)
+        out_S = out_S * 10 ** ((self._draw("gain", last) or 0) / 20)
+        out_S = self._transcode(_limit(out_S), last)
+        return _limit(out_S).astype(np.float32)
 
     def draw_speed(self, rng: np.random.Generator) -> float:
         """Return a factor for `change_speed` and for resampling the motion; 1 for no change."""
@@ -222,12 +272,36 @@ class AudioAugmentation:
             noise_S = noise_S * slow_modulation(size, rng=rng)
         elif kind == "babble":
             noise_S = NOISE_TO_BABBLE * noise_S + babble(audio_S, rng=rng)
+        elif kind == "keyboard":
+            noise_S = NOISE_TO_BABBLE * noise_S + keyboard(size, rng=rng)
+        elif kind == "music":
+            noise_S = NOISE_TO_BABBLE * noise_S + music(size, rng)
         return noise_S / np.sqrt(np.square(noise_S).mean())
+
+    def _compress(self, audio_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return audio (S,) with automatic levels and clipped peaks, as loud as before."""
+        out_S = audio_S
+        for name, times in (("automatic_gain", AUTOMATIC_GAIN), ("compression", COMPRESSOR)):
+            ratio, threshold = self._draw(name, rng), TARGET_LEVEL + rng.uniform(*self.threshold)
+            if ratio is not None:
+                out_S = compress(out_S, ratio, threshold=threshold, **times)
+        clipping, hard = self._draw("clipping", rng), rng.random() < HARD
+        if clipping is not None:
+            out_S = clip_peaks(out_S, clipping, hard=hard)
+        return audio_S if out_S is audio_S else _match_level(out_S, audio_S)
+
+    def _transcode(self, audio_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        quality, names = self._draw("codec", rng), sorted(available_codecs() & {*self.codecs})
+        if quality is None or not names:
+            return audio_S
+        name = str(rng.choice(names))
+        rates = CODECS[name].kilobits
+        return transcode(audio_S, name, rates[min(int(quality * len(rates)), len(rates) - 1)])
 
     def _draw(self, name: str, rng: np.random.Generator) -> float | None:
         """Return a value from a range, None for no change; both consume two random numbers."""
-        happens, share = rng.random() < self.probability, rng.random()
-        limits: Range | None = getattr(self, name)
+        happens = rng.random() < self.probability ** (2 if name in RARE else 1)
+        share, limits = rng.random(), getattr(self, name)
         if not happens or limits is None:
             return None
         low, high = limits
@@ -245,6 +319,8 @@ class AudioAugmentation:
                 centre, width = rng.choice(octaves[1:]), rng.uniform(*PEAK_WIDTH)
                 bell = np.exp(-0.5 * np.square((octaves - centre) / width))
                 curves.append(rng.uniform(*self.peaks) * bell)
+        if (boost := self._draw("proximity", rng)) is not None:
+            curves.append(boost / (1 + np.square(hertz / NEAR)))
         if (lowest := self._draw("lowest", rng)) is not None:
             curves.append(np.where(hertz < lowest, STOP_BAND, 0.0))
         if (highest := self._draw("highest", rng)) is not None:
@@ -259,19 +335,6 @@ def equalise(audio_S: np.ndarray, curve_B: np.ndarray) -> np.ndarray:
     return oaconvolve(audio_S, kernel, "same")
 
 
-def add_echo(
-    audio_S: np.ndarray, seconds: float, *, direct: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Return 16 kHz audio (S,) with reverberation, cut off at the end.
-
-    It is decaying noise, `direct` dB below the direct audio, 60 dB down after `seconds`.
-    """
-    size = max(round(seconds * SAMPLE_RATE), 1)
-    tail = rng.standard_normal(size) * 10 ** (-3 * np.arange(size) / size)
-    tail *= 10 ** (-direct / 20) / np.sqrt(np.square(tail).sum())
-    return oaconvolve(audio_S, np.concatenate([[1.0], tail]))[: len(audio_S)]
-
-
 def coloured_noise(size: int, colour: float, *, rng: np.random.Generator) -> np.ndarray:
     """Return noise (size,) of power 1 at 16 kHz, its power falling as f ** -colour above 50 Hz."""
     spectrum = np.fft.rfft(rng.standard_normal(size + size % 2))
@@ -282,11 +345,12 @@ def coloured_noise(size: int, colour: float, *, rng: np.random.Generator) -> np.
 
 def hum(size: int, *, rng: np.random.Generator) -> np.ndarray:
     """Return mains hum (size,) of power 1 at 16 kHz: 50 or 60 Hz and weaker harmonics."""
-    time_S = np.arange(size) / SAMPLE_RATE
+    second_S = np.arange(SAMPLE_RATE) / SAMPLE_RATE  # a whole number of periods
     tones = np.arange(1, HARMONICS + 1)
     loud = rng.uniform(size=HARMONICS) / tones
-    turns = np.outer(tones * rng.choice(MAINS), time_S) + rng.uniform(size=HARMONICS)[:, None]
-    return loud @ np.sin(2 * np.pi * turns) * np.sqrt(2 / np.square(loud).sum())
+    turns = np.outer(tones * rng.choice(MAINS), second_S) + rng.uniform(size=HARMONICS)[:, None]
+    hum_S = loud @ np.sin(2 * np.pi * turns) * np.sqrt(2 / np.square(loud).sum())
+    return np.resize(hum_S, size)
 
 
 def slow_modulation(size: int, *, rng: np.random.Generator) -> np.ndarray:
@@ -305,6 +369,67 @@ def babble(audio_S: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
     sum_S = reduce(np.add, (np.roll(reversed_S, shift) for shift in shifts))
     power = np.square(sum_S).mean()
     return sum_S / np.sqrt(power) if power > 0 else sum_S
+
+
+def mask_bands(
+    features_TF: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    windows: int = 1,
+    count: int = 2,
+    share: float = 0.25,
+) -> np.ndarray:
+    """Return features (T, F) with up to `count` bands masked, each at most that share of them.
+
+    SpecAugment (Park et al., Interspeech 2019), with the mean over time of each value in place of
+    it. One to `count` bands are drawn, of any width to the largest; they may overlap.
+
+    Args:
+        features_TF: of which F is `windows` times the bands, lowest first.
+        rng: its state determines the bands.
+        windows: of a frame, all of which are masked alike.
+        count: of bands, the most.
+        share: of all bands that one mask covers, the most.
+    """
+    masked_TF = np.array(features_TF)
+    if not masked_TF.size:
+        return masked_TF
+    masked_TWB = masked_TF.reshape(len(masked_TF), windows, -1)
+    mean_WB = masked_TWB.mean(axis=0, dtype=np.float64)
+    for begin, end in _spans(masked_TWB.shape[2], rng, count, share):
+        masked_TWB[:, :, begin:end] = mean_WB[:, begin:end]
+    return masked_TWB.reshape(features_TF.shape)
+
+
+def mask_times(
+    features_TF: np.ndarray, rng: np.random.Generator, *, count: int = 2, share: float = 0.25
+) -> np.ndarray:
+    """Return features (T, F) with up to `count` spans of frames masked, as `mask_bands` does.
+
+    The target stays, so a network learns to bridge them; keep spans shorter than it can see.
+    """
+    masked_TF = np.array(features_TF)
+    if masked_TF.size:
+        mean_F = masked_TF.mean(axis=0, dtype=np.float64)
+        for begin, end in _spans(len(masked_TF), rng, count, share):
+            masked_TF[begin:end] = mean_F
+    return masked_TF
+
+
+def _spans(size: int, rng: np.random.Generator, count: int, share: float) -> list[tuple[int, int]]:
+    """Return one to `count` spans of at most a share of `size`."""
+    widths = rng.integers(int(share * size) + 1, size=rng.integers(1, count + 1))
+    begins = [int(rng.integers(size - width + 1)) for width in widths]
+    return [(begin, begin + int(width)) for begin, width in zip(begins, widths, strict=True)]
+
+
+def _rumble(audio_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rumble(len(audio_S), rng=rng)
+
+
+def _limit(audio_S: np.ndarray) -> np.ndarray:
+    """Return audio (S,) made quieter so that no peak passes 1."""
+    return audio_S / max(np.abs(audio_S).max(initial=0), 1.0)
 
 
 def _match_level(audio_S: np.ndarray, like_S: np.ndarray) -> np.ndarray:

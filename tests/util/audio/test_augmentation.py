@@ -1,20 +1,23 @@
 """Augmented audio: another voice or acoustics, the same timing."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from speech2video.util.audio.audio_io import TARGET_LEVEL, load_audio
 from speech2video.util.audio.augmentation import (
+    RARE,
+    WIDE_GAIN,
     AudioAugmentation,
-    add_echo,
     babble,
     change_speed,
     change_voice,
     coloured_noise,
     equalise,
     hum,
+    mask_bands,
+    mask_times,
     slow_modulation,
     stretch,
     warp_envelope,
@@ -24,8 +27,18 @@ from speech2video.util.errors import DataError
 from speech2video.util.timing import SAMPLE_RATE
 from tests.shared import DATA, cases
 
-RANGES = "pitch formants speed tilt peaks lowest highest echo noise gain"
-OFF = AudioAugmentation(**dict.fromkeys(RANGES.split()), probability=1.0)
+RANGES = [field.name for field in fields(AudioAugmentation) if "None" in str(field.type)]
+OFF = AudioAugmentation(**dict.fromkeys(RANGES), probability=1.0)
+MILD = AudioAugmentation(
+    probability=1.0,
+    noise=(25, 40),
+    rumble=(20, 40),
+    room=(0.1, 0.4),
+    distance=(0.3, 0.6),
+    compression=(1.2, 1.5),  # more would level the rhythm that is compared
+    automatic_gain=(1.2, 1.5),
+    clipping=(1, 4),
+)
 
 
 def only(**ranges: tuple[float, float]) -> AudioAugmentation:
@@ -137,24 +150,55 @@ def test_filters_follow_their_curve():
     assert fall == pytest.approx(-8, abs=1)
 
 
-def test_an_echo_decays():
-    click_S = np.zeros(SAMPLE_RATE)
-    click_S[4_000] = 0.5
-    out_S = add_echo(click_S, 0.3, direct=6.0, rng=np.random.default_rng(0))
-    assert out_S.shape == click_S.shape and np.abs(out_S[:4_000]).max() < 1e-9
-    assert out_S[4_000] == pytest.approx(0.5)
-    tail_S = out_S[4_001:]
-    assert 10 * np.log10(np.sum(tail_S**2) / 0.25) == pytest.approx(-6, abs=0.01)
-    fall = decibel(tail_S[2_400:3_200]) - decibel(tail_S[:800])
-    assert fall == pytest.approx(-30, abs=2)
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        {"room": (0.4, 0.4)},
+        {"rumble": (20, 20)},
+        {"compression": (4, 4)},
+        {"automatic_gain": (4, 4)},
+        {"clipping": (6, 6)},
+        {"codec": (0, 0)},
+        {"proximity": (6, 6)},
+    ],
+    ids=str,
+)
+def test_each_change_alone_keeps_level_and_time(ranges):
+    audio_S = syllables()
+    for seed in range(4):
+        out_S = only(**ranges).augment(audio_S, np.random.default_rng(seed))
+        assert not np.allclose(out_S, audio_S, atol=1e-3)
+        if ranges.keys() != {"codec"}:  # a telephone leaves out most of white noise
+            assert decibel(out_S) == pytest.approx(TARGET_LEVEL, abs=0.3)
+        power = np.fft.rfft(out_S, 2**17) * np.conj(np.fft.rfft(audio_S, 2**17))
+        lag = int(np.argmax(np.fft.irfft(power)))
+        assert min(lag, 2**17 - lag) <= 80  # 5 ms
+
+
+def test_rare_changes_are_rarer():
+    happens = {"gain": 0, "clipping": 0}
+    for name in happens:
+        augmentation, random = replace(OFF, **{name: (3, 3)}, probability=0.5), range(200)
+        for seed in random:
+            out_S = augmentation.augment(syllables(0.1), np.random.default_rng(seed))
+            happens[name] += not np.array_equal(out_S, syllables(0.1))
+    assert 75 < happens["gain"] < 125 and 25 < happens["clipping"] < 75 and "clipping" in RARE
+
+
+def test_a_wide_gain_reaches_from_18_below_to_12_above():
+    audio_S, augmentation = 0.2 * syllables(0.5), only(gain=WIDE_GAIN)
+    gains = [
+        decibel(augmentation.augment(audio_S, np.random.default_rng(seed))) - decibel(audio_S)
+        for seed in range(60)
+    ]
+    assert min(gains) == pytest.approx(-17, abs=1) and max(gains) == pytest.approx(11, abs=1)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_syllables_stay_in_place(seed):
     """Loudness before and after is aligned to within 10 ms."""
     audio_S = syllables(6.0)
-    augmentation = AudioAugmentation(probability=1.0, noise=(20, 40), direct=(8, 15))
-    out_S = augmentation.augment(audio_S, np.random.default_rng(seed))
+    out_S = MILD.augment(audio_S, np.random.default_rng(seed))
     before, after = (
         np.sqrt(np.convolve(np.square(audio), np.ones(320) / 320, "same"))
         for audio in (audio_S, out_S)
@@ -186,16 +230,15 @@ def test_short_audio_passes(size):
 def test_real_speech_keeps_its_rhythm(path):
     """Power in the telephone band before and after is aligned to within 10 ms."""
     audio_S = load_audio(path, normalise=True)
-    augmentation = AudioAugmentation(probability=1.0, noise=(25, 40), direct=(8, 15))
     for seed in range(3):
-        out_S = augmentation.augment(audio_S, np.random.default_rng(seed))
+        out_S = MILD.augment(audio_S, np.random.default_rng(seed))
         assert np.abs(out_S).max() <= 1 and not np.allclose(out_S, audio_S, atol=0.01)
         before, after = (
             extract_features(one_S, kind="logmel").reshape(-1, 80)[:, 10:50].mean(axis=1)
             for one_S in (audio_S, out_S)
         )
         match = [np.corrcoef(before[5:-5], np.roll(after, lag)[5:-5])[0, 1] for lag in range(-5, 6)]
-        assert max(match) > 0.7 and abs(np.argmax(match) - 5) <= 1
+        assert max(match) > 0.5 and abs(np.argmax(match) - 5) <= 1
 
 
 # Pitch and formants move by the given ratios, each alone, and nothing moves in time.
@@ -368,3 +411,35 @@ def test_absurd_ratios_are_refused(ratio):
     for change in ({"pitch": ratio}, {"formants": ratio}):
         with pytest.raises(DataError, match="1/4"):
             change_voice(vowel(130), **change)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_masks_cover_bands_or_times_with_their_means(seed):
+    features_TF = np.random.default_rng(9).standard_normal((60, 4 * 20)).astype(np.float32)
+    before_TF = features_TF.copy()
+    bands_TF = mask_bands(features_TF, np.random.default_rng(seed), windows=4)
+    times_TF = mask_times(features_TF, np.random.default_rng(seed), count=2, share=0.1)
+    assert np.array_equal(features_TF, before_TF)
+    for out_TF in (bands_TF, times_TF):
+        assert out_TF.shape == features_TF.shape and out_TF.dtype == np.float32
+    changed_TWB = (bands_TF != features_TF).reshape(60, 4, 20)
+    masked_B = changed_TWB.any((0, 1))
+    assert (changed_TWB == masked_B).all() and masked_B.sum() <= 2 * 5
+    mean_F = features_TF.mean(axis=0)
+    assert np.allclose(bands_TF, np.where(np.tile(masked_B, 4), mean_F, features_TF), atol=1e-6)
+    masked_T = (times_TF != features_TF).any(1)
+    assert masked_T.sum() <= 2 * 6
+    assert np.allclose(times_TF, np.where(masked_T[:, None], mean_F, features_TF), atol=1e-6)
+    again_TF = mask_bands(features_TF, np.random.default_rng(seed), windows=4)
+    assert np.array_equal(again_TF, bands_TF)
+
+
+def test_masks_differ_and_empty_features_pass():
+    features_TF = np.random.default_rng(9).standard_normal((60, 20))
+    counts = [
+        int((mask_bands(features_TF, np.random.default_rng(seed)) != features_TF).any(0).sum())
+        for seed in range(50)
+    ]
+    assert len({*counts}) > 5 and max(counts) <= 10
+    for mask in (mask_bands, mask_times):
+        assert mask(np.zeros((0, 20)), np.random.default_rng(0)).shape == (0, 20)
