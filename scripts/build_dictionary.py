@@ -94,7 +94,7 @@ def pose_prediction(options: BuildDictionaryOptions) -> Predict | None:
         return None
     folder = options.checkpoints / options.name / TrainAudio2PoseOptions.KIND
     predictor = PosePredictor.load(folder, body=options.body)
-    return lambda clip: predictor.predict_from_audio(load_audio(clip.audio, normalise=True))
+    return lambda clip: predictor.predict_from_audio(load_audio(clip.audio))
 
 
 def example_views(

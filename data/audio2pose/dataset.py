@@ -14,10 +14,10 @@ from speech2video.data.gestures.dictionary import GestureDictionary, spelling
 from speech2video.data.loader import SampleIndex
 from speech2video.data.motion_io import read_motion
 from speech2video.data.splits import good_runs
-from speech2video.util.audio.audio_io import load_audio
+from speech2video.util.audio.audio_io import load_audio, normalise_loudness
 from speech2video.util.audio.augmentation import AudioAugmentation, change_speed
 from speech2video.util.audio.features import extract_features, feature_set
-from speech2video.util.audio.normalisation import voice_mean
+from speech2video.util.audio.normalisation import level_loudness, speech_features, voice_mean
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.rotations import resample_linear
 from speech2video.util.errors import DataError
@@ -36,7 +36,7 @@ class MotionClip:
 
     Attributes:
         name: of the clip.
-        audio_S: (S,) float32, 16 kHz, loudness-normalised, 640 samples a frame.
+        audio_S: (S,) float32, 16 kHz, as loud as recorded, 640 samples a frame.
         pose_TP: (T, 106) pose vectors.
         words: with their times; empty without a transcript.
         gesture_T: (T,) bool, True where a gesture of the dictionary may be made.
@@ -86,7 +86,7 @@ def _load_motion_clip(clip: Clip, body: Body) -> MotionClip:
     pose_TP = motion.pose_vector(body)
     if len(pose_TP) < MIN_FRAMES:
         raise DataError(f"{clip.pose}: {len(pose_TP)} frames; at least {MIN_FRAMES} are needed")
-    audio_S = load_audio(clip.audio, normalise=True)
+    audio_S = load_audio(clip.audio)
     samples = len(pose_TP) * SAMPLES_PER_FRAME
     audio_S = np.pad(audio_S[:samples], (0, max(samples - len(audio_S), 0)))
     words = read_words(clip.words) if clip.words.is_file() else []
@@ -215,26 +215,22 @@ class Audio2PoseDataset(Dataset):
         if copy and self.augmentation is not None:
             rng = np.random.default_rng((self.seed, number, copy))
             factor = self.augmentation.draw_speed(rng)
-            audio_S = self.augmentation.augment(change_speed(audio_S, factor), rng)
+            audio_S = change_speed(normalise_loudness(audio_S), factor)
+            audio_S = self.augmentation.augment(audio_S, rng)
             count = int(len(pose_TP) / factor)  # a frame is the middle of its 640 samples
             times = (torch.arange(count, dtype=torch.float64) + 0.5) * factor - 0.5
             times = times.clamp(0, len(pose_TP) - 1)
             pose_TP = resample_linear(pose_TP, times)
             gesture_T = gesture_T[times.round().long().numpy()]
-        features_TF = normalised_features(audio_S, self.kind, self.voice_mean_F)
+        features_TF = speech_features(audio_S, self.kind, self.voice_mean_F)
         count = min(len(features_TF), len(pose_TP))
         return features_TF.astype(np.float16), pose_TP[:count], gesture_T[:count]
 
 
-def normalised_features(
-    audio_S: np.ndarray, kind: str, prior_F: np.ndarray | None = None
-) -> np.ndarray:
-    """Return features (T, F) normalised by their own voice's mean."""
-    features_TF = extract_features(audio_S, kind=kind)
-    return feature_set(kind).normalise(features_TF, voice_mean(features_TF, kind, prior_F))
-
-
 def mean_voice_features(clips: Sequence[MotionClip], kind: str) -> np.ndarray:
-    """Return the mean (F,) of the voices' mean features."""
-    features = (extract_features(clip.audio_S, kind=kind) for clip in clips)
+    """Return the mean (F,) of the voices' mean features; 0 for sets that need none."""
+    chosen = feature_set(kind)
+    if not chosen.voice_normalised:
+        return np.zeros(chosen.size, np.float32)
+    features = (extract_features(level_loudness(clip.audio_S), kind=kind) for clip in clips)
     return np.mean([voice_mean(features_TF, kind) for features_TF in features], 0)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from speech2video.models.audio2pose.network import SpeechToPose, State
 from speech2video.models.checkpointing import load_networks
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
-from speech2video.util.audio.features import extract_features, feature_set
-from speech2video.util.audio.normalisation import voice_mean
+from speech2video.util.audio.features import feature_set
+from speech2video.util.audio.normalisation import speech_features, stream_speech_features
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.body.pose_vector import POSE_SLICES, pose_columns
@@ -36,7 +36,7 @@ class PosePredictor:
     Attributes:
         network: the LSTMs with the training data's statistics.
         body: the body that the pose vectors are for.
-        features: feature set of the network, see `extract_features`.
+        features: feature set of the network, see `SpeechFeatures`.
         face_motion_scale: scale of facial motion relative to rest. A least-squares prediction moves
             less than its target; speech synthesis restores variance likewise (Silén et al., Ways to
             implement global variance in statistical speech synthesis, Interspeech 2012).
@@ -105,41 +105,49 @@ class PosePredictor:
         network.pose_std.copy_(pose_std)
 
     def predict_from_audio(self, audio_S: np.ndarray, *, seed: int = 0, smooth: int = 1) -> Tensor:
-        """Return pose vectors (T, 106), T = ceil(S / 640), of loudness-normalised speech."""
-        features_TF = extract_features(audio_S, kind=self.features)
-        voice_F = voice_mean(features_TF, self.features, self.network.voice_mean.cpu().numpy())
+        """Return pose vectors (T, 106), T = ceil(S / 640), of raw 16 kHz audio (S,)."""
+        features_TF = speech_features(audio_S, self.features, self._voice_F)
         chunks = (features_TF[i : i + CHUNK] for i in range(0, len(features_TF), CHUNK))
-        poses = list(self.stream(chunks, voice_F, seed=seed, smooth=smooth))
+        poses = list(self.stream(chunks, seed=seed, smooth=smooth))
         return torch.cat(poses) if poses else torch.zeros(0, self.network.size)
 
-    def stream(
-        self, chunks: Iterable[np.ndarray], voice_F: np.ndarray, *, seed: int = 0, smooth: int = 1
+    def stream_from_audio(
+        self, chunks: Iterable[np.ndarray], *, seed: int = 0, smooth: int = 1
     ) -> Iterator[Tensor]:
-        """Yield pose vectors (n, 106) for chunks of features (n, F), as many poses as frames.
+        """Yield pose vectors (n, 106) of raw 16 kHz audio in chunks (S,), as they arrive."""
+        features = stream_speech_features(chunks, self.features, self._voice_F)
+        return self.stream(features, seed=seed, smooth=smooth)
+
+    def stream(
+        self, chunks: Iterable[np.ndarray], *, seed: int = 0, smooth: int = 1
+    ) -> Iterator[Tensor]:
+        """Yield pose vectors (n, 106) for chunks of normalised features (n, F), one for each frame.
 
         The size of the chunks does not change the poses.
 
         Args:
-            voice_F: mean of the voice's features, see `voice_mean`.
+            chunks: of `SpeechFeatures`.
             seed: of the noise.
             smooth: odd number of frames over which body and hands, never the face, are smoothed.
         """
         smoother = PoseSmoother(smooth)
         rest_P = None if self.face_motion_scale == 1 else self.rest_pose()
-        for pose_TP in self._network_poses(chunks, voice_F, seed):
+        for pose_TP in self._network_poses(chunks, seed):
             yield self._finish(smoother.push(pose_TP), rest_P)
         yield self._finish(smoother.finish(), rest_P)
 
     def rest_pose(self) -> Tensor:
         """Return the pose (106,) predicted for silence, its mouth as between words."""
-        silence_S = np.zeros(SILENT_FRAMES * SAMPLE_RATE // FPS)
-        features_TF = extract_features(silence_S, kind=self.features)
-        voice_F = self.network.voice_mean.cpu().numpy()
-        return torch.cat(list(self._network_poses([features_TF], voice_F, 0)))[-1]
+        silence_S = np.zeros(SILENT_FRAMES * SAMPLE_RATE // FPS, np.float32)
+        features_TF = speech_features(silence_S, self.features, self._voice_F)
+        return torch.cat(list(self._network_poses([features_TF], 0)))[-1]
 
-    def _network_poses(
-        self, chunks: Iterable[np.ndarray], voice_F: np.ndarray, seed: int
-    ) -> Iterator[Tensor]:
+    @property
+    def _voice_F(self) -> np.ndarray:
+        """The training voices' mean features (F,)."""
+        return self.network.voice_mean.cpu().numpy()
+
+    def _network_poses(self, chunks: Iterable[np.ndarray], seed: int) -> Iterator[Tensor]:
         """Yield the network's poses without its delay."""
         look_ahead = self.network.look_ahead
         noise = SmoothNoise(max(self.network.noise, 1), seed=seed)
@@ -147,20 +155,19 @@ class PosePredictor:
         for features_TF in chunks:
             if len(features_TF):
                 last = features_TF[-1:]
-                pose_TP, state = self._step(features_TF, voice_F, noise, state)
+                pose_TP, state = self._step(features_TF, noise, state)
                 yield pose_TP[delay:]
                 delay = max(delay - len(pose_TP), 0)
         if last is not None and look_ahead:  # the last features are repeated past the end
             beyond_TF = last.repeat(look_ahead, axis=0)
-            yield self._step(beyond_TF, voice_F, noise, state)[0][delay:]
+            yield self._step(beyond_TF, noise, state)[0][delay:]
 
     @torch.no_grad()
     def _step(
-        self, features_TF: np.ndarray, voice_F: np.ndarray, noise: SmoothNoise, state: State | None
+        self, features_TF: np.ndarray, noise: SmoothNoise, state: State | None
     ) -> tuple[Tensor, State]:
         device = self.network.pose_mean.device
-        speech_TF = feature_set(self.features).normalise(features_TF, voice_F)
-        speech_1TF = torch.from_numpy(speech_TF).float()[None].to(device)
+        speech_1TF = torch.from_numpy(features_TF).float()[None].to(device)
         noise_1TZ = torch.from_numpy(noise.next(len(features_TF)))[None].to(device)
         pose_NTP, next_state = self.network(speech_1TF, noise_1TZ, state)
         return self.network.destandardise(pose_NTP)[0].cpu(), next_state

@@ -34,9 +34,7 @@ from speech2video.models.pipelines import speaker as speakers
 from speech2video.models.pose2video import renderer as renderers
 from speech2video.options.inference import OFF, BodyVideoOptions
 from speech2video.options.pose2video import Vid2VidOptions
-from speech2video.util.audio.audio_io import loudness_gain
-from speech2video.util.audio.features import extract_features
-from speech2video.util.audio.normalisation import analyse_audio, stream_features, voice_mean
+from speech2video.util.audio.audio_io import count_samples, read_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.body.pose_vector import POSE_SLICES
@@ -49,6 +47,7 @@ from speech2video.util.rendering.openpose_json import OpenPoseRecording
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
 from speech2video.util.smoothing import PoseSmoother
 from speech2video.util.text.speech_source import Speech, recorded_speech
+from speech2video.util.timing import frame_count
 
 AUDIO2POSE, GESTURES, POSE2VIDEO = "audio2pose", "gestures", "pose2video"
 AUTHORS_STYLE = "vid2vid_authors"  # the style of maps that OpenPose's points can be drawn in
@@ -178,14 +177,13 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
         predictor, renderer = self._predictor, self.pose2video
         if renderer is None:
             raise DataError(f"{self.name}: no {POSE2VIDEO} to render with")
-        lead_S, chunks = speakers.read_lead(chunks)
-        gain = loudness_gain([lead_S])
-        kind, prior_F = predictor.features, predictor.network.voice_mean.cpu().numpy()
-        voice_F = voice_mean(extract_features(gain * lead_S, kind=kind), kind, prior_F)
-        poses = predictor.stream(stream_features(chunks, kind, gain), voice_F, seed=seed)
-        points = project_points(poses, self.body, self.camera())
+        poses = predictor.stream_from_audio(chunks, seed=seed)
+        points, count = project_points(poses, self.body, self.camera()), 0
         for frame_3HW in renderer.render(renderer.draw_maps(points, size=self.size)):
             yield frame_3HW.transpose(1, 2, 0)
+            count += 1
+        if not count:
+            raise DataError("the audio is empty")
 
     def _plan(self, speech: Speech, options: BodyVideoOptions) -> PosePlan:
         audio = speech.audio
@@ -198,11 +196,9 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
             total, poses, audio = len(pose_TP), pose_TP.split(CHUNK), audio or clip_audio
         else:
             assert audio is not None
-            predictor = self._predictor
-            prior_F = predictor.network.voice_mean.cpu().numpy()
-            analysis = analyse_audio(audio, kind=predictor.features, prior_F=prior_F)
-            total, given = analysis.frames, {"seed": options.seed, "smooth": options.smooth}
-            poses = predictor.stream(analysis.features(), analysis.voice_F, **given)
+            total = frame_count(count_samples(audio))  # gestures are planned before the first pose
+            chunks, given = read_audio(audio, whole=True), {"seed": options.seed}
+            poses = self._predictor.stream_from_audio(chunks, smooth=options.smooth, **given)
         timeline = self._timeline(speech, options, frames=total)
         return total, audio, insert_gestures(poses, self.gestures, timeline), timeline
 

@@ -81,8 +81,8 @@ class Speaker(abc.ABC, Generic[OptionsType]):
     def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
         """Yield RGB frames (H, W, 3) uint8, 25 a second, of audio that arrives in chunks.
 
-        Loudness and voice are measured on the first two seconds; then frames follow the audio with
-        the delay of the networks' look-ahead.
+        Frames follow the audio with the delay of the networks' look-ahead. A talking face measures
+        the voice on the first two seconds before its first frame.
 
         Args:
             chunks: samples (S,) float32 at 16 kHz, of any length each.

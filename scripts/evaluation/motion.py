@@ -19,6 +19,7 @@ from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.evaluators.gesture_distance import GestureDistance
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.options.evaluation import EvaluateMotionOptions
+from speech2video.util.audio.normalisation import speech_features
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import vector_to_smplx
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
@@ -209,7 +210,7 @@ def ridge_regression(train: Clips, test: Clips, predictor: PosePredictor) -> lis
 def _context_features(clip: MotionClip, predictor: PosePredictor) -> np.ndarray:
     """Return features (T, 13 F) of each frame and its neighbours."""
     prior_F = predictor.network.voice_mean.numpy()
-    features_TF = dataset.normalised_features(clip.audio_S, predictor.features, prior_F)
+    features_TF = speech_features(clip.audio_S, predictor.features, prior_F)
     padded = np.pad(features_TF[: len(clip)], ((CONTEXT, CONTEXT), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * CONTEXT + 1, axis=0)
     return windows.reshape(len(windows), -1).astype(np.float64)

@@ -80,6 +80,17 @@ def load_audio(path: Path, *, normalise: bool = False, whole: bool = False) -> n
     return normalise_loudness(audio_S) if normalise else audio_S
 
 
+def count_samples(path: Path) -> int:
+    """Return the number of samples of all of a file's audio at 16 kHz, in bounded memory.
+
+    Raises `DataError` as `read_audio` does, and if the audio is empty.
+    """
+    samples = sum(map(len, read_audio(path, whole=True)))
+    if not samples:
+        raise DataError(f"{path}: the audio is empty")
+    return samples
+
+
 def write_audio(path: Path, audio_S: np.ndarray, rate: int = SAMPLE_RATE) -> None:
     """Write mono audio (S,) in [-1, 1] as a wav file of 16-bit PCM, atomically.
 

@@ -2,7 +2,7 @@
 
 A frame is its four windows (see `mel`) one after the other: frame t describes samples
 [640 t, 640 (t + 1)). Gain adds a constant to log energy and the first MFCC, or to all bands, so
-audio of the usual loudness is expected (`audio_io.normalise_loudness`).
+audio of the usual loudness is expected (`normalisation.RunningLoudness`).
 
 `FEATURE_SETS` has one entry for each kind; a new kind is a subclass of `FeatureSet` and an entry.
 """
@@ -36,11 +36,13 @@ class FeatureSet:
         static_size: C, values of a window by itself.
         reach: windows on both sides that deltas are fitted to; 0: no deltas.
         speech_level: dB of full scale from which a frame counts as speech, which is at about -23.
+        voice_normalised: whether `normalise` needs the voice's mean.
     """
 
     static_size: int
     reach: int = 0
     speech_level: float = -42.0
+    voice_normalised: bool = True
 
     @property
     def size(self) -> int:
@@ -48,8 +50,8 @@ class FeatureSet:
         return HOPS_PER_FRAME * self.static_size * (2 if self.reach else 1)
 
     def window_features(self, power_NB: np.ndarray) -> np.ndarray:
-        """Return static features (N, C) of windows from their power spectra (N, 257)."""
-        return mel.log_power(power_NB @ _filters(self.static_size).T, FLOOR)
+        """Return static features (N, C) of windows from their power spectra (N, 257), N even."""
+        return mel.log_power(_product(power_NB, _filters(self.static_size).T), FLOOR)
 
     def frame_filter(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return a function for one stream: static (4 n, C) to features of n whole frames."""
@@ -86,10 +88,10 @@ class Mfcc(FeatureSet):
     """13 MFCC, log energy and their deltas (Suwajanakorn et al., "Synthesizing Obama", 2017)."""
 
     def window_features(self, power_NB: np.ndarray) -> np.ndarray:
-        log_mel = mel.log_power(power_NB @ _filters(MFCC_BANDS).T, FLOOR)
+        log_mel = mel.log_power(_product(power_NB, _filters(MFCC_BANDS).T), FLOOR)
         audible = (mel.frequencies() >= MIN_HERTZ) & (mel.frequencies() <= MAX_HERTZ)
-        energy_N = mel.log_power(power_NB @ audible, FLOOR)
-        return np.concatenate([log_mel @ _cosines().T, energy_N[:, None]], axis=1)
+        energy_N1 = mel.log_power(_product(power_NB, audible[:, None].astype(float)), FLOOR)
+        return np.concatenate([_product(log_mel, _cosines().T), energy_N1], axis=1)
 
     def log_energy(self, static_TWC: np.ndarray) -> np.ndarray:
         return static_TWC[..., COEFFICIENTS]
@@ -103,7 +105,8 @@ class SpectralSubtraction(FeatureSet):
     """
 
     def window_features(self, power_NB: np.ndarray) -> np.ndarray:
-        return power_NB @ _filters(self.static_size).T  # powers, of which noise is subtracted first
+        # powers, of which noise is subtracted first
+        return _product(power_NB, _filters(self.static_size).T)
 
     def frame_filter(self) -> Callable[[np.ndarray], np.ndarray]:
         noise = NoiseFloor(self.static_size)
@@ -152,7 +155,8 @@ def extract_features(audio_S: np.ndarray, *, kind: str = "mfcc") -> np.ndarray:
 class FeatureExtractor:
     """`extract_features` of audio that comes in chunks of any size, in bounded memory.
 
-    A frame comes out as soon as its windows, and those of its deltas, are complete.
+    A frame comes out as soon as its windows, and those of its deltas, are complete. The chunks do
+    not matter, not even in the last bits.
     """
 
     def __init__(self, kind: str = "mfcc") -> None:
@@ -176,6 +180,7 @@ class FeatureExtractor:
 
     def _reset(self) -> None:
         self._rows = np.zeros((0, 0))  # static features of windows that later frames need
+        self._power_NB = np.zeros((0, mel.FFT // 2 + 1))  # of a window that waits for the next
         self._started = False
         self._filter = self._set.frame_filter()
 
@@ -183,7 +188,12 @@ class FeatureExtractor:
         """Return the frames (n, F) that more windows (N, 400) complete."""
         frames = [np.zeros((0, self._set.size), np.float32)]
         for windows_NW in windows:
-            rows = self._set.window_features(mel.power_spectra(windows_NW))
+            power_NB = np.concatenate([self._power_NB, mel.power_spectra(windows_NW)])
+            pairs = len(power_NB) // 2 * 2
+            self._power_NB = power_NB[pairs:]
+            if not pairs:
+                continue
+            rows = self._set.window_features(power_NB[:pairs])
             if not self._started:
                 self._rows, self._started = rows[:1].repeat(self._set.reach, axis=0), True
             self._rows = np.concatenate([self._rows, rows])
@@ -227,6 +237,15 @@ class NoiseFloor:
         ranks_T = (FLOOR_QUANTILE * (known_T - 1)).astype(int)
         sorted_TBH = np.partition(recent_TBH, np.unique(ranks_T), axis=-1)
         return np.take_along_axis(sorted_TBH, ranks_T[:, None, None], -1)[..., 0]
+
+
+def _product(rows_NB: np.ndarray, matrix_BC: np.ndarray) -> np.ndarray:
+    """Return rows (N, B), N even, times a matrix (B, C).
+
+    They are multiplied in pairs, as the last bits of a product depend on its number of rows.
+    """
+    pairs = rows_NB.reshape(-1, 2, rows_NB.shape[1])
+    return (pairs @ matrix_BC).reshape(len(rows_NB), -1)
 
 
 def _deltas(rows: np.ndarray, reach: int) -> np.ndarray:

@@ -28,20 +28,6 @@ WINDOW_FRAMES, WINDOW_STRIDE = 25, 12  # frames of an identity and emotion windo
 Item = TypeVar("Item")
 
 
-def check_samples(audio_S: np.ndarray, first: int = 0) -> np.ndarray:
-    """Return samples (S,), the first of which has a number, as an array.
-
-    Raises `DataError` on another shape than (S,), whole numbers, and NaN.
-    """
-    audio_S = np.asarray(audio_S)
-    if audio_S.ndim != 1 or audio_S.dtype.kind != "f":
-        raise DataError(f"mono audio (S,) of floats is needed, not {audio_S.dtype} {audio_S.shape}")
-    if not np.isfinite(audio_S).all():
-        wrong = int(np.isfinite(audio_S).argmin())
-        raise DataError(f"sample {first + wrong} of the audio is {audio_S[wrong]}")
-    return audio_S
-
-
 class WindowStream:
     """Windows (N, 400) of audio that comes in chunks of any size, in bounded memory.
 
@@ -56,7 +42,7 @@ class WindowStream:
 
         Raises `DataError` on another shape than (S,), whole numbers, and NaN.
         """
-        audio_S = check_samples(audio_S, self._samples)
+        audio_S = check_audio(audio_S, first=self._samples)
         self._samples += len(audio_S)
         yield from self._advance(audio_S)
 
@@ -76,6 +62,20 @@ class WindowStream:
                 windows_NW = np.lib.stride_tricks.sliding_window_view(self._audio_S, WINDOW)[::HOP]
                 self._audio_S = self._audio_S[len(windows_NW) * HOP :].copy()
                 yield windows_NW
+
+
+def check_audio(audio_S: np.ndarray, *, first: int = 0) -> np.ndarray:
+    """Return audio (S,), of which `first` samples came before.
+
+    Raises `DataError` on another shape, whole numbers, and NaN.
+    """
+    audio_S = np.asarray(audio_S)
+    if audio_S.ndim != 1 or audio_S.dtype.kind != "f":
+        raise DataError(f"mono audio (S,) of floats is needed, not {audio_S.dtype} {audio_S.shape}")
+    if not np.isfinite(audio_S).all():
+        bad = int(np.isfinite(audio_S).argmin())
+        raise DataError(f"sample {first + bad} of the audio is {audio_S[bad]}")
+    return audio_S
 
 
 def power_spectra(windows_NW: np.ndarray) -> np.ndarray:

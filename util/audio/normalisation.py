@@ -6,32 +6,30 @@ mean stands in while there is little speech.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from speech2video.util.audio import mel
-from speech2video.util.audio.audio_io import GATE_FLOOR, TARGET_LEVEL, LoudnessMeter, read_audio
-from speech2video.util.audio.features import FeatureExtractor, feature_set
+from speech2video.util.audio.audio_io import GATE_FLOOR, TARGET_LEVEL
+from speech2video.util.audio.features import FeatureExtractor, FeatureSet, feature_set
 from speech2video.util.audio.mel import HOPS_PER_FRAME
-from speech2video.util.errors import DataError
-from speech2video.util.timing import SAMPLE_RATE, frame_count
+from speech2video.util.timing import SAMPLE_RATE
 
 PRIOR_FRAMES = 50.0  # weight of the training voices' mean: two seconds of speech
+MEMORY_FRAMES = 750.0  # of speech that a voice's mean is taken over: 30 s
 HOP_SECONDS = mel.HOP / SAMPLE_RATE  # 10 ms, the grid of the running gain
 START_UP = 20  # hops whose gain is the one after the last of them
 LEVEL_HOPS = 20  # a level is the mean power of: 0.2 s, a syllable
 FLOOR_HOPS = 4  # and a noise floor: what speech's own gaps last
-AUDIBLE = 4.0  # dB above the noise floor from which a sound counts
+AUDIBLE = 4.0  # dB above the noise floor from which audio counts
 FIRST_FLOOR = -56.0  # dB of full scale, of noise before it is known
 FLOOR_BLOCK = 100  # hops; the floor is the quietest of this block and of the one before
 LOUD_SHARE = 0.1  # of the speech that is louder than its loud level
 PAUSE = 13  # dB below the loud level; anything less is a pause, or speech of another time
 MEAN_BELOW = 1.0  # dB from the mean of decibels up to the level of the mean power
 MEMORY = 10.0  # seconds of speech
-PRIOR_SECONDS = 0.03  # of speech that the target level counts as, to begin with
+PRIOR_SECONDS = 0.03  # of speech that the target level counts as
 SETTLED = 3.0  # seconds of speech after which the gain is slow
 SLEW = 1.2  # dB a second
 LARGE, CATCH_UP = 6.0, 3.0  # dB of a change, and 1/s, from and at which it is made faster
@@ -59,7 +57,7 @@ class RunningLoudness:
 
         Raises `DataError` on another shape than (S,), whole numbers, and NaN.
         """
-        audio_S = mel.check_samples(audio_S, self._samples)
+        audio_S = mel.check_audio(audio_S, first=self._samples)
         self._samples += len(audio_S)
         parts = [np.zeros(0, np.float32)]
         for begin in range(0, len(audio_S), mel.BATCH):
@@ -105,7 +103,7 @@ class RunningLoudness:
 
     def _levels(self, hops_NH: np.ndarray) -> tuple[list[int], list[float], list[float]]:
         """Return each hop's number, and the level (dB) of the past 0.2 s and 0.04 s at its end."""
-        # the variance, as a constant offset is no sound
+        # the variance, as a constant offset is silence
         powers = np.concatenate([self._powers, hops_NH.astype(np.float64).var(axis=1)])
         self._powers = powers[-(LEVEL_HOPS - 1) :]
         numbers = np.arange(self._hops, self._hops + len(hops_NH))
@@ -152,96 +150,103 @@ def _to_factor(decibel: Decibel) -> Decibel:
     return 10 ** (decibel / 20)
 
 
-class VoiceMeter:
-    """The mean of the features (F,) over all frames of speech so far, chunk by chunk.
+class RunningVoiceMean:
+    """The mean of the features (F,) over the frames of speech so far, at each frame.
 
-    Only static features are averaged; the mean of their deltas is zero.
-    """
-
-    def __init__(self, kind: str) -> None:
-        self._set = feature_set(kind)
-        self._sum_C = np.zeros(self._set.static_size)
-        self._count = 0
-
-    def push(self, features_TF: np.ndarray) -> None:
-        """Take in the next frames (T, F)."""
-        static_TWC = self._set.static(features_TF)
-        speech_TWC = static_TWC[self._set.is_speech(static_TWC)]
-        self._sum_C += self._set.to_linear(speech_TWC).sum((0, 1)) / HOPS_PER_FRAME
-        self._count += len(speech_TWC)
-
-    def mean(self, prior_F: np.ndarray | None = None) -> np.ndarray:
-        """Return the mean (F,), zero for deltas; `prior_F` counts as two seconds of speech."""
-        if prior_F is None and not self._count:
-            return np.zeros(self._set.size, np.float32)
-        total_C, count = self._sum_C, float(self._count)
-        if prior_F is not None:
-            prior_WC = self._set.to_linear(self._set.static(prior_F[None])[0])
-            total_C, count = total_C + PRIOR_FRAMES * prior_WC.mean(0), count + PRIOR_FRAMES
-        window = np.zeros(self._set.size // HOPS_PER_FRAME)
-        window[: self._set.static_size] = self._set.from_linear(total_C / count)
-        return np.tile(window, HOPS_PER_FRAME).astype(np.float32)
-
-
-def voice_mean(features_TF: np.ndarray, kind: str, prior_F: np.ndarray | None = None) -> np.ndarray:
-    """Return the mean (F,) of a whole recording's speech, as `VoiceMeter.mean` does."""
-    meter = VoiceMeter(kind)
-    meter.push(features_TF)
-    return meter.mean(prior_F)
-
-
-@dataclass(frozen=True, eq=False)
-class AudioFeatures:
-    """The features of an audio file of any length, with the statistics that normalise them.
-
-    Attributes:
-        path: of the audio file.
-        kind: a name of `features.FEATURE_SETS`.
-        frames: T, at 25 a second; the last one may be half filled.
-        gain: factor that brings the audio to the usual loudness.
-        voice_F: the voice's mean (F,).
-    """
-
-    path: Path
-    kind: str
-    frames: int
-    gain: float
-    voice_F: np.ndarray
-
-    def features(self) -> Iterator[np.ndarray]:
-        """Yield features (n, F), some for each second of audio, T together."""
-        return stream_features(read_audio(self.path, whole=True), self.kind, self.gain)
-
-
-def analyse_audio(path: Path, *, kind: str, prior_F: np.ndarray | None = None) -> AudioFeatures:
-    """Return a file's features and statistics, in the memory of some seconds of audio.
-
-    The file is read once for its loudness and once for its voice's mean, then again for features.
+    Only static features are averaged; the mean of their deltas is zero. Speech from more than
+    `MEMORY_FRAMES` before is forgotten gradually. The chunks do not matter.
 
     Args:
-        path: any file with audio that PyAV reads.
-        kind: of the features.
-        prior_F: the training voices' mean (F,), see `VoiceMeter`.
-
-    Raises:
-        DataError: no such file, no audio in it, none that decodes, or none that can be speech.
+        kind: a name of `features.FEATURE_SETS`.
+        prior_F: the training voices' mean (F,), which counts as two seconds of speech.
     """
-    loudness, samples = LoudnessMeter(), 0
-    for audio_S in read_audio(path, whole=True):
-        loudness.push(audio_S)
-        samples += len(audio_S)
-    if not samples:
-        raise DataError(f"{path}: the audio is empty")
-    voice = VoiceMeter(kind)
-    for features_TF in stream_features(read_audio(path, whole=True), kind, loudness.gain):
-        voice.push(features_TF)
-    return AudioFeatures(path, kind, frame_count(samples), loudness.gain, voice.mean(prior_F))
+
+    def __init__(self, kind: str, prior_F: np.ndarray | None = None) -> None:
+        self._set = feature_set(kind)
+        self._mean_C, self._count = np.zeros(self._set.static_size), 0.0
+        if prior_F is not None:
+            prior_WC = self._set.to_linear(self._set.static(prior_F[None])[0])
+            self._mean_C, self._count = prior_WC.mean(0), PRIOR_FRAMES
+
+    def push(self, features_TF: np.ndarray) -> np.ndarray:
+        """Return the means (T, F) at the next frames (T, F), each of which counts in its own."""
+        static_TWC = self._set.static(features_TF)
+        linear_TC = self._set.to_linear(static_TWC).mean(axis=1)
+        means_TC = np.empty_like(linear_TC)
+        known_T = np.zeros(len(means_TC), bool)
+        for t, is_speech in enumerate(self._set.is_speech(static_TWC)):
+            if is_speech:
+                self._count = min(self._count + 1, MEMORY_FRAMES)
+                self._mean_C = self._mean_C + (linear_TC[t] - self._mean_C) / self._count
+            means_TC[t], known_T[t] = self._mean_C, self._count > 0
+        return _to_features(self._set, means_TC, known_T)
 
 
-def stream_features(chunks: Iterable[np.ndarray], kind: str, gain: float) -> Iterator[np.ndarray]:
-    """Yield features (n, F) of audio chunks (S,) times a gain, as they arrive."""
-    extractor = FeatureExtractor(kind)
+def voice_mean(features_TF: np.ndarray, kind: str) -> np.ndarray:
+    """Return the mean (F,) of the features over all speech, zero for deltas and without speech."""
+    chosen = feature_set(kind)
+    static_TWC = chosen.static(features_TF)
+    speech_TWC = chosen.to_linear(static_TWC[chosen.is_speech(static_TWC)])
+    mean_C = speech_TWC.sum((0, 1)) / max(HOPS_PER_FRAME * len(speech_TWC), 1)
+    return _to_features(chosen, mean_C[None], np.array([len(speech_TWC) > 0]))[0]
+
+
+def _to_features(chosen: FeatureSet, means_TC: np.ndarray, known_T: np.ndarray) -> np.ndarray:
+    """Return means (T, C) in linear units as features (T, F) float32, unknown ones as 0."""
+    windows_TW = np.zeros((len(means_TC), chosen.size // HOPS_PER_FRAME))
+    windows_TW[known_T, : chosen.static_size] = chosen.from_linear(means_TC[known_T])
+    return np.tile(windows_TW, HOPS_PER_FRAME).astype(np.float32)
+
+
+class SpeechFeatures:
+    """Normalised features (n, F), 25 frames a second, of raw audio in chunks of any size.
+
+    `RunningLoudness`, the extractor, and the set's normalisation by `RunningVoiceMean`. A frame
+    depends on no later sample than the extractor needs, but for the first `START_UP` of audio.
+    Neither whole files nor the size of the chunks make a difference, not even in the last bits.
+
+    Args:
+        kind: a name of `features.FEATURE_SETS`.
+        prior_F: the training voices' mean (F,).
+    """
+
+    def __init__(self, kind: str, prior_F: np.ndarray | None = None) -> None:
+        self._set, self._kind, self._prior_F = feature_set(kind), kind, prior_F
+        self._loudness, self._extractor = RunningLoudness(), FeatureExtractor(kind)
+        self._voice = RunningVoiceMean(kind, prior_F)
+
+    def push(self, audio_S: np.ndarray) -> np.ndarray:
+        """Take the next 16 kHz samples (S,) and return the frames (n, F) that are complete by now.
+
+        Raises `DataError` on another shape than (S,), whole numbers, and NaN.
+        """
+        return self._normalise(self._extractor.push(self._loudness.push(audio_S)))
+
+    def finish(self) -> np.ndarray:
+        """Return the frames (n, F) that silence after the last sample completes; start anew."""
+        rest_TF = self._extractor.push(self._loudness.finish())
+        features_TF = self._normalise(np.concatenate([rest_TF, self._extractor.finish()]))
+        self._voice = RunningVoiceMean(self._kind, self._prior_F)
+        return features_TF
+
+    def _normalise(self, features_TF: np.ndarray) -> np.ndarray:
+        if not self._set.voice_normalised:
+            return features_TF
+        return self._set.normalise(features_TF, self._voice.push(features_TF))
+
+
+def speech_features(
+    audio_S: np.ndarray, kind: str, prior_F: np.ndarray | None = None
+) -> np.ndarray:
+    """Return normalised features (T, F), T = ceil(S / 640), of raw 16 kHz audio (S,)."""
+    return np.concatenate(list(stream_speech_features([audio_S], kind, prior_F)))
+
+
+def stream_speech_features(
+    chunks: Iterable[np.ndarray], kind: str, prior_F: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """Yield normalised features (n, F) of raw 16 kHz audio in chunks (S,), as they arrive."""
+    features = SpeechFeatures(kind, prior_F)
     for audio_S in chunks:
-        # in 64 bits and back, as `normalise_loudness` does it
-        yield extractor.push(np.multiply(audio_S, gain, dtype=np.float64).astype(np.float32))
-    yield extractor.finish()
+        yield features.push(audio_S)
+    yield features.finish()

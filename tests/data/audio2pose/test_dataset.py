@@ -12,12 +12,12 @@ from speech2video.data.audio2pose.dataset import (
     MotionClip,
     load_motion_clips,
     mark_gestures,
-    normalised_features,
     smooth_motion,
 )
 from speech2video.data.gestures.dictionary import GestureDictionary, GestureEntry
 from speech2video.data.loader import SampleIndex
 from speech2video.util.audio.augmentation import AudioAugmentation
+from speech2video.util.audio.normalisation import speech_features
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
 from speech2video.util.text.transcript import Word
@@ -110,7 +110,7 @@ def dataset(frames: int = 60, **changes: object) -> Audio2PoseDataset:
 
 def test_features_and_poses_are_aligned():
     data = dataset()
-    features_TF = normalised_features(numbered_clip(60).audio_S, "mfcc")
+    features_TF = speech_features(numbered_clip(60).audio_S, "mfcc")
     for seed in range(20):
         item = data[SampleIndex(0, seed)]
         begin = int(item["pose"][0, 0])

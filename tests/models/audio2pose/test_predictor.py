@@ -1,5 +1,6 @@
 """The pose predictor: one pose inside the joint limits for each frame, streamed or not."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -8,8 +9,8 @@ import torch
 
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
-from speech2video.util.audio.features import extract_features
-from speech2video.util.audio.normalisation import voice_mean
+from speech2video.util.audio.features import extract_features, feature_set
+from speech2video.util.audio.mel import HOP, MARGIN
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import limit_report
 from speech2video.util.body.pose_vector import POSE_SLICES, vector_to_smplx
@@ -60,20 +61,30 @@ def test_joint_limits_hold(body: Body):
 def test_streaming_equals_offline_prediction(body: Body, arguments: tuple[str, ...]):
     made = predictor(body, *arguments, wild=0.3)
     audio_S = wave(50_000)
-    features_TF = extract_features(audio_S, kind=made.features)
-    voice_F = voice_mean(features_TF, made.features, made.network.voice_mean.numpy())
-    cuts = [0, 1, 3, 40, 40, len(features_TF)]
-    chunks = [features_TF[a:b] for a, b in pairwise(cuts)]
-    streamed = torch.cat(list(made.stream(chunks, voice_F, seed=4)))
+    cuts = [0, 1, 3, 4_000, 4_000, 30_000, len(audio_S)]
+    chunks = [audio_S[a:b] for a, b in pairwise(cuts)]
+    streamed = torch.cat(list(made.stream_from_audio(chunks, seed=4)))
     whole = made.predict_from_audio(audio_S, seed=4)
     torch.testing.assert_close(streamed, whole, rtol=1e-4, atol=1e-4)
 
 
 def test_poses_are_delayed_by_the_look_ahead_only(body: Body):
-    made = predictor(body)
-    features_TF = extract_features(wave(640 * 50))
-    stream = made.stream(iter([features_TF[:20], features_TF[20:]]), np.zeros(112, np.float32))
-    assert len(next(stream)) == 20 - made.network.look_ahead
+    made, taken, given = predictor(body), 0, 0
+
+    def chunks() -> Iterator[np.ndarray]:
+        nonlocal taken
+        for chunk_S in np.split(wave(32_000), 100):
+            taken += len(chunk_S)
+            yield chunk_S
+
+    features = feature_set(made.features)
+    delay = MARGIN + features.reach * HOP
+    for pose_TP in made.stream_from_audio(chunks()):
+        given += len(pose_TP)
+        if taken < 32_000:
+            frames = (taken // HOP * HOP - delay) // 640  # the gain is known at the end of 10 ms
+            assert given == max(frames - made.network.look_ahead, 0)
+    assert delay + HOP + (made.network.look_ahead + 1) * 640 <= 0.35 * 16_000
 
 
 def test_face_motion_scale_scales_the_face_only(body: Body):

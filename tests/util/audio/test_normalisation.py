@@ -6,17 +6,32 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from speech2video.util.audio.audio_io import load_audio, loudness_gain, write_audio
-from speech2video.util.audio.features import FEATURE_SETS, extract_features, feature_set
+from speech2video.util.audio.audio_io import (
+    count_samples,
+    load_audio,
+    loudness_gain,
+    read_audio,
+    write_audio,
+)
+from speech2video.util.audio.features import (
+    FEATURE_SETS,
+    FeatureSet,
+    extract_features,
+    feature_set,
+)
+from speech2video.util.audio.mel import HOP, MARGIN
 from speech2video.util.audio.normalisation import (
     RunningLoudness,
-    VoiceMeter,
-    analyse_audio,
+    RunningVoiceMean,
+    SpeechFeatures,
     level_loudness,
+    speech_features,
+    stream_speech_features,
     voice_mean,
 )
 from speech2video.util.audio.tracks import MIN_RATE
 from speech2video.util.errors import DataError
+from speech2video.util.timing import SAMPLES_PER_FRAME, frame_count
 from tests.tiny_speaker import voice
 
 KINDS = pytest.mark.parametrize("kind", FEATURE_SETS)
@@ -129,26 +144,70 @@ def test_samples_that_are_no_numbers_are_named():
         loudness.push(np.array([0.0, 0.0, np.nan]))
 
 
+def cut_features(chunks: list[np.ndarray], kind: str, prior_F: np.ndarray) -> np.ndarray:
+    return np.concatenate(list(stream_speech_features(chunks, kind, prior_F)))
+
+
+@KINDS
+def test_features_do_not_depend_on_the_chunks(kind: str):
+    prior_F = voice_mean(extract_features(speech(), kind=kind), kind)
+    for seconds in (0.0, 0.03, 0.3, 6.0):
+        audio_S = syllables(seconds, -35)
+        whole_TF = speech_features(audio_S, kind, prior_F)
+        assert whole_TF.shape == (frame_count(len(audio_S)), feature_set(kind).size)
+        assert whole_TF.dtype == np.float32
+        for seed, largest in enumerate((400, 3_000, 80_000)):
+            parts = chunks_of(audio_S, seed=seed, largest=largest)
+            assert np.array_equal(cut_features(parts, kind, prior_F), whole_TF)
+    features = SpeechFeatures(kind, prior_F)
+    for _ in range(2):  # anew
+        again_TF = np.concatenate([features.push(audio_S), features.finish()])
+        assert np.array_equal(again_TF, whole_TF)
+
+
+@KINDS
+def test_features_know_little_of_the_future(kind: str):
+    """A frame knows what the windows of its deltas reach, and no 10 ms more."""
+    audio_S, reach = syllables(8.0, -30), MARGIN + feature_set(kind).reach * HOP
+    whole_TF = speech_features(audio_S, kind)
+    for moment in (3_200, 20_000, 64_001):
+        changed_S = audio_S.copy()
+        changed_S[moment:] = syllables(8.0, -5, seed=1)[moment:]
+        same = (moment // HOP * HOP - reach) // SAMPLES_PER_FRAME
+        changed_TF = speech_features(changed_S, kind)
+        assert np.array_equal(changed_TF[:same], whole_TF[:same])
+        assert not np.array_equal(changed_TF[: same + 8], whole_TF[: same + 8])
+
+
+@KINDS
+def test_features_hardly_depend_on_the_gain(kind: str):
+    loud_TF, quiet_TF = (speech_features(syllables(12.0, level), kind) for level in (-10, -40))
+    gap_T = np.abs(loud_TF - quiet_TF).mean(1)
+    assert gap_T[38:].max() < 0.4 and gap_T[38:].mean() < 0.2  # nepers
+    raw = (extract_features(syllables(12.0, level), kind=kind) for level in (-10, -40))
+    assert gap_T.mean() < 0.1 * np.abs(np.subtract(*raw)).mean()
+
+
 @KINDS
 def test_a_microphones_colour_is_removed(kind: str):
-    audio_S = speech()
+    audio_S = syllables(12.0, -25)
     coloured_S = lfilter([1.0, 0.6], [1.0], audio_S).astype(np.float32)
-    before, after = (
-        [extract_features(wave, kind=kind) for wave in (audio_S, coloured_S)] for _ in range(2)
-    )
-    after = [feature_set(kind).normalise(f, voice_mean(f, kind)) for f in after]
-    loud = slice(2, 30)
+    before = [extract_features(level_loudness(wave), kind=kind) for wave in (audio_S, coloured_S)]
+    after = [speech_features(wave, kind) for wave in (audio_S, coloured_S)]
+    loud = slice(100, None)
     gaps = [np.abs(one - other)[loud].mean() for one, other in (before, after)]
     assert gaps[1] < 0.25 * gaps[0]
 
 
 @KINDS
-def test_chunks_do_not_matter(kind: str):
-    features_TF = extract_features(speech(), kind=kind)
-    meter = VoiceMeter(kind)
-    for begin in range(0, len(features_TF), 7):
-        meter.push(features_TF[begin : begin + 7])
-    np.testing.assert_allclose(meter.mean(), voice_mean(features_TF, kind), rtol=1e-5, atol=1e-5)
+def test_the_running_mean_becomes_that_of_all_speech(kind: str):
+    features_TF = extract_features(speech(12.0), kind=kind)
+    whole_F, means_TF = voice_mean(features_TF, kind), RunningVoiceMean(kind).push(features_TF)
+    np.testing.assert_allclose(means_TF[-1], whole_F, rtol=1e-4, atol=1e-4)
+    far_F = whole_F + 1
+    drawn_TF = RunningVoiceMean(kind, far_F).push(np.tile(features_TF, (8, 1)))
+    gap_T = np.abs(drawn_TF - whole_F)[:, whole_F != 0].max(1)
+    assert gap_T[0] > 0.9 and gap_T[-1] < 0.15
 
 
 @KINDS
@@ -161,12 +220,21 @@ def test_pauses_do_not_count(kind: str):
 
 @KINDS
 def test_silence_gives_the_prior(kind: str):
-    features_TF = extract_features(np.zeros(16_000, np.float32), kind=kind)
+    silence_S = np.zeros(16_000, np.float32)
+    features_TF = extract_features(silence_S, kind=kind)
     prior_F = voice_mean(extract_features(speech(), kind=kind), kind)
-    np.testing.assert_allclose(
-        voice_mean(features_TF, kind, prior_F), prior_F, rtol=1e-4, atol=1e-5
-    )
+    means_TF = RunningVoiceMean(kind, prior_F).push(features_TF)
+    np.testing.assert_allclose(means_TF, np.tile(prior_F, (25, 1)), rtol=1e-4, atol=1e-5)
+    assert not RunningVoiceMean(kind).push(features_TF).any()
     assert not voice_mean(features_TF, kind).any()
+    assert np.isfinite(speech_features(silence_S, kind)).all()
+
+
+def test_a_set_that_needs_no_voice_gets_the_gain_only(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(FEATURE_SETS, "plain", FeatureSet(20, voice_normalised=False))
+    audio_S = syllables(3.0, -40)
+    expected_TF = extract_features(level_loudness(audio_S), kind="plain")
+    assert np.array_equal(speech_features(audio_S, "plain"), expected_TF)
 
 
 @pytest.mark.parametrize("below", [30.0, 15.0, 8.0])  # dB
@@ -190,28 +258,21 @@ def test_snr_nearly_ignores_the_gain():
     assert np.abs(one - half).mean() < 0.1
 
 
-@pytest.mark.parametrize("kind", FEATURE_SETS)
 @pytest.mark.parametrize("rate, seconds", [(16_000, 3.37), (44_100, 0.05)])
-def test_a_stream_equals_the_whole(tmp_path: Path, kind: str, rate: int, seconds: float) -> None:
+def test_a_file_gives_what_its_samples_give(tmp_path: Path, rate: int, seconds: float) -> None:
     path = tmp_path / "speech.wav"
     write_audio(path, 0.2 * voice(seconds, rate=rate), rate)
-    features_TF = extract_features(load_audio(path, normalise=True), kind=kind)
-    analysed = analyse_audio(path, kind=kind)
-    streamed_TF = np.concatenate(list(analysed.features()))
-    assert analysed.frames == len(features_TF)
-    np.testing.assert_allclose(streamed_TF, features_TF, atol=1e-5)
-    np.testing.assert_allclose(analysed.voice_F, voice_mean(features_TF, kind), atol=1e-4)
-
-
-def test_silence_stays(tmp_path: Path) -> None:
-    path = tmp_path / "silence.wav"
-    write_audio(path, np.zeros(16_000, np.float32))
-    analysed = analyse_audio(path, kind="mfcc")
-    assert analysed.gain == 1 and analysed.frames == 25 and np.isfinite(analysed.voice_F).all()
+    audio_S = load_audio(path)
+    assert count_samples(path) == len(audio_S)
+    streamed_TF = np.concatenate(list(stream_speech_features(read_audio(path), "mfcc")))
+    assert np.array_equal(streamed_TF, speech_features(audio_S, "mfcc"))
 
 
 def test_a_rate_that_no_speech_has_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "slow.wav"
     write_audio(path, voice(1.0), MIN_RATE - 1)
     with pytest.raises(DataError, match=f"{MIN_RATE - 1} Hz"):
-        analyse_audio(path, kind="mfcc")
+        count_samples(path)
+    write_audio(path, np.zeros(0))
+    with pytest.raises(DataError):
+        count_samples(path)
