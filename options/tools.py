@@ -138,6 +138,22 @@ class MakeDemoSpeakerOptions(Options):
 
 
 @dataclass(frozen=True)
+class MakeDemoSpeechOptions(Options):
+    """Make speech of many voices with exact poses, words and phones, without video."""
+
+    output: Path = option(REQUIRED, "dataset folder of the clips", output=FOLDER)
+    minutes: float = option(90.0, "total length of the clips", min=0.01, max=6000)
+    seconds: float = option(30.0, "length of one clip", min=1, max=600)
+    engines: tuple[str, ...] = option(
+        ("espeak", "flite", "festival", "piper"),
+        "what speaks, of what is installed",
+        choices=("espeak", "flite", "festival", "piper"),
+    )
+    seed: int = option(0, "random seed of sentences, voices and motion", min=0)
+    jobs: int = option(1, "number of processes", min=1, max=256)
+
+
+@dataclass(frozen=True)
 class MakeDemoFacesOptions(Options):
     """Make clips of synthetic talking faces: many people, eight emotions, ground truth."""
 
