@@ -123,11 +123,9 @@ def plan_speech(
     pools = {k: [pool[i] for i in generator.permutation(len(pool))] for k, pool in pools.items()}
     offset = generator.random()
     seconds = min(seconds, 60 * minutes)
-    counts, plans = dict.fromkeys(shares, 0), []
+    counts, plans, total = dict.fromkeys(shares, 0), [], sum(shares.values())
     for number in range(max(1, round(60 * minutes / seconds))):
-        engine = max(
-            shares, key=lambda name: shares[name] * (number + 1) - counts[name] * _total(shares)
-        )
+        engine = max(shares, key=lambda name: shares[name] * (number + 1) - counts[name] * total)
         voice = pools[engine][counts[engine] % len(pools[engine])]
         counts[engine] += 1
         rng = np.random.default_rng((seed, number, 1))
@@ -143,10 +141,6 @@ def plan_speech(
         pitch = round(np.clip(pitch, *PITCHES))
         plans.append(SpeechPlan(number, seed, seconds, voice.voice, rate_wpm, pitch, style))
     return plans
-
-
-def _total(shares: dict[str, float]) -> float:
-    return sum(shares.values())
 
 
 def is_complete(folder: Path, plan: SpeechPlan) -> bool:
@@ -260,16 +254,17 @@ def shout(audio_S: np.ndarray) -> np.ndarray:
 def whisper(audio_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return speech with its voice replaced by noise through the same spectral envelope."""
     size, hop, kept = 512, 128, 28  # samples; cepstral coefficients of the envelope
-    transform = {"nperseg": size, "noverlap": size - hop}
-    _, _, speech_FT = signal.stft(audio_S, **transform)
-    _, _, noise_FT = signal.stft(rng.standard_normal(len(audio_S)), **transform)
+    _, _, speech_FT = signal.stft(audio_S, nperseg=size, noverlap=size - hop)
+    _, _, noise_FT = signal.stft(
+        rng.standard_normal(len(audio_S)), nperseg=size, noverlap=size - hop
+    )
     cepstra_CT = np.fft.irfft(np.log(np.abs(speech_FT) + 1e-7), axis=0)
     cepstra_CT[kept : size - kept + 1] = 0
     envelope_FT = np.exp(np.fft.rfft(cepstra_CT, axis=0).real)
     hertz_F1 = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)[:, None]
     envelope_FT *= 1 / (1 + (500 / np.maximum(hertz_F1, 1)) ** 2)  # no voice: weak low formants
     envelope_FT /= np.abs(noise_FT).mean() + 1e-9
-    _, whispered_S = signal.istft(envelope_FT * noise_FT, **transform)
+    _, whispered_S = signal.istft(envelope_FT * noise_FT, nperseg=size, noverlap=size - hop)
     whispered_S = np.pad(whispered_S, (0, max(0, len(audio_S) - len(whispered_S))))[: len(audio_S)]
     level = np.sqrt(np.mean(np.square(audio_S)))
     whispered_S *= level / (np.sqrt(np.mean(np.square(whispered_S))) + 1e-9)
