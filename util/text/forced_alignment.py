@@ -88,7 +88,7 @@ def align(audio_S: np.ndarray, words: Sequence[str]) -> list[tuple[float, float]
     text does not fit: more words than the audio has room for, no path through the audio, or audio
     too unlike the words; and where PocketSphinx is not installed.
     """
-    pcm_S = _model_audio(audio_S)
+    pcm_S = model_audio(audio_S)
     seconds = len(pcm_S) / SAMPLE_RATE
     if len(words) > FASTEST * seconds:
         raise DataError(
@@ -107,7 +107,8 @@ def align(audio_S: np.ndarray, words: Sequence[str]) -> list[tuple[float, float]
     return [(word.start * FRAME, min(word.end * FRAME, seconds)) for word in aligned]
 
 
-def _model_audio(audio_S: np.ndarray) -> np.ndarray:
+def model_audio(audio_S: np.ndarray) -> np.ndarray:
+    """Return audio (S,) as PocketSphinx takes it: int16, at its loudness, without zeros."""
     if audio_S.ndim != 1 or not np.isfinite(audio_S).all():
         raise DataError(f"mono audio (S,) of finite numbers is needed, not {audio_S.shape}")
     if not np.any(audio_S):
@@ -119,8 +120,8 @@ def _model_audio(audio_S: np.ndarray) -> np.ndarray:
 def _align(
     pcm_S: np.ndarray, words: Sequence[str], beam: float, word_beam: float
 ) -> list[_Aligned] | None:
-    decoder = _decoder(beam, word_beam)
-    spoken = [_dictionary_word(decoder, word) for word in words]
+    decoder = make_decoder(beam, word_beam)
+    spoken = [dictionary_word(decoder, word) for word in words]
     aligned: list[_Aligned] = []
     begin = 0
     while len(aligned) < len(words):
@@ -202,8 +203,8 @@ def _word_frames(phones_W: np.ndarray, frames: tuple[int, int]) -> np.ndarray:
 
 def _phone_counts(words: Sequence[str]) -> np.ndarray:
     """Return how many phones each word has (W,)."""
-    decoder = _decoder(*BEAMS[0])
-    phones = (decoder.lookup_word(_dictionary_word(decoder, word)) for word in words)
+    decoder = make_decoder(*BEAMS[0])
+    phones = (decoder.lookup_word(dictionary_word(decoder, word)) for word in words)
     return np.array([len(word.split()) for word in phones])
 
 
@@ -290,8 +291,8 @@ def _unexplained_part(
     first, last = max(0, place - NEIGHBOURS), min(len(words), place + NEIGHBOURS + 1)
     begin = aligned[first - 1].end if first else 0
     end = aligned[last].start if last < len(words) else len(pcm_S) // FRAME_SAMPLES
-    decoder = _decoder(*BEAMS[0])
-    spoken = [_dictionary_word(decoder, word) for word in words[first:last]]
+    decoder = make_decoder(*BEAMS[0])
+    spoken = [dictionary_word(decoder, word) for word in words[first:last]]
     before = _score(aligned[first:last], phones_W[first:last])
     scores: dict[tuple[int, int], float] = {}
     for start, stop in _possible_cuts(aligned, place, first, last, end):
@@ -326,7 +327,8 @@ def _possible_cuts(
         yield from ((start, stop) for start in range(previous, min(stop, long.end) - step, step))
 
 
-def _decoder(beam: float, word_beam: float) -> Any:
+def make_decoder(beam: float, word_beam: float, **options: Any) -> Any:
+    """Return a decoder of PocketSphinx's English model without a language model."""
     try:
         from pocketsphinx import Decoder
     except ImportError:
@@ -336,10 +338,10 @@ def _decoder(beam: float, word_beam: float) -> Any:
         ) from None
     # bestpath, a second search in the lattice of the first, may end before the text does
     beams = {"beam": beam, "pbeam": beam, "wbeam": word_beam}
-    return Decoder(lm=None, loglevel="FATAL", bestpath=False, **beams)
+    return Decoder(lm=None, loglevel="FATAL", bestpath=False, **beams, **options)
 
 
-def _dictionary_word(decoder: Any, word: str) -> str:
+def dictionary_word(decoder: Any, word: str) -> str:
     """Return `word` in the decoder's dictionary, added by rule if it is not there."""
     word = word.lower()
     if decoder.lookup_word(word) is None:
