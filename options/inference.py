@@ -174,10 +174,15 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
     )
     words: Path | None = grouped.speech(
         None,
-        "words with times, for gestures: TextGrid, csv, SRT …; with --audio_list a folder of "
-        "such files, named after the audio files",
+        "words with times, for lips and gestures: TextGrid, csv, SRT …; with --audio_list a folder "
+        "of such files, named after the audio files",
     )
-    transcript: str | None = grouped.speech(None, "words of --audio, aligned with it, for gestures")
+    transcript: str | None = grouped.speech(
+        None, "words of --audio, aligned with it, for lips and gestures"
+    )
+    recognise: bool = grouped.speech(
+        False, "recognise the words of the speech by faster-whisper, for lips and gestures"
+    )
 
     pose: Path | None = grouped.motion(
         None,
@@ -227,14 +232,15 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
         super().__post_init__()
         if len(self.size) != 2:
             raise OptionError("--size: two numbers are needed, width and height")
-        self._exclude("words", "transcript")
-        self._exclude("text", "words", "transcript")
+        self._exclude("words", "transcript", "recognise")
+        self._exclude("transcript", "recognise")
+        self._exclude("text", "words", "transcript", "recognise")
         self._exclude("audio_list", "transcript", "timeline", "pose", "openpose")
         self._exclude("pose", "openpose", "face_motion_scale")
         self._exclude("skeleton", "side_by_side")
         # nothing that moves a body applies to OpenPose's points
         self._exclude("openpose", "gestures", "timeline", "save_timeline", "save_pose")
-        self._exclude("openpose", "words", "transcript", "face_motion_scale")
+        self._exclude("openpose", "words", "transcript", "recognise", "face_motion_scale")
         if self.audio_list is None:
             if self.save_pose is not None:
                 check_ending("save_pose", self.save_pose, MOTION_ENDINGS)
@@ -242,18 +248,21 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
                 raise OptionError("--save_pose_format: makes sense with --audio_list only")
         if self.transcript is not None and self.audio is None:
             raise OptionError("--transcript: makes sense with --audio only")
+        if self.recognise and not (self.audio or self.audio_list):
+            raise OptionError("--recognise: makes sense with --audio or --audio_list only")
         if self.gestures == OFF and (self.timeline or self.save_timeline):
             raise OptionError("--gestures off: then there is no timeline of them")
         asked = "gestures" if self.gestures not in (None, OFF) else "save_timeline"
         if self._given(asked) and not (self.has_words or self.timeline):
             raise OptionError(
-                f"--{asked}: gestures are inserted at words; --words or --transcript is needed"
+                f"--{asked}: gestures are inserted at words; --words, --transcript or "
+                "--recognise is needed"
             )
 
     @property
     def has_words(self) -> bool:
         """Whether words with their times are given."""
-        return any(map(self._given, ("text", "words", "transcript")))
+        return any(map(self._given, ("text", "words", "transcript", "recognise")))
 
     @property
     def has_input(self) -> bool:

@@ -132,7 +132,12 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
 
     def read_speech(self, audio: Path | None, options: BodyVideoOptions) -> Speech:
         if audio is not None:
-            return recorded_speech(audio, words=options.words, transcript=options.transcript)
+            return recorded_speech(
+                audio,
+                words=options.words,
+                transcript=options.transcript,
+                recognise=options.recognise,
+            )
         motion = options.pose or options.openpose
         assert motion is not None
         return Speech(motion.resolve().name if motion.is_dir() else motion.stem)

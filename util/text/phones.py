@@ -45,7 +45,8 @@ ARPABET = {
 class Phone:
     """A phone in IPA; `start` and `end` in seconds.
 
-    `word` is the index of its word where that is known; `stress` is 0 none, 1 primary, 2 secondary.
+    `word` is the index of its word where that is known; `stress` is 0 none, 1 primary, 2 secondary;
+    `confidence` from 0 to 1 that it is said there.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Phone:
     end: float
     word: int | None = None
     stress: int = 0
+    confidence: float = 1.0
 
 
 def from_arpabet(name: str) -> tuple[str, int] | None:

@@ -1,12 +1,13 @@
 """Speech from a recording or a text, with the times of its words: given, aligned or recognised."""
 
+import bisect
 import contextlib
 import hashlib
 import math
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from speech2video.util.audio.audio_io import load_audio, read_audio, write_audio
 from speech2video.util.audio.tracks import choose_mix
 from speech2video.util.errors import DataError, note
 from speech2video.util.text.forced_alignment import align
+from speech2video.util.text.phone_alignment import align_phones
+from speech2video.util.text.phones import Phone
 from speech2video.util.text.spoken_text import (
     clean_transcript,
     normalise_text,
@@ -26,10 +29,11 @@ from speech2video.util.text.transcript import (
     Word,
     checked_words,
     find_words,
+    read_phones,
     read_text,
     read_words,
 )
-from speech2video.util.text.word_formats import cue_lines, has_cues
+from speech2video.util.text.word_formats import cue_lines, has_cues, is_textgrid
 from speech2video.util.timing import SAMPLE_RATE
 
 LONGEST_TEXT = 1000  # characters a second, remarks and tags included
@@ -43,25 +47,35 @@ class Speech:
         stem: name of the video.
         audio: its file; None for motion without audio.
         words: in the order of time; None where they are not known.
+        phones: of the words, in the order of time; None where they are not known.
     """
 
     stem: str
     audio: Path | None = None
     words: list[Word] | None = None
+    phones: list[Phone] | None = None
 
 
 def recorded_speech(
-    audio: Path, *, words: Path | None = None, transcript: str | None = None
+    audio: Path,
+    *,
+    words: Path | None = None,
+    transcript: str | None = None,
+    recognise: bool = False,
 ) -> Speech:
     """Return a recording as speech.
+
+    Phones come from the phone tier of a TextGrid with `words`; else they are aligned.
 
     Args:
         audio: any file with audio.
         words: their file, or a folder with a file of the audio's name (that may be missing).
         transcript: its text, to be aligned with the audio; or the name of a file that holds it.
+        recognise: whether to recognise the words, by `recognise_words`.
 
     Raises:
-        DataError: words that cannot be read or lie past the end, a text that does not fit.
+        DataError: words that cannot be read or lie past the end, a text that does not fit, no
+            recogniser.
     """
     if words is not None and words.is_dir():
         plain = words / f"{audio.stem}.txt"
@@ -71,17 +85,46 @@ def recorded_speech(
         words = found
     if words is not None:
         seconds = sum(map(len, read_audio(audio, whole=True))) / SAMPLE_RATE
-        return Speech(
-            audio.stem, audio, read_words(words, seconds=seconds, rate=choose_mix(audio).rate)
-        )
-    if transcript is None:
+        found = read_words(words, seconds=seconds, rate=choose_mix(audio).rate)
+        phones = _tier_phones(words, found, seconds)
+        if phones is None:
+            phones = _phones(load_audio(audio, whole=True), found)
+        return Speech(audio.stem, audio, found, phones)
+    if transcript is None and not recognise:
         return Speech(audio.stem, audio)
-    transcript = _file_or_text(transcript)
+    text = None if transcript is None else _file_or_text(transcript)
     audio_S = load_audio(audio, whole=True)
     try:
-        return Speech(audio.stem, audio, align_transcript(audio_S, transcript))
+        found = recognise_words(audio_S) if text is None else align_transcript(audio_S, text)
     except DataError as error:
         raise DataError(f"{audio}: {error}") from None
+    return Speech(audio.stem, audio, found, _phones(audio_S, found))
+
+
+def _tier_phones(path: Path, words: list[Word], seconds: float) -> list[Phone] | None:
+    """Return the phones of a TextGrid that has a tier of them, those within the audio."""
+    if not is_textgrid(path):
+        return None
+    try:
+        phones = [phone for phone in read_phones(path) if phone.start < seconds]
+    except DataError:
+        return None
+    starts, placed = [word.start for word in words], []
+    for phone in phones:
+        middle = (phone.start + phone.end) / 2
+        number = bisect.bisect_right(starts, middle) - 1
+        said = number >= 0 and middle < words[number].end
+        placed.append(replace(phone, word=number if said else None))
+    return placed
+
+
+def _phones(audio_S: np.ndarray, words: list[Word]) -> list[Phone] | None:
+    """Return the words' phones; None, with a note, where there is no way to find them."""
+    try:
+        return align_phones(audio_S, words)
+    except DataError as error:
+        note(f"lips follow the audio alone, without the words' phones: {error}")
+        return None
 
 
 def _file_or_text(transcript: str) -> str:
@@ -109,7 +152,7 @@ def synthesised_speech(text: str, *, voice: str = "en-us") -> Iterator[Speech]:
     with tempfile.TemporaryDirectory() as folder:
         audio = Path(folder) / "speech.wav"
         write_audio(audio, speech.audio_S)
-        yield Speech(f"text_{digest}", audio, speech.words)
+        yield Speech(f"text_{digest}", audio, speech.words, speech.phones)
 
 
 def read_audio_list(path: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from speech2video.util.text.speech_source import (
     synthesised_speech,
 )
 from speech2video.util.text.synthesis import synthesise
-from speech2video.util.text.transcript import Word
+from speech2video.util.text.transcript import Word, write_words
 from tests.tiny_speaker import voice
 
 TEXT = "Both of you, up there."
@@ -55,6 +55,51 @@ def test_a_transcript_is_aligned_with_its_audio(tmp_path: Path) -> None:
     ).words
     assert [word.text for word in found] == [word.text for word in made.words]
     assert all(abs(a.start - b.start) < 0.15 for a, b in zip(found, made.words, strict=True))
+
+
+@speaks
+def test_words_bring_their_phones(tmp_path: Path) -> None:
+    pytest.importorskip("pocketsphinx", reason="the extra `preprocess` is not installed")
+    with synthesised_speech(TEXT) as speech:
+        assert speech.phones == synthesise(TEXT).phones
+        audio = tmp_path / "a.wav"
+        write_audio(audio, load_audio(speech.audio))
+    transcribed = recorded_speech(audio, transcript=TEXT)
+    write_words(tmp_path / "a.csv", speech.words)
+    timed = recorded_speech(audio, words=tmp_path / "a.csv")
+    for found in (transcribed, timed):
+        assert {phone.word for phone in found.phones} == set(range(5))
+        assert found.phones[0].text == "b"
+
+
+def test_a_tier_of_phones_is_taken_as_it_is(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", voice(2.0))
+    tiers = {
+        "words": [(0.2, 0.6, "me")],
+        "phones": [(0.2, 0.3, "M"), (0.3, 0.6, "IY1"), (0.9, 1.0, "AH0")],
+    }
+    lines = ['"ooTextFile"', '"TextGrid"', "0 2 <exists> 2"]
+    for name, rows in tiers.items():
+        lines += [f'"IntervalTier" "{name}" 0 2 {len(rows)}']
+        lines += [f'{start} {end} "{text}"' for start, end, text in rows]
+    (tmp_path / "a.TextGrid").write_text("\n".join(lines))
+    found = recorded_speech(tmp_path / "a.wav", words=tmp_path / "a.TextGrid")
+    assert [(p.text, p.word, p.stress) for p in found.phones] == [
+        ("m", 0, 0),
+        ("i", 0, 1),
+        ("ə", None, 0),
+    ]
+
+
+def test_without_an_aligner_there_are_no_phones_and_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    write_audio(tmp_path / "a.wav", voice(2.0))
+    write_words(tmp_path / "a.csv", [Word("me", 0.2, 0.6)])
+    found = recorded_speech(tmp_path / "a.wav", words=tmp_path / "a.csv")
+    assert found.phones is None
+    assert capsys.readouterr().err.count("lips follow the audio alone") == 1
 
 
 def test_missing_words_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
