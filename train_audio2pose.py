@@ -30,10 +30,10 @@ from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.trainer import fit, training_session
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.util.audio.augmentation import AudioAugmentation
+from speech2video.util.audio.features import feature_set
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import run_command
 
-MIN_FEATURE_STD = 0.1  # nepers; features that hardly change are not amplified
 # Radians, metres. Smaller motion is jitter of the fit; predicted, it moves the body to places that
 # the renderer was never trained on.
 MIN_POSE_STD = 0.01
@@ -93,7 +93,8 @@ def set_statistics(predictor: PosePredictor, dataset: Audio2PoseDataset) -> None
     feature_mean, feature_std = dataset.statistics()
     pose_mean, pose_std = pose_statistics(dataset.clips)
     network.feature_mean.copy_(feature_mean)
-    network.feature_std.copy_(feature_std.clamp(min=MIN_FEATURE_STD))
+    min_std = feature_set(predictor.features).min_std
+    network.feature_std.copy_(feature_std.clamp(min=min_std))
     network.pose_mean.copy_(pose_mean)
     network.pose_std.copy_(pose_std.where(pose_std > MIN_POSE_STD, 0))
     network.voice_mean.copy_(torch.from_numpy(dataset.voice_mean_F))

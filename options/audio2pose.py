@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from speech2video.options.base import BODY_HELP, grouped, inherit
 from speech2video.options.training import TrainingOptions
-from speech2video.util.audio.features import FEATURE_SETS
-from speech2video.util.errors import OptionError
+from speech2video.util.audio.encoders import ARCHITECTURES
+from speech2video.util.audio.features import FEATURE_SETS, check_features
+from speech2video.util.errors import DataError, OptionError
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,11 @@ class TrainAudio2PoseOptions(TrainingOptions):
         max=1000,
     )
 
-    features: str = grouped.architecture("mfcc", "speech features", choices=tuple(FEATURE_SETS))
+    features: str = grouped.architecture(
+        "mfcc",
+        f"speech features: {', '.join(FEATURE_SETS)}; or a pretrained encoder, KIND:FOLDER[@LAYER] "
+        f"or KIND:NAME_ON_THE_HUB[@LAYER] with a KIND of {', '.join(ARCHITECTURES)}",
+    )
     hidden_size: int = grouped.architecture(256, "width of the LSTMs", min=1, max=4096)
     layers: int = grouped.architecture(2, "layers of each LSTM", min=1, max=8)
     look_ahead: int = grouped.architecture(
@@ -75,5 +80,9 @@ class TrainAudio2PoseOptions(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        try:
+            check_features(self.features)
+        except DataError as error:
+            raise OptionError(f"--{error}") from None
         if self.bidirectional and self.look_ahead:
             raise OptionError("--bidirectional needs the whole file: --look_ahead 0 is needed")

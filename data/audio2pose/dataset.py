@@ -141,7 +141,7 @@ class Audio2PoseDataset(Dataset):
     copies, each computed at its first use from its own seed.
 
     Args:
-        features: a name of `features.FEATURE_SETS`.
+        features: as `--features`, see `features.feature_set`.
         seq_len: W, frames of an item.
         look_ahead: D, frames of speech past the window.
         noise: Z, noise numbers per frame.

@@ -14,6 +14,12 @@ from functools import cache
 import numpy as np
 
 from speech2video.util.audio import mel
+from speech2video.util.audio.encoders import (
+    ARCHITECTURES,
+    EncoderExtractor,
+    EncoderName,
+    encoder_info,
+)
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.errors import DataError
 
@@ -37,12 +43,15 @@ class FeatureSet:
         reach: windows on both sides that deltas are fitted to; 0: no deltas.
         speech_level: dB of full scale from which a frame counts as speech, which is at about -23.
         voice_normalised: whether `normalise` needs the voice's mean.
+        min_std: that normalised features have for the network; those that hardly change are not
+            amplified.
     """
 
     static_size: int
     reach: int = 0
     speech_level: float = -42.0
     voice_normalised: bool = True
+    min_std: float = 0.1  # nepers
 
     @property
     def size(self) -> int:
@@ -136,11 +145,29 @@ FEATURE_SETS: dict[str, FeatureSet] = {
 }
 
 
+def check_features(kind: str) -> None:
+    """Raise `DataError` for what names no feature set and no pretrained encoder."""
+    if kind not in FEATURE_SETS and EncoderName.parse(kind) is None:
+        known = f"{', '.join(FEATURE_SETS)}, and KIND:FOLDER[@LAYER] of {', '.join(ARCHITECTURES)}"
+        raise DataError(f"features {kind!r}: known are {known}")
+
+
 def feature_set(kind: str) -> FeatureSet:
-    """Return the feature set of a name. Raises `DataError` on unknown names."""
-    if kind not in FEATURE_SETS:
-        raise DataError(f"features {kind!r}: known are {', '.join(FEATURE_SETS)}")
-    return FEATURE_SETS[kind]
+    """Return the feature set of a name.
+
+    Raises `DataError` on unknown names, and on encoders as `encoders.encoder_info` does.
+    """
+    check_features(kind)
+    if kind in FEATURE_SETS:
+        return FEATURE_SETS[kind]
+    size = encoder_info(kind).size // HOPS_PER_FRAME
+    return FeatureSet(size, voice_normalised=False, min_std=0.01)
+
+
+def make_extractor(kind: str) -> "FeatureExtractor | EncoderExtractor":
+    """Return the extractor of a feature set's name. Raises `DataError` as `feature_set` does."""
+    check_features(kind)
+    return FeatureExtractor(kind) if kind in FEATURE_SETS else EncoderExtractor(kind)
 
 
 def extract_features(audio_S: np.ndarray, *, kind: str = "mfcc") -> np.ndarray:
@@ -148,7 +175,7 @@ def extract_features(audio_S: np.ndarray, *, kind: str = "mfcc") -> np.ndarray:
 
     Raises `DataError` on an unknown kind, another shape than (S,), whole numbers, and NaN.
     """
-    extractor = FeatureExtractor(kind)
+    extractor = make_extractor(kind)
     return np.concatenate([extractor.push(audio_S), extractor.finish()])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from speech2video.util.audio import mel
 from speech2video.util.audio.audio_io import GATE_FLOOR, TARGET_LEVEL
-from speech2video.util.audio.features import FeatureExtractor, FeatureSet, feature_set
+from speech2video.util.audio.features import FeatureSet, feature_set, make_extractor
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.timing import SAMPLE_RATE
 
@@ -212,7 +212,7 @@ class SpeechFeatures:
 
     def __init__(self, kind: str, prior_F: np.ndarray | None = None) -> None:
         self._set, self._kind, self._prior_F = feature_set(kind), kind, prior_F
-        self._loudness, self._extractor = RunningLoudness(), FeatureExtractor(kind)
+        self._loudness, self._extractor = RunningLoudness(), make_extractor(kind)
         self._voice = RunningVoiceMean(kind, prior_F)
 
     def push(self, audio_S: np.ndarray) -> np.ndarray:
