@@ -4,10 +4,10 @@
 the Hugging Face hub, and the transformer layer whose outputs are taken (the last one without). The
 package `transformers` loads it, from safetensors only, without code of the model's own.
 
-Encoders give 50 steps a second; a frame is its two, one after the other. Their attention looks both
-ways, so audio is encoded in overlapping blocks on a fixed grid of samples: results do not depend on
-how it is cut into chunks, memory is bounded, and a frame waits for its block. This module imports
-torch only where an encoder is loaded, so that options can read names.
+Encoders give 50 steps a second; a frame is its two, one after the other. Their attention reaches
+both ways, so audio is encoded in overlapping blocks on a fixed grid of samples: results do not
+depend on how it is cut into chunks, memory is bounded, and a frame waits for its block. This module
+imports torch only where an encoder is loaded, so that options can read names.
 """
 
 import contextlib
