@@ -78,6 +78,29 @@ def check_audio(audio_S: np.ndarray, *, first: int = 0) -> np.ndarray:
     return audio_S
 
 
+class RunningMean:
+    """The mean of rows (B,) that are speech, up to each row; older ones are forgotten gradually.
+
+    Args:
+        mean_B: before the first row.
+        prior: number of rows that it counts as.
+        memory: number of rows that the mean is taken over.
+    """
+
+    def __init__(self, mean_B: np.ndarray, *, prior: float, memory: float) -> None:
+        self._mean_B, self._count, self._memory = np.array(mean_B, np.float64), prior, memory
+
+    def push(self, rows_NB: np.ndarray, is_speech_N: np.ndarray) -> np.ndarray:
+        """Return the means (N, B) at the next rows (N, B), each of which counts in its own."""
+        means_NB = np.empty_like(rows_NB)
+        for n, is_speech in enumerate(is_speech_N):
+            if is_speech:
+                self._count = min(self._count + 1, self._memory)
+                self._mean_B = self._mean_B + (rows_NB[n] - self._mean_B) / self._count
+            means_NB[n] = self._mean_B
+        return means_NB
+
+
 def power_spectra(windows_NW: np.ndarray) -> np.ndarray:
     """Return power spectra (N, 257) whose sum is a window's mean square, in units of full scale."""
     spectrum = np.fft.rfft(windows_NW * _taper(), n=FFT)

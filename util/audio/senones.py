@@ -1,0 +1,267 @@
+"""Phone states that human voices sound like: the acoustic model of the package pocketsphinx.
+
+The model's 5126 Gaussian mixtures ("senones") are states of phones in context, learned from many
+people's recorded speech, which synthetic voices cannot replace. Here they are evaluated frame by
+frame and summed up for each state of each phone: 126 probabilities, 50 times a second. Front end
+and file formats are those of Sphinx (Huggins-Daines et al., "PocketSphinx", ICASSP 2006); its noise
+removal follows Kim & Stern, "Power-normalized cepstral coefficients", ICASSP 2012.
+"""
+
+import struct
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from scipy.fft import dct
+
+from speech2video.util.audio import mel
+from speech2video.util.errors import DataError
+
+STATES = 126  # of 42 phones, three each
+RATE = 50  # a second
+DELAY_HOPS = 4  # of 10 ms, by which states are late: what their deltas need, rounded up
+
+BANDS, CEPSTRA = 25, 13
+LOWEST, HIGHEST = 130.0, 6800.0  # Hz
+EMPHASIS, LIFTER, FULL_SCALE = 0.97, 22, 32768
+FLOOR = 1e-4  # of the logarithm, in units of 16-bit samples
+STREAMS = 3  # cepstra, their first and second differences
+REACH = 3  # windows on both sides that the second differences need
+MIN_VARIANCE = 1e-4
+WEIGHT_LOG = 1024 * np.log(1.0001)  # of a mixture weight's unit
+MIN_LIKELIHOOD = 1e-12  # of a stream, relative to the best mixture's
+
+# Noise removal: shares of the past in smoothed power, its envelope, and masking by a peak before.
+POWER_PAST, RISE_PAST, FALL_PAST = 0.7, 0.995, 0.5
+PEAK_PAST, MASKED, MAX_GAIN, SMOOTHED_BANDS = 0.85, 0.2, 20.0, 4
+
+# Running mean of the cepstra: over what is loud enough for speech at the usual loudness.
+SPEECH_CEPSTRUM = 30.0  # of the first cepstrum
+PRIOR_WINDOWS, MEMORY_WINDOWS = 100.0, 1500.0  # 1 s and 15 s
+PRIOR_MEAN = (41.0, -5.29, -0.12, 5.09, 2.48, -4.07, -1.37, -1.78, -5.08, -2.05, -6.45, -1.42, 1.17)
+
+
+@dataclass(frozen=True, eq=False)
+class AcousticModel:
+    """Mixtures of a phonetically tied Sphinx model: a codebook of Gaussians for each phone.
+
+    Attributes:
+        quadratic_SXG: (3, 26, G) factors of squared features and features, for all Gaussians.
+        constant_SG: what is added.
+        weights: for each codebook (3, K, n) float32, its senones' weights in the order of states.
+        starts: for each codebook the first senone of each of its states.
+    """
+
+    quadratic_SXG: np.ndarray
+    constant_SG: np.ndarray
+    weights: list[np.ndarray]
+    starts: list[np.ndarray]
+
+    def states(self, features_TSC: np.ndarray) -> np.ndarray:
+        """Return the probabilities (T, 126) float32 of features (T, 3, 13)."""
+        count = len(features_TSC)
+        books = len(self.weights)
+        likelihoods, best_SBT = [], []
+        for s in range(STREAMS):
+            x_TC = features_TSC[:, s]
+            log_TG = np.concatenate([x_TC**2, x_TC], 1) @ self.quadratic_SXG[s]
+            log_TBK = (log_TG + self.constant_SG[s]).reshape(count, books, -1)
+            best_TB = log_TBK.max(2)
+            likelihoods.append(np.exp((log_TBK - best_TB[..., None]).astype(np.float32)))
+            best_SBT.append(best_TB)
+        best_TB = np.sum(best_SBT, axis=0)
+        scale_TB = np.exp(best_TB - best_TB.max(1, keepdims=True)).astype(np.float32)
+        states_TN = np.empty((count, STATES), np.float32)
+        for b in range(books):
+            senones_TN = np.maximum(likelihoods[0][:, b] @ self.weights[b][0], MIN_LIKELIHOOD)
+            for s in range(1, STREAMS):
+                mixed_TN = likelihoods[s][:, b] @ self.weights[b][s]
+                senones_TN *= np.maximum(mixed_TN, MIN_LIKELIHOOD)
+            states_TN[:, 3 * b : 3 * b + 3] = np.add.reduceat(senones_TN, self.starts[b], axis=1)
+        states_TN *= scale_TB.repeat(3, axis=1)
+        return states_TN / np.maximum(states_TN.sum(1, keepdims=True), 1e-30)
+
+
+def is_available() -> bool:
+    """Return whether the package with the acoustic model is installed."""
+    return _model_folder() is not None
+
+
+@cache
+def acoustic_model() -> AcousticModel:
+    """Return the model of the package pocketsphinx. Raises `DataError` if it is not installed."""
+    folder = _model_folder()
+    if folder is None:
+        raise DataError("phone states need the package pocketsphinx (pip install pocketsphinx)")
+    means, variances = (_read_gaussians(folder / name) for name in ("means", "variances"))
+    inverse = 1 / np.maximum(variances, MIN_VARIANCE)
+    constant = 0.5 * (np.log(inverse / (2 * np.pi)) - means**2 * inverse).sum(-1)
+    quadratic = np.concatenate([-0.5 * inverse, means * inverse], -1)  # (B, S, K, 26)
+    phone, state = _read_senones(folder / "mdef")
+    weights_SKN = np.exp(-_read_weights(folder / "sendump", len(phone)) * np.float32(WEIGHT_LOG))
+    weights, starts = [], []
+    for book in range(len(means)):
+        own = np.flatnonzero(phone == book)
+        own = own[np.argsort(state[own], kind="stable")]
+        weights.append(np.ascontiguousarray(weights_SKN[..., own]))
+        starts.append(np.searchsorted(state[own], np.arange(3)))
+    return AcousticModel(
+        quadratic.transpose(1, 3, 0, 2).reshape(STREAMS, 2 * CEPSTRA, -1).copy(),
+        constant.transpose(1, 0, 2).reshape(STREAMS, -1).copy(),
+        weights,
+        starts,
+    )
+
+
+class SenoneStream:
+    """State probabilities of speech at the usual loudness, `DELAY_HOPS` late, as it arrives.
+
+    Two windows of 10 ms give one row; the first rows belong to no audio.
+    """
+
+    def __init__(self) -> None:
+        self._model = acoustic_model()
+        self._noise: _NoiseRemoval | None = None
+        mean_C = np.array(PRIOR_MEAN)
+        self._mean = mel.RunningMean(mean_C, prior=PRIOR_WINDOWS, memory=MEMORY_WINDOWS)
+        self._cepstra_NC = np.zeros((2 * REACH, CEPSTRA))
+
+    def push(self, power_NB: np.ndarray) -> np.ndarray:
+        """Take spectra (N, 257) of an even number of windows (`mel.power_spectra`).
+
+        Returns rows (N / 2, 126).
+        """
+        power_NB = power_NB @ _filters().T
+        if self._noise is None:
+            self._noise = _NoiseRemoval(power_NB[0])
+        log_NB = np.log(self._noise.push(power_NB) + FLOOR)
+        cepstra_NC = dct(log_NB, norm="ortho")[:, :CEPSTRA] * _lifter()
+        cepstra_NC -= self._mean.push(cepstra_NC, cepstra_NC[:, 0] > SPEECH_CEPSTRUM)
+        c = np.concatenate([self._cepstra_NC, cepstra_NC])
+        self._cepstra_NC = c[len(c) - 2 * REACH :]
+
+        def at(offset: int) -> np.ndarray:  # the later window of each 20 ms, REACH ago
+            return c[REACH + offset :][: len(cepstra_NC) : 2]
+
+        first = at(2) - at(-2)
+        second = at(3) - at(-1) - (at(1) - at(-3))
+        return self._model.states(np.stack([at(0), first, second], 1))
+
+
+class _NoiseRemoval:
+    """Lower the bands in which power hardly rises above its slow lower envelope."""
+
+    def __init__(self, first_B: np.ndarray) -> None:
+        self._power_B, self._noise_B = first_B.copy(), first_B.copy()
+        self._floor_B, self._peak_B = first_B / MAX_GAIN, np.zeros_like(first_B)
+        bands = np.arange(len(first_B))
+        near_BB = np.abs(bands[:, None] - bands) <= SMOOTHED_BANDS
+        self._smooth_BB = near_BB / near_BB.sum(1, keepdims=True)
+
+    def push(self, power_NB: np.ndarray) -> np.ndarray:
+        """Return the next powers (N, B) without noise."""
+        gain_NB = np.empty_like(power_NB)
+        for n, now_B in enumerate(power_NB):
+            self._power_B = POWER_PAST * self._power_B + (1 - POWER_PAST) * now_B
+            self._noise_B = _envelope(self._power_B, self._noise_B)
+            signal_B = np.maximum(self._power_B - self._noise_B, 1.0)
+            self._floor_B = _envelope(signal_B, self._floor_B)
+            past_B = PEAK_PAST * self._peak_B
+            self._peak_B = np.maximum(past_B, signal_B)
+            heard_B = np.where(signal_B < past_B, MASKED * past_B, signal_B)
+            gain_NB[n] = np.maximum(heard_B, self._floor_B) / self._power_B
+        return power_NB * (gain_NB.clip(1 / MAX_GAIN, MAX_GAIN) @ self._smooth_BB.T)
+
+
+def _envelope(power_B: np.ndarray, below_B: np.ndarray) -> np.ndarray:
+    past_B = np.where(power_B >= below_B, RISE_PAST, FALL_PAST)
+    return past_B * below_B + (1 - past_B) * power_B
+
+
+def _model_folder() -> Path | None:
+    try:
+        import pocketsphinx
+    except ImportError:
+        return None
+    return Path(pocketsphinx.__file__).parent / "model" / "en-us" / "en-us"
+
+
+@cache
+def _filters() -> np.ndarray:
+    """Return Sphinx' mel filters (25, 257) for powers of `mel.power_spectra`, with pre-emphasis."""
+    edges = _hertz(np.linspace(_mel(LOWEST), _mel(HIGHEST), BANDS + 2))
+    hertz = mel.frequencies()
+    step = hertz[1]
+    low, middle, high = ((np.round(edges / step) * step)[k : k + BANDS, None] for k in range(3))
+    height = 2 / (high - low)
+    filters = np.minimum((hertz - low) / (middle - low), (high - hertz) / (high - middle)) * height
+    emphasis = np.abs(1 - EMPHASIS * np.exp(-2j * np.pi * np.arange(len(hertz)) / mel.FFT)) ** 2
+    return filters.clip(min=0) * emphasis * _sphinx_power()
+
+
+def _sphinx_power() -> float:
+    """Return Sphinx' power of a window over that of `mel.power_spectra`, for white noise."""
+    noise_NW = np.random.default_rng(0).standard_normal((100, mel.WINDOW))
+    plain = np.abs(np.fft.rfft(noise_NW * np.hamming(mel.WINDOW), mel.FFT)) ** 2
+    return FULL_SCALE**2 * float(plain.sum() / mel.power_spectra(noise_NW).sum())
+
+
+def _mel(hertz: float) -> float:
+    return 2595 * np.log10(1 + hertz / 700)
+
+
+def _hertz(mels: np.ndarray) -> np.ndarray:
+    return 700 * (10 ** (mels / 2595) - 1)
+
+
+@cache
+def _lifter() -> np.ndarray:
+    return 1 + LIFTER / 2 * np.sin(np.arange(CEPSTRA) * np.pi / LIFTER)
+
+
+def _read_gaussians(path: Path) -> np.ndarray:
+    """Return means or variances (codebooks, streams, Gaussians, 13) of a Sphinx-3 file."""
+    data = path.read_bytes()
+    place = data.index(b"endhdr\n") + len(b"endhdr\n") + 4  # and the mark of the byte order
+    books, streams, gaussians = struct.unpack_from("<3i", data, place)
+    place += 4 * (3 + streams + 1)  # the streams' lengths, and the count of all numbers
+    shape = books, streams, gaussians, CEPSTRA
+    numbers = np.frombuffer(data, "<f4", int(np.prod(shape)), place)
+    return numbers.reshape(shape).astype(np.float64)
+
+
+def _read_weights(path: Path, senones: int) -> np.ndarray:
+    """Return mixture weights (streams, Gaussians, senones), logarithms in units of `WEIGHT_LOG`."""
+    data, place = path.read_bytes(), 0
+    while length := struct.unpack_from("<i", data, place)[0]:  # lines of text, then 0
+        place += 4 + length
+    gaussians, columns = struct.unpack_from("<2i", data, place + 4)
+    if columns != senones:
+        raise DataError(f"{path}: weights of {columns} states, {senones} are needed")
+    numbers = np.frombuffer(data, np.uint8, STREAMS * gaussians * columns, place + 12)
+    return numbers.reshape(STREAMS, gaussians, columns).astype(np.float32)
+
+
+def _read_senones(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the phone and the state, from 0, of each senone in a binary model definition."""
+    data = path.read_bytes()
+    (skip,) = struct.unpack_from("<i", data, 8)
+    place = 12 + skip
+    phones, triphones, states, _, senones, _, _, _, nodes, _ = struct.unpack_from(
+        "<10i", data, place
+    )
+    place += 40
+    for _ in range(phones):  # their names
+        place = data.index(b"\0", place) + 1
+    place = (place + 3) // 4 * 4 + 8 * nodes
+    entry = np.dtype([("sequence", "<i4"), ("matrix", "<i4"), ("context", "u1", 4)])
+    entries = np.frombuffer(data, entry, triphones, place)
+    place += entry.itemsize * triphones
+    sequences = np.frombuffer(data, "<u2", struct.unpack_from("<i", data, place)[0], place + 4)
+    base = np.where(np.arange(triphones) < phones, np.arange(triphones), entries["context"][:, 1])
+    phone, state = np.zeros(senones, int), np.zeros(senones, int)
+    own = sequences.reshape(-1, states)[entries["sequence"]]
+    for number in range(states):
+        phone[own[:, number]], state[own[:, number]] = base, number
+    return phone, state
