@@ -126,8 +126,7 @@ class PhoneticInputStream:
 
     def finish(self) -> PhoneticInputs:
         """Return the last frames' steps, and `DELAY` more as if the last went on."""
-        last = self._add(self._windows.finish(), beyond=DELAY * HOPS_PER_FRAME // STEPS_PER_FRAME)
-        return last
+        return self._add(self._windows.finish(), beyond=DELAY_FRAMES * HOPS_PER_FRAME)
 
     def _add(self, windows: Iterable[np.ndarray], *, beyond: int = 0) -> PhoneticInputs:
         power_NF = np.concatenate([self._power_NF, *map(mel.power_spectra, windows)])
@@ -198,6 +197,15 @@ class PhoneticExtractor:
         self._energy_N = energy_N[len(probability_NC) :]
         steps_NF = np.concatenate([probability_NC, energy_N[: len(probability_NC), None]], 1)
         return steps_NF.reshape(-1, SIZE)
+
+
+def mean_log_mels(audio_S: np.ndarray) -> np.ndarray:
+    """Return the mean log-mels (40,) of the speech in audio (S,) at the usual loudness."""
+    windows = mel.WindowStream()
+    spectra = map(mel.power_spectra, [*windows.push(audio_S), *windows.finish()])
+    log_NB = mel.log_power(np.concatenate([*spectra]) @ _filters().T, FLOOR)
+    speech_N = np.log(np.exp(log_NB).sum(1)) > SPEECH_ENERGY
+    return log_NB[speech_N].mean(0) if speech_N.any() else np.zeros(BANDS)
 
 
 def replace_phones(
