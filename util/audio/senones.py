@@ -34,6 +34,7 @@ MIN_LIKELIHOOD = 1e-12  # of a stream, relative to the best mixture's
 
 # Noise removal: shares of the past in smoothed power, its envelope, and masking by a peak before.
 POWER_PAST, RISE_PAST, FALL_PAST = 0.7, 0.995, 0.5
+MIN_POWER = 1e-6  # of digital silence
 PEAK_PAST, MASKED, MAX_GAIN, SMOOTHED_BANDS = 0.85, 0.2, 20.0, 4
 
 # Running mean of the cepstra: over what is loud enough for speech at the usual loudness.
@@ -170,7 +171,8 @@ class _NoiseRemoval:
             past_B = PEAK_PAST * self._peak_B
             self._peak_B = np.maximum(past_B, signal_B)
             heard_B = np.where(signal_B < past_B, MASKED * past_B, signal_B)
-            gain_NB[n] = np.maximum(heard_B, self._floor_B) / self._power_B
+            power_B = np.maximum(self._power_B, MIN_POWER)
+            gain_NB[n] = np.maximum(heard_B, self._floor_B) / power_B
         return power_NB * (gain_NB.clip(1 / MAX_GAIN, MAX_GAIN) @ self._smooth_BB.T)
 
 
