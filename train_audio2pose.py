@@ -83,6 +83,7 @@ def build_dataset(clips: list[MotionClip], options: TrainAudio2PoseOptions) -> A
         num_augmentations=options.num_augmentations,
         augmentation=AudioAugmentation() if options.num_augmentations > 1 else None,
         voice_mean_F=mean_voice_features(clips, options.features),
+        known_phones=options.known_phones,
         seed=options.seed,
     )
 

@@ -179,6 +179,11 @@ class Clip(ClipFolder[ClipInfo]):
         return self.folder / "words.csv"
 
     @property
+    def phones(self) -> Path:
+        """Phones with their times, csv; absent where they are unknown."""
+        return self.folder / "phones.csv"
+
+    @property
     def bad_frames(self) -> Path:
         """Frames that training leaves out, csv; absent where there are none."""
         return self.folder / "bad_frames.csv"

@@ -31,7 +31,7 @@ from speech2video.util.text.phones import phone_shares
 from speech2video.util.text.transcript import Phone, read_phones
 from speech2video.util.timing import SAMPLE_RATE
 
-PHONES_FILE, VOICES_FILE = "phones.csv", "voices.csv"
+VOICES_FILE = "voices.csv"
 AUGMENTATION = AudioAugmentation(probability=0.35, distance=(0.3, 1.5), gain=(-15.0, 9.0))
 INSERTED = 0.25  # chance that a copy begins or ends with music or noise, at which lips are shut
 MUSIC = 0.7  # share of it that is music
@@ -74,13 +74,13 @@ def load_phone_clips(dataset: Path) -> list[PhoneClip]:
             clip.folder.name,
             voices.get(clip.folder.name, ""),
             normalise_loudness(load_audio(clip.audio)),
-            read_phones(clip.folder / PHONES_FILE),
+            read_phones(clip.phones),
         )
         for clip in list_clips(dataset)
-        if (clip.folder / PHONES_FILE).is_file()
+        if clip.phones.is_file()
     ]
     if not clips:
-        raise DataError(f"{dataset}: no clips with {PHONES_FILE} in it")
+        raise DataError(f"{dataset}: no clips with phones.csv in it")
     return clips
 
 

@@ -56,6 +56,13 @@ class TrainAudio2PoseOptions(TrainingOptions):
         f"speech features: {', '.join(FEATURE_SETS)}; or a pretrained encoder, KIND:FOLDER[@LAYER] "
         f"or KIND:NAME_ON_THE_HUB[@LAYER] with a KIND of {', '.join(ARCHITECTURES)}",
     )
+    known_phones: float = grouped.data(
+        0.3,
+        "share of training windows whose phonetic features have the clips' known phones "
+        "(phones.csv), so that lips can follow a text at inference",
+        min=0,
+        max=1,
+    )
     hidden_size: int = grouped.architecture(256, "width of the LSTMs", min=1, max=4096)
     layers: int = grouped.architecture(2, "layers of each LSTM", min=1, max=8)
     look_ahead: int = grouped.architecture(

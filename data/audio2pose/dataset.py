@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,14 +17,17 @@ from speech2video.data.motion_io import read_motion
 from speech2video.data.splits import good_runs
 from speech2video.util.audio.audio_io import load_audio, normalise_loudness
 from speech2video.util.audio.augmentation import AudioAugmentation, change_speed
-from speech2video.util.audio.features import extract_features, feature_set
+from speech2video.util.audio.features import PHONETIC, extract_features, feature_set
+from speech2video.util.audio.phonetic import STEPS_PER_FRAME as STEPS
+from speech2video.util.audio.phonetic import replace_phones
 from speech2video.util.audio.normalisation import level_loudness, speech_features, voice_mean
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.rotations import resample_linear
 from speech2video.util.errors import DataError
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.smoothing import PoseSmoother, SmoothNoise
-from speech2video.util.text.transcript import Word, cut_words, read_words
+from speech2video.util.text.phones import phone_confidence, phone_shares
+from speech2video.util.text.transcript import Phone, Word, cut_phones, cut_words, read_phones, read_words
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
 MIN_FRAMES = 10  # of a clip
@@ -42,6 +46,7 @@ class MotionClip:
         gesture_T: (T,) bool, True where a gesture of the dictionary may be made.
         camera: that the clip was filmed with, or None.
         bad_T: (T,) bool, True where a frame is unfit for training; None where none is.
+        phones: with their times; None where they are not known.
     """
 
     name: str
@@ -51,6 +56,7 @@ class MotionClip:
     gesture_T: np.ndarray
     camera: Camera | None = None
     bad_T: np.ndarray | None = None
+    phones: list[Phone] | None = None
 
     def __len__(self) -> int:
         return len(self.pose_TP)
@@ -65,6 +71,7 @@ class MotionClip:
             words=cut_words(self.words, begin / FPS, end / FPS),
             gesture_T=self.gesture_T[begin:end],
             bad_T=None if self.bad_T is None else self.bad_T[begin:end],
+            phones=None if self.phones is None else cut_phones(self.phones, begin / FPS, end / FPS),
         )
 
 
@@ -90,9 +97,11 @@ def _load_motion_clip(clip: Clip, body: Body) -> MotionClip:
     samples = len(pose_TP) * SAMPLES_PER_FRAME
     audio_S = np.pad(audio_S[:samples], (0, max(samples - len(audio_S), 0)))
     words = read_words(clip.words) if clip.words.is_file() else []
+    phones = read_phones(clip.phones) if clip.phones.is_file() else None
     no_gesture_T = np.zeros(len(pose_TP), bool)
     bad_T = clip.bad_mask(len(pose_TP))
-    return MotionClip(clip.folder.name, audio_S, pose_TP, words, no_gesture_T, motion.camera, bad_T)
+    name, camera = clip.folder.name, motion.camera
+    return MotionClip(name, audio_S, pose_TP, words, no_gesture_T, camera, bad_T, phones)
 
 
 def smooth_motion(clip: MotionClip, window: int) -> MotionClip:
@@ -130,6 +139,18 @@ def pose_statistics(clips: Sequence[MotionClip]) -> tuple[Tensor, Tensor]:
     return pose_NP.mean(0), pose_NP.std(0, unbiased=False)
 
 
+class _Copy(NamedTuple):
+    """An augmented copy: features (T, F) float16, poses (T, P), gestures (T,), and known phones.
+
+    Those are their shares (2 T, C) and confidence (2 T,), 50 times a second.
+    """
+
+    features_TF: np.ndarray
+    pose_TP: Tensor
+    gesture_T: np.ndarray
+    phones: tuple[np.ndarray, np.ndarray] | None
+
+
 class Audio2PoseDataset(Dataset):
     """Windows of clips; the `SampleIndex`'s seed alone decides which.
 
@@ -147,6 +168,8 @@ class Audio2PoseDataset(Dataset):
         noise: Z, noise numbers per frame.
         num_augmentations: copies of each clip, the first of them unchanged.
         voice_mean_F: prior of the voices' means, see `mean_voice_features`.
+        known_phones: share of windows whose phonetic features have the clip's known phones, as
+            they have at inference with a text.
     """
 
     def __init__(
@@ -160,15 +183,17 @@ class Audio2PoseDataset(Dataset):
         num_augmentations: int = 1,
         augmentation: AudioAugmentation | None = None,
         voice_mean_F: np.ndarray | None = None,
+        known_phones: float = 0.0,
         seed: int = 0,
     ) -> None:
+        self.known_phones = known_phones if features == PHONETIC else 0.0
         self.clips, self.kind = list(clips), features
         self.seq_len, self.look_ahead, self.noise = seq_len, look_ahead, noise
         self.num_augmentations, self.augmentation = num_augmentations, augmentation
         self.voice_mean_F, self.seed = voice_mean_F, seed
         counts = np.array([max(len(clip) - seq_len, 0) + 1 for clip in clips])
         self._starts = np.concatenate([[0], counts.cumsum()])
-        self._copies: dict[tuple[int, int], tuple[np.ndarray, Tensor, np.ndarray]] = {}
+        self._copies: dict[tuple[int, int], _Copy] = {}
 
     def __len__(self) -> int:
         """The number of windows that overlap by half: an epoch has each frame about twice."""
@@ -180,15 +205,20 @@ class Audio2PoseDataset(Dataset):
         place = int(rng.integers(self._starts[-1]))
         number = int(np.searchsorted(self._starts, place, side="right")) - 1
         copy = int(rng.integers(self.num_augmentations))
-        features_TF, pose_TP, gesture_T = self._copy(number, copy)
+        features_TF, pose_TP, gesture_T, phones = self._copy(number, copy)
         begin = round((place - self._starts[number]) * len(pose_TP) / len(self.clips[number]))
         begin = min(begin, max(len(pose_TP) - self.seq_len, 0))
         noise = SmoothNoise(self.noise, seed=int(rng.integers(2**32)))
         rows = np.arange(begin, begin + self.seq_len + self.look_ahead)
         window = rows[: self.seq_len]
+        rows = rows.clip(max=len(features_TF) - 1)
+        features_TF = features_TF[rows].astype(np.float32)
+        if phones is not None and rng.random() < self.known_phones:
+            steps = rows.repeat(STEPS) * STEPS + np.tile(np.arange(STEPS), len(rows))
+            features_TF = replace_phones(features_TF, *(array[steps] for array in phones))
         inside = window.clip(max=len(pose_TP) - 1)
         return {
-            "features": torch.from_numpy(features_TF[rows.clip(max=len(features_TF) - 1)]).float(),
+            "features": torch.from_numpy(features_TF),
             "pose": pose_TP[inside],
             "weight": torch.from_numpy(window < len(pose_TP)).float(),
             "gesture": torch.from_numpy(gesture_T[inside]).float(),
@@ -203,14 +233,13 @@ class Audio2PoseDataset(Dataset):
         mean_F, std_F = map(torch.from_numpy, (features_NF.mean(0), features_NF.std(0)))
         return mean_F.float(), std_F.float()
 
-    def _copy(self, number: int, copy: int) -> tuple[np.ndarray, Tensor, np.ndarray]:
-        """Return features (T, F) float16, poses (T, P) and gestures (T,) of an augmented copy."""
+    def _copy(self, number: int, copy: int) -> "_Copy":
         if (number, copy) not in self._copies:
             self._copies[number, copy] = self._augment(number, copy)
         return self._copies[number, copy]
 
-    def _augment(self, number: int, copy: int) -> tuple[np.ndarray, Tensor, np.ndarray]:
-        clip = self.clips[number]
+    def _augment(self, number: int, copy: int) -> "_Copy":
+        clip, factor = self.clips[number], 1.0
         audio_S, pose_TP, gesture_T = clip.audio_S, clip.pose_TP, clip.gesture_T
         if copy and self.augmentation is not None:
             rng = np.random.default_rng((self.seed, number, copy))
@@ -224,7 +253,15 @@ class Audio2PoseDataset(Dataset):
             gesture_T = gesture_T[times.round().long().numpy()]
         features_TF = speech_features(audio_S, self.kind, self.voice_mean_F)
         count = min(len(features_TF), len(pose_TP))
-        return features_TF.astype(np.float16), pose_TP[:count], gesture_T[:count]
+        phones = None
+        if self.known_phones and clip.phones is not None:
+            known = [replace(p, start=p.start / factor, end=p.end / factor) for p in clip.phones]
+            size, rate = STEPS * len(features_TF), STEPS * FPS
+            phones = (
+                phone_shares(known, size, rate=rate).astype(np.float16),
+                phone_confidence(known, size, rate=rate).astype(np.float16),
+            )
+        return _Copy(features_TF.astype(np.float16), pose_TP[:count], gesture_T[:count], phones)
 
 
 def mean_voice_features(clips: Sequence[MotionClip], kind: str) -> np.ndarray:

@@ -166,7 +166,7 @@ def make_clip(
         camera = demo_camera(CAMERA_SIZE)
         write_motion(clip.pose, motion_from_pose(motion.pose_TP, body, camera=camera))
         write_words(clip.words, speech.words)
-        write_phones(clip.folder / "phones.csv", speech.phones)
+        write_phones(clip.phones, speech.phones)
         write_json(clip.folder / "plan.json", asdict(plan), indent=1)
         clip.write_info(ClipInfo(plan.voice, frames, 0, 0, "", body.name, words="given"))
     progress(plan.frames)

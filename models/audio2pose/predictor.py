@@ -1,6 +1,6 @@
 """Pose predictor: streams pose vectors inside the joint limits from speech features."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from speech2video.models.audio2pose.network import SpeechToPose, State
 from speech2video.models.checkpointing import load_networks
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
-from speech2video.util.audio.features import feature_set
+from speech2video.util.audio.features import PHONETIC, feature_set
 from speech2video.util.audio.normalisation import speech_features, stream_speech_features
+from speech2video.util.audio.phonetic import PhoneReplacer
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.body.pose_vector import POSE_SLICES, pose_columns
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.smoothing import PoseSmoother, SmoothNoise
+from speech2video.util.text.transcript import Phone
 from speech2video.util.timing import FPS, SAMPLE_RATE
 
 NETWORK = "speech_to_pose"  # its name in a checkpoint
@@ -104,22 +106,47 @@ class PosePredictor:
         network.pose_mean.copy_(pose_mean)
         network.pose_std.copy_(pose_std)
 
-    def predict_from_audio(self, audio_S: np.ndarray, *, seed: int = 0, smooth: int = 1) -> Tensor:
-        """Return pose vectors (T, 106), T = ceil(S / 640), of raw 16 kHz audio (S,)."""
+    def predict_from_audio(
+        self,
+        audio_S: np.ndarray,
+        *,
+        phones: Sequence[Phone] | None = None,
+        seed: int = 0,
+        smooth: int = 1,
+    ) -> Tensor:
+        """Return pose vectors (T, 106), T = ceil(S / 640), of raw 16 kHz audio (S,).
+
+        `phones` are those that are known to be said, see `follows_phones`.
+        """
         features_TF = speech_features(audio_S, self.features, self._voice_F)
         chunks = (features_TF[i : i + CHUNK] for i in range(0, len(features_TF), CHUNK))
-        poses = list(self.stream(chunks, seed=seed, smooth=smooth))
+        poses = list(self.stream(chunks, phones=phones, seed=seed, smooth=smooth))
         return torch.cat(poses) if poses else torch.zeros(0, self.network.size)
 
     def stream_from_audio(
-        self, chunks: Iterable[np.ndarray], *, seed: int = 0, smooth: int = 1
+        self,
+        chunks: Iterable[np.ndarray],
+        *,
+        phones: Sequence[Phone] | None = None,
+        seed: int = 0,
+        smooth: int = 1,
     ) -> Iterator[Tensor]:
         """Yield pose vectors (n, 106) of raw 16 kHz audio in chunks (S,), as they arrive."""
         features = stream_speech_features(chunks, self.features, self._voice_F)
-        return self.stream(features, seed=seed, smooth=smooth)
+        return self.stream(features, phones=phones, seed=seed, smooth=smooth)
+
+    @property
+    def follows_phones(self) -> bool:
+        """Whether known phones can drive the lips; with other features they are ignored."""
+        return self.features == PHONETIC
 
     def stream(
-        self, chunks: Iterable[np.ndarray], *, seed: int = 0, smooth: int = 1
+        self,
+        chunks: Iterable[np.ndarray],
+        *,
+        phones: Sequence[Phone] | None = None,
+        seed: int = 0,
+        smooth: int = 1,
     ) -> Iterator[Tensor]:
         """Yield pose vectors (n, 106) for chunks of normalised features (n, F), one for each frame.
 
@@ -127,9 +154,13 @@ class PosePredictor:
 
         Args:
             chunks: of `SpeechFeatures`.
+            phones: that are said, where they are known; they drive the lips as far as they are
+                sure.
             seed: of the noise.
             smooth: odd number of frames over which body and hands, never the face, are smoothed.
         """
+        if phones and self.follows_phones:
+            chunks = map(PhoneReplacer(phones).push, chunks)
         smoother = PoseSmoother(smooth)
         rest_P = None if self.face_motion_scale == 1 else self.rest_pose()
         for pose_TP in self._network_poses(chunks, seed):

@@ -10,7 +10,7 @@ scripts/train_phonetic.py trained the weights that ship, on synthetic voices.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from torch.nn.functional import gelu
 from speech2video.util.audio import mel, senones
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.errors import DataError, note
-from speech2video.util.text.phones import PHONES
+from speech2video.util.text.phones import PHONES, phone_confidence, phone_shares
+from speech2video.util.text.transcript import Phone
 
 BANDS = 40
 LOWEST, HIGHEST, FLOOR = 60.0, 7600.0, 1e-9  # Hz, Hz, and -90 dB of full scale
@@ -206,6 +207,31 @@ def mean_log_mels(audio_S: np.ndarray) -> np.ndarray:
     log_NB = mel.log_power(np.concatenate([*spectra]) @ _filters().T, FLOOR)
     speech_N = np.log(np.exp(log_NB).sum(1)) > SPEECH_ENERGY
     return log_NB[speech_N].mean(0) if speech_N.any() else np.zeros(BANDS)
+
+
+class PhoneReplacer:
+    """Puts known phones in place of heard ones in phonetic features, where they are sure.
+
+    Between phones, and as far as their confidence lacks, what was heard stays.
+    """
+
+    def __init__(self, phones: Iterable[Phone]) -> None:
+        self._phones = sorted(phones, key=lambda phone: phone.start)
+        self._steps = 0  # of the features so far
+
+    def push(self, features_TF: np.ndarray) -> np.ndarray:
+        """Take the next features (n, F) of a stream and return them with the known phones."""
+        count = STEPS_PER_FRAME * len(features_TF)
+        early = self._steps / RATE
+        end = early + count / RATE
+        near = [p for p in self._phones if p.end > early and p.start < end]
+        near = [replace(p, start=p.start - early, end=p.end - early) for p in near]
+        self._steps += count
+        return replace_phones(
+            features_TF,
+            phone_shares(near, count, rate=RATE),
+            phone_confidence(near, count, rate=RATE),
+        )
 
 
 def replace_phones(

@@ -97,3 +97,14 @@ def phone_shares(phones: Iterable[Phone], frames: int, *, rate: float) -> np.nda
     shares_TC /= np.maximum(total_T1, 1)
     shares_TC[:, 0] += 1 - np.minimum(total_T1[:, 0], 1)
     return shares_TC
+
+
+def phone_confidence(phones: Iterable[Phone], frames: int, *, rate: float) -> np.ndarray:
+    """Return how surely a frame's phones are known (T,) float32: 0 where no phone is."""
+    confidence_T = np.zeros(frames, np.float32)
+    for phone in phones:
+        start, end = phone.start * rate, phone.end * rate
+        for t in range(max(int(start), 0), min(int(np.ceil(end)), frames)):
+            inside = max(0.0, min(end, t + 1) - max(start, t))
+            confidence_T[t] += inside * getattr(phone, "confidence", 1.0)
+    return confidence_T.clip(max=1)

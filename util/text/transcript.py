@@ -317,6 +317,15 @@ def cut_words(words: Iterable[Word], begin: float, end: float) -> list[Word]:
     ]
 
 
+def cut_phones(phones: Iterable[Phone], begin: float, end: float) -> list[Phone]:
+    """Return the phones, or their parts, between two times in seconds, from the first on."""
+    return [
+        replace(phone, start=max(phone.start, begin) - begin, end=min(phone.end, end) - begin)
+        for phone in phones
+        if phone.end > begin and phone.start < end
+    ]
+
+
 def read_rows(path: Path, header: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the line number and the values of each row of a csv file with these columns.
 
