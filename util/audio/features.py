@@ -22,6 +22,7 @@ from speech2video.util.audio.encoders import (
 )
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.errors import DataError
+from speech2video.util.text.phones import PHONES
 
 MIN_HERTZ, MAX_HERTZ = 60.0, 7600.0  # hum lies below, remains of resampling above
 FLOOR = 1e-9  # -90 dB of full scale: less in a band is silence, in a studio or a digital one
@@ -31,6 +32,7 @@ NOISE_SHARE = 2.0  # times the floor, a low quantile of the noise, that make up 
 AUDIBLE = 0.1  # of the voice's power in a band, -10 dB, where `snr` turns from power to logarithm
 FLOOR_HISTORY = 250  # frames of 0.04 s that a noise floor is estimated from, ten seconds
 FLOOR_QUANTILE = 0.2  # share of them that are taken for noise, at least
+PHONETIC, PHONETIC_STEPS = "phonetic", 2  # of 20 ms in a frame
 FLOOR_BATCH = 500  # frames computed at once: bounds memory
 
 
@@ -137,7 +139,16 @@ class SpectralSubtraction(FeatureSet):
         return np.logaddexp(0, features_TF - voice_F - np.float32(np.log(AUDIBLE)))
 
 
+class Phonetic(FeatureSet):
+    """Probabilities of phones, and log energies; see `phonetic`."""
+
+    @property
+    def size(self) -> int:
+        return PHONETIC_STEPS * (len(PHONES) + 1)
+
+
 FEATURE_SETS: dict[str, FeatureSet] = {
+    PHONETIC: Phonetic(0, voice_normalised=False),
     "mfcc": Mfcc(COEFFICIENTS + 1, reach=2),
     "logmel": FeatureSet(80),
     # few bands, so that noise averages out in each; the rest of speech is quieter
