@@ -27,7 +27,14 @@ from speech2video.util.errors import DataError
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.smoothing import PoseSmoother, SmoothNoise
 from speech2video.util.text.phones import phone_confidence, phone_shares
-from speech2video.util.text.transcript import Phone, Word, cut_phones, cut_words, read_phones, read_words
+from speech2video.util.text.transcript import (
+    Phone,
+    Word,
+    cut_phones,
+    cut_words,
+    read_phones,
+    read_words,
+)
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
 MIN_FRAMES = 10  # of a clip

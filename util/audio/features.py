@@ -10,6 +10,7 @@ audio of the usual loudness is expected (`normalisation.RunningLoudness`).
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from speech2video.util.audio.encoders import (
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.errors import DataError
 from speech2video.util.text.phones import PHONES
+
+if TYPE_CHECKING:
+    from speech2video.util.audio.phonetic import PhoneticExtractor
 
 MIN_HERTZ, MAX_HERTZ = 60.0, 7600.0  # hum lies below, remains of resampling above
 FLOOR = 1e-9  # -90 dB of full scale: less in a band is silence, in a studio or a digital one
@@ -175,9 +179,13 @@ def feature_set(kind: str) -> FeatureSet:
     return FeatureSet(size, voice_normalised=False, min_std=0.01)
 
 
-def make_extractor(kind: str) -> "FeatureExtractor | EncoderExtractor":
+def make_extractor(kind: str) -> "FeatureExtractor | EncoderExtractor | PhoneticExtractor":
     """Return the extractor of a feature set's name. Raises `DataError` as `feature_set` does."""
     check_features(kind)
+    if kind == PHONETIC:
+        from speech2video.util.audio.phonetic import PhoneticExtractor  # with torch, which is slow
+
+        return PhoneticExtractor()
     return FeatureExtractor(kind) if kind in FEATURE_SETS else EncoderExtractor(kind)
 
 
