@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ MUSIC = 0.7  # share of it that is music
 INSERTED_SECONDS, INSERTED_LEVEL = (1.5, 5.0), (-20.0, 3.0)  # dB over the speech
 DROPPED_VIEW = 0.15  # chance of a window without states, and of one without log-mels
 MASKED_STEPS = 0.04  # of a window, longest stretch that is masked
-WHOLE = np.float16  # of cached arrays
+HALF = np.float16  # of cached arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +171,8 @@ class _StartWorker:
         copy = phonetic_copy(clip, self.voice_mean_B)
         arrays = vars(copy.inputs) | {"shares_NC": copy.shares_NC}
         with atomic_write(_copy_path(*task)) as partial, partial.open("wb") as file:
-            np.savez(file, **{name: array.astype(WHOLE) for name, array in arrays.items()})
+            halves: dict[str, Any] = {name: array.astype(HALF) for name, array in arrays.items()}
+            np.savez(file, **halves)
         progress(1)
 
 

@@ -18,9 +18,9 @@ from speech2video.data.splits import good_runs
 from speech2video.util.audio.audio_io import load_audio, normalise_loudness
 from speech2video.util.audio.augmentation import AudioAugmentation, change_speed
 from speech2video.util.audio.features import PHONETIC, extract_features, feature_set
+from speech2video.util.audio.normalisation import level_loudness, speech_features, voice_mean
 from speech2video.util.audio.phonetic import STEPS_PER_FRAME as STEPS
 from speech2video.util.audio.phonetic import replace_phones
-from speech2video.util.audio.normalisation import level_loudness, speech_features, voice_mean
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.rotations import resample_linear
 from speech2video.util.errors import DataError

@@ -137,7 +137,7 @@ class SenoneStream:
         if self._noise is None:
             self._noise = _NoiseRemoval(power_NB[0])
         log_NB = np.log(self._noise.push(power_NB) + FLOOR)
-        cepstra_NC = dct(log_NB, norm="ortho")[:, :CEPSTRA] * _lifter()
+        cepstra_NC = np.asarray(dct(log_NB, norm="ortho"))[:, :CEPSTRA] * _lifter()
         cepstra_NC -= self._mean.push(cepstra_NC, cepstra_NC[:, 0] > SPEECH_CEPSTRUM)
         c = np.concatenate([self._cepstra_NC, cepstra_NC])
         self._cepstra_NC = c[len(c) - 2 * REACH :]
