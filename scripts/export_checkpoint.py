@@ -7,6 +7,7 @@ import _checkout  # noqa: F401
 
 from speech2video.models.checkpointing import export_checkpoint
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
+from speech2video.options.phonetic import TrainPhoneticOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
 from speech2video.options.tools import ExportCheckpointOptions
@@ -14,7 +15,12 @@ from speech2video.util.errors import run_command
 
 KINDS = {
     options.KIND: options
-    for options in (TrainAudio2PoseOptions, TrainPose2VideoOptions, TrainSpeech2FaceOptions)
+    for options in (
+        TrainAudio2PoseOptions,
+        TrainPose2VideoOptions,
+        TrainSpeech2FaceOptions,
+        TrainPhoneticOptions,
+    )
 }
 
 

@@ -17,7 +17,7 @@ from speech2video.data.motion_io import read_motion
 from speech2video.data.splits import good_runs
 from speech2video.util.audio.audio_io import load_audio, normalise_loudness
 from speech2video.util.audio.augmentation import AudioAugmentation, change_speed
-from speech2video.util.audio.features import PHONETIC, extract_features, feature_set
+from speech2video.util.audio.features import extract_features, feature_set, is_phonetic
 from speech2video.util.audio.normalisation import level_loudness, speech_features, voice_mean
 from speech2video.util.audio.phonetic import STEPS_PER_FRAME as STEPS
 from speech2video.util.audio.phonetic import replace_phones
@@ -193,7 +193,7 @@ class Audio2PoseDataset(Dataset):
         known_phones: float = 0.0,
         seed: int = 0,
     ) -> None:
-        self.known_phones = known_phones if features == PHONETIC else 0.0
+        self.known_phones = known_phones if is_phonetic(features) else 0.0
         self.clips, self.kind = list(clips), features
         self.seq_len, self.look_ahead, self.noise = seq_len, look_ahead, noise
         self.num_augmentations, self.augmentation = num_augmentations, augmentation

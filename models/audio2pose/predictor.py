@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from speech2video.models.audio2pose.network import SpeechToPose, State
 from speech2video.models.checkpointing import load_networks
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
-from speech2video.util.audio.features import PHONETIC, feature_set
+from speech2video.util.audio.features import feature_set, is_phonetic
 from speech2video.util.audio.normalisation import speech_features, stream_speech_features
 from speech2video.util.audio.phonetic import PhoneReplacer
 from speech2video.util.body.body_model import Body
@@ -138,7 +138,7 @@ class PosePredictor:
     @property
     def follows_phones(self) -> bool:
         """Whether known phones can drive the lips; with other features they are ignored."""
-        return self.features == PHONETIC
+        return is_phonetic(self.features)
 
     def stream(
         self,

@@ -10,6 +10,7 @@ audio of the usual loudness is expected (`normalisation.RunningLoudness`).
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -160,11 +161,17 @@ FEATURE_SETS: dict[str, FeatureSet] = {
 }
 
 
+def is_phonetic(kind: str) -> bool:
+    """Return whether a name is that of phonetic features: phonetic or phonetic:FOLDER."""
+    return kind.partition(":")[0] == PHONETIC
+
+
 def check_features(kind: str) -> None:
     """Raise `DataError` for what names no feature set and no pretrained encoder."""
-    if kind not in FEATURE_SETS and EncoderName.parse(kind) is None:
-        known = f"{', '.join(FEATURE_SETS)}, and KIND:FOLDER[@LAYER] of {', '.join(ARCHITECTURES)}"
-        raise DataError(f"features {kind!r}: known are {known}")
+    known = kind in FEATURE_SETS or is_phonetic(kind)
+    if not known and EncoderName.parse(kind) is None:
+        names = f"{', '.join(FEATURE_SETS)}, and KIND:FOLDER[@LAYER] of {', '.join(ARCHITECTURES)}"
+        raise DataError(f"features {kind!r}: known are {names}")
 
 
 def feature_set(kind: str) -> FeatureSet:
@@ -173,8 +180,8 @@ def feature_set(kind: str) -> FeatureSet:
     Raises `DataError` on unknown names, and on encoders as `encoders.encoder_info` does.
     """
     check_features(kind)
-    if kind in FEATURE_SETS:
-        return FEATURE_SETS[kind]
+    if is_phonetic(kind) or kind in FEATURE_SETS:
+        return FEATURE_SETS[PHONETIC if is_phonetic(kind) else kind]
     size = encoder_info(kind).size // HOPS_PER_FRAME
     return FeatureSet(size, voice_normalised=False, min_std=0.01)
 
@@ -182,10 +189,11 @@ def feature_set(kind: str) -> FeatureSet:
 def make_extractor(kind: str) -> "FeatureExtractor | EncoderExtractor | PhoneticExtractor":
     """Return the extractor of a feature set's name. Raises `DataError` as `feature_set` does."""
     check_features(kind)
-    if kind == PHONETIC:
-        from speech2video.util.audio.phonetic import PhoneticExtractor  # with torch, which is slow
+    if is_phonetic(kind):
+        from speech2video.util.audio import phonetic  # with torch, which takes seconds
 
-        return PhoneticExtractor()
+        folder = kind.partition(":")[2]
+        return phonetic.PhoneticExtractor(Path(folder) if folder else phonetic.FOLDER)
     return FeatureExtractor(kind) if kind in FEATURE_SETS else EncoderExtractor(kind)
 
 

@@ -23,7 +23,8 @@ from torch.nn.functional import gelu
 
 from speech2video.util.audio import mel, senones
 from speech2video.util.audio.mel import HOPS_PER_FRAME
-from speech2video.util.errors import DataError, note
+from speech2video.util.checkpoint_folder import WEIGHTS_FILE, resolve_checkpoint
+from speech2video.util.errors import DataError, note, one_line
 from speech2video.util.text.phones import PHONES, phone_confidence, phone_shares
 from speech2video.util.text.transcript import Phone
 
@@ -41,7 +42,8 @@ LOUDEST, QUIETEST = 2.0, -4.0  # of the energies
 PRIOR_WINDOWS, MEMORY_WINDOWS = 100.0, 3000.0  # of the voice's mean: 1 s and 30 s of speech
 MIN_PROBABILITY = 1e-4  # of a state, whose logarithm is the network's input
 KERNELS, STRIDES = (5, 4), (1, 2)  # of the convolutions; the second halves the rate
-WEIGHTS = Path(__file__).with_name("phonetic.safetensors")
+FOLDER = Path(__file__).parent / "weights" / "phonetic"  # of the weights that ship
+NETWORK = "phonetic"  # its name in a checkpoint
 
 State = tuple[Tensor, Tensor, Tensor]  # past inputs of both convolutions, and the GRU's
 
@@ -156,12 +158,15 @@ class PhoneticExtractor:
 
     A frame comes out `DELAY_FRAMES` after its own audio. Without the package pocketsphinx the
     network does without its phone states, and recognises fewer phones.
+
+    Args:
+        folder: of the network's checkpoint.
     """
 
     size = SIZE
 
-    def __init__(self) -> None:
-        self._network = phonetic_network()
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self._network = phonetic_network(folder)
         self._with_states = senones.is_available()
         if not self._with_states:
             _note_missing()
@@ -250,21 +255,22 @@ def replace_phones(
 
 
 @cache
-def phonetic_network() -> PhoneticNetwork:
-    """Return the network that ships, in evaluation mode, on the CPU."""
-    return load_phonetic_network(WEIGHTS)
+def phonetic_network(folder: Path = FOLDER) -> PhoneticNetwork:
+    """Return the network of a checkpoint, in evaluation mode, on the CPU.
 
-
-def load_phonetic_network(path: Path) -> PhoneticNetwork:
-    """Return a network of a file of weights. Raises `DataError` on any other file."""
+    Raises `DataError` if there is none.
+    """
+    path = resolve_checkpoint(folder) / WEIGHTS_FILE
     try:
-        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+        weights = {k.removeprefix(f"{NETWORK}."): v.float() for k, v in load_file(path).items()}
         hidden = weights["head.weight"].shape[1]
         layers = sum(name.startswith("gru.weight_ih") for name in weights)
         network = PhoneticNetwork(hidden, layers)
         network.load_state_dict(weights)
     except (OSError, SafetensorError, KeyError, IndexError, RuntimeError) as error:
-        raise DataError(f"{path}: no weights of a phonetic network: {error}") from None
+        raise DataError(
+            f"{path}: no weights of a phonetic network: {one_line(str(error))}"
+        ) from None
     return network.eval()
 
 

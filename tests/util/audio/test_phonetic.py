@@ -10,14 +10,14 @@ from speech2video.util.errors import DataError
 from speech2video.util.text.phones import PHONE_INDEX, PHONES
 from speech2video.util.text.transcript import Phone
 
-MEAN_B = np.full(phonetic.BANDS, -9.0)
+load_network = phonetic.phonetic_network.__wrapped__
 
 
 @pytest.fixture(autouse=True)
 def small_network(monkeypatch: pytest.MonkeyPatch) -> phonetic.PhoneticNetwork:
     torch.manual_seed(0)
     network = phonetic.PhoneticNetwork(hidden=16, layers=2).eval()
-    monkeypatch.setattr(phonetic, "phonetic_network", lambda: network)
+    monkeypatch.setattr(phonetic, "phonetic_network", lambda folder: network)
     return network
 
 
@@ -117,18 +117,17 @@ def test_known_phones_of_a_stream():
 
 
 def test_weights_are_read_back(tmp_path: Path, small_network: phonetic.PhoneticNetwork):
-    path = tmp_path / "phonetic.safetensors"
-    save_file({k: v.half() for k, v in small_network.state_dict().items()}, path)
-    loaded = phonetic.load_phonetic_network(path)
+    weights = {f"phonetic.{k}": v.half() for k, v in small_network.state_dict().items()}
+    save_file(weights, tmp_path / "model.safetensors")
+    loaded = load_network(tmp_path)
     for name, tensor in loaded.state_dict().items():
         torch.testing.assert_close(tensor, small_network.state_dict()[name].half().float())
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"\x08\0\0\0\0\0\0\0{}      "])
 def test_other_files_are_refused(tmp_path: Path, content: bytes):
-    path = tmp_path / "phonetic.safetensors"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"phonetic.safetensors"):
-        phonetic.load_phonetic_network(path)
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(DataError, match=r"model.safetensors"):
+        load_network(tmp_path)
     with pytest.raises(DataError, match=r"missing"):
-        phonetic.load_phonetic_network(tmp_path / "missing")
+        load_network(tmp_path / "missing")
