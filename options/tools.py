@@ -110,7 +110,9 @@ class ExportCheckpointOptions(Options):
 
     name: str = option(REQUIRED, "name of the run")
     kind: str = option(
-        REQUIRED, "model of the run to export", choices=("audio2pose", "pose2video", "speech2face", "phonetic")
+        REQUIRED,
+        "model of the run to export",
+        choices=("audio2pose", "pose2video", "speech2face", "phonetic"),
     )
     output: Path = option(
         REQUIRED, "folder of the speaker; the model gets a folder in it", output=FOLDER

@@ -203,7 +203,8 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
             assert audio is not None
             total = frame_count(count_samples(audio))  # gestures are planned before the first pose
             chunks, given = read_audio(audio, whole=True), {"seed": options.seed}
-            poses = self._predictor.stream_from_audio(chunks, smooth=options.smooth, **given)
+            given |= {"smooth": options.smooth, "phones": speech.phones}
+            poses = self._predictor.stream_from_audio(chunks, **given)
         timeline = self._timeline(speech, options, frames=total)
         return total, audio, insert_gestures(poses, self.gestures, timeline), timeline
 

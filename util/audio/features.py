@@ -153,11 +153,11 @@ class Phonetic(FeatureSet):
 
 
 FEATURE_SETS: dict[str, FeatureSet] = {
-    PHONETIC: Phonetic(0, voice_normalised=False),
     "mfcc": Mfcc(COEFFICIENTS + 1, reach=2),
     "logmel": FeatureSet(80),
     # few bands, so that noise averages out in each; the rest of speech is quieter
     "snr": SpectralSubtraction(26, speech_level=-33.0),
+    PHONETIC: Phonetic(0, voice_normalised=False, min_std=0.03),
 }
 
 
