@@ -188,9 +188,9 @@ def augment_clip(clip: PhoneClip, rng: np.random.Generator) -> PhoneClip:
             rng.random() < 0.5,
             rng.uniform(*INSERTED_LEVEL),
         )
-        sound_S = music(size, rng) if is_music else coloured_noise(size, rng.uniform(0, 2), rng=rng)
-        sound_S = (sound_S * 10 ** ((TARGET_LEVEL + level) / 20)).astype(np.float32)
-        audio_S = np.concatenate([sound_S, audio_S] if first else [audio_S, sound_S])
+        added_S = music(size, rng) if is_music else coloured_noise(size, rng.uniform(0, 2), rng=rng)
+        added_S = (added_S * 10 ** ((TARGET_LEVEL + level) / 20)).astype(np.float32)
+        audio_S = np.concatenate([added_S, audio_S] if first else [audio_S, added_S])
         early = size / SAMPLE_RATE if first else 0.0
     phones = [
         replace(p, start=p.start / factor + early, end=p.end / factor + early) for p in clip.phones

@@ -55,7 +55,7 @@ BREATH_LEVEL = (-26.0, -17.0)  # dB relative to the speech
 BREATH_BAND = (350.0, 4500.0)  # Hz
 LEVEL = (-28.0, -20.0)  # dB of full scale, of the speech
 SHOUT_LEVEL, WHISPER_LEVEL = 6.0, -6.0  # dB more
-HEAD, TAIL = 0.03, 0.12  # seconds of sound kept before the first phone and after the last
+HEAD, TAIL = 0.03, 0.12  # seconds of audio kept before the first phone and after the last
 CAMERA_SIZE = 512
 GOLDEN = 0.6180339887
 

@@ -3,8 +3,8 @@
 Two views of the audio, 50 times a second: log-mel bands less the voice's running mean, through two
 convolutions, and the phone states of an acoustic model of human speech (`senones`). A GRU turns
 them into the probabilities of `phones.PHONES`. A frame holds those of both of its 20 ms, and the
-log energies. So a person's own recordings need not teach what voices sound like, and known phones
-can take the place of heard ones (`replace_phones`).
+log energies. So a person's own recordings need not teach what voices are like, and known phones
+can take the place of recognised ones (`PhoneReplacer`).
 
 scripts/train_phonetic.py trained the weights that ship, on synthetic voices.
 """
@@ -73,7 +73,7 @@ class PhoneticNetwork(nn.Module):
         dropout: share of units dropped between layers in training.
     """
 
-    voice_mean: Tensor  # of the training voices' log-mels, to begin with
+    voice_mean: Tensor  # of the training voices' log-mels
 
     def __init__(self, hidden: int = 256, layers: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
@@ -215,9 +215,9 @@ def mean_log_mels(audio_S: np.ndarray) -> np.ndarray:
 
 
 class PhoneReplacer:
-    """Puts known phones in place of heard ones in phonetic features, where they are sure.
+    """Put known phones in place of recognised ones in phonetic features, where they are sure.
 
-    Between phones, and as far as their confidence lacks, what was heard stays.
+    Between phones, and as far as confidence is lacking, recognised ones stay.
     """
 
     def __init__(self, phones: Iterable[Phone]) -> None:
@@ -242,11 +242,11 @@ class PhoneReplacer:
 def replace_phones(
     features_TF: np.ndarray, shares_NC: np.ndarray, confidence_N: np.ndarray
 ) -> np.ndarray:
-    """Return phonetic features (T, F) with known phones in place of heard ones.
+    """Return phonetic features (T, F) with known phones in place of recognised ones.
 
     Args:
         shares_NC: (2 T, C), see `phones.phone_shares` at `RATE`.
-        confidence_N: (2 T,), 1 to take the known phones, 0 to keep the heard ones.
+        confidence_N: (2 T,), 1 to take the known phones, 0 to keep the recognised ones.
     """
     steps_NF = features_TF.reshape(-1, len(PHONES) + 1).copy()
     weight_N1 = confidence_N[:, None].astype(np.float32)

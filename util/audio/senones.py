@@ -1,4 +1,4 @@
-"""Phone states that human voices sound like: the acoustic model of the package pocketsphinx.
+"""Phone states of human voices: the acoustic model of the package pocketsphinx.
 
 The model's 5126 Gaussian mixtures ("senones") are states of phones in context, learned from many
 people's recorded speech, which synthetic voices cannot replace. Here they are evaluated frame by
@@ -170,9 +170,9 @@ class _NoiseRemoval:
             self._floor_B = _envelope(signal_B, self._floor_B)
             past_B = PEAK_PAST * self._peak_B
             self._peak_B = np.maximum(past_B, signal_B)
-            heard_B = np.where(signal_B < past_B, MASKED * past_B, signal_B)
+            masked_B = np.where(signal_B < past_B, MASKED * past_B, signal_B)
             power_B = np.maximum(self._power_B, MIN_POWER)
-            gain_NB[n] = np.maximum(heard_B, self._floor_B) / power_B
+            gain_NB[n] = np.maximum(masked_B, self._floor_B) / power_B
         return power_NB * (gain_NB.clip(1 / MAX_GAIN, MAX_GAIN) @ self._smooth_BB.T)
 
 

@@ -270,7 +270,7 @@ def _piper(
         edges = np.cumsum([0, *np.ravel(durations)]) * _PIPER_HOP / rate
         spans: dict[int, tuple[float, float]] = {}
         for number, (_, phone) in enumerate(symbols):
-            if phone is not None:  # a pad before a symbol belongs to it: so the times fit the sound
+            if phone is not None:  # a pad before a symbol belongs to it: so the times fit the audio
                 start, end = float(edges[1 + 2 * number]), float(edges[3 + 2 * number])
                 spans[phone] = (spans.get(phone, (start, end))[0], end)
         phones = [

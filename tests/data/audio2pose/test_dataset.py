@@ -150,7 +150,7 @@ def test_motion_is_resampled_with_its_audio(speed: float):
         probability=1.0,
     )
     data = dataset(frames=200, num_augmentations=2, augmentation=only_speed)
-    features_TF, pose_TP, _ = data._copy(0, 1)
+    features_TF, pose_TP, *_ = data._copy(0, 1)
     assert len(features_TF) >= len(pose_TP) == pytest.approx(200 / speed, abs=2)
     assert pose_TP[51, 0] - pose_TP[50, 0] == pytest.approx(speed, rel=1e-3)
     energy_T = features_TF[:, 13].astype(float)  # grows over the clip, as the pose does
