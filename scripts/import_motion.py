@@ -11,14 +11,13 @@ import _checkout  # noqa: F401
 from speech2video.data.clip import Clip, ClipInfo, find_motion_and_audio
 from speech2video.data.motion import motion_from_pose, overlap
 from speech2video.data.motion_io import read_motion, write_motion
-from speech2video.data.preprocessing.recording import TimedWords, WordSource
+from speech2video.data.preprocessing.recording import TimedWords, WordSource, write_words_and_phones
 from speech2video.options.tools import ImportMotionOptions
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.errors import DataError, run_command
 from speech2video.util.files import folder_lock
-from speech2video.util.text.transcript import write_words
 from speech2video.util.timing import FPS, SAMPLES_PER_FRAME
 
 MIN_OVERLAP = 0.25  # of the longer of motion and audio; other pairs do not belong together
@@ -56,8 +55,7 @@ def fill(clip: Clip, options: ImportMotionOptions) -> ClipInfo:
         words = WordSource(transcripts=options.words).read(options.audio, audio_S)
     write_motion(clip.pose, motion_from_pose(pose_TP, body, camera=motion.camera))
     write_audio(clip.audio, audio_S)
-    if words.words:
-        write_words(clip.words, words.words)
+    write_words_and_phones(clip, words, audio_S)
     left_out = (f"{part} of another body left out" for part in unsupported)
     info = ClipInfo(
         source=options.motion.name,

@@ -34,12 +34,13 @@ from speech2video.util.body.pose_vector import SmplxParameters
 from speech2video.util.errors import DataError
 from speech2video.util.files import write_npz
 from speech2video.util.process_pool import Progress
-from speech2video.util.text.speech_source import align_transcript, recognise_words
+from speech2video.util.text.speech_source import align_transcript, find_phones, recognise_words
 from speech2video.util.text.transcript import (
     Word,
     cut_words,
     find_words,
     read_words,
+    write_phones,
     write_words,
 )
 from speech2video.util.text.word_formats import has_times, read_text
@@ -51,6 +52,7 @@ MIN_SECONDS = 2.0
 MAX_LENGTH_DIFFERENCE = 0.2  # seconds between audio and video; beyond it a note is made
 CLIP_CRF = 14  # x264's rate factor, high quality for training
 TEXT_SUFFIX = ".txt"  # words with times, or plain text to be aligned with the audio
+MIN_CONFIDENCE = 0.5  # of phones that are trained on
 MIN_COVERED_WORDS = 0.5  # share of timed words within the audio, else they are another recording's
 
 # Progress at the end of the conversion, the detection and the fit.
@@ -360,8 +362,7 @@ def _fill(
     except DataError as error:
         raise DataError(f"{recording}: {error}") from None
     write_motion(clip.pose, motion)
-    if words.words:
-        write_words(clip.words, words.words)
+    write_words_and_phones(clip, words, video.audio_S)
     several = (f"{keypoints.people} people; the largest who stays was taken",)
     notes = video.notes + words.notes + (several if keypoints.people > 1 else ())
     video_part = recording.name, video.frames, video.width, video.height
@@ -472,6 +473,15 @@ def _frames_of_keypoints(keypoints: Keypoints, begin: int, end: int) -> Keypoint
         world_TK3=keypoints.world_TK3[begin:end],
         face_mesh_TM2=None if mesh_TM2 is None else mesh_TM2[begin:end],
     )
+
+
+def write_words_and_phones(clip: Clip, words: TimedWords, audio_S: np.ndarray) -> None:
+    """Write a clip's words, if any, and their phones in 16 kHz audio (S,), if they are found."""
+    if words.words:
+        write_words(clip.words, words.words)
+        phones = find_phones(audio_S, words.words) or ()
+        if sure := [phone for phone in phones if phone.confidence >= MIN_CONFIDENCE]:
+            write_phones(clip.phones, sure)
 
 
 def _read_timed_words(path: Path, seconds: float) -> TimedWords:

@@ -106,5 +106,5 @@ def phone_confidence(phones: Iterable[Phone], frames: int, *, rate: float) -> np
         start, end = phone.start * rate, phone.end * rate
         for t in range(max(int(start), 0), min(int(np.ceil(end)), frames)):
             inside = max(0.0, min(end, t + 1) - max(start, t))
-            confidence_T[t] += inside * getattr(phone, "confidence", 1.0)
+            confidence_T[t] += inside * phone.confidence
     return confidence_T.clip(max=1)

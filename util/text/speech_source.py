@@ -6,7 +6,7 @@ import hashlib
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def recorded_speech(
         found = read_words(words, seconds=seconds, rate=choose_mix(audio).rate)
         phones = _tier_phones(words, found, seconds)
         if phones is None:
-            phones = _phones(load_audio(audio, whole=True), found)
+            phones = find_phones(load_audio(audio, whole=True), found)
         return Speech(audio.stem, audio, found, phones)
     if transcript is None and not recognise:
         return Speech(audio.stem, audio)
@@ -98,7 +98,7 @@ def recorded_speech(
         found = recognise_words(audio_S) if text is None else align_transcript(audio_S, text)
     except DataError as error:
         raise DataError(f"{audio}: {error}") from None
-    return Speech(audio.stem, audio, found, _phones(audio_S, found))
+    return Speech(audio.stem, audio, found, find_phones(audio_S, found))
 
 
 def _tier_phones(path: Path, words: list[Word], seconds: float) -> list[Phone] | None:
@@ -118,7 +118,7 @@ def _tier_phones(path: Path, words: list[Word], seconds: float) -> list[Phone] |
     return placed
 
 
-def _phones(audio_S: np.ndarray, words: list[Word]) -> list[Phone] | None:
+def find_phones(audio_S: np.ndarray, words: Sequence[Word]) -> list[Phone] | None:
     """Return the words' phones; None, with a note, where there is no way to find them."""
     try:
         return align_phones(audio_S, words)
