@@ -38,7 +38,7 @@ VARIANT = 0.3  # probability of another pronunciation than the dictionary's firs
 RARE = re.compile("HH W ")  # "what" with an h is not said any more
 # Seconds by which phones reach into silence: a shut glottis before a vowel is silent, and is taken
 # for silence here, for the vowel by other aligners. Fitted to the phones of four recordings of one
-# speaker by another aligner, not to anybody's lips.
+# speaker by another aligner, not to measured lips.
 VOWEL_AHEAD, CONSONANT_AHEAD, FADING = 0.12, 0.03, 0.02
 MIN_SILENCE = 0.06
 # Fit in PocketSphinx' units a frame, 0 as good as the best of the states tried. Means over words
