@@ -246,7 +246,8 @@ def _trimmed(speech: SynthesisedSpeech) -> SynthesisedSpeech:
 def shout(audio_S: np.ndarray) -> np.ndarray:
     """Return speech with the flatter spectrum and the saturation of a shout, as loud as before."""
     level = np.sqrt(np.mean(np.square(audio_S))) + 1e-9
-    raised_S = np.tanh(1.5 * signal.lfilter((1.0, -0.65), (1.0,), audio_S) / (3 * level))
+    tilted_S = audio_S - 0.65 * np.pad(audio_S[:-1], (1, 0))
+    raised_S = np.tanh(tilted_S / (2 * level))
     raised_S *= level / (np.sqrt(np.mean(np.square(raised_S))) + 1e-9)
     return raised_S.astype(np.float32)
 
@@ -274,7 +275,7 @@ def whisper(audio_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def breath_noise(samples: int, rng: np.random.Generator) -> np.ndarray:
     """Return the noise of air drawn in (S,), of unit level at its loudest."""
     sections = signal.butter(2, BREATH_BAND, "bandpass", fs=SAMPLE_RATE, output="sos")
-    noise_S = signal.sosfilt(sections, rng.standard_normal(samples))
+    noise_S = np.asarray(signal.sosfilt(sections, rng.standard_normal(samples)))
     noise_S /= np.sqrt(np.mean(np.square(noise_S)))
     course_S = np.sin(np.pi * np.linspace(0, 1, samples) ** 0.8) ** 1.5
     return (noise_S * course_S).astype(np.float32)

@@ -102,7 +102,7 @@ def test_breaths_are_soft_and_lie_in_pauses() -> None:
 
 def test_a_whisper_has_no_pitch_and_a_shout_is_brighter() -> None:
     times_S = np.arange(16_000) / 16_000
-    voice_S = sum(np.sin(2 * np.pi * 120 * k * times_S) / k for k in range(1, 30))
+    voice_S = np.sum([np.sin(2 * np.pi * 120 * k * times_S) / k for k in range(1, 30)], axis=0)
     voice_S = (0.05 * voice_S).astype(np.float32)
 
     def periodicity(audio_S: np.ndarray) -> float:
