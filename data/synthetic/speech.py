@@ -37,7 +37,13 @@ from speech2video.util.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 # Written for this project: plain English of many kinds, no names of people.
 SENTENCES = tuple((Path(__file__).parent / "sentences.txt").read_text("ascii").splitlines())
-SHARES = {"espeak": 0.35, "flite": 0.30, "festival": 0.15, "piper": 0.20}  # of the clips
+SHARES = {  # of the clips
+    "espeak": 0.22,
+    "flite": 0.22,
+    "festival": 0.10,
+    "piper": 0.16,
+    "kokoro": 0.30,
+}
 SHOUTED, WHISPERED = 0.08, 0.08  # shares of the clips
 RATE = (0.8, 1.25)  # times the voice's own
 PITCH = {
@@ -45,6 +51,7 @@ PITCH = {
     "flite": 35.0,
     "festival": 35.0,
     "piper": 35.0,
+    "kokoro": 35.0,
 }  # most from the voice's own
 QUIET = (0.5, 1.0)  # seconds before the first word and after the last
 SHORT_PAUSE, LONG_PAUSE, LONG = (0.15, 0.3), (0.3, 1.5), 0.6  # seconds between sentences; chance

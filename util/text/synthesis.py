@@ -93,12 +93,12 @@ def synthesise(
     """Return `text` spoken: the same samples and times at every call.
 
     `voice` is one of espeak-ng's, with a variant if wanted ("en-gb-x-rp+f3"), or another engine's
-    ("flite:slt", "festival:kal_diphone", "piper:joe", see `engines`); `rate_wpm` in words a
-    minute; `pitch` from 0 to 99. English words carry the spoken form of numbers ("2": "two"); other
-    languages keep their digits, which espeak-ng reads. Words and phones leave pauses out; the audio
-    ends with the pause after the last word. Raises `DataError` on an empty text, letters other than
-    Latin ones in English, values out of range, an unknown voice, and where espeak-ng is not
-    installed.
+    ("flite:slt", "festival:kal_diphone", "piper:joe", "kokoro:jf_alpha", see `engines`); `rate_wpm`
+    in words a minute; `pitch` from 0 to 99. English words carry the spoken form of numbers ("2":
+    "two"); other languages keep their digits, which espeak-ng reads. Words and phones leave pauses
+    out; the audio ends with the pause after the last word. Raises `DataError` on an empty text,
+    letters other than Latin ones in English, values out of range, an unknown voice, and where
+    espeak-ng is not installed.
     """
     for name, value, (low, high) in (("rate_wpm", rate_wpm, RATES), ("pitch", pitch, PITCHES)):
         if not low <= value <= high:

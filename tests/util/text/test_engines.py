@@ -1,4 +1,4 @@
-"""Voices of flite, festival and Piper speak the text, with phones in time with the audio."""
+"""Voices of four engines speak the text, with phones in time with the audio."""
 
 import importlib.util
 import itertools
@@ -17,6 +17,7 @@ from speech2video.util.text.transcript import Phone
 
 TEXT = "Six big puppies push a boat, and she sees a ship. Take the cake back to the shop!"
 VOICES = ("flite:slt", "flite:kal16", "festival:cmu_us_slt_arctic_hts", "festival:kal_diphone")
+NETWORKS = ("piper:joe", "kokoro:jf_alpha+jm_kumo")
 FIRST_VOWEL = PHONES.index("i")
 
 needs_espeak = pytest.mark.skipif(
@@ -35,7 +36,7 @@ def class_of(phone: Phone) -> int:
 
 
 @needs_espeak
-@pytest.mark.parametrize("voice", [*VOICES, "piper:joe"])
+@pytest.mark.parametrize("voice", [*VOICES, *NETWORKS])
 def test_words_phones_and_sound_belong_together(voice: str) -> None:
     speech = speech_of(voice)
     assert " ".join(word.text for word in speech.words).startswith("Six big puppies push a boat")
@@ -53,7 +54,7 @@ def test_words_phones_and_sound_belong_together(voice: str) -> None:
 
 
 @needs_espeak
-@pytest.mark.parametrize("voice", [*VOICES, "piper:joe"])
+@pytest.mark.parametrize("voice", [*VOICES, *NETWORKS])
 def test_phones_are_in_time_with_the_sound(voice: str) -> None:
     speech = speech_of(voice)
     window, hop = 256, 80  # 5 ms
@@ -81,7 +82,7 @@ def test_phones_are_in_time_with_the_sound(voice: str) -> None:
 
 
 @needs_espeak
-@pytest.mark.parametrize("voice", [*VOICES, "piper:joe"])
+@pytest.mark.parametrize("voice", [*VOICES, *NETWORKS])
 def test_the_same_text_gives_the_same_samples(voice: str) -> None:
     one, two = speech_of(voice), speech_of(voice)
     np.testing.assert_array_equal(one.audio_S, two.audio_S)
@@ -136,7 +137,12 @@ def test_words_are_matched_though_phones_differ() -> None:
 @needs_espeak
 @pytest.mark.parametrize(
     ("voice", "seen"),
-    [("nothing:slt", "no voice 'nothing:slt'"), ("flite:", "no voice"), ("flite:a b", "no voice")],
+    [
+        ("kokoro:jf_none", "no voice 'jf_none'"),
+        ("nothing:slt", "no voice 'nothing:slt'"),
+        ("flite:", "no voice"),
+        ("flite:a b", "no voice"),
+    ],
 )
 def test_an_unknown_voice_is_one_line(voice: str, seen: str) -> None:
     with pytest.raises(DataError, match=seen):
