@@ -54,7 +54,8 @@ def make_one(options: InferenceOptions, device: "torch.device") -> None:
         if options.text is None:
             speech = speaker.read_speech(options.audio, options)
         else:
-            speech = stack.enter_context(synthesised_speech(options.text, voice=options.voice))
+            text = synthesised_speech(options.text, voice=options.voice, language=options.language)
+            speech = stack.enter_context(text)
         frames = speaker.make_video(speech, options)
         print(f"{options.outputs(speech.stem).video}: {frames} frames")
 

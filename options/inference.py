@@ -53,12 +53,17 @@ class InferenceOptions(Options):
     checkpoints: Path = grouped.speaker(Path("checkpoints"), "folder of all speakers")
 
     audio: Path | None = grouped.speech(None, "speech, any file with audio that PyAV reads")
-    text: str | None = grouped.speech(None, "English text, spoken by espeak-ng")
+    text: str | None = grouped.speech(None, "text, spoken by espeak-ng")
     audio_list: Path | None = grouped.speech(
         None, "text file with the path of an audio file on each line"
     )
-    voice: str = grouped.speech(
-        "en-us", "voice of --text: a name of espeak-ng's, or flite:slt, festival:NAME, piper:joe"
+    language: str | None = grouped.speech(
+        None, "language of the speech: de, pt-BR, zh …; by default English, or as recognised"
+    )
+    voice: str | None = grouped.speech(
+        None,
+        "voice of --text, by default the language's: a name of espeak-ng's, or flite:slt, "
+        "festival:NAME, piper:joe, for English",
     )
     seed: int = grouped.motion(0, "random seed of the motion", min=0)
 

@@ -33,6 +33,9 @@ class PreprocessOptions(Options):
         choices=(25,),
     )
     recognise: bool = grouped.words(False, "recognise the words of recordings without a transcript")
+    language: str | None = grouped.words(
+        None, "language of the speech, such as de or pt-BR; by default English, or as recognised"
+    )
     faces: bool = grouped.face(
         False, "make aligned clips of faces, for speech2face; folders are searched recursively"
     )

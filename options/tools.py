@@ -53,6 +53,7 @@ class ImportMotionOptions(Options):
     audio: Path = option(REQUIRED, "audio of the motion, any format")
     output: Path = option(REQUIRED, "dataset folder: datasets/NAME", output=FOLDER)
     words: Path | None = option(None, "words with times: TextGrid, csv, SRT …; or text to align")
+    language: str = option("en", "language of the text to align, such as de or pt-BR")
     body: Path | None = option(None, BODY_HELP)
     fps: float | None = option(None, "frame rate of the motion, if its file has none", min=1)
 

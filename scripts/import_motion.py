@@ -52,7 +52,9 @@ def fill(clip: Clip, options: ImportMotionOptions) -> ClipInfo:
     if options.words is not None:
         if not options.words.is_file():
             raise DataError(f"{options.words}: no such file")
-        words = WordSource(transcripts=options.words).read(options.audio, audio_S)
+        words = WordSource(transcripts=options.words, language=options.language).read(
+            options.audio, audio_S
+        )
     write_motion(clip.pose, motion_from_pose(pose_TP, body, camera=motion.camera))
     write_audio(clip.audio, audio_S)
     write_words_and_phones(clip, words, audio_S)

@@ -224,7 +224,7 @@ def clip_config(options: PreprocessOptions, recording: Path) -> ClipConfig:
         size=options.size,
         keypoints=keypoints,
         motion=motion,
-        words=WordSource(options.transcripts, options.recognise),
+        words=WordSource(options.transcripts, options.recognise, options.language),
     )
 
 

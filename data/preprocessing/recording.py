@@ -31,9 +31,10 @@ from speech2video.data.preprocessing.fitting.fit import fit_body
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import SmplxParameters
-from speech2video.util.errors import DataError
+from speech2video.util.errors import DataError, note
 from speech2video.util.files import write_npz
 from speech2video.util.process_pool import Progress
+from speech2video.util.text.languages import ENGLISH, is_english
 from speech2video.util.text.speech_source import align_transcript, find_phones, recognise_words
 from speech2video.util.text.transcript import (
     Word,
@@ -84,10 +85,12 @@ class WordSource:
         transcripts: a folder of files named as the recordings, or one file; None searches the
             folder of the recording.
         recognise: whether to recognise the speech of recordings without a transcript.
+        language: tag of the speech's language; by default English, and detected by recognition.
     """
 
     transcripts: Path | None = None
     recognise: bool = False
+    language: str | None = None
 
     def read(self, recording: Path, audio_S: np.ndarray) -> TimedWords:
         """Return the words of a recording.
@@ -99,14 +102,20 @@ class WordSource:
         if path is None and not self.recognise:
             return TimedWords()
         if path is None:
-            return TimedWords(tuple(recognise_words(audio_S)), "recognised")
+            return TimedWords(
+                tuple(recognise_words(audio_S, language=self.language).words), "recognised"
+            )
         if path.suffix.lower() != TEXT_SUFFIX or has_times(path):
             return _read_timed_words(path, len(audio_S) / SAMPLE_RATE)
         text = read_text(path)
         try:
-            return TimedWords(tuple(align_transcript(audio_S, text)), "aligned")
+            words = align_transcript(audio_S, text, language=self.language or ENGLISH)
+            return TimedWords(tuple(words), "aligned")
         except DataError as error:
-            raise DataError(f"{path}: {error}") from None
+            if self.language is None or is_english(self.language):
+                raise DataError(f"{path}: {error}") from None
+            note(f"{path}: {error}; the clip is made without words")
+            return TimedWords()
 
     def find(self, recording: Path) -> Path | None:
         """Return the file with a recording's words, timed ones first; None without any."""

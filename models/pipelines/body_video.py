@@ -137,6 +137,7 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
                 words=options.words,
                 transcript=options.transcript,
                 recognise=options.recognise,
+                language=options.language,
             )
         motion = options.pose or options.openpose
         assert motion is not None

@@ -12,7 +12,7 @@ and silenced, and the text is aligned again.
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +42,7 @@ BEAMS = ((1e-64, 1e-56), (1e-120, 1e-100))
 # Wrong texts: -4.2 or worse. Parts of the text missing: -4.8 in the 20 words around the gap.
 WORST_TEXT, WORST_STRETCH = -3.5, -4.5
 STRETCH = 20  # words
+FOREIGN = 2.5  # by which words of other languages, in English phones, may fit worse
 SCORE_SCALE = 1024  # PocketSphinx keeps its acoustic scores in 1/1024 of its log units
 
 # Frames of a word, likely and most, in pairs: of any word, and of each phone more.
@@ -62,6 +63,8 @@ MAX_CUTS = 4
 BLOCK = 100  # frames
 MOST_UNCOVERED, MIN_UNCOVERED = 0.5, 5  # share and number of loud blocks without a word: a note
 
+_PRONOUNCED = "·"  # before the phones of a word that stand for its spelling
+
 SHORTEST_PART = 3  # letters in each half of a compound
 VOICELESS = {"F", "K", "P", "T", "TH"}
 SIBILANTS = {"S", "Z", "SH", "ZH", "CH", "JH"}
@@ -81,10 +84,16 @@ class _Aligned(NamedTuple):
     fit: float  # log likelihood a frame, 0 at best
 
 
-def align(audio_S: np.ndarray, words: Sequence[str]) -> list[tuple[float, float]]:
+def align(
+    audio_S: np.ndarray,
+    words: Sequence[str],
+    *,
+    pronunciations: Mapping[str, Sequence[str]] | None = None,
+) -> list[tuple[float, float]]:
     """Return (start, end) in seconds for each of `words` in 16 kHz audio (S,) in [-1, 1].
 
-    Words unknown to the model's dictionary get a pronunciation by rule. Raises `DataError` if the
+    Words of another language get their `pronunciations` in ARPAbet, without stress, and a looser
+    test of fit. Words unknown to the model's dictionary get one by rule. Raises `DataError` if the
     text does not fit: more words than the audio has room for, no path through the audio, or audio
     too unlike the words; and where PocketSphinx is not installed.
     """
@@ -94,6 +103,9 @@ def align(audio_S: np.ndarray, words: Sequence[str]) -> list[tuple[float, float]
         raise DataError(
             f"the transcript does not fit: {len(words)} words in {seconds:.1f} s of audio"
         )
+    written = words
+    if pronunciations is not None:
+        words = [pronounced_name(word, pronunciations) for word in words]
     aligned = _align(pcm_S, words, *BEAMS[0]) or _align(pcm_S, words, *BEAMS[1])
     phones_W = _phone_counts(words)
     steady = _steady_parts(pcm_S)
@@ -102,7 +114,7 @@ def align(audio_S: np.ndarray, words: Sequence[str]) -> list[tuple[float, float]
         aligned = _align_without_music(pcm_S, words, aligned, steady, phones_W)
     if aligned is None:
         raise DataError("the transcript does not fit: its words cannot be found in the audio")
-    _check_fit(words, aligned)
+    _check_fit(written, aligned, looser=0.0 if pronunciations is None else FOREIGN)
     _note_uncovered(pcm_S, aligned)
     return [(word.start * FRAME, min(word.end * FRAME, seconds)) for word in aligned]
 
@@ -343,10 +355,20 @@ def make_decoder(beam: float, word_beam: float, **options: Any) -> Any:
 
 def dictionary_word(decoder: Any, word: str) -> str:
     """Return `word` in the decoder's dictionary, added by rule if it is not there."""
+    if word.startswith(_PRONOUNCED):
+        if decoder.lookup_word(word) is None:
+            decoder.add_word(word, word[1:].replace("-", " "), True)
+        return word
     word = word.lower()
     if decoder.lookup_word(word) is None:
         decoder.add_word(word, " ".join(pronounce(word, decoder.lookup_word)), True)
     return word
+
+
+def pronounced_name(word: str, pronunciations: Mapping[str, Sequence[str]]) -> str:
+    """Return the name in the decoder's dictionary of a word with given phones."""
+    phones = pronunciations.get(word)
+    return _PRONOUNCED + "-".join(phones) if phones else word
 
 
 def _search(
@@ -373,16 +395,16 @@ def _search(
     return aligned
 
 
-def _check_fit(words: Sequence[str], aligned: Sequence[_Aligned]) -> None:
+def _check_fit(words: Sequence[str], aligned: Sequence[_Aligned], *, looser: float) -> None:
     fits = np.array([word.fit for word in aligned])
-    if np.median(fits) < WORST_TEXT:
+    if np.median(fits) < WORST_TEXT - looser:
         raise DataError(
             f"the transcript does not fit the audio: fit {np.median(fits):.1f}, "
-            f"at least {WORST_TEXT} is needed (0 is perfect, -4 another text)"
+            f"at least {WORST_TEXT - looser} is needed (0 is perfect, -4 another text)"
         )
     for first in range(len(fits) - STRETCH + 1):
         stretch = slice(first, first + STRETCH)
-        if np.median(fits[stretch]) < WORST_STRETCH:
+        if np.median(fits[stretch]) < WORST_STRETCH - looser:
             start, end = aligned[first].start * FRAME, aligned[stretch][-1].end * FRAME
             raise DataError(
                 f"the transcript does not fit the audio from {start:.1f} to {end:.1f} s "

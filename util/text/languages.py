@@ -38,7 +38,12 @@ _NAMES = str.maketrans(
 _ASPIRATED = re.compile(r"(?<=[ptkʈcsʂɕʃ])h$")  # Mandarin's "tɕh"
 _RETROFLEX = {"s.": "ʂ", "z.": "ʐ", "i.": "ɨ", "r.": "ɽ", "l.": "ɭ", "nɡ": "ŋ"}
 
-_ARPABET_CLASSES = {ipa: name for name, ipa in ARPABET.items() if ipa in PHONES} | {
+_NOT_IN_MODEL = {"AX", "AXR", "DX", "EL", "EM", "EN", "HV", "IX", "NX", "Q", "UX", "ENG"}
+_ARPABET_CLASSES = {
+    ipa: name
+    for name, ipa in ARPABET.items()
+    if ipa in PHONES and name not in _NOT_IN_MODEL and not name.endswith("CL")
+} | {
     **{"a": "AA", "ɜ": "ER", "e": "EY", "o": "OW", "ə": "AH", "ʌ": "AH"},
     **{"ɪ": "IH", "h": "HH", "ɹ": "R", "t": "T"},
 }
@@ -92,6 +97,12 @@ def language_voice(language: str) -> str:
         f"espeak-ng does not speak the language {language!r:.40}; "
         f"{'similar names' if near else 'known'}: {known}"
     )
+
+
+def whisper_language(language: str) -> str:
+    """Return Whisper's code of a language's tag: without region, Chinese as one."""
+    tag = language.strip().lower().replace("_", "-").partition("-")[0]
+    return {"cmn": "zh", "nb": "no", "iw": "he", "in": "id"}.get(tag, tag)
 
 
 def is_broken(voice: str) -> bool:

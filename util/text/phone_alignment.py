@@ -8,7 +8,7 @@ second finds the states of its phones.
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from speech2video.util.text.forced_alignment import (
     dictionary_word,
     make_decoder,
     model_audio,
+    pronounced_name,
 )
 from speech2video.util.text.phones import Phone, from_arpabet
 from speech2video.util.text.spoken_text import normalise_text, split_words
@@ -64,17 +65,27 @@ class _Entry(NamedTuple):
     fit: float
 
 
-def align_phones(audio_S: np.ndarray, words: Sequence[Word]) -> list[Phone]:
+def align_phones(
+    audio_S: np.ndarray,
+    words: Sequence[Word],
+    *,
+    pronunciations: Mapping[str, Sequence[str]] | None = None,
+) -> list[Phone]:
     """Return the phones (IPA) of `words` in 16 kHz audio (S,) in [-1, 1], in the order of time.
 
     Times of words may be off by `TOLERANCE`; the phones follow the audio. Where words are not found
     there, their phones share the given time, with confidence 0. Stress is the likely one of a word
-    of its phones, as PocketSphinx's dictionary has none.
+    of its phones, as PocketSphinx's dictionary has none. Words of other languages are said by their
+    `pronunciations` in ARPAbet.
 
     Raises:
         DataError: a word without letters a to z, and where PocketSphinx is not installed.
     """
-    spoken = [_spoken(word.text) for word in words]
+    given = pronunciations or {}
+    spoken = [
+        [pronounced_name(word.text, given)] if word.text in given else _spoken(word.text)
+        for word in words
+    ]
     timed = [i for i, word in enumerate(words) if word.end > word.start]
     if not timed or not np.any(audio_S):
         return []

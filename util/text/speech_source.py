@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,14 @@ from speech2video.util.audio.audio_io import load_audio, read_audio, write_audio
 from speech2video.util.audio.tracks import choose_mix
 from speech2video.util.errors import DataError, note
 from speech2video.util.text.forced_alignment import align
+from speech2video.util.text.languages import (
+    ENGLISH,
+    is_english,
+    language_voice,
+    nearest_arpabet,
+    unread_letters,
+    whisper_language,
+)
 from speech2video.util.text.phone_alignment import align_phones
 from speech2video.util.text.phones import Phone
 from speech2video.util.text.spoken_text import (
@@ -24,7 +33,7 @@ from speech2video.util.text.spoken_text import (
     split_words,
     strip_punctuation,
 )
-from speech2video.util.text.synthesis import synthesise
+from speech2video.util.text.synthesis import DEFAULT_VOICE, spoken_phones, synthesise
 from speech2video.util.text.transcript import (
     Word,
     checked_words,
@@ -62,6 +71,7 @@ def recorded_speech(
     words: Path | None = None,
     transcript: str | None = None,
     recognise: bool = False,
+    language: str | None = None,
 ) -> Speech:
     """Return a recording as speech.
 
@@ -72,6 +82,8 @@ def recorded_speech(
         words: their file, or a folder with a file of the audio's name (that may be missing).
         transcript: its text, to be aligned with the audio; or the name of a file that holds it.
         recognise: whether to recognise the words, by `recognise_words`.
+        language: tag of the speech's language; by default English, or as recognised. Where another
+            one cannot be aligned, a note says so, and the words are not known.
 
     Raises:
         DataError: words that cannot be read or lie past the end, a text that does not fit, no
@@ -88,17 +100,24 @@ def recorded_speech(
         found = read_words(words, seconds=seconds, rate=choose_mix(audio).rate)
         phones = _tier_phones(words, found, seconds)
         if phones is None:
-            phones = find_phones(load_audio(audio, whole=True), found)
+            audio_S = load_audio(audio, whole=True)
+            phones = find_phones(audio_S, found, language=language or ENGLISH)
         return Speech(audio.stem, audio, found, phones)
     if transcript is None and not recognise:
         return Speech(audio.stem, audio)
     text = None if transcript is None else _file_or_text(transcript)
     audio_S = load_audio(audio, whole=True)
     try:
-        found = recognise_words(audio_S) if text is None else align_transcript(audio_S, text)
+        if text is None:
+            found, language = recognise_words(audio_S, language=language)
+        else:
+            found = align_transcript(audio_S, text, language=language or ENGLISH)
     except DataError as error:
-        raise DataError(f"{audio}: {error}") from None
-    return Speech(audio.stem, audio, found, find_phones(audio_S, found))
+        if text is None or language is None or is_english(language):
+            raise DataError(f"{audio}: {error}") from None
+        note(f"{audio}: {error}; the video is made without words")
+        return Speech(audio.stem, audio)
+    return Speech(audio.stem, audio, found, find_phones(audio_S, found, language=language or ENGLISH))
 
 
 def _tier_phones(path: Path, words: list[Word], seconds: float) -> list[Phone] | None:
@@ -118,10 +137,16 @@ def _tier_phones(path: Path, words: list[Word], seconds: float) -> list[Phone] |
     return placed
 
 
-def find_phones(audio_S: np.ndarray, words: Sequence[Word]) -> list[Phone] | None:
+def find_phones(
+    audio_S: np.ndarray, words: Sequence[Word], *, language: str = ENGLISH
+) -> list[Phone] | None:
     """Return the words' phones; None, with a note, where there is no way to find them."""
     try:
-        return align_phones(audio_S, words)
+        if is_english(language):
+            return align_phones(audio_S, words)
+        text = " ".join(word.text for word in words)
+        _, pronunciations = _foreign_words(text, language)
+        return align_phones(audio_S, words, pronunciations=pronunciations)
     except DataError as error:
         note(f"lips follow the audio alone, without the words' phones: {error}")
         return None
@@ -140,12 +165,17 @@ def _file_or_text(transcript: str) -> str:
 
 
 @contextlib.contextmanager
-def synthesised_speech(text: str, *, voice: str = "en-us") -> Iterator[Speech]:
+def synthesised_speech(
+    text: str, *, voice: str | None = None, language: str = ENGLISH
+) -> Iterator[Speech]:
     """Yield a text spoken by espeak-ng, its words with exact times; its file is deleted after.
 
-    Raises `DataError` on no words, a script other than Latin, and where there is no such voice or
-    no espeak-ng.
+    `voice` is by default that of the language. Raises `DataError` on no words, a script that is not
+    the language's, and where there is no such voice or language or no espeak-ng.
     """
+    voice = voice or (DEFAULT_VOICE if language == ENGLISH else language_voice(language))
+    if unread := unread_letters(text, voice):
+        note(f"--text: the voice {voice} does not read Chinese characters such as {unread[0]}")
     speech = synthesise(text, voice=voice)
     # all of the text is in the name: another text never takes this one's place
     digest = hashlib.blake2b(f"{voice}\n{text}".encode(errors="replace"), digest_size=6).hexdigest()
@@ -169,11 +199,12 @@ def read_audio_list(path: Path) -> list[Path]:
     return paths
 
 
-def align_transcript(audio_S: np.ndarray, text: str) -> list[Word]:
+def align_transcript(audio_S: np.ndarray, text: str, *, language: str = ENGLISH) -> list[Word]:
     """Return the words of `text` with their times in 16 kHz audio (S,) in [-1, 1].
 
-    Numbers and symbols come back as the words they are spoken as ("2": "two"). English only. What
-    was not said is left out: `spoken_text.clean_transcript` says what; subtitles are read as text.
+    Numbers and symbols come back as the words they are spoken as in English ("2": "two"). Words of
+    other languages are those of espeak-ng, found by the English phones nearest to theirs. What was
+    not said is left out: `spoken_text.clean_transcript` says what; subtitles are read as text.
     Raises `DataError` if the text does not fit the audio (`forced_alignment.align` says when).
     """
     seconds = len(audio_S) / SAMPLE_RATE
@@ -182,19 +213,52 @@ def align_transcript(audio_S: np.ndarray, text: str) -> list[Word]:
             f"the transcript does not fit: {len(text)} characters for {seconds:.1f} s of audio"
         )
     text = "\n".join(cue_lines(text)) if has_cues(text) else text
-    words = split_words(normalise_text(clean_transcript(text)))
+    text = clean_transcript(text)
+    if is_english(language):
+        words, pronunciations = split_words(normalise_text(text)), None
+    else:
+        words, pronunciations = _foreign_words(text, language)
     if not words:
         raise DataError("the transcript has no words")
-    return [Word(word, *span) for word, span in zip(words, align(audio_S, words), strict=True)]
+    spans = align(audio_S, words, pronunciations=pronunciations)
+    return [Word(word, *span) for word, span in zip(words, spans, strict=True)]
+
+
+def _foreign_words(text: str, language: str) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the words of a text and the English phones nearest to each one's."""
+    if not any(letter.isalnum() for letter in text):
+        return [], {}
+    words: list[str] = []
+    pronunciations: dict[str, list[str]] = {}
+    for word, phones in spoken_phones(text, voice=language_voice(language)):
+        if near := nearest_arpabet(phones):
+            words.append(word)
+            pronunciations.setdefault(word, near)
+    return words, pronunciations
+
+
+class RecognisedSpeech(NamedTuple):
+    """Words in the order of time, and the tag of their language."""
+
+    words: list[Word]
+    language: str
 
 
 def recognise_words(
-    audio_S: np.ndarray, *, model: str = "small.en", device: str = "auto"
-) -> list[Word]:
+    audio_S: np.ndarray, *, model: str = "small", language: str | None = None, device: str = "auto"
+) -> RecognisedSpeech:
     """Return the words that faster-whisper recognises in `audio_S` (S,), 16 kHz, in [-1, 1].
 
-    `model` is the name or folder of a Whisper model; a name is downloaded at its first use. Raises
-    `DataError` if the package is missing or the model cannot be loaded.
+    Its voice activity detection skips what is no speech, and each half minute is recognised by
+    itself, so that no error spreads.
+
+    Args:
+        model: name or folder of a Whisper model; a name is downloaded at its first use.
+        language: tag of the language; by default it is detected.
+        device: "cpu", "cuda" or "auto".
+
+    Raises:
+        DataError: the package is missing, the model cannot be loaded, an unknown language.
     """
     try:
         from faster_whisper import WhisperModel  # pyright: ignore[reportMissingImports]
@@ -203,11 +267,21 @@ def recognise_words(
             "recognising words needs the package faster-whisper (pip install faster-whisper); "
             "or give a transcript, or words with times"
         ) from None
+    code = None if language is None else whisper_language(language)
     try:
         whisper = WhisperModel(model, device=device)
+        segments, info = whisper.transcribe(
+            audio_S.astype(np.float32),
+            language=code,
+            word_timestamps=True,
+            vad_filter=True,
+            condition_on_previous_text=False,
+        )
+        found = [word for segment in segments for word in segment.words or ()]
     except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"faster-whisper cannot load the model {model!r}: {error}") from None
-    segments, _ = whisper.transcribe(audio_S.astype(np.float32), word_timestamps=True)
-    found = (word for segment in segments for word in segment.words or ())
+        what = f"model {model!r}" + (f", language {language!r}" if language else "")
+        raise DataError(f"faster-whisper fails with the {what}: {error}") from None
     words = (Word(strip_punctuation(w.word), float(w.start), float(w.end)) for w in found)
-    return checked_words("faster-whisper", words, overlap=math.inf)
+    return RecognisedSpeech(
+        checked_words("faster-whisper", words, overlap=math.inf), str(info.language)
+    )

@@ -37,6 +37,7 @@ from speech2video.util.timing import SAMPLE_RATE
 ESPEAK_RATE = 22_050  # Hz
 RATES = (80, 450)  # words a minute that espeak-ng takes
 PITCHES = (0, 99)
+DEFAULT_VOICE = "en-us"
 
 _STRESS = {"ˈ": 1, "ˌ": 2}
 _SYNCHRONOUS = 2

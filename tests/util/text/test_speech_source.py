@@ -183,20 +183,84 @@ def test_recognition_names_the_missing_package(monkeypatch: pytest.MonkeyPatch) 
         recognise_words(np.zeros(16_000, np.float32))
 
 
-def test_recognised_words_are_bare_and_in_order(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def fake_whisper(monkeypatch: pytest.MonkeyPatch, asked: dict) -> None:
     class WhisperModel:
         def __init__(self, model: str, device: str) -> None:
-            pass
+            asked.update(model=model, device=device)
+            if model == "absent":
+                raise ValueError("Invalid model size")
 
-        def transcribe(self, audio_S: np.ndarray, word_timestamps: bool) -> tuple:
-            said = [(" Hello,", 0.1, 0.6), (" world.", 0.5, 0.9)]
+        def transcribe(self, audio_S: np.ndarray, **options: object) -> tuple:
+            asked.update(options)
+            said = [(" Hello,", 0.1, 0.6), (" wörld.", 0.5, 0.9)]
             words = [SimpleNamespace(word=word, start=a, end=b) for word, a, b in said]
-            return iter([SimpleNamespace(words=words), SimpleNamespace(words=None)]), None
+            segments = iter([SimpleNamespace(words=words), SimpleNamespace(words=None)])
+            return segments, SimpleNamespace(language=options["language"] or "de")
 
     module = ModuleType("faster_whisper")
     module.WhisperModel = WhisperModel
     monkeypatch.setitem(sys.modules, "faster_whisper", module)
-    expected = [Word("Hello", 0.1, 0.6), Word("world", 0.6, 0.9)]
-    assert recognise_words(np.zeros(16_000, np.float32)) == expected
+
+
+def test_recognised_words_are_bare_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict = {}
+    fake_whisper(monkeypatch, asked)
+    expected = [Word("Hello", 0.1, 0.6), Word("wörld", 0.6, 0.9)]
+    found = recognise_words(np.zeros(16_000, np.float32))
+    assert (found.words, found.language) == (expected, "de")
+    assert asked == {
+        **{"model": "small", "device": "auto", "language": None, "word_timestamps": True},
+        **{"vad_filter": True, "condition_on_previous_text": False},
+    }
+
+
+def test_recognition_takes_any_tag_and_a_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: dict = {}
+    fake_whisper(monkeypatch, asked)
+    for tag, code in [("pt-BR", "pt"), ("cmn", "zh"), ("zh-Hant", "zh"), ("nb", "no")]:
+        audio_S = np.zeros(160, np.float32)
+        found = recognise_words(audio_S, model=str(tmp_path), language=tag)
+        assert found.language == asked["language"] == code
+    assert asked["model"] == str(tmp_path)
+    with pytest.raises(DataError, match="fails with the model 'absent'"):
+        recognise_words(np.zeros(160, np.float32), model="absent")
+
+
+@speaks
+def test_text_and_transcripts_of_other_languages(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("pocketsphinx", reason="the extra `preprocess` is not installed")
+    for language, text in [
+        ("de", "Guten Morgen, meine Damen. Heute möchte ich von einer Übung erzählen."),
+        ("es", "Buenos días a todos. Hoy quiero hablar del año que viene."),
+        ("zh", "大家好，今天天气很好，我们一起去公园吃饭。"),
+    ]:
+        with synthesised_speech(text, language=language) as made:
+            assert made.audio is not None and made.words
+            found = recorded_speech(made.audio, transcript=text, language=language).words or ()
+        assert [word.text for word in found] == [word.text for word in made.words]
+        late = [abs(a.start - b.start) for a, b in zip(found, made.words, strict=True)]
+        assert np.median(late) < 0.06
+    assert not capsys.readouterr().err
+    write_audio(tmp_path / "a.wav", voice(2.0))
+    for tag, seen in [("de", "does not fit"), ("xx", "does not speak the language 'xx'")]:
+        speech = recorded_speech(tmp_path / "a.wav", transcript="Guten Morgen. " * 20, language=tag)
+        assert speech.words is None
+        (line,) = capsys.readouterr().err.splitlines()
+        assert seen in line and line.endswith("the video is made without words")
+
+
+@speaks
+def test_letters_that_a_voice_does_not_read_are_noted(capsys: pytest.CaptureFixture) -> None:
+    with synthesised_speech("こんにちは世界", language="ja") as speech:
+        assert speech.words
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "voice ja does not read Chinese characters such as 世" in line
+    with (
+        pytest.raises(DataError, match="--language ru"),
+        synthesised_speech("Привет"),
+    ):
+        pass

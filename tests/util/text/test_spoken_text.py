@@ -1,5 +1,9 @@
 """English text is normalised to spoken words, and words get phones."""
 
+import re
+import time
+from pathlib import Path
+
 import pytest
 
 from speech2video.util.errors import DataError
@@ -37,6 +41,22 @@ KNOWN = {"skate": "S K EY T", "board": "B AO R D", "huge": "HH Y UW JH", "stop":
 def test_numbers_and_symbols_are_spelled_out(written: str, said: str) -> None:
     assert normalise_text(written) == said
     assert normalise_text(said) == said
+
+
+def test_english_is_spelled_out_as_people_say_it() -> None:
+    rows = Path(__file__).with_name("spoken_english.txt").read_text(encoding="utf-8").splitlines()
+    assert len(rows) >= 120
+    for written, said in (row.split("|") for row in rows):
+        assert normalise_text(written) == said, written
+        assert normalise_text(said) == said
+        assert not re.search(r"\d", normalise_text(f"So, {written}, and then {written}."))
+
+
+@pytest.mark.parametrize("part", ["1-", "1/", "a.b", "$1,", "I ", "A1 "])
+def test_no_text_takes_long_to_spell_out(part: str) -> None:
+    start = time.process_time()
+    normalise_text(part * 4000)
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize(
