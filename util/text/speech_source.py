@@ -166,14 +166,14 @@ def _file_or_text(transcript: str) -> str:
 
 @contextlib.contextmanager
 def synthesised_speech(
-    text: str, *, voice: str | None = None, language: str = ENGLISH
+    text: str, *, voice: str | None = None, language: str | None = None
 ) -> Iterator[Speech]:
     """Yield a text spoken by espeak-ng, its words with exact times; its file is deleted after.
 
-    `voice` is by default that of the language. Raises `DataError` on no words, a script that is not
-    the language's, and where there is no such voice or language or no espeak-ng.
+    `voice` is by default that of the language, which is English. Raises `DataError` on no words, a
+    script that is not the language's, and where there is no such voice or language or no espeak-ng.
     """
-    voice = voice or (DEFAULT_VOICE if language == ENGLISH else language_voice(language))
+    voice = voice or (language_voice(language) if language else DEFAULT_VOICE)
     if unread := unread_letters(text, voice):
         note(f"--text: the voice {voice} does not read Chinese characters such as {unread[0]}")
     speech = synthesise(text, voice=voice)
