@@ -70,11 +70,13 @@ class TimedWords:
         words: in order; none where they are unknown.
         source: "given", "aligned" or "recognised", "" where they are unknown.
         notes: remarks for the user.
+        language: tag of their language.
     """
 
     words: tuple[Word, ...] = ()
     source: str = ""
     notes: tuple[str, ...] = ()
+    language: str = ENGLISH
 
 
 @dataclass(frozen=True)
@@ -102,17 +104,18 @@ class WordSource:
         if path is None and not self.recognise:
             return TimedWords()
         if path is None:
-            return TimedWords(
-                tuple(recognise_words(audio_S, language=self.language).words), "recognised"
-            )
+            found = recognise_words(audio_S, language=self.language)
+            return TimedWords(tuple(found.words), "recognised", language=found.language)
+        language = self.language or ENGLISH
         if path.suffix.lower() != TEXT_SUFFIX or has_times(path):
-            return _read_timed_words(path, len(audio_S) / SAMPLE_RATE)
+            given = _read_timed_words(path, len(audio_S) / SAMPLE_RATE)
+            return replace(given, language=language)
         text = read_text(path)
         try:
-            words = align_transcript(audio_S, text, language=self.language or ENGLISH)
-            return TimedWords(tuple(words), "aligned")
+            words = align_transcript(audio_S, text, language=language)
+            return TimedWords(tuple(words), "aligned", language=language)
         except DataError as error:
-            if self.language is None or is_english(self.language):
+            if is_english(language):
                 raise DataError(f"{path}: {error}") from None
             note(f"{path}: {error}; the clip is made without words")
             return TimedWords()
@@ -488,7 +491,7 @@ def write_words_and_phones(clip: Clip, words: TimedWords, audio_S: np.ndarray) -
     """Write a clip's words, if any, and their phones in 16 kHz audio (S,), if they are found."""
     if words.words:
         write_words(clip.words, words.words)
-        phones = find_phones(audio_S, words.words) or ()
+        phones = find_phones(audio_S, words.words, language=words.language) or ()
         if sure := [phone for phone in phones if phone.confidence >= MIN_CONFIDENCE]:
             write_phones(clip.phones, sure)
 

@@ -117,7 +117,9 @@ def recorded_speech(
             raise DataError(f"{audio}: {error}") from None
         note(f"{audio}: {error}; the video is made without words")
         return Speech(audio.stem, audio)
-    return Speech(audio.stem, audio, found, find_phones(audio_S, found, language=language or ENGLISH))
+    return Speech(
+        audio.stem, audio, found, find_phones(audio_S, found, language=language or ENGLISH)
+    )
 
 
 def _tier_phones(path: Path, words: list[Word], seconds: float) -> list[Phone] | None:
