@@ -13,14 +13,13 @@ from torch.utils.data import Dataset
 
 from speech2video.data.clip import list_clips
 from speech2video.data.loader import SampleIndex
-from speech2video.util.audio import phonetic, senones
+from speech2video.util.audio import phonetic
 from speech2video.util.audio.acoustics import music
 from speech2video.util.audio.audio_io import TARGET_LEVEL, load_audio, normalise_loudness
 from speech2video.util.audio.augmentation import (
     AudioAugmentation,
     change_speed,
     coloured_noise,
-    mask_bands,
     mask_times,
 )
 from speech2video.util.audio.normalisation import level_loudness
@@ -37,9 +36,10 @@ AUGMENTATION = AudioAugmentation(probability=0.35, distance=(0.3, 1.5), gain=(-1
 INSERTED = 0.25  # chance that a copy begins or ends with music or noise, at which lips are shut
 MUSIC = 0.7  # share of it that is music
 INSERTED_SECONDS, INSERTED_LEVEL = (1.5, 5.0), (-20.0, 3.0)  # dB over the speech
-DROPPED_VIEW = 0.15  # chance of a window without states, and of one without log-mels
+DROPPED_BANDS = 0.3  # chance of a window without bands
 MASKED_STEPS = 0.04  # of a window, longest stretch that is masked
 HALF = np.float16  # of cached arrays
+VoiceMeans = tuple[np.ndarray, np.ndarray]  # log powers (5,), cepstra (13,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def load_phone_clips(dataset: Path) -> list[PhoneClip]:
 class PhoneticDataset(Dataset):
     """Windows of clips and their augmented copies; the `SampleIndex`'s seed alone decides which.
 
-    An item is a dict of tensors: mel (2 (W + D), 40), states (W + D, 126), shares (W, C) and
+    An item is a dict of tensors: states (W + D, 252), bands (W + D, 10), shares (W, C) and
     weight (W,), 0 past the clip's end.
 
     Args:
@@ -106,26 +106,22 @@ class PhoneticDataset(Dataset):
         return max(int(self._starts[-1]) // self.seq_len, len(self.copies))
 
     def __getitem__(self, item: SampleIndex) -> dict[str, Tensor]:
-        """Return a window with one of its views or some of its time and bands masked."""
+        """Return a window, some of its time masked, and at times without its bands."""
         rng = item.rng()
         place = int(rng.integers(self._starts[-1]))
         number = int(np.searchsorted(self._starts, place, side="right")) - 1
         copy, begin = self.copies[number], place - int(self._starts[number])
         size = self.seq_len + phonetic.DELAY
-        mel_NB = _window(copy.inputs.mel_NB, 2 * begin, 2 * size)
         states_NS = _window(copy.inputs.states_NS, begin, size)
-        dropped = rng.random()
-        if dropped < DROPPED_VIEW:
-            states_NS[:] = 0
-        elif dropped < 2 * DROPPED_VIEW:
-            mel_NB[:] = 0
-        mel_NB = mask_times(mask_bands(mel_NB, rng), rng, share=MASKED_STEPS)
+        bands_NB = _window(copy.inputs.bands_NB, begin, size)
+        if rng.random() < DROPPED_BANDS:
+            bands_NB[:] = 0
         states_NS = mask_times(states_NS, rng, share=MASKED_STEPS)
         shares_NC = copy.shares_NC[begin : begin + self.seq_len].astype(np.float32)
         missing = self.seq_len - len(shares_NC)
         return {
-            "mel": torch.from_numpy(mel_NB),
             "states": torch.from_numpy(states_NS),
+            "bands": torch.from_numpy(bands_NB),
             "shares": torch.from_numpy(np.pad(shares_NC, ((0, missing), (0, 0)))),
             "weight": (torch.arange(self.seq_len) < len(shares_NC)).float(),
         }
@@ -136,7 +132,7 @@ def make_copies(
     *,
     count: int,
     seed: int,
-    voice_mean_B: np.ndarray,
+    voice_means: VoiceMeans,
     cache: Path,
     jobs: int,
 ) -> list[PhoneticCopy]:
@@ -147,7 +143,7 @@ def make_copies(
     cache.mkdir(parents=True, exist_ok=True)
     tasks = [(clip, number, cache) for clip in clips for number in range(count)]
     todo = [task for task in tasks if not _copy_path(*task).is_file()]
-    start = _StartWorker(seed, voice_mean_B)
+    start = _StartWorker(seed, voice_means)
     with open_bar(total=len(todo), name="augmented copies", unit="copy") as bar:
         run_tasks(start, todo, jobs=jobs, on_progress=lambda done: bar.update(done - bar.n))
     return [_read_copy(_copy_path(*task)) for task in tasks]
@@ -156,7 +152,7 @@ def make_copies(
 @dataclass(frozen=True, eq=False)
 class _StartWorker:
     seed: int
-    voice_mean_B: np.ndarray
+    voice_means: VoiceMeans
 
     def __call__(self) -> Callable[[tuple[PhoneClip, int, Path], Progress], None]:
         os.environ["OMP_NUM_THREADS"] = "1"
@@ -168,7 +164,7 @@ class _StartWorker:
         if number:
             name = [ord(letter) for letter in clip.name]
             clip = augment_clip(clip, np.random.default_rng((self.seed, number, *name)))
-        copy = phonetic_copy(clip, self.voice_mean_B)
+        copy = phonetic_copy(clip, self.voice_means)
         arrays = vars(copy.inputs) | {"shares_NC": copy.shares_NC}
         with atomic_write(_copy_path(*task)) as partial, partial.open("wb") as file:
             halves: dict[str, Any] = {name: array.astype(HALF) for name, array in arrays.items()}
@@ -198,9 +194,9 @@ def augment_clip(clip: PhoneClip, rng: np.random.Generator) -> PhoneClip:
     return replace(clip, audio_S=AUGMENTATION.augment(audio_S, rng), phones=phones)
 
 
-def phonetic_copy(clip: PhoneClip, voice_mean_B: np.ndarray) -> PhoneticCopy:
+def phonetic_copy(clip: PhoneClip, voice_means: VoiceMeans) -> PhoneticCopy:
     """Return what the network sees of a clip, as it arrives at inference, and its targets."""
-    stream = phonetic.PhoneticInputStream(voice_mean_B, with_states=senones.is_available())
+    stream = phonetic.PhoneticInputStream(*voice_means)
     parts = [stream.push(level_loudness(clip.audio_S)), stream.finish()]
     arrays = ([getattr(part, name) for part in parts] for name in vars(parts[0]))
     inputs = phonetic.PhoneticInputs(*(np.concatenate(pair) for pair in arrays))
@@ -208,9 +204,11 @@ def phonetic_copy(clip: PhoneClip, voice_mean_B: np.ndarray) -> PhoneticCopy:
     return PhoneticCopy(inputs, phone_shares(clip.phones, steps, rate=phonetic.RATE))
 
 
-def voice_mean(clips: Sequence[PhoneClip]) -> np.ndarray:
-    """Return the mean log-mels (40,) of the speech of all clips."""
-    return np.mean([phonetic.mean_log_mels(level_loudness(clip.audio_S)) for clip in clips], 0)
+def mean_voices(clips: Sequence[PhoneClip]) -> VoiceMeans:
+    """Return the mean of the voices' mean log powers (5,) and cepstra (13,)."""
+    means = [phonetic.mean_voice(level_loudness(clip.audio_S)) for clip in clips]
+    bands, cepstra = zip(*means, strict=True)
+    return np.mean(bands, axis=0), np.mean(cepstra, axis=0)
 
 
 def _copy_path(clip: PhoneClip, number: int, cache: Path) -> Path:

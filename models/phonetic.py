@@ -9,10 +9,9 @@ from torch import Tensor
 from speech2video.data.phonetic import PhoneticCopy
 from speech2video.models.base_model import BaseModel
 from speech2video.models.optim import Precision, cosine_decay
-from speech2video.util.audio.phonetic import DELAY, PhoneticNetwork
+from speech2video.util.audio.phonetic import DELAY, NETWORK, PhoneticNetwork
 from speech2video.util.training_log import TrainingLog
 
-NETWORK = "phonetic"  # its name in a checkpoint
 WARM_UP = 100  # steps
 WEIGHT_DECAY = 0.01
 
@@ -54,7 +53,7 @@ class PhoneticModel(BaseModel):
     def training_step(self, batch: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
         """Do one step on a batch of `PhoneticDataset`; return its losses."""
         with self.precision.autocast(self.device):
-            logits_NTC, _ = self.net(NETWORK)(batch["mel"], batch["states"])
+            logits_NTC, _ = self.net(NETWORK)(batch["states"], batch["bands"])
         log_NTC = logits_NTC[:, DELAY:].float().log_softmax(-1)
         loss_NT = -(batch["shares"] * log_NTC).sum(-1)
         loss = (loss_NT * batch["weight"]).sum() / batch["weight"].sum().clamp(min=1)
@@ -65,7 +64,7 @@ class PhoneticModel(BaseModel):
         """Return the cross entropy and the share of right steps, of speech and of silence."""
         network, totals = self.networks[NETWORK], torch.zeros(5, dtype=torch.float64)
         for copy in batches:
-            inputs = (copy.inputs.mel_NB, copy.inputs.states_NS)
+            inputs = (copy.inputs.states_NS, copy.inputs.bands_NB)
             logits_1NC, _ = network(
                 *(torch.from_numpy(a).float()[None].to(self.device) for a in inputs)
             )

@@ -22,7 +22,7 @@ from speech2video.data.phonetic import (
     PhoneticDataset,
     load_phone_clips,
     make_copies,
-    voice_mean,
+    mean_voices,
 )
 from speech2video.models.phonetic import PhoneticConfig, PhoneticModel
 from speech2video.models.trainer import fit, training_session
@@ -43,11 +43,12 @@ def train(options: TrainPhoneticOptions, device: torch.device) -> None:
     """Load the clips, prepare their copies, fit."""
     training, held_out = split_by_voice(load_phone_clips(options.dataset), options)
     network = PhoneticNetwork(options.hidden_size, options.layers, options.dropout)
-    mean_B = voice_mean(training)
-    network.voice_mean.copy_(torch.from_numpy(mean_B))
+    means = mean_voices(training)
+    for buffer, mean in zip((network.bands_mean, network.cepstra_mean), means, strict=True):
+        buffer.copy_(torch.from_numpy(mean))
     common = {
         "seed": options.seed,
-        "voice_mean_B": mean_B,
+        "voice_means": means,
         "cache": options.folder / "cache",
         "jobs": options.jobs,
     }

@@ -62,6 +62,8 @@ BREATH_LEVEL = (-26.0, -17.0)  # dB relative to the speech
 BREATH_BAND = (350.0, 4500.0)  # Hz
 LEVEL = (-28.0, -20.0)  # dB of full scale, of the speech
 SHOUT_LEVEL, WHISPER_LEVEL = 6.0, -6.0  # dB more
+STOPS = "pbtdkɡg"
+EARLIER = 0.028  # seconds that espeak-ng's stops close and open before it says so
 HEAD, TAIL = 0.03, 0.12  # seconds of audio kept before the first phone and after the last
 CAMERA_SIZE = 512
 GOLDEN = 0.6180339887
@@ -216,6 +218,8 @@ def plan_audio(plan: SpeechPlan) -> SynthesisedSpeech:
     speech = join_speech(parts, samples[1:], before=samples[0])
     level = np.sqrt(np.mean(np.square(np.concatenate([part.audio_S for part in parts]))))
     audio_S, phones, end = speech.audio_S.copy(), list(speech.phones), 0
+    if ":" not in plan.voice:
+        phones = earlier_stops(phones)
     for part, pause, has_breath, (seconds, ahead) in zip(
         parts, samples, breaths, spans, strict=False
     ):
@@ -232,6 +236,26 @@ def plan_audio(plan: SpeechPlan) -> SynthesisedSpeech:
     audio_S = np.tanh(np.pad(audio_S * gain, (0, -len(audio_S) % SAMPLES_PER_FRAME)))
     phones.sort(key=lambda phone: phone.start)
     return SynthesisedSpeech(audio_S.astype(np.float32), speech.words, phones)
+
+
+def earlier_stops(phones: Sequence[Phone]) -> list[Phone]:
+    """Return espeak-ng's phones with the stops where they are in its audio: `EARLIER`."""
+    moved = list(phones)
+    for i, phone in enumerate(moved):
+        if phone.text[0] not in STOPS:
+            continue
+        before, after = moved[i - 1] if i else None, moved[i + 1] if i + 1 < len(moved) else None
+        first = 0.0 if before is None else (before.start + before.end) / 2
+        start = max(phone.start - EARLIER, first)
+        if before is not None and before.end > start:
+            moved[i - 1] = replace(before, end=start)
+        end = max(phone.end - EARLIER, (start + phone.end) / 2)
+        if after is not None and after.start <= phone.end:
+            moved[i + 1] = replace(after, start=end)
+            moved[i] = replace(phone, start=start, end=end)
+        else:
+            moved[i] = replace(phone, start=start)
+    return moved
 
 
 def _trimmed(speech: SynthesisedSpeech) -> SynthesisedSpeech:

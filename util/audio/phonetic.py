@@ -1,17 +1,19 @@
 """Phonetic features: which phone is said, by a causal network learned across many voices.
 
-Two views of the audio, 50 times a second: log-mel bands less the voice's running mean, through two
-convolutions, and the phone states of an acoustic model of human speech (`senones`). A GRU turns
-them into the probabilities of `phones.PHONES`. A frame holds those of both of its 20 ms, and the
-log energies. So a person's own recordings need not teach what voices are like, and known phones
-can take the place of recognised ones (`PhoneReplacer`).
+An acoustic model of human speech (`senones`) gives probabilities of phone states, 100 times a
+second. A GRU turns them, and the power of a few wide bands, into the probabilities of
+`phones.PHONES`, 50 times a second. A frame holds those of both of its 20 ms, and the log energies.
+So a person's own recordings need not teach what voices are like, and known phones can take the
+place of recognised ones (`PhoneReplacer`).
 
-scripts/train_phonetic.py trained the weights that ship, on synthetic voices.
+The network sees hardly any of the spectrum itself: it was trained on synthetic voices by
+scripts/train_phonetic.py, and one that saw log-mels learned those voices' and fewer human phones.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,28 +26,26 @@ from torch.nn.functional import gelu
 from speech2video.util.audio import mel, senones
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.checkpoint_folder import WEIGHTS_FILE, resolve_checkpoint
-from speech2video.util.errors import DataError, note, one_line
-from speech2video.util.text.phones import PHONES, phone_confidence, phone_shares
-from speech2video.util.text.transcript import Phone
+from speech2video.util.errors import DataError, one_line
+from speech2video.util.text.phones import PHONES, Phone, phone_confidence, phone_shares
 
-BANDS = 40
-LOWEST, HIGHEST, FLOOR = 60.0, 7600.0, 1e-9  # Hz, Hz, and -90 dB of full scale
+EDGES = (60.0, 400.0, 1000.0, 2500.0, 4500.0, 7600.0)  # Hz, of the bands
+BANDS, FLOOR = len(EDGES) - 1, 1e-9  # -90 dB of full scale
 STEPS_PER_FRAME = 2  # of 20 ms
+HOPS_PER_STEP = HOPS_PER_FRAME // STEPS_PER_FRAME
 RATE = 50  # steps a second
 DELAY_FRAMES = 3  # frames of 40 ms past the present one that the network has seen
 DELAY = DELAY_FRAMES * STEPS_PER_FRAME
 SIZE = STEPS_PER_FRAME * (len(PHONES) + 1)
+STATE_INPUTS, BAND_INPUTS = HOPS_PER_STEP * senones.STATES, HOPS_PER_STEP * BANDS  # of a step
 SCALE = 2.0  # nepers, about the deviation of bands and energies in speech
 USUAL_ENERGY = -23 / 10 * np.log(10)  # of speech at the usual loudness
 SPEECH_ENERGY = -42 / 10 * np.log(10)
 LOUDEST, QUIETEST = 2.0, -4.0  # of the energies
 PRIOR_WINDOWS, MEMORY_WINDOWS = 100.0, 3000.0  # of the voice's mean: 1 s and 30 s of speech
 MIN_PROBABILITY = 1e-4  # of a state, whose logarithm is the network's input
-KERNELS, STRIDES = (5, 4), (1, 2)  # of the convolutions; the second halves the rate
 FOLDER = Path(__file__).parent / "weights" / "phonetic"  # of the weights that ship
 NETWORK = "phonetic"  # its name in a checkpoint
-
-State = tuple[Tensor, Tensor, Tensor]  # past inputs of both convolutions, and the GRU's
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +53,13 @@ class PhoneticInputs:
     """What the network sees of N steps of 20 ms.
 
     Attributes:
-        mel_NB: (2 N, 40) float32, bands less the voice's mean, in units of `SCALE`.
-        states_NS: (N, 126) float32, logarithms between 0 and 1, 40 ms late; zeros without an
-            acoustic model.
+        states_NS: (N, 252) float32, logarithms of both windows' probabilities, scaled to 0 to 1.
+        bands_NB: (N, 10) float32, both windows' log powers less the voice's mean, over `SCALE`.
         energy_N: (N,) float32.
     """
 
-    mel_NB: np.ndarray
     states_NS: np.ndarray
+    bands_NB: np.ndarray
     energy_N: np.ndarray
 
 
@@ -73,54 +72,44 @@ class PhoneticNetwork(nn.Module):
         dropout: share of units dropped between layers in training.
     """
 
-    voice_mean: Tensor  # of the training voices' log-mels
+    bands_mean: Tensor  # of the training voices' log powers
+    cepstra_mean: Tensor  # of the training voices' cepstra, for the acoustic model
 
     def __init__(self, hidden: int = 256, layers: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
-        self.first = nn.Conv1d(BANDS, hidden, KERNELS[0], STRIDES[0])
-        self.second = nn.Conv1d(hidden, hidden, KERNELS[1], STRIDES[1])
-        self.states = nn.Linear(senones.STATES, hidden)
+        self.states = nn.Linear(STATE_INPUTS, hidden)
+        self.bands = nn.Linear(BAND_INPUTS, hidden)
         self.dropout = nn.Dropout(dropout)
         between = dropout if layers > 1 else 0.0
         self.gru = nn.GRU(hidden, hidden, layers, batch_first=True, dropout=between)
         self.head = nn.Linear(hidden, len(PHONES))
-        self.register_buffer("voice_mean", torch.zeros(BANDS))
+        self.register_buffer("bands_mean", torch.zeros(BANDS))
+        self.register_buffer("cepstra_mean", torch.zeros(senones.CEPSTRA))
 
     def forward(
-        self, mel_NTB: Tensor, states_NTS: Tensor, state: State | None = None
-    ) -> tuple[Tensor, State]:
-        """Return logits (N, T, C) of log-mels (N, 2 T, 40) and states (N, T, 126); next state."""
-        if state is None:
-            state = self.initial_state(mel_NTB)
-        past_NBT, past_NHT, memory = state
-        inputs_NBT = torch.cat([past_NBT, mel_NTB.transpose(1, 2)], 2)
-        inputs_NHT = torch.cat([past_NHT, gelu(self.first(inputs_NBT))], 2)
-        hidden_NTH = gelu(self.second(inputs_NHT).transpose(1, 2) + self.states(states_NTS))
-        hidden_NTH, memory = self.gru(self.dropout(hidden_NTH), memory)
-        past_NBT = inputs_NBT[..., inputs_NBT.shape[2] - past_NBT.shape[2] :]
-        past_NHT = inputs_NHT[..., inputs_NHT.shape[2] - past_NHT.shape[2] :]
-        return self.head(self.dropout(hidden_NTH)), (past_NBT, past_NHT, memory)
+        self, states_NTS: Tensor, bands_NTB: Tensor, memory: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits (N, T, C) of inputs (N, T, 252) and (N, T, 10); the GRU's next memory."""
+        hidden_NTH = gelu(self.states(states_NTS) + self.bands(bands_NTB))
+        hidden_NTH, next_memory = self.gru(self.dropout(hidden_NTH), memory)
+        return self.head(self.dropout(hidden_NTH)), next_memory
 
-    def initial_state(self, like: Tensor) -> State:
-        """Return the state before the first step."""
-        count, hidden = len(like), self.gru.hidden_size
-        past_NBT = like.new_zeros(count, BANDS, KERNELS[0] - STRIDES[0])
-        past_NHT = like.new_zeros(count, hidden, KERNELS[1] - STRIDES[1])
-        return past_NBT, past_NHT, like.new_zeros(self.gru.num_layers, count, hidden)
+    def voice_means(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the training voices' mean log powers (5,) and cepstra (13,)."""
+        return self.bands_mean.cpu().numpy(), self.cepstra_mean.cpu().numpy()
 
 
 class PhoneticInputStream:
     """Inputs of audio at the usual loudness, in whole frames, as it arrives in chunks.
 
     Args:
-        voice_mean_B: of the training voices' log-mels (40,).
-        with_states: whether to evaluate the acoustic model; zeros are given otherwise.
+        bands_mean_B, cepstra_mean_C: of the training voices.
     """
 
-    def __init__(self, voice_mean_B: np.ndarray, *, with_states: bool = True) -> None:
+    def __init__(self, bands_mean_B: np.ndarray, cepstra_mean_C: np.ndarray) -> None:
         self._windows = mel.WindowStream()
-        self._voice = mel.RunningMean(voice_mean_B, prior=PRIOR_WINDOWS, memory=MEMORY_WINDOWS)
-        self._states = senones.SenoneStream() if with_states else None
+        self._voice = mel.RunningMean(bands_mean_B, prior=PRIOR_WINDOWS, memory=MEMORY_WINDOWS)
+        self._states = senones.SenoneStream(cepstra_mean_C)
         self._power_NF = np.zeros((0, mel.FFT // 2 + 1))
 
     def push(self, audio_S: np.ndarray) -> PhoneticInputs:
@@ -137,39 +126,48 @@ class PhoneticInputStream:
             power_NF = np.concatenate([power_NF, power_NF[-1:].repeat(beyond, axis=0)])
         whole = len(power_NF) // HOPS_PER_FRAME * HOPS_PER_FRAME
         self._power_NF, power_NF = power_NF[whole:], power_NF[:whole]
-        log_NB = mel.log_power(power_NF @ _filters().T, FLOOR)
-        energy_N = np.log(np.exp(log_NB).sum(1))
-        mel_NB = (log_NB - self._voice.push(log_NB, energy_N > SPEECH_ENERGY)) / SCALE
-        count = whole // 2
-        states_NS = np.zeros((count, senones.STATES), np.float32)
-        if self._states is not None and count:
-            probability_NS = self._states.push(power_NF).clip(min=MIN_PROBABILITY)
-            states_NS = 1 - np.log(probability_NS) / np.log(MIN_PROBABILITY)
-        steps_N = (energy_N.reshape(-1, 2).mean(1) - USUAL_ENERGY) / SCALE
+        count = whole // HOPS_PER_STEP
+        log_NB, energy_N = _log_bands(power_NF)
+        mean_NB = self._voice.push(log_NB, energy_N > SPEECH_ENERGY)
+        probability_NS = self._states.push(power_NF).clip(min=MIN_PROBABILITY)
+        states_NS = 1 - np.log(probability_NS) / np.log(MIN_PROBABILITY)
+        steps_N = (energy_N.reshape(count, HOPS_PER_STEP).mean(1) - USUAL_ENERGY) / SCALE
         return PhoneticInputs(
-            mel_NB.astype(np.float32),
-            states_NS.astype(np.float32),
+            states_NS.astype(np.float32).reshape(count, STATE_INPUTS),
+            ((log_NB - mean_NB) / SCALE).astype(np.float32).reshape(count, BAND_INPUTS),
             steps_N.clip(QUIETEST, LOUDEST).astype(np.float32),
         )
+
+
+def mean_voice(audio_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean log powers (5,) and cepstra (13,) of speech (S,) at the usual loudness."""
+    windows = mel.WindowStream()
+    spectra = map(mel.power_spectra, [*windows.push(audio_S), *windows.finish()])
+    power_NF = np.concatenate([np.zeros((0, mel.FFT // 2 + 1)), *spectra])
+    log_NB, energy_N = _log_bands(power_NF)
+    cepstra_NC, is_speech_N = senones.CepstraStream().push(power_NF)
+    loud_N = energy_N > SPEECH_ENERGY
+    if not loud_N.any() or not is_speech_N.any():
+        raise DataError("no speech in the audio")
+    return log_NB[loud_N].mean(0), cepstra_NC[is_speech_N].mean(0)
 
 
 class PhoneticExtractor:
     """Features (n, `SIZE`) of audio at the usual loudness that comes in chunks of any size.
 
-    A frame comes out `DELAY_FRAMES` after its own audio. Without the package pocketsphinx the
-    network does without its phone states, and recognises fewer phones.
+    A frame comes out `DELAY_FRAMES` after its own audio.
 
     Args:
         folder: of the network's checkpoint.
+
+    Raises:
+        DataError: no such checkpoint, or the package pocketsphinx is not installed.
     """
 
     size = SIZE
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._network = phonetic_network(folder)
-        self._with_states = senones.is_available()
-        if not self._with_states:
-            _note_missing()
         self._reset()
 
     def push(self, audio_S: np.ndarray) -> np.ndarray:
@@ -183,9 +181,8 @@ class PhoneticExtractor:
         return features_TF
 
     def _reset(self) -> None:
-        mean_B = self._network.voice_mean.numpy()
-        self._stream = PhoneticInputStream(mean_B, with_states=self._with_states)
-        self._state: State | None = None
+        self._stream = PhoneticInputStream(*self._network.voice_means())
+        self._memory: Tensor | None = None
         self._energy_N = np.zeros(0, np.float32)
         self._skip = DELAY  # first outputs, which belong to no audio
 
@@ -193,25 +190,14 @@ class PhoneticExtractor:
     def _run(self, inputs: PhoneticInputs) -> np.ndarray:
         if not len(inputs.energy_N):
             return np.zeros((0, SIZE), np.float32)
-        mel_1TB, states_1TS = (
-            torch.from_numpy(array)[None] for array in (inputs.mel_NB, inputs.states_NS)
-        )
-        logits_1TC, self._state = self._network(mel_1TB, states_1TS, self._state)
+        arrays = (torch.from_numpy(array)[None] for array in (inputs.states_NS, inputs.bands_NB))
+        logits_1TC, self._memory = self._network(*arrays, self._memory)
         probability_NC = logits_1TC[0].softmax(-1).numpy()[self._skip :]
         self._skip = max(self._skip - len(inputs.energy_N), 0)
         energy_N = np.concatenate([self._energy_N, inputs.energy_N])
         self._energy_N = energy_N[len(probability_NC) :]
         steps_NF = np.concatenate([probability_NC, energy_N[: len(probability_NC), None]], 1)
         return steps_NF.reshape(-1, SIZE)
-
-
-def mean_log_mels(audio_S: np.ndarray) -> np.ndarray:
-    """Return the mean log-mels (40,) of the speech in audio (S,) at the usual loudness."""
-    windows = mel.WindowStream()
-    spectra = map(mel.power_spectra, [*windows.push(audio_S), *windows.finish()])
-    log_NB = mel.log_power(np.concatenate([*spectra]) @ _filters().T, FLOOR)
-    speech_N = np.log(np.exp(log_NB).sum(1)) > SPEECH_ENERGY
-    return log_NB[speech_N].mean(0) if speech_N.any() else np.zeros(BANDS)
 
 
 class PhoneReplacer:
@@ -274,13 +260,14 @@ def phonetic_network(folder: Path = FOLDER) -> PhoneticNetwork:
     return network.eval()
 
 
-@cache
-def _note_missing() -> None:
-    note(
-        "pocketsphinx is not installed: lips follow speech less closely (pip install pocketsphinx)"
-    )
+def _log_bands(power_NF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log powers (N, 5) of spectra (N, 257), and the log energies (N,)."""
+    power_NB = power_NF @ _filters().T
+    return mel.log_power(power_NB, FLOOR), mel.log_power(power_NB.sum(1), FLOOR)
 
 
 @cache
 def _filters() -> np.ndarray:
-    return mel.mel_filters(BANDS, lowest=LOWEST, highest=HIGHEST, equal_area=False)
+    """Return which frequencies are in each band (5, 257)."""
+    hertz = mel.frequencies()
+    return np.array([(hertz >= low) & (hertz < high) for low, high in pairwise(EDGES)], float)

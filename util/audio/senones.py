@@ -2,7 +2,7 @@
 
 The model's 5126 Gaussian mixtures ("senones") are states of phones in context, learned from many
 people's recorded speech, which synthetic voices cannot replace. Here they are evaluated frame by
-frame and summed up for each state of each phone: 126 probabilities, 50 times a second. Front end
+frame and summed up for each state of each phone: 126 probabilities, 100 times a second. Front end
 and file formats are those of Sphinx (Huggins-Daines et al., "PocketSphinx", ICASSP 2006); its noise
 removal follows Kim & Stern, "Power-normalized cepstral coefficients", ICASSP 2012.
 """
@@ -19,8 +19,7 @@ from speech2video.util.audio import mel
 from speech2video.util.errors import DataError
 
 STATES = 126  # of 42 phones, three each
-RATE = 50  # a second
-DELAY_HOPS = 4  # of 10 ms, by which states are late: what their deltas need, rounded up
+DELAY_HOPS = 3  # of 10 ms, by which states are late: what their differences need
 
 BANDS, CEPSTRA = 25, 13
 LOWEST, HIGHEST = 130.0, 6800.0  # Hz
@@ -30,6 +29,7 @@ STREAMS = 3  # cepstra, their first and second differences
 REACH = 3  # windows on both sides that the second differences need
 MIN_VARIANCE = 1e-4
 WEIGHT_LOG = 1024 * np.log(1.0001)  # of a mixture weight's unit
+UNLIKELY = -12.0  # of a phone's best Gaussians, relative to the best phone's: it is not evaluated
 MIN_LIKELIHOOD = 1e-12  # of a stream, relative to the best mixture's
 
 # Noise removal: shares of the past in smoothed power, its envelope, and masking by a peak before.
@@ -39,8 +39,7 @@ PEAK_PAST, MASKED, MAX_GAIN, SMOOTHED_BANDS = 0.85, 0.2, 20.0, 4
 
 # Running mean of the cepstra: over what is loud enough for speech at the usual loudness.
 SPEECH_CEPSTRUM = 30.0  # of the first cepstrum
-PRIOR_WINDOWS, MEMORY_WINDOWS = 100.0, 1500.0  # 1 s and 15 s
-PRIOR_MEAN = (41.0, -5.29, -0.12, 5.09, 2.48, -4.07, -1.37, -1.78, -5.08, -2.05, -6.45, -1.42, 1.17)
+PRIOR_WINDOWS, MEMORY_WINDOWS = 50.0, 1500.0  # 0.5 s and 15 s
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,26 +60,26 @@ class AcousticModel:
 
     def states(self, features_TSC: np.ndarray) -> np.ndarray:
         """Return the probabilities (T, 126) float32 of features (T, 3, 13)."""
-        count = len(features_TSC)
-        books = len(self.weights)
-        likelihoods, best_SBT = [], []
+        count, books = len(features_TSC), len(self.weights)
+        logs, best_TB = [], np.zeros((count, books))
         for s in range(STREAMS):
             x_TC = features_TSC[:, s]
             log_TG = np.concatenate([x_TC**2, x_TC], 1) @ self.quadratic_SXG[s]
             log_TBK = (log_TG + self.constant_SG[s]).reshape(count, books, -1)
-            best_TB = log_TBK.max(2)
-            likelihoods.append(np.exp((log_TBK - best_TB[..., None]).astype(np.float32)))
-            best_SBT.append(best_TB)
-        best_TB = np.sum(best_SBT, axis=0)
-        scale_TB = np.exp(best_TB - best_TB.max(1, keepdims=True)).astype(np.float32)
-        states_TN = np.empty((count, STATES), np.float32)
+            best_TB1 = log_TBK.max(2, keepdims=True)
+            logs.append((log_TBK - best_TB1).astype(np.float32))
+            best_TB += best_TB1[..., 0]
+        best_TB -= best_TB.max(1, keepdims=True)
+        states_TN = np.zeros((count, STATES), np.float32)
         for b in range(books):
-            senones_TN = np.maximum(likelihoods[0][:, b] @ self.weights[b][0], MIN_LIKELIHOOD)
-            for s in range(1, STREAMS):
-                mixed_TN = likelihoods[s][:, b] @ self.weights[b][s]
-                senones_TN *= np.maximum(mixed_TN, MIN_LIKELIHOOD)
-            states_TN[:, 3 * b : 3 * b + 3] = np.add.reduceat(senones_TN, self.starts[b], axis=1)
-        states_TN *= scale_TB.repeat(3, axis=1)
+            likely = np.flatnonzero(best_TB[:, b] > UNLIKELY)  # the others cost time alone
+            senones_MN = np.exp(best_TB[likely, b, None]).astype(np.float32)
+            for s in range(STREAMS):
+                mixed_MN = np.exp(logs[s][likely, b]) @ self.weights[b][s]
+                senones_MN = senones_MN * np.maximum(mixed_MN, MIN_LIKELIHOOD)
+            if len(likely):
+                sums_M3 = np.add.reduceat(senones_MN, self.starts[b], axis=1)
+                states_TN[likely, 3 * b : 3 * b + 3] = sums_M3
         return states_TN / np.maximum(states_TN.sum(1, keepdims=True), 1e-30)
 
 
@@ -118,36 +117,48 @@ def acoustic_model() -> AcousticModel:
 class SenoneStream:
     """State probabilities of speech at the usual loudness, `DELAY_HOPS` late, as it arrives.
 
-    Two windows of 10 ms give one row; the first rows belong to no audio.
+    The first rows belong to no audio.
+
+    Args:
+        mean_C: cepstra's mean (13,) over the speech of many voices, to begin from.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mean_C: np.ndarray) -> None:
         self._model = acoustic_model()
-        self._noise: _NoiseRemoval | None = None
-        mean_C = np.array(PRIOR_MEAN)
+        self._cepstra = CepstraStream()
         self._mean = mel.RunningMean(mean_C, prior=PRIOR_WINDOWS, memory=MEMORY_WINDOWS)
-        self._cepstra_NC = np.zeros((2 * REACH, CEPSTRA))
+        self._past_NC = np.zeros((2 * REACH, CEPSTRA))
 
-    def push(self, power_NB: np.ndarray) -> np.ndarray:
-        """Take spectra (N, 257) of an even number of windows (`mel.power_spectra`).
+    def push(self, power_NF: np.ndarray) -> np.ndarray:
+        """Take spectra (N, 257) of windows (`mel.power_spectra`) and return rows (N, 126)."""
+        cepstra_NC, is_speech_N = self._cepstra.push(power_NF)
+        cepstra_NC = cepstra_NC - self._mean.push(cepstra_NC, is_speech_N)
+        c = np.concatenate([self._past_NC, cepstra_NC])
+        self._past_NC = c[len(c) - 2 * REACH :]
 
-        Returns rows (N / 2, 126).
-        """
-        power_NB = power_NB @ _filters().T
-        if self._noise is None:
-            self._noise = _NoiseRemoval(power_NB[0])
-        log_NB = np.log(self._noise.push(power_NB) + FLOOR)
-        cepstra_NC = np.asarray(dct(log_NB, norm="ortho"))[:, :CEPSTRA] * _lifter()
-        cepstra_NC -= self._mean.push(cepstra_NC, cepstra_NC[:, 0] > SPEECH_CEPSTRUM)
-        c = np.concatenate([self._cepstra_NC, cepstra_NC])
-        self._cepstra_NC = c[len(c) - 2 * REACH :]
-
-        def at(offset: int) -> np.ndarray:  # the later window of each 20 ms, REACH ago
-            return c[REACH + offset :][: len(cepstra_NC) : 2]
+        def at(offset: int) -> np.ndarray:
+            return c[REACH + offset :][: len(cepstra_NC)]
 
         first = at(2) - at(-2)
         second = at(3) - at(-1) - (at(1) - at(-3))
         return self._model.states(np.stack([at(0), first, second], 1))
+
+
+class CepstraStream:
+    """Sphinx' cepstra of speech at the usual loudness, as it arrives."""
+
+    def __init__(self) -> None:
+        self._noise: _NoiseRemoval | None = None
+
+    def push(self, power_NF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Take spectra (N, 257); return cepstra (N, 13), and which windows (N,) are speech."""
+        power_NB = power_NF @ _filters().T
+        if self._noise is None and len(power_NB):
+            self._noise = _NoiseRemoval(power_NB[0])
+        if self._noise is not None:
+            power_NB = self._noise.push(power_NB)
+        cepstra_NC = np.asarray(dct(np.log(power_NB + FLOOR), norm="ortho"))[:, :CEPSTRA]
+        return cepstra_NC * _lifter(), cepstra_NC[:, 0] > SPEECH_CEPSTRUM
 
 
 class _NoiseRemoval:

@@ -10,6 +10,9 @@ from speech2video.util.errors import DataError
 from speech2video.util.text.phones import PHONE_INDEX, PHONES
 from speech2video.util.text.transcript import Phone
 
+pytestmark = pytest.mark.skipif(
+    not senones.is_available(), reason="the acoustic model is in the package pocketsphinx"
+)
 load_network = phonetic.phonetic_network.__wrapped__
 
 
@@ -86,11 +89,6 @@ def test_energy_is_in_time_with_its_audio():
     audio_S[16_000:16_640] = noise(1)[:640]
     energy_N = extract([audio_S]).reshape(-1, len(PHONES) + 1)[:, -1]
     assert energy_N.argmax() in (50, 51)
-
-
-def test_without_an_acoustic_model(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(senones, "is_available", lambda: False)
-    assert np.isfinite(extract([noise(1)])).all()
 
 
 def test_known_phones_take_the_place_of_heard_ones():
