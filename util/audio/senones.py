@@ -61,11 +61,12 @@ class AcousticModel:
     def states(self, features_TSC: np.ndarray) -> np.ndarray:
         """Return the probabilities (T, 126) float32 of features (T, 3, 13)."""
         count, books = len(features_TSC), len(self.weights)
+        size = self.constant_SG.shape[1] // books
         logs, best_TB = [], np.zeros((count, books))
         for s in range(STREAMS):
             x_TC = features_TSC[:, s]
             log_TG = np.concatenate([x_TC**2, x_TC], 1) @ self.quadratic_SXG[s]
-            log_TBK = (log_TG + self.constant_SG[s]).reshape(count, books, -1)
+            log_TBK = (log_TG + self.constant_SG[s]).reshape(count, books, size)
             best_TB1 = log_TBK.max(2, keepdims=True)
             logs.append((log_TBK - best_TB1).astype(np.float32))
             best_TB += best_TB1[..., 0]
