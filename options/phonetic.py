@@ -13,7 +13,7 @@ class TrainPhoneticOptions(TrainingOptions):
 
     KIND: ClassVar[str] = "phonetic"
 
-    steps: int | None = inherit(TrainingOptions, "steps", 6000)
+    steps: int | None = inherit(TrainingOptions, "steps", 3000)
     batch_size: int = inherit(TrainingOptions, "batch_size", 24)
     lr: float = inherit(TrainingOptions, "lr", 2e-3)
     ema: float = inherit(TrainingOptions, "ema", 0.998)
@@ -25,7 +25,7 @@ class TrainPhoneticOptions(TrainingOptions):
     )
     seq_len: int = grouped.data(200, "steps of 20 ms of a training window", min=20, max=10000)
     num_augmentations: int = grouped.data(
-        5, "copies of each clip with changed voice, acoustics, noise and speed", min=1, max=1000
+        3, "copies of each clip with changed voice, acoustics, noise and speed", min=1, max=1000
     )
     hidden_size: int = grouped.architecture(256, "width of all layers", min=8, max=4096)
     layers: int = grouped.architecture(2, "layers of the GRU", min=1, max=8)
