@@ -148,9 +148,9 @@ class MakeDemoSpeechOptions(Options):
     minutes: float = option(90.0, "total length of the clips", min=0.01, max=6000)
     seconds: float = option(30.0, "length of one clip", min=1, max=600)
     engines: tuple[str, ...] = option(
-        ("espeak", "flite", "festival", "piper"),
+        ("espeak", "flite", "festival", "piper", "kokoro"),
         "what speaks, of what is installed",
-        choices=("espeak", "flite", "festival", "piper"),
+        choices=("espeak", "flite", "festival", "piper", "kokoro"),
     )
     seed: int = option(0, "random seed of sentences, voices and motion", min=0)
     jobs: int = option(1, "number of processes", min=1, max=256)
