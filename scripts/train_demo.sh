@@ -2,14 +2,14 @@
 # From nothing to a trained synthetic speaker: speech of many voices, phonetic features, recordings,
 # clips, gestures, motion, renderer, reports.
 #
-#   bash scripts/train_demo.sh [NAME] [MINUTES] [SPEECH_MINUTES]     # my_demo, 8 of video, 120 of speech
+#   bash scripts/train_demo.sh [NAME] [MINUTES] [SPEECH_MINUTES]     # my_demo, 8 of video, 80 of speech
 #
 # Continues where it was stopped. POSE, VIDEO, JOBS and PYTHON are those of scripts/train_speaker.sh;
 # PHONETIC adds options to the training of the phonetic features.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
-name=${1:-my_demo} minutes=${2:-8} speech_minutes=${3:-120}
+name=${1:-my_demo} minutes=${2:-8} speech_minutes=${3:-80}
 source=datasets/${name}_source speech=datasets/${name}_speech
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 # shellcheck disable=SC2206  # options are split at blanks
