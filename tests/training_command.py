@@ -34,7 +34,8 @@ class TrainingCommand:
 
     def start(self, *arguments: object, launcher: tuple = ()) -> subprocess.Popen:
         """Start another process."""
-        line = [sys.executable, *launcher, f"train_{self.kind}.py", *self.line(*arguments)]
+        script = str(sys.modules[self.main.__module__].__file__)
+        line = [sys.executable, *launcher, script, *self.line(*arguments)]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(line, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -59,6 +60,7 @@ class TrainingCommand:
         killed = self.start(*more)
         while newest_checkpoint(runs / "killed" / self.kind) is None and killed.poll() is None:
             time.sleep(0.005)
+        assert newest_checkpoint(runs / "killed" / self.kind) is not None
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
         assert self.run(*more) == 0
