@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import shutil
 import subprocess
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -25,10 +26,15 @@ needs_espeak = pytest.mark.skipif(
 )
 
 
+@lru_cache
+def spoken(voice: str, **options: int) -> SynthesisedSpeech:
+    return synthesise(TEXT, voice=voice, **options)
+
+
 def speech_of(voice: str, **options: int) -> SynthesisedSpeech:
     if voice not in (name for names in installed_voices().values() for name in names):
         pytest.skip(f"{voice} is not installed")
-    return synthesise(TEXT, voice=voice, **options)
+    return spoken(voice, **options)
 
 
 def class_of(phone: Phone) -> int:
@@ -84,7 +90,7 @@ def test_phones_are_in_time_with_the_sound(voice: str) -> None:
 @needs_espeak
 @pytest.mark.parametrize("voice", [*VOICES, *NETWORKS])
 def test_the_same_text_gives_the_same_samples(voice: str) -> None:
-    one, two = speech_of(voice), speech_of(voice)
+    one, two = speech_of(voice), synthesise(TEXT, voice=voice)
     np.testing.assert_array_equal(one.audio_S, two.audio_S)
     assert one.phones == two.phones
 
