@@ -218,4 +218,8 @@ class BenchmarkOptions(Options):
     minutes: float = option(0.4, "length of the recording or speech", min=0.04)
     size: int = option(256, "frame size of the pipeline in pixels", min=64)
     precision: str = option("fp32", "of the pipeline's renderer", choices=("fp32", "bf16"))
+    name: str | None = option(
+        None, "trained speaker to benchmark audio2pose with; by default an untrained one"
+    )
+    checkpoints: Path = option(Path("checkpoints"), "folder of all runs")
     json: Path | None = option(None, "also write the metrics to this file", output=FILE)

@@ -2,7 +2,7 @@
 
 python scripts/benchmark.py body [--json results/benchmark_body.json]
 python scripts/benchmark.py preprocess --threads 2 [--minutes 10]
-python scripts/benchmark.py audio2pose --minutes 60
+python scripts/benchmark.py audio2pose --minutes 60 [--name demo]
 python scripts/benchmark.py pose2video --threads 2
 python scripts/benchmark.py pipeline --threads 2 --minutes 10 [--size 512] [--precision bf16]
 python scripts/benchmark.py speech2face --threads 2 [--minutes 1]

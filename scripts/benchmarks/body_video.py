@@ -1,9 +1,11 @@
 """Benchmarks of audio2pose alone, and of the whole body pipeline compared with its renderer.
 
-Networks have their default size and random weights, which does not change the time.
+Networks have their default size and random weights, which does not change the time, unless --name
+is given.
 """
 
 import tempfile
+import time
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice, repeat
@@ -17,7 +19,7 @@ from benchmarks import Metrics, Stopwatch, peak_memory_mb
 from speech2video.data.gestures.dictionary import GestureDictionary, GestureEntry
 from speech2video.data.gestures.insertion import GestureInserter
 from speech2video.models.audio2pose.predictor import PosePredictor
-from speech2video.models.pipelines.body_video import BodySpeaker
+from speech2video.models.pipelines.body_video import AUDIO2POSE, GESTURES, BodySpeaker
 from speech2video.models.pose2video.renderer import Pose2VideoRenderer, build_generator
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.options.evaluation import BenchmarkOptions
@@ -28,37 +30,53 @@ from speech2video.util.body.pose_vector import POSE_SIZE, pose_columns
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.text.speech_source import Speech
 from speech2video.util.text.transcript import Word
-from speech2video.util.timing import SAMPLE_RATE
+from speech2video.util.timing import FPS, SAMPLE_RATE
 
 WORD_INTERVAL = 2.0  # seconds between words with a gesture
-CHUNK = 80  # samples at once, where the first pose is awaited
+CHUNK = 160  # samples at once, where the first pose is awaited
+MEMORY_MINUTES = 2.0  # after which memory should not grow any more
 RENDERER_FRAMES = 100  # rendered without the pipeline, before and after it
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def benchmark_audio2pose(options: BenchmarkOptions) -> Metrics:
-    """Measure speech to poses in streaming: loudness, features, LSTM, gestures, limits."""
+    """Measure speech to poses in streaming: loudness, features, network, gestures, limits.
+
+    `memory_growth_mb` is that of the peak after `MEMORY_MINUTES`, or half of less.
+    """
     seconds = 60 * options.minutes
-    predictor, inserter = _untrained_motion()
-    watch, frames = Stopwatch(), 0
-    timeline = inserter.plan(_words(seconds), seed=0)
-    for pose_TP in predictor.stream_from_audio(benchmarks.speech_noise(seconds)):
-        inserter.apply(pose_TP, timeline, first_frame=frames)
-        frames += len(pose_TP)
-    wall, processor = watch.seconds()
+    settled, settled_mb = min(60 * MEMORY_MINUTES, seconds / 2), 0.0
+    with benchmarks.processor_cores(options.threads):
+        predictor, inserter = _trained_motion(options) if options.name else _untrained_motion()
+        audio, computation = _first_pose(predictor)
+        word = inserter.dictionary.entries[0].words[0]
+        watch, frames = Stopwatch(), 0
+        timeline = inserter.plan(_words(seconds, word), seed=0)
+        for pose_TP in predictor.stream_from_audio(benchmarks.speech_noise(seconds)):
+            inserter.apply(pose_TP, timeline, first_frame=frames)
+            frames += len(pose_TP)
+            if not settled_mb and frames >= settled * FPS:
+                settled_mb = peak_memory_mb()
+        wall, processor = watch.seconds()
     return {
+        "features": predictor.features,
         "speech_seconds": seconds,
         "frames": frames,
         "gestures": len(timeline.inserted),
-        "first_pose_after_seconds": _first_pose(predictor),
+        "first_pose_after_seconds": audio,
+        "first_pose_computation_seconds": computation,
         "times_real_time": seconds / wall,
         "times_real_time_of_processor": seconds / processor,
+        "memory_growth_mb": peak_memory_mb() - settled_mb,
         "peak_memory_mb": peak_memory_mb(),
     }
 
 
-def _first_pose(predictor: PosePredictor) -> float:
-    """Return the seconds of audio that are needed for the first pose."""
+def _first_pose(predictor: PosePredictor) -> tuple[float, float]:
+    """Return the seconds of audio that the first pose needs, and those of its computation.
+
+    The audio comes in chunks of 10 ms. What libraries load at their first use is not counted.
+    """
     taken = 0
 
     def chunks() -> Iterator[np.ndarray]:
@@ -67,8 +85,12 @@ def _first_pose(predictor: PosePredictor) -> float:
             taken += len(chunk_S)
             yield chunk_S
 
-    next(filter(len, predictor.stream_from_audio(chunks())))
-    return taken / SAMPLE_RATE
+    computation = 0.0
+    for _ in range(2):
+        taken, begin = 0, time.process_time()
+        next(filter(len, predictor.stream_from_audio(chunks())))
+        computation = time.process_time() - begin
+    return taken / SAMPLE_RATE, computation
 
 
 def benchmark_pipeline(options: BenchmarkOptions) -> Metrics:
@@ -100,6 +122,15 @@ def benchmark_pipeline(options: BenchmarkOptions) -> Metrics:
     }
 
 
+def _trained_motion(options: BenchmarkOptions) -> tuple[PosePredictor, GestureInserter]:
+    """Return a speaker's predictor and gestures; without a dictionary, the untrained one's."""
+    folder = options.checkpoints / str(options.name)
+    predictor = PosePredictor.load(folder / AUDIO2POSE)
+    if not (folder / GESTURES).is_dir():
+        return predictor, _untrained_motion()[1]
+    return predictor, GestureInserter.load(folder / GESTURES, predictor.body)
+
+
 def _untrained_motion() -> tuple[PosePredictor, GestureInserter]:
     training = TrainAudio2PoseOptions(name="benchmark", dataset=Path("none"))
     body = Body.load()
@@ -129,9 +160,9 @@ def _untrained_speaker(options: BenchmarkOptions) -> tuple[BodySpeaker, Pose2Vid
     return BodySpeaker("benchmark", "benchmark: untrained", *parts), renderer
 
 
-def _words(seconds: float) -> list[Word]:
+def _words(seconds: float, word: str = "up") -> list[Word]:
     times = np.arange(1.0, seconds - 1, WORD_INTERVAL).tolist()
-    return [Word("up", time, time + 0.3) for time in times]
+    return [Word(word, time, time + 0.3) for time in times]
 
 
 def _renderer_seconds(renderer: Pose2VideoRenderer) -> tuple[float, float]:

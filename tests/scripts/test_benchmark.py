@@ -7,7 +7,7 @@ from typing import Any
 import benchmark
 import pytest
 
-from tests.shared import run_here
+from tests.shared import ROOT, run_here
 
 
 def run_benchmark(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> Any:
@@ -19,7 +19,18 @@ def run_benchmark(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: obj
 def test_audio2pose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     metrics = run_benchmark(tmp_path, monkeypatch, "audio2pose", "--minutes", 0.2)
     assert metrics["frames"] == 0.2 * 60 * 25 and metrics["gestures"] > 0
-    assert metrics["times_real_time_of_processor"] > 0 and metrics["peak_memory_mb"] > 0
+    assert metrics["times_real_time_of_processor"] > 0
+    assert 0 <= metrics["memory_growth_mb"] < metrics["peak_memory_mb"]
+
+
+def test_a_pose_comes_after_the_look_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    more = ("--minutes", 0.1, "--name", "demo", "--checkpoints", ROOT / "checkpoints")
+    metrics = run_benchmark(tmp_path, monkeypatch, "audio2pose", *more)
+    options = json.loads((ROOT / "checkpoints/demo/audio2pose/options.json").read_text())
+    look_ahead = options["look_ahead"] / 25
+    assert look_ahead < metrics["first_pose_after_seconds"] <= look_ahead + 0.11
+    assert metrics["features"] == options["features"] and metrics["gestures"] > 0
+    assert metrics["first_pose_computation_seconds"] > 0
 
 
 def test_the_pipeline_is_compared_with_its_renderer(
