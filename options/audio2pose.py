@@ -52,7 +52,7 @@ class TrainAudio2PoseOptions(TrainingOptions):
     )
 
     features: str = grouped.architecture(
-        "mfcc",
+        "phonetic",
         f"speech features: {', '.join(FEATURE_SETS)}; or a pretrained encoder, KIND:FOLDER[@LAYER] "
         f"or KIND:NAME_ON_THE_HUB[@LAYER] with a KIND of {', '.join(ARCHITECTURES)}",
     )
@@ -66,7 +66,7 @@ class TrainAudio2PoseOptions(TrainingOptions):
     hidden_size: int = grouped.architecture(256, "width of the LSTMs", min=1, max=4096)
     layers: int = grouped.architecture(2, "layers of each LSTM", min=1, max=8)
     look_ahead: int = grouped.architecture(
-        6,
+        4,
         "frames (0.04 s) of speech past each pose that the network receives before it",
         min=0,
         max=250,
