@@ -1,6 +1,5 @@
 """Clips of speech with phones, and the training windows of the phonetic network cut from them."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -155,7 +154,6 @@ class _StartWorker:
     voice_means: VoiceMeans
 
     def __call__(self) -> Callable[[tuple[PhoneClip, int, Path], Progress], None]:
-        os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(1)
         return self._make
 
