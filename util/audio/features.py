@@ -37,7 +37,8 @@ NOISE_SHARE = 2.0  # times the floor, a low quantile of the noise, that make up 
 AUDIBLE = 0.1  # of the voice's power in a band, -10 dB, where `snr` turns from power to logarithm
 FLOOR_HISTORY = 250  # frames of 0.04 s that a noise floor is estimated from, ten seconds
 FLOOR_QUANTILE = 0.2  # share of them that are taken for noise, at least
-PHONETIC, PHONETIC_STEPS = "phonetic", 2  # of 20 ms in a frame
+PHONETIC = "phonetic"
+PHONETIC_STEPS, PHONETIC_DELAY = 2, 3  # of 20 ms in a frame; frames
 FLOOR_BATCH = 500  # frames computed at once: bounds memory
 
 
@@ -50,6 +51,7 @@ class FeatureSet:
         reach: windows on both sides that deltas are fitted to; 0: no deltas.
         speech_level: dB of full scale from which a frame counts as speech, which is at about -23.
         voice_normalised: whether `normalise` needs the voice's mean.
+        delay: frames past its own audio that a frame depends on.
         min_std: that normalised features have for the network; those that hardly change are not
             amplified.
     """
@@ -58,6 +60,7 @@ class FeatureSet:
     reach: int = 0
     speech_level: float = -42.0
     voice_normalised: bool = True
+    delay: int = 0
     min_std: float = 0.1  # nepers
 
     @property
@@ -157,7 +160,7 @@ FEATURE_SETS: dict[str, FeatureSet] = {
     "logmel": FeatureSet(80),
     # few bands, so that noise averages out in each; the rest of speech is quieter
     "snr": SpectralSubtraction(26, speech_level=-33.0),
-    PHONETIC: Phonetic(0, voice_normalised=False, min_std=0.03),
+    PHONETIC: Phonetic(0, voice_normalised=False, delay=PHONETIC_DELAY, min_std=0.03),
 }
 
 

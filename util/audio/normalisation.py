@@ -213,7 +213,7 @@ class SpeechFeatures:
     def __init__(self, kind: str, prior_F: np.ndarray | None = None) -> None:
         self._set, self._kind, self._prior_F = feature_set(kind), kind, prior_F
         self._loudness, self._extractor = RunningLoudness(), make_extractor(kind)
-        self._voice = RunningVoiceMean(kind, prior_F)
+        self._voice = self._voice_mean()
 
     def push(self, audio_S: np.ndarray) -> np.ndarray:
         """Take the next 16 kHz samples (S,) and return the frames (n, F) that are complete by now.
@@ -226,11 +226,15 @@ class SpeechFeatures:
         """Return the frames (n, F) that silence after the last sample completes; start anew."""
         rest_TF = self._extractor.push(self._loudness.finish())
         features_TF = self._normalise(np.concatenate([rest_TF, self._extractor.finish()]))
-        self._voice = RunningVoiceMean(self._kind, self._prior_F)
+        self._voice = self._voice_mean()
         return features_TF
 
+    def _voice_mean(self) -> RunningVoiceMean | None:
+        needed = self._set.voice_normalised
+        return RunningVoiceMean(self._kind, self._prior_F) if needed else None
+
     def _normalise(self, features_TF: np.ndarray) -> np.ndarray:
-        if not self._set.voice_normalised:
+        if self._voice is None:
             return features_TF
         return self._set.normalise(features_TF, self._voice.push(features_TF))
 

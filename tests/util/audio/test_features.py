@@ -19,6 +19,7 @@ from speech2video.util.audio.features import (
     FLOOR_QUANTILE,
     MAX_HERTZ,
     MIN_HERTZ,
+    PHONETIC,
     FeatureExtractor,
     NoiseFloor,
     extract_features,
@@ -30,7 +31,8 @@ from tests.recordings import make_recording
 from tests.shared import DATA, cases
 from tests.util.audio.signals import bursts, cut
 
-KINDS = list(FEATURE_SETS)
+# phonetic features are in test_phonetic.py
+KINDS = [kind for kind in FEATURE_SETS if kind != PHONETIC]
 MEMORYLESS = [kind for kind in KINDS if kind != "snr"]  # all without a noise floor
 LOG_10 = np.log(10) / 10  # natural logarithm of one dB
 
