@@ -19,13 +19,13 @@ from speech2video.util.audio.audio_io import load_audio, normalise_loudness
 from speech2video.util.audio.augmentation import AudioAugmentation, change_speed
 from speech2video.util.audio.features import extract_features, feature_set, is_phonetic
 from speech2video.util.audio.normalisation import level_loudness, speech_features, voice_mean
-from speech2video.util.audio.phonetic import STEPS_PER_FRAME as STEPS
 from speech2video.util.audio.phonetic import replace_phones
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.rotations import resample_linear
 from speech2video.util.errors import DataError
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.smoothing import PoseSmoother, SmoothNoise
+from speech2video.util.text.phones import STEPS_PER_FRAME as STEPS
 from speech2video.util.text.phones import phone_confidence, phone_shares
 from speech2video.util.text.transcript import (
     Phone,

@@ -24,7 +24,7 @@ from speech2video.util.audio.encoders import (
 )
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.errors import DataError
-from speech2video.util.text.phones import PHONES
+from speech2video.util.text.phones import DELAY_FRAMES, PHONES, STEPS_PER_FRAME
 
 if TYPE_CHECKING:
     from speech2video.util.audio.phonetic import PhoneticExtractor
@@ -38,7 +38,6 @@ AUDIBLE = 0.1  # of the voice's power in a band, -10 dB, where `snr` turns from 
 FLOOR_HISTORY = 250  # frames of 0.04 s that a noise floor is estimated from, ten seconds
 FLOOR_QUANTILE = 0.2  # share of them that are taken for noise, at least
 PHONETIC = "phonetic"
-PHONETIC_STEPS, PHONETIC_DELAY = 2, 3  # of 20 ms in a frame; frames
 FLOOR_BATCH = 500  # frames computed at once: bounds memory
 
 
@@ -152,7 +151,7 @@ class Phonetic(FeatureSet):
 
     @property
     def size(self) -> int:
-        return PHONETIC_STEPS * (len(PHONES) + 1)
+        return STEPS_PER_FRAME * (len(PHONES) + 1)
 
 
 FEATURE_SETS: dict[str, FeatureSet] = {
@@ -160,7 +159,7 @@ FEATURE_SETS: dict[str, FeatureSet] = {
     "logmel": FeatureSet(80),
     # few bands, so that noise averages out in each; the rest of speech is quieter
     "snr": SpectralSubtraction(26, speech_level=-33.0),
-    PHONETIC: Phonetic(0, voice_normalised=False, delay=PHONETIC_DELAY, min_std=0.03),
+    PHONETIC: Phonetic(0, voice_normalised=False, delay=DELAY_FRAMES, min_std=0.03),
 }
 
 

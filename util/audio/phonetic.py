@@ -24,18 +24,22 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from speech2video.util.audio import mel, senones
-from speech2video.util.audio.features import PHONETIC_DELAY, PHONETIC_STEPS
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.checkpoint_folder import WEIGHTS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError, one_line
-from speech2video.util.text.phones import PHONES, Phone, phone_confidence, phone_shares
+from speech2video.util.text.phones import (
+    DELAY_FRAMES,
+    PHONES,
+    STEPS_PER_FRAME,
+    Phone,
+    phone_confidence,
+    phone_shares,
+)
 
 EDGES = (60.0, 400.0, 1000.0, 2500.0, 4500.0, 7600.0)  # Hz, of the bands
 BANDS, FLOOR = len(EDGES) - 1, 1e-9  # -90 dB of full scale
-STEPS_PER_FRAME = PHONETIC_STEPS  # of 20 ms
 HOPS_PER_STEP = HOPS_PER_FRAME // STEPS_PER_FRAME
 RATE = 50  # steps a second
-DELAY_FRAMES = PHONETIC_DELAY  # of 40 ms past the present one that the network has seen
 DELAY = DELAY_FRAMES * STEPS_PER_FRAME
 SIZE = STEPS_PER_FRAME * (len(PHONES) + 1)
 STATE_INPUTS, BAND_INPUTS = HOPS_PER_STEP * senones.STATES, HOPS_PER_STEP * BANDS  # of a step
