@@ -8,6 +8,7 @@ place of recognised ones (`PhoneReplacer`).
 
 The network sees hardly any of the spectrum itself: it was trained on synthetic voices by
 scripts/train_phonetic.py, and one that saw log-mels learned those voices' and fewer human phones.
+For the same reason its probabilities are multiplied with those of the acoustic model alone.
 """
 
 from collections.abc import Iterable
@@ -32,6 +33,8 @@ from speech2video.util.text.phones import (
     PHONES,
     STEPS_PER_FRAME,
     Phone,
+    from_arpabet,
+    phone_classes,
     phone_confidence,
     phone_shares,
 )
@@ -49,6 +52,8 @@ SPEECH_ENERGY = -42 / 10 * np.log(10)
 LOUDEST, QUIETEST = 2.0, -4.0  # of the energies
 PRIOR_WINDOWS, MEMORY_WINDOWS = 100.0, 3000.0  # of the voice's mean: 1 s and 30 s of speech
 MIN_PROBABILITY = 1e-4  # of a state, whose logarithm is the network's input
+MODEL_HOPS = 6  # that the acoustic model's own probabilities of a step are averaged over
+MODEL_FLOOR = 1e-3  # added to them
 FOLDER = Path(__file__).parent / "weights" / "phonetic"  # of the weights that ship
 NETWORK = "phonetic"  # its name in a checkpoint
 
@@ -188,6 +193,7 @@ class PhoneticExtractor:
     def _reset(self) -> None:
         self._stream = PhoneticInputStream(*self._network.voice_means())
         self._memory: Tensor | None = None
+        self._model_NC = np.zeros((0, len(PHONES)), np.float32)  # of the hops that are still needed
         self._energy_N = np.zeros(0, np.float32)
         self._skip = DELAY  # first outputs, which belong to no audio
 
@@ -197,12 +203,27 @@ class PhoneticExtractor:
             return np.zeros((0, SIZE), np.float32)
         arrays = (torch.from_numpy(array)[None] for array in (inputs.states_NS, inputs.bands_NB))
         logits_1TC, self._memory = self._network(*arrays, self._memory)
-        probability_NC = logits_1TC[0].softmax(-1).numpy()[self._skip :]
+        log_NC = logits_1TC[0].log_softmax(-1)[self._skip :] + self._model_log(inputs)
+        probability_NC = log_NC.softmax(-1).numpy()
         self._skip = max(self._skip - len(inputs.energy_N), 0)
         energy_N = np.concatenate([self._energy_N, inputs.energy_N])
         self._energy_N = energy_N[len(probability_NC) :]
         steps_NF = np.concatenate([probability_NC, energy_N[: len(probability_NC), None]], 1)
         return steps_NF.reshape(-1, SIZE)
+
+    def _model_log(self, inputs: PhoneticInputs) -> Tensor:
+        """Return log probabilities (n, C) by the acoustic model, of the steps that are known."""
+        scaled_NS = inputs.states_NS.reshape(-1, senones.STATES)
+        states_NS = np.where(scaled_NS > 0, MIN_PROBABILITY ** (1 - scaled_NS), 0)
+        model_NC = np.concatenate([self._model_NC, states_NS @ _classes_of_states()])
+        steps = max(len(inputs.energy_N) - self._skip, 0)
+        # rows are late by the senones' delay; the first one kept is of the next step's first hop
+        first = senones.DELAY_HOPS - (MODEL_HOPS - HOPS_PER_STEP) // 2
+        sum_NC = np.zeros((steps, len(PHONES)), np.float32)
+        for hop in range(first, first + MODEL_HOPS if steps else first):
+            sum_NC += model_NC[hop:][: HOPS_PER_STEP * steps : HOPS_PER_STEP]
+        self._model_NC = model_NC[HOPS_PER_STEP * steps :]
+        return torch.from_numpy(np.log(sum_NC / MODEL_HOPS + MODEL_FLOOR))
 
 
 class PhoneReplacer:
@@ -263,6 +284,18 @@ def phonetic_network(folder: Path = FOLDER) -> PhoneticNetwork:
             f"{path}: no weights of a phonetic network: {one_line(str(error))}"
         ) from None
     return network.eval()
+
+
+@cache
+def _classes_of_states() -> np.ndarray:
+    """Return each class' share (126, C) of the acoustic model's states."""
+    shares_SC = np.zeros((senones.STATES, len(PHONES)), np.float32)
+    for number, name in enumerate(senones.acoustic_model().phones):
+        known = from_arpabet(name)
+        classes = phone_classes(known[0]) if known else [0]  # silence and noise
+        for state, index in ((0, classes[0]), (1, classes[0]), (1, classes[-1]), (2, classes[-1])):
+            shares_SC[3 * number + state, index] += 0.5 if state == 1 else 1
+    return shares_SC
 
 
 def _log_bands(power_NF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -52,12 +52,14 @@ class AcousticModel:
     Torch computes, because it keeps to the number of threads that commands set.
 
     Attributes:
+        phones: names of the 42 phones, in ARPAbet but for silence and noise.
         quadratic_SXG: (3, 26, G) factors of squared features and features, for all Gaussians.
         constant_SG: what is added.
         weights: for each codebook (3, K, n), its senones' weights in the order of states.
         states: for each codebook (n, 3), 1 where a senone is of a state.
     """
 
+    phones: tuple[str, ...]
     quadratic_SXG: Tensor
     constant_SG: Tensor
     weights: list[Tensor]
@@ -105,7 +107,7 @@ def acoustic_model() -> AcousticModel:
     inverse = 1 / np.maximum(variances, MIN_VARIANCE)
     constant = 0.5 * (np.log(inverse / (2 * np.pi)) - means**2 * inverse).sum(-1)
     quadratic = np.concatenate([-0.5 * inverse, means * inverse], -1)  # (B, S, K, 26)
-    phone, state = _read_senones(folder / "mdef")
+    names, phone, state = _read_senones(folder / "mdef")
     weights_SKN = np.exp(-_read_weights(folder / "sendump", len(phone)) * np.float32(WEIGHT_LOG))
     weights, states = [], []
     for book in range(len(means)):
@@ -115,7 +117,7 @@ def acoustic_model() -> AcousticModel:
     quadratic_SXG = quadratic.transpose(1, 3, 0, 2).reshape(STREAMS, 2 * CEPSTRA, -1)
     constant_SG = constant.transpose(1, 0, 2).reshape(STREAMS, -1)
     numbers = [torch.from_numpy(array).float() for array in (quadratic_SXG, constant_SG)]
-    return AcousticModel(numbers[0], numbers[1], weights, states)
+    return AcousticModel(names, numbers[0], numbers[1], weights, states)
 
 
 class SenoneStream:
@@ -260,8 +262,8 @@ def _read_weights(path: Path, senones: int) -> np.ndarray:
     return numbers.reshape(STREAMS, gaussians, columns).astype(np.float32)
 
 
-def _read_senones(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the phone and the state, from 0, of each senone in a binary model definition."""
+def _read_senones(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Return phones' names, and each senone's phone and state, from a binary model definition."""
     data = path.read_bytes()
     (skip,) = struct.unpack_from("<i", data, 8)
     place = 12 + skip
@@ -269,8 +271,11 @@ def _read_senones(path: Path) -> tuple[np.ndarray, np.ndarray]:
         "<10i", data, place
     )
     place += 40
-    for _ in range(phones):  # their names
-        place = data.index(b"\0", place) + 1
+    names = []
+    for _ in range(phones):
+        end = data.index(b"\0", place)
+        names.append(data[place:end].decode("ascii"))
+        place = end + 1
     place = (place + 3) // 4 * 4 + 8 * nodes
     entry = np.dtype([("sequence", "<i4"), ("matrix", "<i4"), ("context", "u1", 4)])
     entries = np.frombuffer(data, entry, triphones, place)
@@ -281,4 +286,4 @@ def _read_senones(path: Path) -> tuple[np.ndarray, np.ndarray]:
     own = sequences.reshape(-1, states)[entries["sequence"]]
     for number in range(states):
         phone[own[:, number]], state[own[:, number]] = base, number
-    return phone, state
+    return tuple(names), phone, state

@@ -16,7 +16,7 @@ PHONES = (
     *("k", "ɡ", "ŋ", "h", "ɹ", "w", "j"),
     *("i", "ɪ", "e", "ɛ", "æ", "a", "ʌ", "ə", "ɜ", "ɔ", "o", "ʊ", "u"),
 )
-# Phonetic features (util/audio/phonetic.py): steps of 20 ms in a frame, and frames that they come late
+# Of phonetic features (util/audio/phonetic.py): steps of 20 ms in a frame; frames that it is late
 STEPS_PER_FRAME, DELAY_FRAMES = 2, 3
 PHONE_INDEX = {phone: index for index, phone in enumerate(PHONES)}
 # Other symbols of espeak-ng and of aligners, by the class that the mouth makes alike.
