@@ -193,7 +193,7 @@ class PhoneticExtractor:
     def _reset(self) -> None:
         self._stream = PhoneticInputStream(*self._network.voice_means())
         self._memory: Tensor | None = None
-        self._model_NC = np.zeros((0, len(PHONES)), np.float32)  # of the hops that are still needed
+        self._model_NC = np.zeros((0, len(PHONES)), np.float32)  # of the hops that later steps need
         self._energy_N = np.zeros(0, np.float32)
         self._skip = DELAY  # first outputs, which belong to no audio
 
