@@ -21,11 +21,13 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from scipy.special import expit, log_softmax, ndtr, softmax
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from speech2video.util.audio import mel, senones
 from speech2video.util.audio.mel import HOPS_PER_FRAME
+from speech2video.util.audio.senones import single_thread
 from speech2video.util.checkpoint_folder import WEIGHTS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError, one_line
 from speech2video.util.text.phones import (
@@ -162,6 +164,66 @@ def mean_voice(audio_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return log_NB[loud_N].mean(0), cepstra_NC[is_speech_N].mean(0)
 
 
+class NetworkStream:
+    """A `PhoneticNetwork` in inference, step by step in NumPy.
+
+    A step is too small for torch's threads, which on a busy machine wait for each other. And this
+    way chunks make no difference.
+    """
+
+    def __init__(self, network: PhoneticNetwork) -> None:
+        weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+        self._inputs = [
+            (weights[f"{k}.weight"].T, weights[f"{k}.bias"]) for k in ("states", "bands")
+        ]
+        self._head = weights["head.weight"].T, weights["head.bias"]
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        layers = range(network.gru.num_layers)
+        self._layers = [[weights[f"gru.{name}_l{layer}"] for name in names] for layer in layers]
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all steps."""
+        size = self._head[0].shape[0]
+        self._memory = [np.zeros(size, np.float32) for _ in self._layers]
+
+    def push(self, inputs: PhoneticInputs) -> np.ndarray:
+        """Return the logits (N, C) of the next N steps."""
+        (states_SH, states_H), (bands_BH, bands_H) = self._inputs
+        head_HC, head_C = self._head
+        logits_NC = np.empty((len(inputs.states_NS), len(head_C)), np.float32)
+        with single_thread():
+            pairs = zip(inputs.states_NS, inputs.bands_NB, strict=True)
+            for n, (states_S, bands_B) in enumerate(pairs):
+                hidden_H = _gelu(states_S @ states_SH + states_H + bands_B @ bands_BH + bands_H)
+                for k, layer in enumerate(self._layers):
+                    hidden_H = self._memory[k] = _gru(hidden_H, self._memory[k], *layer)
+                logits_NC[n] = hidden_H @ head_HC + head_C
+        return logits_NC
+
+
+def _gru(
+    inputs_H: np.ndarray,
+    memory_H: np.ndarray,
+    inputs_weight: np.ndarray,
+    memory_weight: np.ndarray,
+    inputs_bias: np.ndarray,
+    memory_bias: np.ndarray,
+) -> np.ndarray:
+    """Return the next memory (H,) of a GRU as torch defines it."""
+    size = len(memory_H)
+    new = inputs_weight @ inputs_H + inputs_bias
+    old = memory_weight @ memory_H + memory_bias
+    gates = expit(new[: 2 * size] + old[: 2 * size])
+    reset_H, update_H = gates[:size], gates[size:]
+    candidate_H = np.tanh(new[2 * size :] + reset_H * old[2 * size :])
+    return candidate_H + update_H * (memory_H - candidate_H)
+
+
+def _gelu(inputs_H: np.ndarray) -> np.ndarray:
+    return inputs_H * ndtr(inputs_H)
+
+
 class PhoneticExtractor:
     """Features (n, `SIZE`) of audio at the usual loudness that comes in chunks of any size.
 
@@ -177,7 +239,8 @@ class PhoneticExtractor:
     size = SIZE
 
     def __init__(self, folder: Path = FOLDER) -> None:
-        self._network = phonetic_network(folder)
+        network = phonetic_network(folder)
+        self._means, self._network = network.voice_means(), NetworkStream(network)
         self._reset()
 
     def push(self, audio_S: np.ndarray) -> np.ndarray:
@@ -191,27 +254,25 @@ class PhoneticExtractor:
         return features_TF
 
     def _reset(self) -> None:
-        self._stream = PhoneticInputStream(*self._network.voice_means())
-        self._memory: Tensor | None = None
+        self._stream = PhoneticInputStream(*self._means)
+        self._network.reset()
         self._model_NC = np.zeros((0, len(PHONES)), np.float32)  # of the hops that later steps need
         self._energy_N = np.zeros(0, np.float32)
         self._skip = DELAY  # first outputs, which belong to no audio
 
-    @torch.no_grad()
     def _run(self, inputs: PhoneticInputs) -> np.ndarray:
         if not len(inputs.energy_N):
             return np.zeros((0, SIZE), np.float32)
-        arrays = (torch.from_numpy(array)[None] for array in (inputs.states_NS, inputs.bands_NB))
-        logits_1TC, self._memory = self._network(*arrays, self._memory)
-        log_NC = logits_1TC[0].log_softmax(-1)[self._skip :] + self._model_log(inputs)
-        probability_NC = log_NC.softmax(-1).numpy()
+        logits_NC = self._network.push(inputs)
+        log_NC = log_softmax(logits_NC[self._skip :], axis=1) + self._model_log(inputs)
+        probability_NC = softmax(log_NC, axis=1)
         self._skip = max(self._skip - len(inputs.energy_N), 0)
         energy_N = np.concatenate([self._energy_N, inputs.energy_N])
         self._energy_N = energy_N[len(probability_NC) :]
         steps_NF = np.concatenate([probability_NC, energy_N[: len(probability_NC), None]], 1)
         return steps_NF.reshape(-1, SIZE)
 
-    def _model_log(self, inputs: PhoneticInputs) -> Tensor:
+    def _model_log(self, inputs: PhoneticInputs) -> np.ndarray:
         """Return log probabilities (n, C) by the acoustic model, of the steps that are known."""
         scaled_NS = inputs.states_NS.reshape(-1, senones.STATES)
         states_NS = np.where(scaled_NS > 0, MIN_PROBABILITY ** (1 - scaled_NS), 0)
@@ -223,7 +284,7 @@ class PhoneticExtractor:
         for hop in range(first, first + MODEL_HOPS if steps else first):
             sum_NC += model_NC[hop:][: HOPS_PER_STEP * steps : HOPS_PER_STEP]
         self._model_NC = model_NC[HOPS_PER_STEP * steps :]
-        return torch.from_numpy(np.log(sum_NC / MODEL_HOPS + MODEL_FLOOR))
+        return np.log(sum_NC / MODEL_HOPS + MODEL_FLOOR)
 
 
 class PhoneReplacer:

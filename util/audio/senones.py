@@ -8,14 +8,14 @@ removal follows Kim & Stern, "Power-normalized cepstral coefficients", ICASSP 20
 """
 
 import struct
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.fft import dct
-from torch import Tensor
+from threadpoolctl import ThreadpoolController
 
 from speech2video.util.audio import mel
 from speech2video.util.errors import DataError
@@ -49,47 +49,62 @@ PRIOR_WINDOWS, MEMORY_WINDOWS = 50.0, 1500.0  # 0.5 s and 15 s
 class AcousticModel:
     """Mixtures of a phonetically tied Sphinx model: a codebook of Gaussians for each phone.
 
-    Torch computes, because it keeps to the number of threads that commands set.
-
     Attributes:
         phones: names of the 42 phones, in ARPAbet but for silence and noise.
         quadratic_SXG: (3, 26, G) factors of squared features and features, for all Gaussians.
         constant_SG: what is added.
         weights: for each codebook (3, K, n), its senones' weights in the order of states.
-        states: for each codebook (n, 3), 1 where a senone is of a state.
+        starts: for each codebook the first senone of each of its states.
     """
 
     phones: tuple[str, ...]
-    quadratic_SXG: Tensor
-    constant_SG: Tensor
-    weights: list[Tensor]
-    states: list[Tensor]
+    quadratic_SXG: np.ndarray
+    constant_SG: np.ndarray
+    weights: list[np.ndarray]
+    starts: list[np.ndarray]
 
-    @torch.inference_mode()
     def probabilities(self, features_TSC: np.ndarray) -> np.ndarray:
         """Return the states' probabilities (T, 126) float32 of features (T, 3, 13)."""
-        features_STC = torch.from_numpy(features_TSC).float().transpose(0, 1)
-        parts = (self._block(part) for part in features_STC.split(BLOCK, dim=1) if part.numel())
-        return torch.cat([torch.zeros(0, STATES), *parts]).numpy()
+        parts = (features_TSC[t : t + BLOCK] for t in range(0, len(features_TSC), BLOCK))
+        with single_thread():
+            return np.concatenate([np.zeros((0, STATES), np.float32), *map(self._block, parts)])
 
-    def _block(self, features_STC: Tensor) -> Tensor:
-        books, count = len(self.weights), features_STC.shape[1]
-        inputs_STX = torch.cat([features_STC.square(), features_STC], 2)
-        log_STG = torch.baddbmm(self.constant_SG[:, None], inputs_STX, self.quadratic_SXG)
-        log_STBK = log_STG.view(STREAMS, count, books, -1)
-        best_STB1 = log_STBK.amax(3, keepdim=True)
-        log_STBK = log_STBK - best_STB1
-        best_TB = best_STB1[..., 0].sum(0)
-        best_TB = best_TB - best_TB.amax(1, keepdim=True)
-        states_TN = torch.zeros(count, STATES)
+    def _block(self, features_TSC: np.ndarray) -> np.ndarray:
+        count, books = len(features_TSC), len(self.weights)
+        logs, best_TB = [], np.zeros((count, books), np.float32)
+        for s in range(STREAMS):
+            x_TC = features_TSC[:, s].astype(np.float32)
+            log_TG = np.concatenate([x_TC**2, x_TC], 1) @ self.quadratic_SXG[s]
+            log_TBK = (log_TG + self.constant_SG[s]).reshape(count, books, -1)
+            best_TB1 = log_TBK.max(2, keepdims=True)
+            logs.append(log_TBK - best_TB1)
+            best_TB += best_TB1[..., 0]
+        best_TB -= best_TB.max(1, keepdims=True)
+        states_TN = np.zeros((count, STATES), np.float32)
         for b in range(books):
-            likely = (best_TB[:, b] > UNLIKELY).nonzero()[:, 0]  # the others cost time alone
-            if len(likely):
-                mixed_SMN = torch.bmm(log_STBK[:, likely, b].exp(), self.weights[b])
-                senones_MN = mixed_SMN.clamp(min=MIN_LIKELIHOOD).prod(0)
-                sums_M3 = senones_MN @ self.states[b] * best_TB[likely, b, None].exp()
-                states_TN[likely, 3 * b : 3 * b + 3] = sums_M3
-        return states_TN / states_TN.sum(1, keepdim=True).clamp(min=1e-30)
+            likely = np.flatnonzero(best_TB[:, b] > UNLIKELY)  # the others cost time alone
+            if not len(likely):
+                continue
+            senones_MN = np.exp(best_TB[likely, b, None])
+            for s in range(STREAMS):
+                mixed_MN = np.exp(logs[s][likely, b]) @ self.weights[b][s]
+                senones_MN = senones_MN * np.maximum(mixed_MN, MIN_LIKELIHOOD)
+            sums_M3 = np.add.reduceat(senones_MN, self.starts[b], axis=1)
+            states_TN[likely, 3 * b : 3 * b + 3] = sums_M3
+        return states_TN / np.maximum(states_TN.sum(1, keepdims=True), 1e-30)
+
+
+def single_thread() -> AbstractContextManager[object]:
+    """Let NumPy's products take one thread.
+
+    On a busy machine, several would wait for each other at every small product.
+    """
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def is_available() -> bool:
@@ -109,15 +124,19 @@ def acoustic_model() -> AcousticModel:
     quadratic = np.concatenate([-0.5 * inverse, means * inverse], -1)  # (B, S, K, 26)
     names, phone, state = _read_senones(folder / "mdef")
     weights_SKN = np.exp(-_read_weights(folder / "sendump", len(phone)) * np.float32(WEIGHT_LOG))
-    weights, states = [], []
+    weights, starts = [], []
     for book in range(len(means)):
         own = np.flatnonzero(phone == book)
-        weights.append(torch.from_numpy(weights_SKN[..., own]).contiguous())
-        states.append(torch.from_numpy(state[own, None] == np.arange(3)).float())
-    quadratic_SXG = quadratic.transpose(1, 3, 0, 2).reshape(STREAMS, 2 * CEPSTRA, -1)
-    constant_SG = constant.transpose(1, 0, 2).reshape(STREAMS, -1)
-    numbers = [torch.from_numpy(array).float() for array in (quadratic_SXG, constant_SG)]
-    return AcousticModel(names, numbers[0], numbers[1], weights, states)
+        own = own[np.argsort(state[own], kind="stable")]
+        weights.append(np.ascontiguousarray(weights_SKN[..., own]))
+        starts.append(np.searchsorted(state[own], np.arange(3)))
+    return AcousticModel(
+        names,
+        quadratic.transpose(1, 3, 0, 2).reshape(STREAMS, 2 * CEPSTRA, -1).astype(np.float32),
+        constant.transpose(1, 0, 2).reshape(STREAMS, -1).astype(np.float32),
+        weights,
+        starts,
+    )
 
 
 class SenoneStream:

@@ -63,6 +63,16 @@ def test_an_extractor_starts_anew_after_finish():
     np.testing.assert_array_equal(first, second)
 
 
+def test_inference_equals_the_network(small_network: phonetic.PhoneticNetwork):
+    stream = phonetic.PhoneticInputStream(*small_network.voice_means())
+    inputs = stream.push(noise(1))
+    with torch.no_grad():
+        arrays = (torch.from_numpy(a)[None] for a in (inputs.states_NS, inputs.bands_NB))
+        expected_NC = small_network(*arrays)[0][0].numpy()
+    logits_NC = phonetic.NetworkStream(small_network).push(inputs)
+    np.testing.assert_allclose(logits_NC, expected_NC, atol=1e-5)
+
+
 def test_frames_come_as_late_as_stated():
     extractor = phonetic.PhoneticExtractor()
     audio_S, count, came = noise(1), 0, []
