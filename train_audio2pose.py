@@ -18,6 +18,7 @@ from speech2video.data.audio2pose.dataset import (
     MotionClip,
     load_motion_clips,
     mark_gestures,
+    match_poses,
     mean_voice_features,
     pose_statistics,
     smooth_motion,
@@ -49,6 +50,8 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     """Load the clips, build predictor and model, fit."""
     body = Body.load(options.body)
     clips = [smooth_motion(c, options.smooth) for c in load_motion_clips(options.dataset, body)]
+    if options.poses_like is not None:
+        clips = match_poses(clips, load_motion_clips(options.poses_like, body))
     lengths = {clip.name: len(clip) for clip in clips}
     if options.gestures is not None:
         clips = mark_gestures(clips, GestureDictionary.load(options.gestures))

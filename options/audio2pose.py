@@ -16,7 +16,7 @@ class TrainAudio2PoseOptions(TrainingOptions):
     """Train speech to pose on clips of one person."""
 
     KIND: ClassVar[str] = "audio2pose"
-    MACHINE_FILES: ClassVar[tuple[str, ...]] = ("body", "gestures")
+    MACHINE_FILES: ClassVar[tuple[str, ...]] = ("body", "gestures", "poses_like")
 
     steps: int | None = inherit(TrainingOptions, "steps", 4000)
     lr: float = inherit(TrainingOptions, "lr", 2e-3)
@@ -31,6 +31,11 @@ class TrainAudio2PoseOptions(TrainingOptions):
         None, "the person's gesture dictionary; its gestures are inserted at inference, not learned"
     )
 
+    poses_like: Path | None = grouped.data(
+        None,
+        "dataset of fitted clips, which the renderer is trained on, whose body and hands give the "
+        "mean and deviation for clips with exact poses",
+    )
     held_out: tuple[str, ...] = grouped.data((), "clips to validate on, not to train on")
     held_out_seconds: float = grouped.data(
         8.0, "without --held_out: seconds at each clip's end to validate on", min=0.4

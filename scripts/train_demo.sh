@@ -23,8 +23,8 @@ OMP_NUM_THREADS=$(nproc) "$python" scripts/train_phonetic.py --dataset "$speech"
 # exact poses of many voices, every twentieth clip held out, in place of the recordings' few
 held_out=$(cd "$speech" && printf '%s ' [0-9]*[13579]9/ | tr -d /)
 if [ "$held_out" = "[0-9]*[13579]9 " ]; then held_out=; fi
-POSE="--dataset $speech --features phonetic:checkpoints/$name/phonetic --smooth 1 --steps 3500
-    --batch_size 12 --num_augmentations 3 ${held_out:+--held_out $held_out} ${POSE:-}" \
+POSE="--dataset $speech --features phonetic:checkpoints/$name/phonetic --smooth 1 --steps 1800
+    --batch_size 12 --num_augmentations 2 --dropout 0.1 --poses_like datasets/$name ${held_out:+--held_out $held_out} ${POSE:-}" \
     bash scripts/train_speaker.sh "$source/recordings" "$name"
 "$python" scripts/evaluate.py motion --name "$name" --output "results/$name/motion_ground_truth" \
     --dataset "datasets/$name" --ground_truth "$source/ground_truth"

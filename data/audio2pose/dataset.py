@@ -21,6 +21,7 @@ from speech2video.util.audio.features import extract_features, feature_set, is_p
 from speech2video.util.audio.normalisation import level_loudness, speech_features, voice_mean
 from speech2video.util.audio.phonetic import replace_phones
 from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import pose_columns
 from speech2video.util.body.rotations import resample_linear
 from speech2video.util.errors import DataError
 from speech2video.util.rendering.camera import Camera
@@ -144,6 +145,24 @@ def pose_statistics(clips: Sequence[MotionClip]) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation (106,) of the poses over all frames."""
     pose_NP = torch.cat([clip.pose_TP for clip in clips])
     return pose_NP.mean(0), pose_NP.std(0, unbiased=False)
+
+
+def match_poses(clips: Sequence[MotionClip], like: Sequence[MotionClip]) -> list[MotionClip]:
+    """Return the clips with the mean and deviation that body and hands have in others.
+
+    Fits lie some centimetres beside exact poses, and a renderer that was trained on fits corrupts
+    what is elsewhere. Numbers that are constant on either side become the others' mean.
+    """
+    columns = pose_columns("translation", "root_orientation", "body", "left_hand", "right_hand")
+    mean_C, std_C = (numbers[columns] for numbers in pose_statistics(clips))
+    like_mean_C, like_std_C = (numbers[columns] for numbers in pose_statistics(like))
+    scale_C = torch.where(std_C > 0, like_std_C / std_C.clamp(min=1e-12), 0)
+    matched = []
+    for clip in clips:
+        pose_TP = clip.pose_TP.clone()
+        pose_TP[:, columns] = like_mean_C + (pose_TP[:, columns] - mean_C) * scale_C
+        matched.append(replace(clip, pose_TP=pose_TP))
+    return matched
 
 
 class _Copy(NamedTuple):

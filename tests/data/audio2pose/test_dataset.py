@@ -12,6 +12,8 @@ from speech2video.data.audio2pose.dataset import (
     MotionClip,
     load_motion_clips,
     mark_gestures,
+    match_poses,
+    pose_statistics,
     smooth_motion,
 )
 from speech2video.data.gestures.dictionary import GestureDictionary, GestureEntry
@@ -34,6 +36,21 @@ def test_a_part_keeps_audio_and_pose_aligned():
     part = clip("a", 100).part(75, 100)
     assert torch.equal(part.pose_TP[:, 0], torch.arange(75.0, 100.0))
     assert part.audio_S[0] == 75 and len(part.audio_S) == 25 * 640
+
+
+def test_matched_poses_have_the_others_statistics():
+    rough, like = (
+        [replace(clip(name, 40), pose_TP=size * torch.randn(40, 106) + size) for name in "ab"]
+        for size in (0.3, 2.0)
+    )
+    like[0].pose_TP[:, 7] = like[1].pose_TP[:, 7] = 0.5  # constant
+    matched = match_poses(rough, like)
+    for number, (found, wanted) in enumerate(
+        zip(pose_statistics(matched), pose_statistics(like), strict=True)
+    ):
+        torch.testing.assert_close(found[:93], wanted[:93], atol=1e-4, rtol=1e-3, msg=str(number))
+    for one, other in zip(rough, matched, strict=True):
+        assert torch.equal(one.pose_TP[:, 93:], other.pose_TP[:, 93:])
 
 
 def test_smoothing_keeps_lengths_and_lips():
