@@ -150,7 +150,7 @@ def pose_statistics(clips: Sequence[MotionClip]) -> tuple[Tensor, Tensor]:
 def match_poses(clips: Sequence[MotionClip], like: Sequence[MotionClip]) -> list[MotionClip]:
     """Return the clips with the mean and deviation that body and hands have in others.
 
-    Fits lie some centimetres beside exact poses, and a renderer that was trained on fits corrupts
+    Fits lie some centimetres from exact poses, and a renderer that was trained on fits corrupts
     what is elsewhere. Numbers that are constant on either side become the others' mean.
     """
     columns = pose_columns("translation", "root_orientation", "body", "left_hand", "right_hand")
