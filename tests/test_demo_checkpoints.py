@@ -17,13 +17,15 @@ from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.checkpointing import read_tensors
 from speech2video.models.pose2video.renderer import load_renderer
 from speech2video.models.speech2face.predictor import Speech2FacePredictor, load_speech2face
+from speech2video.util.audio.acoustics import music
 from speech2video.util.audio.audio_io import load_audio
+from speech2video.util.audio.augmentation import coloured_noise
 from speech2video.util.audio.mel import log_mels
 from speech2video.util.body.body_model import Body
 from speech2video.util.body.pose_vector import vector_to_smplx
 from speech2video.util.body.skeleton import POINT_INDEX
 from speech2video.util.metrics.motion import limit_violations, lip_opening
-from speech2video.util.metrics.statistics import best_lag, lag_correlations
+from speech2video.util.metrics.statistics import best_lag, correlation, lag_correlations
 from speech2video.util.text.synthesis import synthesise
 from speech2video.util.text.transcript import Word
 from tests.shared import ROOT
@@ -61,6 +63,32 @@ def test_silence_shuts_the_mouth(speaker: PosePredictor, body: Body):
     for level in (0.0, 1e-4):  # digital silence, quiet recording
         audio_S = (level * random.standard_normal(4 * 16_000)).astype(np.float32)
         assert np.median(gap(speaker.predict_from_audio(audio_S), body)) < CLOSED
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_music_and_noise_shut_the_mouth(speaker: PosePredictor, body: Body, seed: int):
+    rng = np.random.default_rng(seed)
+    for audio_S, level in (
+        (music(128_000, rng), -23),
+        (coloured_noise(128_000, 1.0, rng=rng), -35),
+    ):
+        audio_S = (audio_S * 10 ** (level / 20)).astype(np.float32)
+        gap_T = gap(speaker.predict_from_audio(audio_S), body)[25:]
+        assert np.median(gap_T) < CLOSED and np.percentile(gap_T, 90) < 2 * CLOSED
+
+
+@needs_espeak
+def test_lips_follow_a_text(speaker: PosePredictor, body: Body):
+    """Known phones say more than recognised ones, in noise most of all."""
+    speech = synthesise(TEXT, voice=UNSEEN_VOICES[0], rate_wpm=165)
+    ground_truth_T = gap(animate_speaker(speech, seed=1, body=body).pose_TP, body)
+    noise_S = 0.02 * np.random.default_rng(0).standard_normal(len(speech.audio_S))
+    audio_S = (speech.audio_S + noise_S).astype(np.float32)
+    without, given = (
+        correlation(gap(speaker.predict_from_audio(audio_S, phones=p), body), ground_truth_T)
+        for p in (None, speech.phones)
+    )
+    assert given > 0.95 and given > without + 0.05
 
 
 @needs_espeak
