@@ -133,6 +133,10 @@ class PhoneticInputStream:
         return self._add(self._windows.finish(), beyond=DELAY_FRAMES * HOPS_PER_FRAME)
 
     def _add(self, windows: Iterable[np.ndarray], *, beyond: int = 0) -> PhoneticInputs:
+        with single_thread():  # the number of threads changes last bits
+            return self._inputs(windows, beyond)
+
+    def _inputs(self, windows: Iterable[np.ndarray], beyond: int) -> PhoneticInputs:
         power_NF = np.concatenate([self._power_NF, *map(mel.power_spectra, windows)])
         if beyond and len(power_NF):
             power_NF = np.concatenate([power_NF, power_NF[-1:].repeat(beyond, axis=0)])
@@ -192,13 +196,12 @@ class NetworkStream:
         (states_SH, states_H), (bands_BH, bands_H) = self._inputs
         head_HC, head_C = self._head
         logits_NC = np.empty((len(inputs.states_NS), len(head_C)), np.float32)
-        with single_thread():
-            pairs = zip(inputs.states_NS, inputs.bands_NB, strict=True)
-            for n, (states_S, bands_B) in enumerate(pairs):
-                hidden_H = _gelu(states_S @ states_SH + states_H + bands_B @ bands_BH + bands_H)
-                for k, layer in enumerate(self._layers):
-                    hidden_H = self._memory[k] = _gru(hidden_H, self._memory[k], *layer)
-                logits_NC[n] = hidden_H @ head_HC + head_C
+        pairs = zip(inputs.states_NS, inputs.bands_NB, strict=True)
+        for n, (states_S, bands_B) in enumerate(pairs):
+            hidden_H = _gelu(states_S @ states_SH + states_H + bands_B @ bands_BH + bands_H)
+            for k, layer in enumerate(self._layers):
+                hidden_H = self._memory[k] = _gru(hidden_H, self._memory[k], *layer)
+            logits_NC[n] = hidden_H @ head_HC + head_C
         return logits_NC
 
 
@@ -263,8 +266,10 @@ class PhoneticExtractor:
     def _run(self, inputs: PhoneticInputs) -> np.ndarray:
         if not len(inputs.energy_N):
             return np.zeros((0, SIZE), np.float32)
-        logits_NC = self._network.push(inputs)
-        log_NC = log_softmax(logits_NC[self._skip :], axis=1) + self._model_log(inputs)
+        with single_thread():
+            logits_NC = self._network.push(inputs)
+            model_NC = self._model_log(inputs)
+        log_NC = log_softmax(logits_NC[self._skip :], axis=1) + model_NC
         probability_NC = softmax(log_NC, axis=1)
         self._skip = max(self._skip - len(inputs.energy_N), 0)
         energy_N = np.concatenate([self._energy_N, inputs.energy_N])

@@ -66,8 +66,7 @@ class AcousticModel:
     def probabilities(self, features_TSC: np.ndarray) -> np.ndarray:
         """Return the states' probabilities (T, 126) float32 of features (T, 3, 13)."""
         parts = (features_TSC[t : t + BLOCK] for t in range(0, len(features_TSC), BLOCK))
-        with single_thread():
-            return np.concatenate([np.zeros((0, STATES), np.float32), *map(self._block, parts)])
+        return np.concatenate([np.zeros((0, STATES), np.float32), *map(self._block, parts)])
 
     def _block(self, features_TSC: np.ndarray) -> np.ndarray:
         count, books = len(features_TSC), len(self.weights)
