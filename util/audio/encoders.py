@@ -203,7 +203,10 @@ def load_encoder(text: str) -> Encoder:
 
     Raises `DataError` as `encoder_info` does, and for weights that do not fit.
     """
-    return Encoder(encoder_info(text))
+    import torch
+
+    with torch.random.fork_rng(devices=()):  # a training's random numbers stay as they are
+        return Encoder(encoder_info(text))
 
 
 class EncoderExtractor:

@@ -343,8 +343,9 @@ def phonetic_network(folder: Path = FOLDER) -> PhoneticNetwork:
         weights = {k.removeprefix(f"{NETWORK}."): v.float() for k, v in load_file(path).items()}
         hidden = weights["head.weight"].shape[1]
         layers = sum(name.startswith("gru.weight_ih") for name in weights)
-        network = PhoneticNetwork(hidden, layers)
-        network.load_state_dict(weights)
+        with torch.device("meta"):  # random weights would take numbers from a training's seed
+            network = PhoneticNetwork(hidden, layers)
+        network.load_state_dict(weights, assign=True)
     except (OSError, SafetensorError, KeyError, IndexError, RuntimeError) as error:
         raise DataError(
             f"{path}: no weights of a phonetic network: {one_line(str(error))}"

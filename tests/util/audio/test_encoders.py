@@ -154,6 +154,14 @@ def test_features_are_the_hidden_states_of_a_layer(encoders: Path, name: str, la
 
 @with_transformers
 @pytest.mark.parametrize("name", ["wav2vec2", "whisper"])
+def test_loading_takes_no_random_numbers(encoders: Path, name: str):
+    before = torch.get_rng_state()
+    load_encoder.__wrapped__(feature_name(encoders, name))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@with_transformers
+@pytest.mark.parametrize("name", ["wav2vec2", "whisper"])
 def test_features_lie_in_the_frame_of_their_audio(encoders: Path, name: str):
     def first_stages(audio_S: np.ndarray) -> np.ndarray:
         """Return what the convolutions give (N, H), which attention does not blur."""

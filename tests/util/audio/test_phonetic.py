@@ -63,6 +63,13 @@ def test_an_extractor_starts_anew_after_finish():
     np.testing.assert_array_equal(first, second)
 
 
+def test_loading_takes_no_random_numbers():
+    # a run of training seeds its weights; the first of a process must equal the later ones
+    before = torch.get_rng_state()
+    load_network()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_inference_equals_the_network(small_network: phonetic.PhoneticNetwork):
     stream = phonetic.PhoneticInputStream(*small_network.voice_means())
     inputs = stream.push(noise(1))
