@@ -11,7 +11,10 @@ if __name__ == "__main__":  # before the imports, which take seconds
 
     start_command()
 
+from pathlib import Path
+
 import torch
+from torch import Tensor
 
 from speech2video.data.audio2pose.dataset import (
     Audio2PoseDataset,
@@ -33,6 +36,7 @@ from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.util.audio.augmentation import AudioAugmentation
 from speech2video.util.audio.features import feature_set
 from speech2video.util.body.body_model import Body
+from speech2video.util.checkpoint_folder import OPTIONS_FILE, newest_checkpoint
 from speech2video.util.errors import run_command
 
 # Radians, metres. Smaller motion is jitter of the fit; predicted, it moves the body to places that
@@ -51,7 +55,7 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     body = Body.load(options.body)
     clips = [smooth_motion(c, options.smooth) for c in load_motion_clips(options.dataset, body)]
     if options.poses_like is not None:
-        clips = match_poses(clips, load_motion_clips(options.poses_like, body))
+        clips = match_poses(clips, *_statistics_of(options.poses_like, options))
     lengths = {clip.name: len(clip) for clip in clips}
     if options.gestures is not None:
         clips = mark_gestures(clips, GestureDictionary.load(options.gestures))
@@ -73,6 +77,14 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     )
     remember_clips(options.folder, options.dataset, lengths, resumed=options.is_resumed)
     fit(model, loader, options=options, validation=held_out)
+
+
+def _statistics_of(folder: Path, options: TrainAudio2PoseOptions) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation (106,) of the poses that a checkpoint predicts or a dataset has."""
+    if (folder / OPTIONS_FILE).is_file() or newest_checkpoint(folder) is not None:
+        network = PosePredictor.load(folder, body=options.body).network
+        return network.pose_mean, network.pose_std
+    return pose_statistics(load_motion_clips(folder, Body.load(options.body)))
 
 
 def build_dataset(clips: list[MotionClip], options: TrainAudio2PoseOptions) -> Audio2PoseDataset:

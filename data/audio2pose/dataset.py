@@ -147,15 +147,17 @@ def pose_statistics(clips: Sequence[MotionClip]) -> tuple[Tensor, Tensor]:
     return pose_NP.mean(0), pose_NP.std(0, unbiased=False)
 
 
-def match_poses(clips: Sequence[MotionClip], like: Sequence[MotionClip]) -> list[MotionClip]:
-    """Return the clips with the mean and deviation that body and hands have in others.
+def match_poses(
+    clips: Sequence[MotionClip], like_mean_P: Tensor, like_std_P: Tensor
+) -> list[MotionClip]:
+    """Return the clips with another mean and deviation (106,) of body and hands.
 
     Fits lie some centimetres from exact poses, and a renderer that was trained on fits corrupts
-    what is elsewhere. Numbers that are constant on either side become the others' mean.
+    what is elsewhere. Numbers that are constant on either side become the other mean.
     """
     columns = pose_columns("translation", "root_orientation", "body", "left_hand", "right_hand")
     mean_C, std_C = (numbers[columns] for numbers in pose_statistics(clips))
-    like_mean_C, like_std_C = (numbers[columns] for numbers in pose_statistics(like))
+    like_mean_C, like_std_C = like_mean_P[columns], like_std_P[columns]
     scale_C = torch.where(std_C > 0, like_std_C / std_C.clamp(min=1e-12), 0)
     matched = []
     for clip in clips:

@@ -27,6 +27,7 @@ from torch.nn.functional import gelu
 
 from speech2video.util.audio import mel, senones
 from speech2video.util.audio.mel import HOPS_PER_FRAME
+from speech2video.util.audio.phone_hmm import DELAY_STEPS, PhoneHMM
 from speech2video.util.audio.senones import single_thread
 from speech2video.util.checkpoint_folder import WEIGHTS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError, one_line
@@ -35,8 +36,6 @@ from speech2video.util.text.phones import (
     PHONES,
     STEPS_PER_FRAME,
     Phone,
-    from_arpabet,
-    phone_classes,
     phone_confidence,
     phone_shares,
 )
@@ -54,8 +53,8 @@ SPEECH_ENERGY = -42 / 10 * np.log(10)
 LOUDEST, QUIETEST = 2.0, -4.0  # of the energies
 PRIOR_WINDOWS, MEMORY_WINDOWS = 100.0, 3000.0  # of the voice's mean: 1 s and 30 s of speech
 MIN_PROBABILITY = 1e-4  # of a state, whose logarithm is the network's input
-MODEL_HOPS = 6  # that the acoustic model's own probabilities of a step are averaged over
-MODEL_FLOOR = 1e-3  # added to them
+MODEL_FLOOR = 5e-3  # added to the hidden Markov model's probabilities
+NETWORK_WEIGHT = 0.6  # of the network's log probabilities: it knows synthetic voices alone
 FOLDER = Path(__file__).parent / "weights" / "phonetic"  # of the weights that ship
 NETWORK = "phonetic"  # its name in a checkpoint
 
@@ -68,11 +67,13 @@ class PhoneticInputs:
         states_NS: (N, 252) float32, logarithms of both windows' probabilities, scaled to 0 to 1.
         bands_NB: (N, 10) float32, both windows' log powers less the voice's mean, over `SCALE`.
         energy_N: (N,) float32.
+        human_NC: (N, C) float32, phones by human voices, `DELAY` steps late, see phone_hmm.py.
     """
 
     states_NS: np.ndarray
     bands_NB: np.ndarray
     energy_N: np.ndarray
+    human_NC: np.ndarray
 
 
 class PhoneticNetwork(nn.Module):
@@ -121,7 +122,10 @@ class PhoneticInputStream:
     def __init__(self, bands_mean_B: np.ndarray, cepstra_mean_C: np.ndarray) -> None:
         self._windows = mel.WindowStream()
         self._voice = mel.RunningMean(bands_mean_B, prior=PRIOR_WINDOWS, memory=MEMORY_WINDOWS)
-        self._states = senones.SenoneStream(cepstra_mean_C)
+        self._model, self._hmm = senones.acoustic_model(), PhoneHMM()
+        self._senones = senones.SenoneStream(cepstra_mean_C)
+        # phones that are there: at first those of no audio, by which they are late
+        self._early_NC = np.full((DELAY_STEPS, len(PHONES)), 1 / len(PHONES), np.float32)
         self._power_NF = np.zeros((0, mel.FFT // 2 + 1))
 
     def push(self, audio_S: np.ndarray) -> PhoneticInputs:
@@ -145,13 +149,20 @@ class PhoneticInputStream:
         count = whole // HOPS_PER_STEP
         log_NB, energy_N = _log_bands(power_NF)
         mean_NB = self._voice.push(log_NB, energy_N > SPEECH_ENERGY)
-        probability_NS = self._states.push(power_NF).clip(min=MIN_PROBABILITY)
+        states, phones = [np.zeros((0, senones.STATES), np.float32)], [self._early_NC]
+        for log_TN in self._senones.push(power_NF):
+            states.append(self._model.states(log_TN))
+            phones.append(self._hmm.push(log_TN))
+        human_NC = np.concatenate(phones)
+        human_NC, self._early_NC = human_NC[:count], human_NC[count:]
+        probability_NS = np.concatenate(states).clip(min=MIN_PROBABILITY)
         states_NS = 1 - np.log(probability_NS) / np.log(MIN_PROBABILITY)
         steps_N = (energy_N.reshape(count, HOPS_PER_STEP).mean(1) - USUAL_ENERGY) / SCALE
         return PhoneticInputs(
             states_NS.astype(np.float32).reshape(count, STATE_INPUTS),
             ((log_NB - mean_NB) / SCALE).astype(np.float32).reshape(count, BAND_INPUTS),
             steps_N.clip(QUIETEST, LOUDEST).astype(np.float32),
+            human_NC,
         )
 
 
@@ -259,7 +270,6 @@ class PhoneticExtractor:
     def _reset(self) -> None:
         self._stream = PhoneticInputStream(*self._means)
         self._network.reset()
-        self._model_NC = np.zeros((0, len(PHONES)), np.float32)  # of the hops that later steps need
         self._energy_N = np.zeros(0, np.float32)
         self._skip = DELAY  # first outputs, which belong to no audio
 
@@ -268,28 +278,14 @@ class PhoneticExtractor:
             return np.zeros((0, SIZE), np.float32)
         with single_thread():
             logits_NC = self._network.push(inputs)
-            model_NC = self._model_log(inputs)
-        log_NC = log_softmax(logits_NC[self._skip :], axis=1) + model_NC
-        probability_NC = softmax(log_NC, axis=1)
+        log_NC = NETWORK_WEIGHT * log_softmax(logits_NC, axis=1)
+        log_NC += np.log(inputs.human_NC + np.float32(MODEL_FLOOR))
+        probability_NC = softmax(log_NC[self._skip :], axis=1)
         self._skip = max(self._skip - len(inputs.energy_N), 0)
         energy_N = np.concatenate([self._energy_N, inputs.energy_N])
         self._energy_N = energy_N[len(probability_NC) :]
         steps_NF = np.concatenate([probability_NC, energy_N[: len(probability_NC), None]], 1)
         return steps_NF.reshape(-1, SIZE)
-
-    def _model_log(self, inputs: PhoneticInputs) -> np.ndarray:
-        """Return log probabilities (n, C) by the acoustic model, of the steps that are known."""
-        scaled_NS = inputs.states_NS.reshape(-1, senones.STATES)
-        states_NS = np.where(scaled_NS > 0, MIN_PROBABILITY ** (1 - scaled_NS), 0)
-        model_NC = np.concatenate([self._model_NC, states_NS @ _classes_of_states()])
-        steps = max(len(inputs.energy_N) - self._skip, 0)
-        # rows are late by the senones' delay; the first one kept is of the next step's first hop
-        first = senones.DELAY_HOPS - (MODEL_HOPS - HOPS_PER_STEP) // 2
-        sum_NC = np.zeros((steps, len(PHONES)), np.float32)
-        for hop in range(first, first + MODEL_HOPS if steps else first):
-            sum_NC += model_NC[hop:][: HOPS_PER_STEP * steps : HOPS_PER_STEP]
-        self._model_NC = model_NC[HOPS_PER_STEP * steps :]
-        return np.log(sum_NC / MODEL_HOPS + MODEL_FLOOR)
 
 
 class PhoneReplacer:
@@ -351,18 +347,6 @@ def phonetic_network(folder: Path = FOLDER) -> PhoneticNetwork:
             f"{path}: no weights of a phonetic network: {one_line(str(error))}"
         ) from None
     return network.eval()
-
-
-@cache
-def _classes_of_states() -> np.ndarray:
-    """Return each class' share (126, C) of the acoustic model's states."""
-    shares_SC = np.zeros((senones.STATES, len(PHONES)), np.float32)
-    for number, name in enumerate(senones.acoustic_model().phones):
-        known = from_arpabet(name)
-        classes = phone_classes(known[0]) if known else [0]  # silence and noise
-        for state, index in ((0, classes[0]), (1, classes[0]), (1, classes[-1]), (2, classes[-1])):
-            shares_SC[3 * number + state, index] += 0.5 if state == 1 else 1
-    return shares_SC
 
 
 def _log_bands(power_NF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,13 +1,15 @@
 """Phone states of human voices: the acoustic model of the package pocketsphinx.
 
 The model's 5126 Gaussian mixtures ("senones") are states of phones in context, learned from many
-people's recorded speech, which synthetic voices cannot replace. Here they are evaluated frame by
-frame and summed up for each state of each phone: 126 probabilities, 100 times a second. Front end
-and file formats are those of Sphinx (Huggins-Daines et al., "PocketSphinx", ICASSP 2006); its noise
-removal follows Kim & Stern, "Power-normalized cepstral coefficients", ICASSP 2012.
+people's recorded speech, which synthetic voices cannot replace. Here their likelihoods are computed
+100 times a second, and summed up for each state of each phone: 126 probabilities. phone_hmm.py
+makes phones of them. Front end and file formats are those of Sphinx (Huggins-Daines et al.,
+"PocketSphinx", ICASSP 2006); its noise removal follows Kim & Stern, "Power-normalized cepstral
+coefficients", ICASSP 2012.
 """
 
 import struct
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -26,14 +28,21 @@ DELAY_HOPS = 3  # of 10 ms, by which states are late: what their differences nee
 BANDS, CEPSTRA = 25, 13
 LOWEST, HIGHEST = 130.0, 6800.0  # Hz
 EMPHASIS, LIFTER, FULL_SCALE = 0.97, 22, 32768
-FLOOR = 1e-4  # of the logarithm, in units of 16-bit samples
+QUIETEST = 2.0  # power added to each band, as of a quiet room: the model knows no digital silence
 STREAMS = 3  # cepstra, their first and second differences
 REACH = 3  # windows on both sides that the second differences need
 MIN_VARIANCE = 1e-4
 WEIGHT_LOG = 1024 * np.log(1.0001)  # of a mixture weight's unit
 BLOCK = 100  # windows evaluated at once, which fit into the processor's cache
 UNLIKELY = -10.0  # of a phone's best Gaussians, relative to the best phone's: it is not evaluated
+UNLIKELY_SENONE = -25.0  # logarithm that its senones have
 MIN_LIKELIHOOD = 1e-12  # of a stream, relative to the best mixture's
+
+# Silence and noises also match a voice that the model does not know, and phones match digital
+# silence. So the log likelihood of silence falls by each unit of the first cepstrum, less the
+# voice's mean, above the second of these, and that of phones by each unit below the first.
+SILENCE, NOISES = "SIL", ("+NSN+", "+SPN+")
+SURELY_SILENT, SURELY_LOUD = -42.0, -3.0
 
 # Noise removal: shares of the past in smoothed power, its envelope, and masking by a peak before.
 POWER_PAST, RISE_PAST, FALL_PAST = 0.7, 0.995, 0.5
@@ -49,24 +58,35 @@ PRIOR_WINDOWS, MEMORY_WINDOWS = 50.0, 1500.0  # 0.5 s and 15 s
 class AcousticModel:
     """Mixtures of a phonetically tied Sphinx model: a codebook of Gaussians for each phone.
 
+    Its senones are in the order of phones and states here.
+
     Attributes:
         phones: names of the 42 phones, in ARPAbet but for silence and noise.
         quadratic_SXG: (3, 26, G) factors of squared features and features, for all Gaussians.
         constant_SG: what is added.
-        weights: for each codebook (3, K, n), its senones' weights in the order of states.
-        starts: for each codebook the first senone of each of its states.
+        weights: for each codebook (3, K, n), its senones' weights.
+        starts: (126,) the first senone of each state of each phone.
+        triphones: (n, 4) word position, phone, phone before and after.
+        senones_N3: (n, 3) each triphone's senones.
+        stay_P3: (42, 3) chance of each state to last for another window.
     """
 
     phones: tuple[str, ...]
     quadratic_SXG: np.ndarray
     constant_SG: np.ndarray
     weights: list[np.ndarray]
-    starts: list[np.ndarray]
+    starts: np.ndarray
+    triphones: np.ndarray
+    senones_N3: np.ndarray
+    stay_P3: np.ndarray
 
-    def probabilities(self, features_TSC: np.ndarray) -> np.ndarray:
-        """Return the states' probabilities (T, 126) float32 of features (T, 3, 13)."""
-        parts = (features_TSC[t : t + BLOCK] for t in range(0, len(features_TSC), BLOCK))
-        return np.concatenate([np.zeros((0, STATES), np.float32), *map(self._block, parts)])
+    def log_likelihoods(self, features_TSC: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the senones' log likelihoods (up to `BLOCK`, 5126) of features (T, 3, 13).
+
+        They are relative to the window's best phone; `UNLIKELY` phones are not evaluated.
+        """
+        for t in range(0, len(features_TSC), BLOCK):
+            yield self._block(features_TSC[t : t + BLOCK])
 
     def _block(self, features_TSC: np.ndarray) -> np.ndarray:
         count, books = len(features_TSC), len(self.weights)
@@ -79,18 +99,32 @@ class AcousticModel:
             logs.append(log_TBK - best_TB1)
             best_TB += best_TB1[..., 0]
         best_TB -= best_TB.max(1, keepdims=True)
-        states_TN = np.zeros((count, STATES), np.float32)
-        for b in range(books):
+        log_TN = np.full(
+            (count, sum(w.shape[2] for w in self.weights)), UNLIKELY_SENONE, np.float32
+        )
+        for b, weights_SKN in enumerate(self.weights):
             likely = np.flatnonzero(best_TB[:, b] > UNLIKELY)  # the others cost time alone
             if not len(likely):
                 continue
-            senones_MN = np.exp(best_TB[likely, b, None])
+            mixed_MN = np.ones((), np.float32)
             for s in range(STREAMS):
-                mixed_MN = np.exp(logs[s][likely, b]) @ self.weights[b][s]
-                senones_MN = senones_MN * np.maximum(mixed_MN, MIN_LIKELIHOOD)
-            sums_M3 = np.add.reduceat(senones_MN, self.starts[b], axis=1)
-            states_TN[likely, 3 * b : 3 * b + 3] = sums_M3
-        return states_TN / np.maximum(states_TN.sum(1, keepdims=True), 1e-30)
+                stream_MN = np.exp(logs[s][likely, b]) @ weights_SKN[s]
+                mixed_MN = mixed_MN * np.maximum(stream_MN, MIN_LIKELIHOOD)
+            first = self.starts[3 * b]
+            own = slice(first, first + weights_SKN.shape[2])
+            log_TN[likely, own] = np.log(mixed_MN) + best_TB[likely, b, None]
+        return np.maximum(log_TN, UNLIKELY_SENONE)
+
+    def of_phones(self, *names: str) -> np.ndarray:
+        """Return which senones (5126,) belong to phones of these names."""
+        phones = np.array([self.phones.index(name) for name in names])
+        numbers = np.searchsorted(self.starts, np.arange(self.senones_N3.max() + 1), "right") - 1
+        return np.isin(numbers // 3, phones)
+
+    def states(self, log_TN: np.ndarray) -> np.ndarray:
+        """Return the states' probabilities (T, 126) of senones' log likelihoods."""
+        states_TN = np.add.reduceat(np.exp(log_TN), self.starts, axis=1)
+        return states_TN / states_TN.sum(1, keepdims=True)
 
 
 def single_thread() -> AbstractContextManager[object]:
@@ -121,25 +155,39 @@ def acoustic_model() -> AcousticModel:
     inverse = 1 / np.maximum(variances, MIN_VARIANCE)
     constant = 0.5 * (np.log(inverse / (2 * np.pi)) - means**2 * inverse).sum(-1)
     quadratic = np.concatenate([-0.5 * inverse, means * inverse], -1)  # (B, S, K, 26)
-    names, phone, state = _read_senones(folder / "mdef")
-    weights_SKN = np.exp(-_read_weights(folder / "sendump", len(phone)) * np.float32(WEIGHT_LOG))
-    weights, starts = [], []
-    for book in range(len(means)):
-        own = np.flatnonzero(phone == book)
-        own = own[np.argsort(state[own], kind="stable")]
-        weights.append(np.ascontiguousarray(weights_SKN[..., own]))
-        starts.append(np.searchsorted(state[own], np.arange(3)))
+    names, triphones, senones_N3 = _read_definition(folder / "mdef")
+    phone, state = np.zeros((2, senones_N3.max() + 1), int)
+    phone[senones_N3], state[senones_N3] = triphones[:, 1:2], np.arange(3)
+    order = np.lexsort((state, phone))
+    weights_SKN = np.exp(-_read_weights(folder / "sendump", len(order)) * np.float32(WEIGHT_LOG))
     return AcousticModel(
         names,
         quadratic.transpose(1, 3, 0, 2).reshape(STREAMS, 2 * CEPSTRA, -1).astype(np.float32),
         constant.transpose(1, 0, 2).reshape(STREAMS, -1).astype(np.float32),
-        weights,
-        starts,
+        [
+            np.ascontiguousarray(weights_SKN[..., order[phone[order] == b]])
+            for b in range(len(means))
+        ],
+        np.searchsorted((3 * phone + state)[order], np.arange(STATES)),
+        triphones,
+        np.argsort(order)[senones_N3],
+        _read_transitions(folder / "transition_matrices"),
     )
 
 
+def phone_language_model(phones: Sequence[str]) -> np.ndarray:
+    """Return the chance (P, P) of the second phone after the first, by pocketsphinx' model."""
+    from pocketsphinx import Config, LogMath, NGramModel
+
+    logarithm, folder = LogMath(), _model_folder()
+    assert folder is not None
+    model = NGramModel(Config(), logarithm, str(folder.parent / "en-us-phone.lm.bin"))
+    rows = ([logarithm.exp(model.prob([after, phone])) for after in phones] for phone in phones)
+    return np.array(list(rows))
+
+
 class SenoneStream:
-    """State probabilities of speech at the usual loudness, `DELAY_HOPS` late, as it arrives.
+    """Senones of speech at the usual loudness, `DELAY_HOPS` late, as it arrives.
 
     The first rows belong to no audio.
 
@@ -149,12 +197,13 @@ class SenoneStream:
 
     def __init__(self, mean_C: np.ndarray) -> None:
         self._model = acoustic_model()
+        self._is_noise_N = self._model.of_phones(SILENCE, *NOISES)
         self._cepstra = CepstraStream()
         self._mean = mel.RunningMean(mean_C, prior=PRIOR_WINDOWS, memory=MEMORY_WINDOWS)
         self._past_NC = np.zeros((2 * REACH, CEPSTRA))
 
-    def push(self, power_NF: np.ndarray) -> np.ndarray:
-        """Take spectra (N, 257) of windows (`mel.power_spectra`) and return rows (N, 126)."""
+    def push(self, power_NF: np.ndarray) -> Iterator[np.ndarray]:
+        """Take spectra (N, 257) of windows (`mel.power_spectra`); yield N rows (n, 5126)."""
         cepstra_NC, is_speech_N = self._cepstra.push(power_NF)
         cepstra_NC = cepstra_NC - self._mean.push(cepstra_NC, is_speech_N)
         c = np.concatenate([self._past_NC, cepstra_NC])
@@ -165,7 +214,17 @@ class SenoneStream:
 
         first = at(2) - at(-2)
         second = at(3) - at(-1) - (at(1) - at(-3))
-        return self._model.probabilities(np.stack([at(0), first, second], 1))
+        features_TSC = np.stack([at(0), first, second], 1)
+        return self._rows(features_TSC)
+
+    def _rows(self, features_TSC: np.ndarray) -> Iterator[np.ndarray]:
+        begin = 0
+        for log_TN in self._model.log_likelihoods(features_TSC):
+            loudness_T1 = features_TSC[begin : begin + len(log_TN), 0, :1].astype(np.float32)
+            begin += len(log_TN)
+            log_TN[:, self._is_noise_N] -= np.maximum(loudness_T1 - SURELY_LOUD, 0)
+            log_TN[:, ~self._is_noise_N] -= np.maximum(SURELY_SILENT - loudness_T1, 0)
+            yield log_TN
 
 
 class CepstraStream:
@@ -176,12 +235,12 @@ class CepstraStream:
 
     def push(self, power_NF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Take spectra (N, 257); return cepstra (N, 13), and which windows (N,) are speech."""
-        power_NB = power_NF @ _filters().T
+        power_NB = power_NF @ _filters().T + QUIETEST
         if self._noise is None and len(power_NB):
             self._noise = _NoiseRemoval(power_NB[0])
         if self._noise is not None:
             power_NB = self._noise.push(power_NB)
-        cepstra_NC = np.asarray(dct(np.log(power_NB + FLOOR), norm="ortho"))[:, :CEPSTRA]
+        cepstra_NC = np.asarray(dct(np.log(power_NB), norm="ortho"))[:, :CEPSTRA]
         return cepstra_NC * _lifter(), cepstra_NC[:, 0] > SPEECH_CEPSTRUM
 
 
@@ -280,14 +339,15 @@ def _read_weights(path: Path, senones: int) -> np.ndarray:
     return numbers.reshape(STREAMS, gaussians, columns).astype(np.float32)
 
 
-def _read_senones(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Return phones' names, and each senone's phone and state, from a binary model definition."""
+def _read_definition(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Return a binary model definition's phones, triphones (n, 4) and their senones (n, 3).
+
+    The first triphones are the phones without context.
+    """
     data = path.read_bytes()
     (skip,) = struct.unpack_from("<i", data, 8)
     place = 12 + skip
-    phones, triphones, states, _, senones, _, _, _, nodes, _ = struct.unpack_from(
-        "<10i", data, place
-    )
+    phones, triphones, states, *_, nodes, _ = struct.unpack_from("<10i", data, place)
     place += 40
     names = []
     for _ in range(phones):
@@ -299,9 +359,16 @@ def _read_senones(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     entries = np.frombuffer(data, entry, triphones, place)
     place += entry.itemsize * triphones
     sequences = np.frombuffer(data, "<u2", struct.unpack_from("<i", data, place)[0], place + 4)
-    base = np.where(np.arange(triphones) < phones, np.arange(triphones), entries["context"][:, 1])
-    phone, state = np.zeros(senones, int), np.zeros(senones, int)
-    own = sequences.reshape(-1, states)[entries["sequence"]]
-    for number in range(states):
-        phone[own[:, number]], state[own[:, number]] = base, number
-    return tuple(names), phone, state
+    context = entries["context"].astype(int)
+    context[:phones] = np.stack([0 * np.arange(phones), np.arange(phones)] * 2, 1)
+    return tuple(names), context, sequences.reshape(-1, states)[entries["sequence"]].astype(int)
+
+
+def _read_transitions(path: Path) -> np.ndarray:
+    """Return the chance (phones, 3) of each state to last for another window."""
+    data = path.read_bytes()
+    place = data.index(b"endhdr\n") + len(b"endhdr\n") + 4
+    phones, rows, columns = struct.unpack_from("<3i", data, place)
+    chances = np.frombuffer(data, "<f4", phones * rows * columns, place + 16)
+    chances = chances.reshape(phones, rows, columns)
+    return np.diagonal(chances, axis1=1, axis2=2) / chances.sum(2)

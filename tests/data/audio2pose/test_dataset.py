@@ -44,7 +44,7 @@ def test_matched_poses_have_the_others_statistics():
         for size in (0.3, 2.0)
     )
     like[0].pose_TP[:, 7] = like[1].pose_TP[:, 7] = 0.5  # constant
-    matched = match_poses(rough, like)
+    matched = match_poses(rough, *pose_statistics(like))
     for number, (found, wanted) in enumerate(
         zip(pose_statistics(matched), pose_statistics(like), strict=True)
     ):
