@@ -40,7 +40,7 @@ MIN_LIKELIHOOD = 1e-12  # of a stream, relative to the best mixture's
 
 # Silence and noises also match a voice that the model does not know, and phones match digital
 # silence. So the log likelihood of silence falls by each unit of the first cepstrum, less the
-# voice's mean, above the second of these, and that of phones by each unit below the first.
+# voice's mean, above the second of these, and that of phones by two for each below the first.
 SILENCE, NOISES = "SIL", ("+NSN+", "+SPN+")
 SURELY_SILENT, SURELY_LOUD = -42.0, -3.0
 
@@ -223,7 +223,7 @@ class SenoneStream:
             loudness_T1 = features_TSC[begin : begin + len(log_TN), 0, :1].astype(np.float32)
             begin += len(log_TN)
             log_TN[:, self._is_noise_N] -= np.maximum(loudness_T1 - SURELY_LOUD, 0)
-            log_TN[:, ~self._is_noise_N] -= np.maximum(SURELY_SILENT - loudness_T1, 0)
+            log_TN[:, ~self._is_noise_N] -= 2 * np.maximum(SURELY_SILENT - loudness_T1, 0)
             yield log_TN
 
 
