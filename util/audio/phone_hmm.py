@@ -37,7 +37,7 @@ class PhoneHMM:
     def __init__(self) -> None:
         self._tables = _tables()
         silence, size = self._tables.silence, len(self._tables.follow_PP)
-        self._rows = np.zeros((0, self._tables.mixing.shape[1]), np.float32)
+        self._rows = np.zeros((0, self._tables.senones), np.float32)
         self._skip = senones.DELAY_HOPS
         # of the steps whose phones are not yet known, (n, 3, P, P): evidence and forward chances
         self._seen = np.zeros((0, 3, size, size), np.float32)
@@ -91,6 +91,7 @@ class _Tables:
         self.silence = model.phones.index(SILENCE)
         self._noises = np.array([phone is None for phone in known])
         self.follow_PP = self._follow(model.phones)
+        self.senones = model.senones_N3.max() + 1
         self.mixing = self._mixing(model)
         stay_P3 = (model.stay_P3**HOPS_PER_STEP).astype(np.float32)
         size = len(known)
@@ -114,7 +115,7 @@ class _Tables:
 
     def _mixing(self, model: senones.AcousticModel) -> csr_matrix:
         """Return each state's shares (3 P P, 5126) of the senones, over the contexts it lacks."""
-        size, count = len(model.phones), model.senones_N3.max() + 1
+        size, count = len(model.phones), self.senones
         often_P = np.linalg.matrix_power(self.follow_PP.T.astype(np.float64), 64)[:, 0]
         before_PP = often_P[:, None] * self.follow_PP
         before_PP /= np.maximum(before_PP.sum(0), 1e-30)
@@ -129,7 +130,7 @@ class _Tables:
                 rows = state * size * size + states[state].ravel()
                 entries = weight * shares[state].ravel(), (rows, table[..., state].ravel())
                 mixing = mixing + csr_matrix(entries, mixing.shape)
-        return mixing.astype(np.float32)
+        return csr_matrix(mixing, dtype=np.float32)
 
     def _triphones(self, model: senones.AcousticModel, position: int) -> np.ndarray:
         """Return the senones (P, P, P, 3) of phones before, phones, and phones after."""

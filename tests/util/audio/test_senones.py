@@ -8,8 +8,8 @@ pytestmark = pytest.mark.skipif(
     not senones.is_available(), reason="the acoustic model is in the package pocketsphinx"
 )
 MEAN_C = np.array([50, 5, 1, 10, 10, -12, -10, 0, 0, 2, 0, 0, 0], float)
-SILENCE = 32
-HISSES = [9, 20, 30, 31, 40, 41]  # CH, JH, S, SH, Z, ZH of the model's 42 phones
+SILENCES = [0, 1, 32]  # of the model's 42 phones, two noises among them
+HISSES = [9, 20, 30, 31, 40, 41]  # CH, JH, S, SH, Z, ZH
 
 
 def spectra(audio_S: np.ndarray) -> np.ndarray:
@@ -41,7 +41,7 @@ def test_chunks_do_not_matter():
 
 def test_digital_silence_is_silence():
     states_NS = states(spectra(np.zeros(16_000, np.float32)))
-    assert (states_NS.reshape(-1, 42, 3).sum(2).argmax(1)[20:] == SILENCE).all()
+    assert np.isin(states_NS.reshape(-1, 42, 3).sum(2).argmax(1)[20:], SILENCES).all()
 
 
 def test_the_past_alone_counts():
