@@ -2,7 +2,7 @@
 
 A phone has three states in a row. The first two depend on the phone before and the last on the
 phone after, so that a state belongs to a pair of phones; what else senones depend on is averaged.
-The chance of one phone after another is the phonetic language model's of pocketsphinx. The
+The chance of a phone after two others is the phonetic language model's of pocketsphinx. The
 forward-backward algorithm gives each step's phones from all audio before and a few steps after it
 (fixed-lag smoothing: Rabiner, "A tutorial on hidden Markov models", 1989).
 """
@@ -36,7 +36,7 @@ class PhoneHMM:
 
     def __init__(self) -> None:
         self._tables = _tables()
-        silence, size = self._tables.silence, len(self._tables.follow_PP)
+        silence, size = self._tables.silence, len(self._tables.follow_PPP)
         self._rows = np.zeros((0, self._tables.senones), np.float32)
         self._skip = senones.DELAY_HOPS
         # of the steps whose phones are not yet known, (n, 3, P, P): evidence and forward chances
@@ -90,7 +90,7 @@ class _Tables:
         known = [from_arpabet(name) for name in model.phones]
         self.silence = model.phones.index(SILENCE)
         self._noises = np.array([phone is None for phone in known])
-        self.follow_PP = self._follow(model.phones)
+        self.follow_PPP = self._follow(model.phones)
         self.senones = model.senones_N3.max() + 1
         self.mixing = self._mixing(model)
         stay_P3 = (model.stay_P3**HOPS_PER_STEP).astype(np.float32)
@@ -103,25 +103,28 @@ class _Tables:
             self._classes_3PC[:, number] = _classes(phone)
 
     def _follow(self, names: tuple[str, ...]) -> np.ndarray:
-        """Return the chance (P, P) of the second phone after the first."""
-        chance_PP = senones.phone_language_model(
+        """Return the chance (P, P, P) of the third phone after the first two."""
+        chance_PPP = senones.phone_language_model(
             [SILENCE if noise else name for name, noise in zip(names, self._noises, strict=True)]
         )
-        chance_PP[:, self.silence] = np.maximum(chance_PP[:, self.silence], MIN_SILENCE)
+        chance_PPP[..., self.silence] = np.maximum(chance_PPP[..., self.silence], MIN_SILENCE)
         for name, share in NOISES.items():
-            chance_PP[:, names.index(name)] *= share
-        chance_PP[np.ix_(self._noises, self._noises)] *= LONG_SILENCE
-        return (chance_PP / chance_PP.sum(1, keepdims=True)).astype(np.float32)
+            chance_PPP[..., names.index(name)] *= share
+        chance_PPP[:, self._noises[:, None] & self._noises] *= LONG_SILENCE
+        return (chance_PPP / chance_PPP.sum(2, keepdims=True)).astype(np.float32)
 
     def _mixing(self, model: senones.AcousticModel) -> csr_matrix:
         """Return each state's shares (3 P P, 5126) of the senones, over the contexts it lacks."""
         size, count = len(model.phones), self.senones
-        often_P = np.linalg.matrix_power(self.follow_PP.T.astype(np.float64), 64)[:, 0]
-        before_PP = often_P[:, None] * self.follow_PP
-        before_PP /= np.maximum(before_PP.sum(0), 1e-30)
+        pair_PP = np.full((size, size), 1 / size**2)  # how often phones follow each other
+        for _ in range(64):
+            pair_PP = np.einsum("lp,lpr->pr", pair_PP, self.follow_PPP)
+        after_PP, before_PP = (
+            pair_PP / np.maximum(pair_PP.sum(k, keepdims=True), 1e-30) for k in (1, 0)
+        )
         pairs = np.arange(size)
         before, phone, after = np.meshgrid(pairs, pairs, pairs, indexing="ij")
-        shares = [self.follow_PP[phone, after]] * 2 + [before_PP[before, phone]]
+        shares = [after_PP[phone, after]] * 2 + [before_PP[before, phone]]
         states = [before * size + phone] * 2 + [phone * size + after]
         mixing = csr_matrix((3 * size * size, count), dtype=np.float64)
         for position, weight in enumerate(POSITIONS):
@@ -151,7 +154,7 @@ class _Tables:
         now = before * self._stay
         now[0] += before[2] * last[:, None]
         now[1] += before[0] * first
-        now[2] += (before[1].sum(0) * second)[:, None] * self.follow_PP
+        now[2] += np.einsum("lp,lpr->pr", before[1] * second, self.follow_PPP)
         now *= evidence
         now /= now.sum()
         return now
@@ -162,7 +165,7 @@ class _Tables:
         after = after * evidence
         now = after * self._stay
         now[:, 0] += after[:, 1] * first
-        now[:, 1] += ((after[:, 2] * self.follow_PP).sum(2) * second)[:, None]
+        now[:, 1] += np.einsum("npr,lpr->nlp", after[:, 2], self.follow_PPP) * second
         now[:, 2] += after[:, 0] * last[:, None]
         return now
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -176,14 +177,15 @@ def acoustic_model() -> AcousticModel:
 
 
 def phone_language_model(phones: Sequence[str]) -> np.ndarray:
-    """Return the chance (P, P) of the second phone after the first, by pocketsphinx' model."""
+    """Return pocketsphinx' chance (P, P, P) of the third phone after the first two."""
     from pocketsphinx import Config, LogMath, NGramModel
 
     logarithm, folder = LogMath(), _model_folder()
     assert folder is not None
     model = NGramModel(Config(), logarithm, str(folder.parent / "en-us-phone.lm.bin"))
-    rows = ([logarithm.exp(model.prob([after, phone])) for after in phones] for phone in phones)
-    return np.array(list(rows))
+    size = len(phones)
+    chances = [logarithm.exp(model.prob([*words][::-1])) for words in product(phones, repeat=3)]
+    return np.array(chances).reshape(size, size, size)
 
 
 class SenoneStream:

@@ -41,7 +41,7 @@ def test_chunks_do_not_matter():
 
 def test_chances_of_states_sum_to_one():
     tables = phone_hmm._tables()
-    np.testing.assert_allclose(tables.follow_PP.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(tables.follow_PPP.sum(2), 1, atol=1e-5)
     shares = np.asarray(tables.mixing.sum(1)).reshape(3, PHONE_COUNT, PHONE_COUNT)
     spoken = [n for n, name in enumerate(senones.acoustic_model().phones) if name != "+SPN+"]
     np.testing.assert_allclose(shares[:, spoken][:, :, spoken], 1, atol=1e-4)

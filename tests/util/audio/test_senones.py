@@ -65,8 +65,8 @@ def test_each_senone_belongs_to_one_state_of_one_phone():
 
 
 def test_the_language_model_prefers_what_english_says():
-    chance_PP = senones.phone_language_model(["S", "T", "NG"])
-    assert chance_PP[0, 1] > 10 * chance_PP[0, 2]
+    chance_PPP = senones.phone_language_model(["S", "T", "R", "NG"])
+    assert chance_PPP[0, 1, 2] > 10 * chance_PPP[0, 1, 3]
 
 
 def test_vowels_and_hisses_of_a_voice_are_told_apart():
