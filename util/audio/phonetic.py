@@ -55,12 +55,15 @@ SPEECH_ENERGY = -42 / 10 * np.log(10)
 LOUDEST, QUIETEST = 2.0, -4.0  # of the energies
 PRIOR_WINDOWS, MEMORY_WINDOWS = 100.0, 3000.0  # of the voice's mean: 1 s and 30 s of speech
 MIN_PROBABILITY = 1e-4  # of a state, whose logarithm is the network's input
-# The network is right more often about voices like those it was trained on, the hidden Markov model
-# about other people's. So the network's log probabilities have a weight, which falls as their mean
-# entropy over the voice so far rises (after Misra et al., "New entropy based combination rules in
-# HMM/ANN multi-stream ASR", ICASSP 2003).
+# The network is right more often in noise and about voices like those it was trained on, the hidden
+# Markov model about other people's. So the network's log probabilities have a weight, which falls
+# as their mean entropy over the voice so far rises (after Misra et al., "New entropy based
+# combination rules in HMM/ANN multi-stream ASR", ICASSP 2003), in noise less far.
 WEIGHTS, ENTROPIES = (1.6, 0.4), (0.8, 1.1)
-PRIOR_ENTROPY, PRIOR_STEPS, MEMORY_STEPS = 0.95, 50.0, 500.0  # 1 s and 10 s of speech
+CONTRASTS = 1.2, 2.2  # energies of speech over noise, from noisy to clean
+PRIOR_VOICE = (0.95, 0.0)  # entropy and energy
+PRIOR_STEPS, MEMORY_STEPS = 50.0, 500.0  # 1 s and 10 s of speech
+NOISE_RISE = 0.04  # of the noise's energy in a step without any that is lower
 MODEL_FLOOR = 1e-2  # added to the hidden Markov model's probabilities
 FOLDER = Path(__file__).parent / "weights" / "phonetic"  # of the weights that ship
 NETWORK = "phonetic"  # its name in a checkpoint
@@ -277,9 +280,8 @@ class PhoneticExtractor:
     def _reset(self) -> None:
         self._stream = PhoneticInputStream(*self._means)
         self._network.reset()
-        self._entropy = mel.RunningMean(
-            np.array([PRIOR_ENTROPY]), prior=PRIOR_STEPS, memory=MEMORY_STEPS
-        )
+        self._voice = mel.RunningMean(np.array(PRIOR_VOICE), prior=PRIOR_STEPS, memory=MEMORY_STEPS)
+        self._noise = QUIETEST
         self._energy_N = np.zeros(0, np.float32)
         self._skip = DELAY  # first outputs, which belong to no audio
 
@@ -288,22 +290,27 @@ class PhoneticExtractor:
             return np.zeros((0, SIZE), np.float32)
         with single_thread():
             logits_NC = self._network.push(inputs)[self._skip :]
+        energy_N = np.concatenate([self._energy_N, inputs.energy_N])
+        energy_N, self._energy_N = energy_N[: len(logits_NC)], energy_N[len(logits_NC) :]
         network_NC = log_softmax(logits_NC, axis=1)
         human_NC = np.log(inputs.human_NC[self._skip :] + np.float32(MODEL_FLOOR))
-        probability_NC = softmax(self._weight(network_NC) * network_NC + human_NC, axis=1)
+        log_NC = self._weight(network_NC, energy_N) * network_NC + human_NC
         self._skip = max(self._skip - len(inputs.energy_N), 0)
-        energy_N = np.concatenate([self._energy_N, inputs.energy_N])
-        self._energy_N = energy_N[len(probability_NC) :]
-        steps_NF = np.concatenate([probability_NC, energy_N[: len(probability_NC), None]], 1)
+        steps_NF = np.concatenate([softmax(log_NC, axis=1), energy_N[:, None]], 1)
         return steps_NF.reshape(-1, SIZE)
 
-    def _weight(self, log_NC: np.ndarray) -> np.ndarray:
+    def _weight(self, log_NC: np.ndarray, energy_N: np.ndarray) -> np.ndarray:
         """Return the weight (N, 1) of the network's next log probabilities (N, C)."""
         probability_NC = np.exp(log_NC)
-        entropy_N1 = -(probability_NC * log_NC).sum(1, keepdims=True)
+        entropy_N = -(probability_NC * log_NC).sum(1)
         is_speech_N = probability_NC[:, PHONE_INDEX[SILENCE]] < 0.5
-        mean_N1 = self._entropy.push(entropy_N1, is_speech_N)
-        return np.interp(mean_N1, ENTROPIES, WEIGHTS).astype(np.float32)
+        voice_N2 = self._voice.push(np.stack([entropy_N, energy_N], 1), is_speech_N)
+        noise_N = np.empty(len(energy_N))
+        for n, energy in enumerate(energy_N):
+            noise_N[n] = self._noise = min(self._noise + NOISE_RISE, energy)
+        least_N = np.interp(voice_N2[:, 1] - noise_N, CONTRASTS, WEIGHTS)
+        weight_N = np.maximum(np.interp(voice_N2[:, 0], ENTROPIES, WEIGHTS), least_N)
+        return weight_N[:, None].astype(np.float32)
 
 
 class PhoneReplacer:
