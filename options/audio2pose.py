@@ -33,8 +33,8 @@ class TrainAudio2PoseOptions(TrainingOptions):
 
     poses_like: Path | None = grouped.data(
         None,
-        "dataset of fitted clips, which the renderer is trained on, or a checkpoint trained on such: "
-        "the body and hands of --dataset, if exact, get the mean and deviation of those",
+        "dataset of fitted clips, which the renderer is trained on, or a checkpoint trained on "
+        "such: their mean and deviation of body and hands replace those of exact poses",
     )
     held_out: tuple[str, ...] = grouped.data((), "clips to validate on, not to train on")
     held_out_seconds: float = grouped.data(

@@ -2,8 +2,8 @@
 
 Pitch and formants, which distinguish speakers, change independently, and so do colour, room, noise,
 level and codec. Every phone stays in place to within 10 ms, so the recorded motion fits. Only a
-change of speed (`change_speed`) moves phones; the motion is resampled alike. `mask_bands` and
-`mask_times` change features.
+change of speed (`change_speed`) moves phones; the motion is resampled alike. `mask_times` changes
+features.
 """
 
 import math
@@ -371,42 +371,14 @@ def babble(audio_S: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
     return sum_S / np.sqrt(power) if power > 0 else sum_S
 
 
-def mask_bands(
-    features_TF: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    windows: int = 1,
-    count: int = 2,
-    share: float = 0.25,
-) -> np.ndarray:
-    """Return features (T, F) with up to `count` bands masked, each at most that share of them.
-
-    SpecAugment (Park et al., Interspeech 2019), with the mean over time of each value in place of
-    it. One to `count` bands are drawn, of any width to the largest; they may overlap.
-
-    Args:
-        features_TF: of which F is `windows` times the bands, lowest first.
-        rng: its state determines the bands.
-        windows: of a frame, all of which are masked alike.
-        count: of bands, the most.
-        share: of all bands that one mask covers, the most.
-    """
-    masked_TF = np.array(features_TF)
-    if not masked_TF.size:
-        return masked_TF
-    masked_TWB = masked_TF.reshape(len(masked_TF), windows, -1)
-    mean_WB = masked_TWB.mean(axis=0, dtype=np.float64)
-    for begin, end in _spans(masked_TWB.shape[2], rng, count, share):
-        masked_TWB[:, :, begin:end] = mean_WB[:, begin:end]
-    return masked_TWB.reshape(features_TF.shape)
-
-
 def mask_times(
     features_TF: np.ndarray, rng: np.random.Generator, *, count: int = 2, share: float = 0.25
 ) -> np.ndarray:
-    """Return features (T, F) with up to `count` spans of frames masked, as `mask_bands` does.
+    """Return features (T, F) with up to `count` spans of frames masked by the features' means.
 
-    The target stays, so a network learns to bridge them; keep spans shorter than it can see.
+    SpecAugment (Park et al., Interspeech 2019). The spans, each at most a share of the frames, may
+    overlap. The target stays, so a network learns to bridge them; keep spans shorter than it can
+    see.
     """
     masked_TF = np.array(features_TF)
     if masked_TF.size:

@@ -163,23 +163,21 @@ class RunningVoiceMean:
 
     def __init__(self, kind: str, prior_F: np.ndarray | None = None) -> None:
         self._set = feature_set(kind)
-        self._mean_C, self._count = np.zeros(self._set.static_size), 0.0
+        mean_C, count = np.zeros(self._set.static_size), 0.0
         if prior_F is not None:
-            prior_WC = self._set.to_linear(self._set.static(prior_F[None])[0])
-            self._mean_C, self._count = prior_WC.mean(0), PRIOR_FRAMES
+            mean_C = self._set.to_linear(self._set.static(prior_F[None])[0]).mean(0)
+            count = PRIOR_FRAMES
+        self._mean = mel.RunningMean(mean_C, prior=count, memory=MEMORY_FRAMES)
+        self._is_known = count > 0
 
     def push(self, features_TF: np.ndarray) -> np.ndarray:
         """Return the means (T, F) at the next frames (T, F), each of which counts in its own."""
         static_TWC = self._set.static(features_TF)
         linear_TC = self._set.to_linear(static_TWC).mean(axis=1)
-        means_TC = np.empty_like(linear_TC)
-        known_T = np.zeros(len(means_TC), bool)
-        for t, is_speech in enumerate(self._set.is_speech(static_TWC)):
-            if is_speech:
-                self._count = min(self._count + 1, MEMORY_FRAMES)
-                self._mean_C = self._mean_C + (linear_TC[t] - self._mean_C) / self._count
-            means_TC[t], known_T[t] = self._mean_C, self._count > 0
-        return _to_features(self._set, means_TC, known_T)
+        is_speech_T = self._set.is_speech(static_TWC)
+        known_T = np.logical_or.accumulate(is_speech_T) | self._is_known
+        self._is_known |= bool(is_speech_T.any())
+        return _to_features(self._set, self._mean.push(linear_TC, is_speech_T), known_T)
 
 
 def voice_mean(features_TF: np.ndarray, kind: str) -> np.ndarray:
