@@ -70,7 +70,8 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     if pretrained := options.pretrained_folder():
         predictor.load_pretrained(pretrained)
     motions = [clip.pose_TP for clip in training]
-    config = options.fill(TrainingConfig)
+    share = options.pretrained_lr_share if options.pretrained else 1.0
+    config = options.fill(TrainingConfig, trunk_lr_share=share)
     model = Audio2PoseModel(predictor, motions=motions, config=config, device=device)
     loader = training_loader(
         dataset, batch_size=options.batch_size, seed=options.seed, workers=options.workers

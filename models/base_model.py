@@ -17,7 +17,7 @@ attributes: all of `networks` is saved.
 
 import abc
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -77,6 +77,9 @@ class BaseModel(abc.ABC):
         weights in the networks. Batches are those passed to `fit`, not moved to a device.
         """
         return {}
+
+    def after_validation(self, metrics: Mapping[str, float]) -> None:  # noqa: B027
+        """Take over what a validation has measured, on all processes; it may set buffers only."""
 
     def on_epoch(self, epoch: int) -> None:  # noqa: B027 (most models need no preparation)
         """Prepare for an epoch, such as growing the networks.

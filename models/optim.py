@@ -200,6 +200,6 @@ def cosine_decay(step: int, steps: int | None) -> float:
 
 
 def set_lr(optimizer: AnyOptimizer, lr: float) -> None:
-    """Set the learning rate of all of an optimizer's parameters."""
+    """Set the learning rate of an optimizer's parameters: of each group, its "lr_share" of it."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_share", 1.0)

@@ -279,6 +279,7 @@ class _TrainingRun:
             self.log.scalars(step, {f"validation/{k}": v for k, v in metrics.items()})
             self.log.write()
         metrics = distributed.from_main(metrics)
+        self.model.after_validation(metrics)
         self.validated_step = self.model.step
         return self.validation is not None and self._is_best(metrics)
 

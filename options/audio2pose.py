@@ -16,10 +16,18 @@ class TrainAudio2PoseOptions(TrainingOptions):
     """Train speech to pose on clips of one person."""
 
     KIND: ClassVar[str] = "audio2pose"
+    FIXED: ClassVar[tuple[str, ...]] = (*TrainingOptions.FIXED, "face_motion_scale")
     MACHINE_FILES: ClassVar[tuple[str, ...]] = ("body", "gestures", "poses_like")
 
     steps: int | None = inherit(TrainingOptions, "steps", 4000)
     lr: float = inherit(TrainingOptions, "lr", 2e-3)
+    pretrained_lr_share: float = grouped.training(
+        0.2,
+        "with --pretrained, share of --lr of all but the last layers: they keep what they learned "
+        "of voices",
+        min=0,
+        max=1,
+    )
     lr_d: float = grouped.training(
         5e-5, "learning rate of the motion discriminator; 0: none", min=0
     )
@@ -83,9 +91,10 @@ class TrainAudio2PoseOptions(TrainingOptions):
         12, "random numbers per frame, which vary the motion from seed to seed", min=0, max=1000
     )
 
-    face_motion_scale: float = grouped.result(
-        1.0,
-        "at inference, scale of facial motion relative to rest; predictions move too little",
+    face_motion_scale: float | None = grouped.result(
+        None,
+        "at inference, scale of facial motion relative to rest; by default that with which the "
+        "lips of held-out clips move as far as the person's",
         min=0,
         max=4,
     )

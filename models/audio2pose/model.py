@@ -5,15 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from speech2video.data.audio2pose.dataset import MotionClip
 from speech2video.models.audio2pose.losses import LOSSES, PoseLosses
 from speech2video.models.audio2pose.network import MotionDiscriminator
-from speech2video.models.audio2pose.predictor import NETWORK, PosePredictor
+from speech2video.models.audio2pose.predictor import NETWORK, PosePredictor, scale_face
 from speech2video.models.base_model import BaseModel
 from speech2video.models.gan import GANDiscriminator
 from speech2video.models.optim import Precision, cosine_decay
@@ -32,6 +33,8 @@ from speech2video.util.video.writer import write_video
 MAX_GESTURE_SHARE = 0.5  # of a window's frames; the discriminator gets no window with more
 DISCRIMINATOR_NOISE = 0.1  # standard deviations, added to real and generated motion: hides jitter
 VIDEO_FRAMES, VIDEO_SIZE = 300, 256  # of a validation's video; pixels of each side's larger edge
+FACE_SCALES, SCALE_ITERATIONS = (0.7, 2.0), 3
+MIN_DEVIATION = 1e-5  # metres, of a network that does not move the lips yet
 MAX_LAG = 5  # frames, of the lips behind or before the ground truth
 LEGS = ("hip", "knee", "ankle", "foot")
 UPPER_BODY_POINTS = 25
@@ -48,6 +51,7 @@ class TrainingConfig:
 
     Attributes:
         lr: initial learning rate of Adam.
+        trunk_lr_share: share of `lr` that all but the last layers have.
         lr_d: learning rate of the motion discriminator; 0 for none.
         steps: of the cosine schedule of `lr`; None for a constant one.
         ema: decay of the averaged weights; 0 or None for none.
@@ -56,6 +60,7 @@ class TrainingConfig:
     """
 
     lr: float
+    trunk_lr_share: float = 1.0
     lr_d: float = 0.0
     steps: int | None = None
     ema: float | None = 0.999
@@ -85,7 +90,8 @@ class Audio2PoseModel(BaseModel):
         self.precision.to_dtype(predictor.network.branches)  # its statistics stay in 32 bits
         network = self.add_network(NETWORK, predictor.network, ema_decay=config.ema)
         optimizer = self.precision.optimizer(
-            network.parameters(), lambda p: torch.optim.Adam(p, lr=config.lr, betas=(0.9, 0.99))
+            _parameter_groups(network, config.trunk_lr_share),
+            lambda p: torch.optim.Adam(p, lr=config.lr, betas=(0.9, 0.99)),
         )
         self.add_optimizer(NETWORK, optimizer, lambda t: config.lr * cosine_decay(t, config.steps))
         if config.lr_d:
@@ -128,15 +134,67 @@ class Audio2PoseModel(BaseModel):
         return {"gan": discriminator.generator_loss(fake, **given), "d_motion": d_loss}
 
     def validate(self, batches: Iterable[MotionClip], log: TrainingLog | None) -> dict[str, float]:
-        """Return the mean metrics of held-out clips; write a video of the first one to the log."""
-        metrics = []
-        for clip in batches:
-            pose_TP = self.predictor.predict_from_audio(clip.audio_S)[: len(clip)]
-            if log is not None and not metrics:
-                path = log.video(self.step, "ground_truth_and_predicted")
-                write_comparison(path, clip, pose_TP, self.predictor.body)
-            metrics.append(pose_metrics(pose_TP, clip.pose_TP, self.predictor.body))
-        return {name: float(np.nanmean([m[name] for m in metrics])) for name in metrics[0]}
+        """Return the mean metrics of held-out clips; write a video of the first one to the log.
+
+        If the network matches the person's face, `face_scale` is among them: the scale of facial
+        motion with which the lips of these clips move as far as the person's.
+        """
+        clips, predictor = list(batches), self.predictor
+        matches = predictor.face_motion_scale is None
+        if matches:
+            predictor = PosePredictor(
+                predictor.network, predictor.body, features=predictor.features
+            )
+        poses = [predictor.predict_from_audio(clip.audio_S)[: len(clip)] for clip in clips]
+        more = {}
+        if matches:
+            rest_P = predictor.rest_pose()
+            more["face_scale"] = matching_scale(poses, clips, rest_P, predictor.body)
+            poses = [scale_face(pose_TP, rest_P, more["face_scale"]) for pose_TP in poses]
+        if log is not None:
+            path = log.video(self.step, "ground_truth_and_predicted")
+            write_comparison(path, clips[0], poses[0], predictor.body)
+        pairs = zip(poses, clips, strict=True)
+        metrics = [pose_metrics(pose_TP, clip.pose_TP, predictor.body) for pose_TP, clip in pairs]
+        return {name: float(np.nanmean([m[name] for m in metrics])) for name in metrics[0]} | more
+
+    def after_validation(self, metrics: Mapping[str, float]) -> None:
+        """Keep the measured `face_scale`."""
+        if "face_scale" in metrics:
+            self.predictor.network.face_scale.fill_(metrics["face_scale"])
+            for average in self.averages.values():
+                average.weights["face_scale"].fill_(metrics["face_scale"])
+
+
+def matching_scale(
+    poses: Sequence[Tensor], clips: Sequence[MotionClip], rest_P: Tensor, body: Body
+) -> float:
+    """Return the scale of facial motion relative to rest with which lips move as far as clips'.
+
+    As far: the opening's standard deviation within clips. It is not quite linear in the scale.
+
+    Args:
+        poses: predicted ones (T, 106) of each clip.
+        rest_P: the pose (106,) at rest.
+    """
+
+    def deviation(motions: Iterable[Tensor]) -> float:
+        gaps = [lip_opening(body.points(pose_TP).numpy()) for pose_TP in motions]
+        return float(np.sqrt(np.concatenate([np.square(g - g.mean()) for g in gaps]).mean()))
+
+    scale, wanted = 1.0, deviation(clip.pose_TP for clip in clips)
+    for _ in range(SCALE_ITERATIONS):
+        given = deviation(scale_face(pose_TP, rest_P, scale) for pose_TP in poses)
+        scale = float(np.clip(scale * wanted / max(given, MIN_DEVIATION), *FACE_SCALES))
+    return scale
+
+
+def _parameter_groups(network: nn.Module, trunk_lr_share: float) -> list[dict[str, Any]]:
+    """Return the optimizer's groups: the heads, and the layers before them."""
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for name, parameter in network.named_parameters():
+        groups[".heads." in name].append(parameter)
+    return [{"params": groups[True]}, {"params": groups[False], "lr_share": trunk_lr_share}]
 
 
 def pose_metrics(pose_TP: Tensor, true_TP: Tensor, body: Body) -> dict[str, float]:

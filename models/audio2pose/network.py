@@ -70,7 +70,8 @@ class SpeechToPose(nn.Module):
 
     Buffers hold the training data's statistics. Inputs are standardised by `feature_mean` and
     `feature_std`; a pose is `pose_mean` plus `pose_std` times the outputs, so a number whose
-    `pose_std` is 0 is constant. `voice_mean` is the mean of the training voices' features.
+    `pose_std` is 0 is constant. `voice_mean` is the mean of the training voices' features. With
+    `matches_face`, `face_scale` is what facial motion is scaled by after the network.
 
     Args:
         features: F, features per frame.
@@ -85,6 +86,7 @@ class SpeechToPose(nn.Module):
     voice_mean: Tensor
     pose_mean: Tensor
     pose_std: Tensor
+    face_scale: Tensor
 
     def __init__(
         self,
@@ -98,6 +100,7 @@ class SpeechToPose(nn.Module):
         look_ahead: int = 6,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        matches_face: bool = False,
     ) -> None:
         super().__init__()
         self.parts = {name: dict(parts) for name, parts in branches.items()}
@@ -113,6 +116,8 @@ class SpeechToPose(nn.Module):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
         self.register_buffer("voice_mean", torch.zeros(features))
+        if matches_face:
+            self.register_buffer("face_scale", torch.ones(()))
 
     def forward(
         self, features_NTF: Tensor, noise_NTZ: Tensor | None = None, state: State | None = None

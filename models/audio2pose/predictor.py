@@ -39,13 +39,19 @@ class PosePredictor:
         network: the LSTMs with the training data's statistics.
         body: the body that the pose vectors are for.
         features: feature set of the network, see `SpeechFeatures`.
-        face_motion_scale: scale of facial motion relative to rest. A least-squares prediction moves
-            less than its target; speech synthesis restores variance likewise (Silén et al., Ways to
-            implement global variance in statistical speech synthesis, Interspeech 2012).
+        face_motion_scale: scale of facial motion relative to rest; None for the network's own. A
+            least-squares prediction moves less than its target; speech synthesis restores variance
+            likewise (Silén et al., Ways to implement global variance in statistical speech
+            synthesis, Interspeech 2012).
     """
 
     def __init__(
-        self, network: SpeechToPose, body: Body, *, features: str, face_motion_scale: float = 1.0
+        self,
+        network: SpeechToPose,
+        body: Body,
+        *,
+        features: str,
+        face_motion_scale: float | None = 1.0,
     ) -> None:
         self.network, self.body, self.features = network, body, features
         self.face_motion_scale = face_motion_scale
@@ -63,6 +69,7 @@ class PosePredictor:
             look_ahead=options.look_ahead,
             dropout=options.dropout,
             bidirectional=options.bidirectional,
+            matches_face=options.face_motion_scale is None,
         )
         own = {"features": options.features, "face_motion_scale": options.face_motion_scale}
         return cls(network, body, **own)
@@ -162,10 +169,12 @@ class PosePredictor:
         if phones and self.follows_phones:
             chunks = map(PhoneReplacer(phones).push, chunks)
         smoother = PoseSmoother(smooth)
-        rest_P = None if self.face_motion_scale == 1 else self.rest_pose()
+        scale = self.face_motion_scale
+        scale = float(self.network.face_scale) if scale is None else scale
+        rest_P = None if scale == 1 else self.rest_pose()
         for pose_TP in self._network_poses(chunks, seed):
-            yield self._finish(smoother.push(pose_TP), rest_P)
-        yield self._finish(smoother.finish(), rest_P)
+            yield self._finish(smoother.push(pose_TP), rest_P, scale)
+        yield self._finish(smoother.finish(), rest_P, scale)
 
     def rest_pose(self) -> Tensor:
         """Return the pose (106,) predicted for silence, its mouth as between words."""
@@ -203,14 +212,20 @@ class PosePredictor:
         pose_NTP, next_state = self.network(speech_1TF, noise_1TZ, state)
         return self.network.destandardise(pose_NTP)[0].cpu(), next_state
 
-    def _finish(self, pose_TP: Tensor, rest_P: Tensor | None) -> Tensor:
+    def _finish(self, pose_TP: Tensor, rest_P: Tensor | None, scale: float) -> Tensor:
         """Return poses inside the joint limits, their facial motion scaled relative to `rest_P`."""
         if not len(pose_TP):
             return pose_TP
         if rest_P is not None:
-            pose_TP = pose_TP.clone()
-            pose_TP[:, FACE] = rest_P[FACE].lerp(pose_TP[:, FACE], self.face_motion_scale)
+            pose_TP = scale_face(pose_TP, rest_P, scale)
         return clamp_pose(pose_TP, self.body.hands)
+
+
+def scale_face(pose_TP: Tensor, rest_P: Tensor, scale: float) -> Tensor:
+    """Return poses (T, 106) with facial motion scaled relative to a pose (106,)."""
+    pose_TP = pose_TP.clone()
+    pose_TP[:, FACE] = rest_P[FACE].lerp(pose_TP[:, FACE], scale)
+    return pose_TP
 
 
 def branch_slices() -> dict[str, dict[str, slice]]:

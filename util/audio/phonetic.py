@@ -59,7 +59,7 @@ MIN_PROBABILITY = 1e-4  # of a state, whose logarithm is the network's input
 # Markov model about other people's. So the network's log probabilities have a weight, which falls
 # as their mean entropy over the voice so far rises (after Misra et al., "New entropy based
 # combination rules in HMM/ANN multi-stream ASR", ICASSP 2003), in noise less far.
-WEIGHTS, ENTROPIES = (1.6, 0.4), (0.8, 1.1)
+WEIGHTS, ENTROPIES = (2.0, 0.3), (0.9, 1.1)
 CONTRASTS = 1.2, 2.2  # energies of speech over noise, from noisy to clean
 PRIOR_VOICE = (0.95, 0.0)  # entropy and energy
 PRIOR_STEPS, MEMORY_STEPS = 50.0, 500.0  # 1 s and 10 s of speech
