@@ -81,6 +81,19 @@ def test_pretrained_weights_are_loaded_and_not_needed_on_resuming(
     assert trainer.run(*run, "--pretrained", "other", "--name", "third") == 2
 
 
+def test_pretrained_weights_with_and_without_a_scale_of_the_face(
+    dataset: Path, runs: Path, tmp_path: Path
+):
+    shutil.copytree(runs / "straight", tmp_path / "matched")
+    run = (dataset, tmp_path, "--lr", 0, "--lr_d", 0, "--steps", 1)
+    fixed = ("--name", "fixed", "--pretrained", "matched", "--face_motion_scale", 1)
+    assert trainer.run(*run, *fixed) == 0
+    assert trainer.run(*run, "--name", "again", "--pretrained", "fixed") == 0
+    scaled = {n: trainer.weights(tmp_path, n) for n in ("matched", "fixed", "again")}
+    names = {n: {key.split(".")[-1] for key in weights} for n, weights in scaled.items()}
+    assert "face_scale" in names["matched"] & names["again"] - names["fixed"]
+
+
 def test_a_trained_run_moves_a_body_to_speech(dataset: Path, runs: Path, body: Body):
     predictor = PosePredictor.load(runs / "straight" / "audio2pose")
     clip = smooth_motion(load_motion_clips(dataset, body)[0], TrainAudio2PoseOptions.smooth)

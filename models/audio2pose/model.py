@@ -160,10 +160,13 @@ class Audio2PoseModel(BaseModel):
 
     def after_validation(self, metrics: Mapping[str, float]) -> None:
         """Keep the measured `face_scale`."""
-        if "face_scale" in metrics:
-            self.predictor.network.face_scale.fill_(metrics["face_scale"])
-            for average in self.averages.values():
-                average.weights["face_scale"].fill_(metrics["face_scale"])
+        scale = self.predictor.network.face_scale
+        if scale is not None:
+            for kept in (
+                scale,
+                *(average.weights["face_scale"] for average in self.averages.values()),
+            ):
+                kept.fill_(metrics["face_scale"])
 
 
 def matching_scale(

@@ -86,7 +86,7 @@ class SpeechToPose(nn.Module):
     voice_mean: Tensor
     pose_mean: Tensor
     pose_std: Tensor
-    face_scale: Tensor
+    face_scale: Tensor | None
 
     def __init__(
         self,
@@ -116,8 +116,7 @@ class SpeechToPose(nn.Module):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
         self.register_buffer("voice_mean", torch.zeros(features))
-        if matches_face:
-            self.register_buffer("face_scale", torch.ones(()))
+        self.register_buffer("face_scale", torch.ones(()) if matches_face else None)
 
     def forward(
         self, features_NTF: Tensor, noise_NTZ: Tensor | None = None, state: State | None = None

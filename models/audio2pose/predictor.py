@@ -107,11 +107,15 @@ class PosePredictor:
         Raises:
             DataError: missing checkpoint, or one of another architecture.
         """
-        network = self.network
-        pose_mean, pose_std = network.pose_mean.clone(), network.pose_std.clone()
-        load_networks(nn.ModuleDict({NETWORK: network}), folder)
-        network.pose_mean.copy_(pose_mean)
-        network.pose_std.copy_(pose_std)
+        checkpoint = resolve_checkpoint(folder)
+        options = TrainAudio2PoseOptions.load(checkpoint / OPTIONS_FILE)
+        own = {name: tensor.clone() for name, tensor in self.network.named_buffers()}
+        # of two networks that differ in this buffer only, one lacks it in its weights
+        self.network.face_scale = None if options.face_motion_scale is not None else torch.ones(())
+        load_networks(nn.ModuleDict({NETWORK: self.network}), checkpoint)
+        self.network.face_scale = own.get("face_scale")
+        self.network.pose_mean.copy_(own["pose_mean"])
+        self.network.pose_std.copy_(own["pose_std"])
 
     def predict_from_audio(
         self,
@@ -170,7 +174,9 @@ class PosePredictor:
             chunks = map(PhoneReplacer(phones).push, chunks)
         smoother = PoseSmoother(smooth)
         scale = self.face_motion_scale
-        scale = float(self.network.face_scale) if scale is None else scale
+        if scale is None:
+            assert self.network.face_scale is not None
+            scale = float(self.network.face_scale)
         rest_P = None if scale == 1 else self.rest_pose()
         for pose_TP in self._network_poses(chunks, seed):
             yield self._finish(smoother.push(pose_TP), rest_P, scale)

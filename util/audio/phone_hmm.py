@@ -16,9 +16,9 @@ from speech2video.util.audio import senones
 from speech2video.util.text.phones import PHONE_INDEX, PHONES, from_arpabet, phone_classes
 
 HOPS_PER_STEP = 2
-LAG = 4  # steps after a step that tell of it
+LAG = 4  # steps after a step that its phones depend on
 DELAY_STEPS = LAG + 2  # by which phones are late: the senones' delay, too
-SCALE = 0.7  # of log likelihoods: windows that follow one another tell much the same
+SCALE = 0.7  # of log likelihoods: windows that follow one another are much the same
 SILENCE = "SIL"
 MIN_SILENCE = 0.02  # chance of silence after a phone
 NOISES = {"+NSN+": 0.02, "+SPN+": 0.0}  # chance in place of silence; the second is any odd voice
