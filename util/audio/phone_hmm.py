@@ -19,9 +19,11 @@ HOPS_PER_STEP = 2
 LAG = 4  # steps after a step that its phones depend on
 DELAY_STEPS = LAG + 2  # by which phones are late: the senones' delay, too
 SCALE = 0.7  # of log likelihoods: windows that follow one another are much the same
-SILENCE = "SIL"
 MIN_SILENCE = 0.02  # chance of silence after a phone
-NOISES = {"+NSN+": 0.02, "+SPN+": 0.0}  # chance in place of silence; the second is any odd voice
+NOISE_SHARES = (
+    0.02,
+    0.0,
+)  # chance of the two noises in place of silence; the second is any odd voice
 LONG_SILENCE = 0.1  # factor of the chances of silence after silence, which has states that last
 POSITIONS = (0.4, 0.3, 0.25, 0.05)  # shares of phones inside, at the begin and end of words, alone
 UNSTRESSED = 0.65  # share of the phone AH that is a schwa
@@ -88,7 +90,7 @@ class _Tables:
     def __init__(self) -> None:
         model = senones.acoustic_model()
         known = [from_arpabet(name) for name in model.phones]
-        self.silence = model.phones.index(SILENCE)
+        self.silence = model.phones.index(senones.SILENCE)
         self._noises = np.array([phone is None for phone in known])
         self.follow_PPP = self._follow(model.phones)
         self.senones = model.senones_N3.max() + 1
@@ -105,10 +107,13 @@ class _Tables:
     def _follow(self, names: tuple[str, ...]) -> np.ndarray:
         """Return the chance (P, P, P) of the third phone after the first two."""
         chance_PPP = senones.phone_language_model(
-            [SILENCE if noise else name for name, noise in zip(names, self._noises, strict=True)]
+            [
+                senones.SILENCE if noise else name
+                for name, noise in zip(names, self._noises, strict=True)
+            ]
         )
         chance_PPP[..., self.silence] = np.maximum(chance_PPP[..., self.silence], MIN_SILENCE)
-        for name, share in NOISES.items():
+        for name, share in zip(senones.NOISES, NOISE_SHARES, strict=True):
             chance_PPP[..., names.index(name)] *= share
         chance_PPP[:, self._noises[:, None] & self._noises] *= LONG_SILENCE
         return (chance_PPP / chance_PPP.sum(2, keepdims=True)).astype(np.float32)
