@@ -55,7 +55,8 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     body = Body.load(options.body)
     clips = [smooth_motion(c, options.smooth) for c in load_motion_clips(options.dataset, body)]
     if options.poses_like is not None:
-        clips = match_poses(clips, *_statistics_of(options.poses_like, options))
+        like = _statistics_of(options.poses_like, options)
+        clips = match_poses(clips, *like, min_std=MIN_POSE_STD)
     lengths = {clip.name: len(clip) for clip in clips}
     if options.gestures is not None:
         clips = mark_gestures(clips, GestureDictionary.load(options.gestures))

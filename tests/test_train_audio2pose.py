@@ -94,6 +94,18 @@ def test_pretrained_weights_with_and_without_a_scale_of_the_face(
     assert "face_scale" in names["matched"] & names["again"] - names["fixed"]
 
 
+def test_poses_are_like_those_of_a_dataset_or_a_checkpoint(
+    dataset: Path, runs: Path, tmp_path: Path
+):
+    checkpoint = runs / "straight" / "audio2pose"
+    for name, like in (("dataset", dataset), ("checkpoint", checkpoint)):
+        run = (dataset, tmp_path, "--name", name, "--steps", 1, "--poses_like", like)
+        assert trainer.run(*run) == 0
+    found = PosePredictor.load(tmp_path / "checkpoint" / "audio2pose").network
+    wanted = PosePredictor.load(checkpoint).network
+    torch.testing.assert_close(found.pose_mean[:93], wanted.pose_mean[:93], atol=1e-4, rtol=0)
+
+
 def test_a_trained_run_moves_a_body_to_speech(dataset: Path, runs: Path, body: Body):
     predictor = PosePredictor.load(runs / "straight" / "audio2pose")
     clip = smooth_motion(load_motion_clips(dataset, body)[0], TrainAudio2PoseOptions.smooth)

@@ -148,17 +148,18 @@ def pose_statistics(clips: Sequence[MotionClip]) -> tuple[Tensor, Tensor]:
 
 
 def match_poses(
-    clips: Sequence[MotionClip], like_mean_P: Tensor, like_std_P: Tensor
+    clips: Sequence[MotionClip], like_mean_P: Tensor, like_std_P: Tensor, *, min_std: float = 0.0
 ) -> list[MotionClip]:
     """Return the clips with another mean and deviation (106,) of body and hands.
 
     Fits lie some centimetres from exact poses, and a renderer that was trained on fits corrupts
-    what is elsewhere. Numbers that are constant on either side become the other mean.
+    what is elsewhere. Numbers that are constant on either side become the other mean; so do those
+    that deviate by no more than `min_std`, which enlarged would make the body tremble.
     """
     columns = pose_columns("translation", "root_orientation", "body", "left_hand", "right_hand")
     mean_C, std_C = (numbers[columns] for numbers in pose_statistics(clips))
     like_mean_C, like_std_C = like_mean_P[columns], like_std_P[columns]
-    scale_C = torch.where(std_C > 0, like_std_C / std_C.clamp(min=1e-12), 0)
+    scale_C = torch.where(std_C > min_std, like_std_C / std_C.clamp(min=1e-12), 0)
     matched = []
     for clip in clips:
         pose_TP = clip.pose_TP.clone()

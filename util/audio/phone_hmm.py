@@ -93,6 +93,9 @@ class _Tables:
         self.silence = model.phones.index(senones.SILENCE)
         self._noises = np.array([phone is None for phone in known])
         self.follow_PPP = self._follow(model.phones)
+        # the same for each phone in the middle: from the one before to the one after it, and back
+        self._after_before = np.ascontiguousarray(self.follow_PPP.transpose(1, 0, 2))
+        self._before_after = np.ascontiguousarray(self.follow_PPP.transpose(1, 2, 0))
         self.senones = model.senones_N3.max() + 1
         self.mixing = self._mixing(model)
         stay_P3 = (model.stay_P3**HOPS_PER_STEP).astype(np.float32)
@@ -159,7 +162,7 @@ class _Tables:
         now = before * self._stay
         now[0] += before[2] * last[:, None]
         now[1] += before[0] * first
-        now[2] += np.einsum("lp,lpr->pr", before[1] * second, self.follow_PPP)
+        now[2] += np.matmul((before[1] * second).T[:, None], self._after_before)[:, 0]
         now *= evidence
         now /= now.sum()
         return now
@@ -170,7 +173,8 @@ class _Tables:
         after = after * evidence
         now = after * self._stay
         now[:, 0] += after[:, 1] * first
-        now[:, 1] += np.einsum("npr,lpr->nlp", after[:, 2], self.follow_PPP) * second
+        by_phone = np.matmul(after[:, 2].swapaxes(0, 1), self._before_after)  # (P, n, P)
+        now[:, 1] += by_phone.transpose(1, 2, 0) * second
         now[:, 2] += after[:, 0] * last[:, None]
         return now
 

@@ -35,7 +35,7 @@ REACH = 3  # windows on both sides that the second differences need
 MIN_VARIANCE = 1e-4
 WEIGHT_LOG = 1024 * np.log(1.0001)  # of a mixture weight's unit
 BLOCK = 100  # windows evaluated at once, which fit into the processor's cache
-UNLIKELY = -10.0  # of a phone's best Gaussians, relative to the best phone's: it is not evaluated
+UNLIKELY = -9.0  # of a phone's best Gaussians, relative to the best phone's: it is not evaluated
 UNLIKELY_SENONE = -25.0  # logarithm that its senones have
 MIN_LIKELIHOOD = 1e-12  # of a stream, relative to the best mixture's
 
@@ -63,8 +63,7 @@ class AcousticModel:
 
     Attributes:
         phones: names of the 42 phones, in ARPAbet but for silence and noise.
-        quadratic_SXG: (3, 26, G) factors of squared features and features, for all Gaussians.
-        constant_SG: what is added.
+        quadratic_SXG: (3, 27, G) factors of squared features, features and 1, for all Gaussians.
         weights: for each codebook (3, K, n), its senones' weights.
         starts: (126,) the first senone of each state of each phone.
         triphones: (n, 4) word position, phone, phone before and after.
@@ -74,7 +73,6 @@ class AcousticModel:
 
     phones: tuple[str, ...]
     quadratic_SXG: np.ndarray
-    constant_SG: np.ndarray
     weights: list[np.ndarray]
     starts: np.ndarray
     triphones: np.ndarray
@@ -91,14 +89,11 @@ class AcousticModel:
 
     def _block(self, features_TSC: np.ndarray) -> np.ndarray:
         count, books = len(features_TSC), len(self.weights)
-        logs, best_TB = [], np.zeros((count, books), np.float32)
-        for s in range(STREAMS):
-            x_TC = features_TSC[:, s].astype(np.float32)
-            log_TG = np.concatenate([x_TC**2, x_TC], 1) @ self.quadratic_SXG[s]
-            log_TBK = (log_TG + self.constant_SG[s]).reshape(count, books, -1)
-            best_TB1 = log_TBK.max(2, keepdims=True)
-            logs.append(log_TBK - best_TB1)
-            best_TB += best_TB1[..., 0]
+        x_STC = features_TSC.transpose(1, 0, 2).astype(np.float32)
+        x_STX = np.concatenate([x_STC**2, x_STC, np.ones_like(x_STC[..., :1])], 2)
+        log_STBK = (x_STX @ self.quadratic_SXG).reshape(STREAMS, count, books, -1)
+        best_STB1 = log_STBK.max(3, keepdims=True)
+        best_TB = best_STB1.sum(0)[..., 0]
         best_TB -= best_TB.max(1, keepdims=True)
         log_TN = np.full(
             (count, sum(w.shape[2] for w in self.weights)), UNLIKELY_SENONE, np.float32
@@ -109,7 +104,8 @@ class AcousticModel:
                 continue
             mixed_MN = np.ones((), np.float32)
             for s in range(STREAMS):
-                stream_MN = np.exp(logs[s][likely, b]) @ weights_SKN[s]
+                relative_MK = log_STBK[s, likely, b] - best_STB1[s, likely, b]
+                stream_MN = np.exp(relative_MK) @ weights_SKN[s]
                 mixed_MN = mixed_MN * np.maximum(stream_MN, MIN_LIKELIHOOD)
             first = self.starts[3 * b]
             own = slice(first, first + weights_SKN.shape[2])
@@ -154,8 +150,8 @@ def acoustic_model() -> AcousticModel:
         raise DataError("phone states need the package pocketsphinx (pip install pocketsphinx)")
     means, variances = (_read_gaussians(folder / name) for name in ("means", "variances"))
     inverse = 1 / np.maximum(variances, MIN_VARIANCE)
-    constant = 0.5 * (np.log(inverse / (2 * np.pi)) - means**2 * inverse).sum(-1)
-    quadratic = np.concatenate([-0.5 * inverse, means * inverse], -1)  # (B, S, K, 26)
+    constant = 0.5 * (np.log(inverse / (2 * np.pi)) - means**2 * inverse).sum(-1, keepdims=True)
+    quadratic = np.concatenate([-0.5 * inverse, means * inverse, constant], -1)  # (B, S, K, 27)
     names, triphones, senones_N3 = _read_definition(folder / "mdef")
     phone, state = np.zeros((2, senones_N3.max() + 1), int)
     phone[senones_N3], state[senones_N3] = triphones[:, 1:2], np.arange(3)
@@ -163,8 +159,7 @@ def acoustic_model() -> AcousticModel:
     weights_SKN = np.exp(-_read_weights(folder / "sendump", len(order)) * np.float32(WEIGHT_LOG))
     return AcousticModel(
         names,
-        quadratic.transpose(1, 3, 0, 2).reshape(STREAMS, 2 * CEPSTRA, -1).astype(np.float32),
-        constant.transpose(1, 0, 2).reshape(STREAMS, -1).astype(np.float32),
+        quadratic.transpose(1, 3, 0, 2).reshape(STREAMS, 2 * CEPSTRA + 1, -1).astype(np.float32),
         [
             np.ascontiguousarray(weights_SKN[..., order[phone[order] == b]])
             for b in range(len(means))
@@ -199,7 +194,7 @@ class SenoneStream:
 
     def __init__(self, mean_C: np.ndarray) -> None:
         self._model = acoustic_model()
-        self._is_noise_N = self._model.of_phones(SILENCE, *NOISES)
+        self._noises = np.flatnonzero(self._model.of_phones(SILENCE, *NOISES))
         self._cepstra = CepstraStream()
         self._mean = mel.RunningMean(mean_C, prior=PRIOR_WINDOWS, memory=MEMORY_WINDOWS)
         self._past_NC = np.zeros((2 * REACH, CEPSTRA))
@@ -224,8 +219,11 @@ class SenoneStream:
         for log_TN in self._model.log_likelihoods(features_TSC):
             loudness_T1 = features_TSC[begin : begin + len(log_TN), 0, :1].astype(np.float32)
             begin += len(log_TN)
-            log_TN[:, self._is_noise_N] -= np.maximum(loudness_T1 - SURELY_LOUD, 0)
-            log_TN[:, ~self._is_noise_N] -= 2 * np.maximum(SURELY_SILENT - loudness_T1, 0)
+            silent_T1 = 2 * np.maximum(SURELY_SILENT - loudness_T1, 0)
+            loud_T1 = np.maximum(loudness_T1 - SURELY_LOUD, 0)
+            if silent_T1.any():
+                log_TN -= silent_T1
+            log_TN[:, self._noises] += silent_T1 - loud_T1
             yield log_TN
 
 

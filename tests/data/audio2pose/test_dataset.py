@@ -53,6 +53,12 @@ def test_matched_poses_have_the_others_statistics():
         assert torch.equal(one.pose_TP[:, 93:], other.pose_TP[:, 93:])
 
 
+def test_small_motion_is_not_enlarged():
+    rough = [replace(clip("a", 40), pose_TP=0.001 * torch.randn(40, 106))]
+    matched = match_poses(rough, torch.ones(106), torch.ones(106), min_std=0.01)
+    assert (matched[0].pose_TP[:, :93] == 1).all()
+
+
 def test_smoothing_keeps_lengths_and_lips():
     rough_TP = torch.randn(40, 106)
     smooth_TP = smooth_motion(replace(clip("a", 40), pose_TP=rough_TP), 7).pose_TP
