@@ -55,7 +55,7 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     body = Body.load(options.body)
     clips = [smooth_motion(c, options.smooth) for c in load_motion_clips(options.dataset, body)]
     if options.poses_like is not None:
-        like = _statistics_of(options.poses_like, options)
+        like = statistics_of(options.poses_like, options)
         clips = match_poses(clips, *like, min_std=MIN_POSE_STD)
     lengths = {clip.name: len(clip) for clip in clips}
     if options.gestures is not None:
@@ -81,7 +81,7 @@ def train(options: TrainAudio2PoseOptions, device: torch.device) -> None:
     fit(model, loader, options=options, validation=held_out)
 
 
-def _statistics_of(folder: Path, options: TrainAudio2PoseOptions) -> tuple[Tensor, Tensor]:
+def statistics_of(folder: Path, options: TrainAudio2PoseOptions) -> tuple[Tensor, Tensor]:
     """Return mean and deviation (106,) of the poses that a checkpoint predicts or a dataset has."""
     if (folder / OPTIONS_FILE).is_file() or newest_checkpoint(folder) is not None:
         network = PosePredictor.load(folder, body=options.body).network
