@@ -8,7 +8,8 @@ place of recognised ones (`PhoneReplacer`).
 
 The network sees hardly any of the spectrum itself: it was trained on synthetic voices by
 scripts/train_phonetic.py, and one that saw log-mels learned those voices' and fewer human phones.
-For the same reason its probabilities are multiplied with those of the acoustic model alone.
+For the same reason its probabilities are multiplied with those that a hidden Markov model makes of
+the acoustic model's alone (`phone_hmm`).
 """
 
 from collections.abc import Iterable

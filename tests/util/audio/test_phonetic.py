@@ -91,6 +91,26 @@ def test_frames_come_as_late_as_stated():
     assert max(late) <= phonetic.DELAY_FRAMES + 0.5
 
 
+@pytest.mark.parametrize(
+    ("certainty", "pause", "weight"),
+    [(0.99, -3.0, phonetic.WEIGHTS[0]), (0.3, -3.0, phonetic.WEIGHTS[1]), (0.3, -0.5, 2.0)],
+    ids=["known voice", "other voice", "other voice in noise"],
+)
+def test_the_network_counts_where_it_is_sure_or_loud_noise_is(
+    certainty: float, pause: float, weight: float
+):
+    shares_C = np.full(len(PHONES), (1 - certainty) / (len(PHONES) - 1), np.float32)
+    shares_C[PHONE_INDEX["a"]] = certainty
+    energy_N = np.tile([0.0, 0.0, 0.0, pause], 200)
+    log_NC = np.log(np.tile(shares_C, (len(energy_N), 1)))
+    extractor = phonetic.PhoneticExtractor()
+    whole_N1 = extractor._weight(log_NC, energy_N)
+    assert whole_N1[-1, 0] == pytest.approx(weight)
+    other = phonetic.PhoneticExtractor()
+    parts = [other._weight(log_NC[i : i + 3], energy_N[i : i + 3]) for i in range(0, 800, 3)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole_N1)
+
+
 def test_later_audio_changes_no_earlier_frame():
     audio_S = noise(2)
     other_S = audio_S.copy()
