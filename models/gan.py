@@ -76,14 +76,14 @@ class GANDiscriminator:
         """
         if self._wrapped is None:
             self._wrapped = distributed.wrap(self.network)
+        share, (real, fake, *condition) = _present(present_N, real, fake, *condition)
         both = torch.cat([real.detach(), fake.detach()])
         doubled = tuple(torch.cat([c.detach(), c.detach()]) for c in condition)
         losses = []
         for *_, scores in self._wrapped(both, *doubled):
             score_real, score_fake = scores.float().chunk(2)
-            loss = self._real_loss(score_real) + self._fake_loss(score_fake)
-            losses.append(item_mean(loss, present_N))
-        loss = 0.5 * torch.stack(losses).mean()
+            losses.append((self._real_loss(score_real) + self._fake_loss(score_fake)).mean())
+        loss = 0.5 * share * torch.stack(losses).mean()
         backward_and_step(self.optimizer, loss, grad_clip=self.grad_clip)
         return loss.detach()
 
@@ -101,6 +101,7 @@ class GANDiscriminator:
         and layers count alike, scores do not (Wang et al., High-Resolution Image Synthesis with
         Conditional GANs, 2018).
         """
+        share, (real, fake, *condition) = _present(present_N, real, fake, *condition)
         with torch.no_grad():
             features_real = self.network(real, *condition)
         with _frozen(self.network):
@@ -109,8 +110,8 @@ class GANDiscriminator:
         for scale_real, scale_fake in zip(features_real, features_fake, strict=True):
             layers = zip(scale_real[:-1], scale_fake[:-1], strict=True)
             distances = [(fake.float() - real.float()).abs() for real, fake in layers]
-            scales.append(torch.stack([item_mean(d, present_N) for d in distances]).mean())
-        return self._generator_loss(features_fake, present_N), torch.stack(scales).mean()
+            scales.append(torch.stack([distance.mean() for distance in distances]).mean())
+        return share * self._generator_loss(features_fake), share * torch.stack(scales).mean()
 
     def generator_loss(
         self,
@@ -120,12 +121,26 @@ class GANDiscriminator:
         present_N: Tensor | None = None,
     ) -> Tensor:
         """Return the adversarial loss of the generator, 0-dim; gradients reach the fake alone."""
+        share, (fake, *condition) = _present(present_N, fake, *condition)
         with _frozen(self.network):
-            return self._generator_loss(self.network(fake, *condition), present_N)
+            return share * self._generator_loss(self.network(fake, *condition))
 
-    def _generator_loss(self, features: list[list[Tensor]], present_N: Tensor | None) -> Tensor:
-        losses = [item_mean(self._adversarial_loss(s.float()), present_N) for *_, s in features]
-        return torch.stack(losses).mean()
+    def _generator_loss(self, features: list[list[Tensor]]) -> Tensor:
+        return torch.stack([self._adversarial_loss(s.float()).mean() for *_, s in features]).mean()
+
+
+def _present(present_N: Tensor | None, *inputs: Tensor) -> tuple[Tensor | float, list[Tensor]]:
+    """Return the share of items that are present, and these items of each input.
+
+    Where none is, the first item is returned with a share of zero: in distributed training every
+    process has to take part.
+    """
+    if present_N is None:
+        return 1.0, [*inputs]
+    share, kept_N = present_N.float().mean(), present_N > 0
+    if not kept_N.any():
+        kept_N = torch.arange(len(kept_N), device=kept_N.device) == 0
+    return share, [tensor[kept_N] for tensor in inputs]
 
 
 def item_mean(values: Tensor, present_N: Tensor | None) -> Tensor:

@@ -137,6 +137,7 @@ class MakeDemoSpeakerOptions(Options):
     seconds: float = option(40.0, "length of one recording", min=0.5, max=600)
     seed: int = option(0, "random seed of sentences, voices and motion", min=0)
     size: int = option(512, "height and width of the images in pixels", min=64, max=2048)
+    presenter: str = option("woman", "who speaks", choices=("woman", "man"))
     jobs: int = option(1, "number of processes", min=1, max=256)
 
 

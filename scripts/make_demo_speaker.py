@@ -3,8 +3,9 @@
 python scripts/make_demo_speaker.py --output datasets/demo --minutes 4
 
 datasets/demo/recordings/000.mp4, 000.txt    input of `preprocess`, like any person's recordings
-datasets/demo/ground_truth/000/              pose.npz (with camera), words.csv, phones.csv,
-                                             gestures.json, plan.json
+datasets/demo/ground_truth/000/              a clip, as `preprocess` makes them, with exact
+                                             pose.npz, words.csv and phones.csv; gestures.json,
+                                             plan.json
 
 A run that was stopped continues where it stopped, recording by recording.
 """
@@ -62,7 +63,8 @@ def plan_recordings(options: MakeDemoSpeakerOptions) -> list[RecordingPlan]:
     total = 60 * options.minutes
     seconds = min(options.seconds, total)
     count = max(1, round(total / seconds))
-    return [RecordingPlan(number, options.seed, seconds, options.size) for number in range(count)]
+    same = options.seed, seconds, options.size, options.presenter
+    return [RecordingPlan(number, *same) for number in range(count)]
 
 
 def make_missing(

@@ -11,6 +11,7 @@ import os
 import re
 import reprlib
 import secrets
+import shutil
 import socket
 import stat
 import sys
@@ -318,6 +319,16 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a compressed npz file atomically; raises `DataError` if it cannot be written."""
     with atomic_write(path) as partial, write_errors(path), open(partial, "wb") as stream:
         np.savez_compressed(stream, **dict[str, Any](arrays))
+
+
+def link_or_copy(source: Path, path: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no links."""
+    with write_errors(path), atomic_write(path) as partial:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copyfile(source, partial)
 
 
 def check_file(path: Path, *, what: str) -> None:

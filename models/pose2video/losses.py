@@ -20,6 +20,7 @@ from speech2video.options.training import parse_loss_weights
 WINDOW, STRIDE = 8, 4  # pixels, of SSIM's windows
 RANGE = 2.0  # of images -1..1
 C1, C2 = (0.01 * RANGE) ** 2, (0.03 * RANGE) ** 2  # SSIM's constants
+SIMILAR = 0.05  # of -1..1: differences that may be noise of the camera
 REGION_WEIGHTS = (6.0, 4.0, 4.0, 24.0, 16.0)  # of `REGIONS`: how much more their pixels count
 
 
@@ -40,6 +41,7 @@ LOSSES = {
     "feature_matching": LossTerm(0.1, "features, mean over kinds of discriminators", True),
     "flow": LossTerm(0.002, "pixels of displacement, of trusted pixels"),
     "warp": LossTerm(0.2, "real frames warped by the generated flow"),
+    "matte": LossTerm(0.1, "alpha where the real frame equals the background"),
 }
 
 
@@ -134,6 +136,21 @@ def warp_loss(flow: Tensor, before_real: Tensor, real: Tensor, trust: Tensor) ->
     """
     warped = warp(before_real, resize_flow(flow, real.shape[-2:]))
     return ((warped - real.float()).abs().mean(1) * _trust_share(trust)).mean()
+
+
+def matte_loss(alpha: Tensor, background: Tensor, real: Tensor) -> Tensor:
+    """Return the mean of alpha where the real frame equals the background, 0-dim.
+
+    Without it, background could be generated anew as part of the person. Where they differ, the
+    reconstruction asks for an alpha by itself.
+
+    Args:
+        alpha: (N, 1, H, W), 0..1.
+        background: (N or 1, 3, H, W).
+        real: (N, 3, H, W).
+    """
+    difference = (real.float() - background).abs().amax(1, keepdim=True)
+    return (alpha * torch.exp(-difference / SIMILAR)).mean()
 
 
 def resize_flow(flow: Tensor, size: Sequence[int]) -> Tensor:

@@ -20,6 +20,7 @@ from speech2video.models.pose2video.losses import (
     LOSSES,
     flow_loss,
     loss_weights,
+    matte_loss,
     reconstruction_loss,
     region_weight_map,
     ssim_loss,
@@ -181,7 +182,12 @@ class Pose2VideoModel(BaseModel):
         }
         if self.perceptual is not None:
             losses["perceptual"] = self.perceptual(fake, real)
-        return losses
+        mattes = [
+            matte_loss(output.alpha, output.background, sequences.real[:, t])
+            for t, output in enumerate(sequences.outputs)
+            if output.alpha is not None and output.background is not None
+        ]
+        return losses | ({"matte": torch.stack(mattes).mean()} if mattes else {})
 
     def _flow_losses(
         self, sequences: "Sequences", batch: Mapping[str, Tensor]

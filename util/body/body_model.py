@@ -7,7 +7,7 @@ Joints and landmarks need some hundred vertices, so only those are skinned.
 import contextlib
 import copy
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,12 @@ class Body:
             setattr(moved, name, getattr(self, name).to(device))
         return moved
 
+    def with_shape(self, betas: Sequence[float]) -> "Body":
+        """Return this body with other shape coefficients (10,)."""
+        shaped = copy.copy(self)
+        shaped.betas = torch.tensor(betas).to(self.betas)
+        return shaped
+
     def points(self, pose_TP: Tensor, *, betas: Tensor | None = None) -> Tensor:
         """Return the 144 points (T, 144, 3) of `skeleton.POINTS` in metres.
 
@@ -172,11 +178,16 @@ class Body:
         """Return the 55 joints (T, 55, 3) in metres."""
         return self.points(pose_TP)[:, : len(JOINTS)]
 
-    def vertices(self, pose_TP: Tensor) -> Tensor:
-        """Return the skinned mesh (T, V, 3) in metres; skinning all of it takes 50 times longer."""
+    def vertices(self, pose_TP: Tensor, eyes_T23: Tensor | None = None) -> Tensor:
+        """Return the skinned mesh (T, V, 3) in metres; skinning all of it takes 50 times longer.
+
+        Args:
+            eyes_T23: axis-angle of the left and the right eye, straight ahead by default.
+        """
         parts = pose_vector.split_pose(pose_TP)
         count = len(pose_TP)
-        no_rotation = pose_TP.new_zeros(count, 3)
+        if eyes_T23 is None:
+            eyes_T23 = pose_TP.new_zeros(count, 2, 3)
         output = self.model(
             betas=self.betas.expand(count, -1),
             global_orient=parts["root_orientation"],
@@ -184,8 +195,8 @@ class Body:
             left_hand_pose=parts["left_hand"],
             right_hand_pose=parts["right_hand"],
             jaw_pose=parts["jaw"],
-            leye_pose=no_rotation,
-            reye_pose=no_rotation,
+            leye_pose=eyes_T23[:, 0],
+            reye_pose=eyes_T23[:, 1],
             expression=parts["expression"],
             transl=parts["translation"],
         )

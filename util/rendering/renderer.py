@@ -7,16 +7,21 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import vector_to_smplx
+from speech2video.util.body.rotations import axis_angle_to_matrix
+from speech2video.util.body.skeleton import JOINTS, PARENTS
 from speech2video.util.errors import UserError
 from speech2video.util.rendering.appearance import Appearance
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.outfit import Outfit, Surface, build_outfit
 
 BATCH = 16  # frames skinned at a time
+MAX_GAZE = 0.35  # radians that eyes turn; people turn their heads for more
 FINER = 2  # supersampling a side; cheaper here than multisampling, and as smooth
 
 
@@ -64,11 +69,20 @@ class MeshRenderer:
     def __exit__(self, *error: object) -> None:
         self._plotter.close()
 
-    def frames(self, pose_TP: Tensor) -> Iterator[np.ndarray]:
-        """Yield the image (3, H, W) uint8 RGB of every pose vector (T, 106)."""
+    def frames(
+        self, pose_TP: Tensor, target: tuple[float, float, float] | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield the image (3, H, W) uint8 RGB of every pose vector (T, 106).
+
+        Args:
+            target: what the eyes look at, world metres; by default they look straight ahead.
+        """
         for pose_BP in pose_TP.split(BATCH):
             with torch.inference_mode():
-                vertices_BV3 = self._body.vertices(pose_BP).cpu().numpy()
+                eyes_B23 = None
+                if target is not None:
+                    eyes_B23 = gaze(pose_BP, self._body, torch.tensor(target))
+                vertices_BV3 = self._body.vertices(pose_BP, eyes_B23).cpu().numpy()
             for vertices_V3 in vertices_BV3:
                 yield self.frame(vertices_V3)
 
@@ -147,6 +161,22 @@ def studio_background(width: int, height: int, appearance: Appearance) -> np.nda
     light_HW1 = np.exp(-((x / 0.62) ** 2) - (y / 0.75) ** 2)[..., None]
     noise_HW3 = np.random.default_rng(0).uniform(-0.5, 0.5, (height, width, 1))
     return (far + (near - far) * light_HW1 + noise_HW3).clip(0, 254.5).astype(np.float32)
+
+
+def gaze(pose_TP: Tensor, body: Body, target_3: Tensor) -> Tensor:
+    """Return the axis-angle (T, 2, 3) of the left and the right eye that look at a far place.
+
+    Both turn alike, by `MAX_GAZE` at most; beyond that they look past the place.
+    """
+    rotations = axis_angle_to_matrix(vector_to_smplx(pose_TP, body.hands).rotations)
+    head_T33, joint = rotations[:, JOINTS.index("head")], PARENTS[JOINTS.index("head")]
+    while joint >= 0:
+        head_T33, joint = rotations[:, joint] @ head_T33, PARENTS[joint]
+    eyes_T23 = body.joints(pose_TP)[:, [JOINTS.index("left_eye"), JOINTS.index("right_eye")]]
+    ahead_T13 = (target_3 - eyes_T23.mean(1, keepdim=True)) @ head_T33  # in the head's axes
+    axis_T13 = torch.linalg.cross(torch.tensor((0.0, 0.0, 1.0)).expand_as(ahead_T13), ahead_T13)
+    angle_T1 = torch.atan2(axis_T13.norm(dim=-1), ahead_T13[..., 2]).clamp(max=MAX_GAZE)
+    return (F.normalize(axis_T13, dim=-1) * angle_T1[..., None]).expand(-1, 2, -1)
 
 
 class VertexNormals:

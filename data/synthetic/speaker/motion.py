@@ -45,8 +45,8 @@ RAISE_CHANCE = 0.3  # of the brows, on stressed words
 RAISE_SIZE = (0.3, 0.75)
 RAISE_RISE, RAISE_FALL = 0.16, 0.3  # seconds
 RAISE_HOLD = (0.1, 0.35)  # seconds
-BROW_REST, BROW_IDLE = 0.08, 0.05
-SMILE, SMILE_IDLE = 0.2, 0.035  # without it the face at rest is stern
+BROW_REST, BROW_IDLE = 0.22, 0.05
+SMILE, SMILE_IDLE = 0.4, 0.05  # without it the face at rest is stern
 FACE_HERTZ = (0.04, 0.3)
 
 # Head, spine and hips: sway, breath, nods on stressed syllables. Sizes are standard deviations;

@@ -42,12 +42,17 @@ class GeneratorOutput:
         mask: (N, 1, H, W), 0..1: share of newly generated content; the rest is the warped frame
             before. None if nothing was warped.
         coarse: the frame at coarser scales, (N, 3, h, w) each, coarsest first.
+        alpha: (N, 1, H, W), 0..1: share of the person; the rest is background. None if the
+            generator does not separate them.
+        background: (N or 1, 3, H, W), what shows where alpha is 0; None as for alpha.
     """
 
     frame: Tensor
     flow: Tensor | None = None
     mask: Tensor | None = None
     coarse: tuple[Tensor, ...] = ()
+    alpha: Tensor | None = None
+    background: Tensor | None = None
 
 
 class Generator(nn.Module, abc.ABC):
@@ -77,8 +82,8 @@ class Generator(nn.Module, abc.ABC):
 
         Args:
             maps: (N, 3·C, H, W), the last three maps, the frame's own last.
-            past: (N, 6, H, W), the last two frames, the newest last, zeros before the first; or
-                the result of `update_past`. None for the first frame.
+            past: the result of `update_past`: by default (N, 6, H, W), the last two frames, the
+                newest last, zeros before the first. None for the first frame.
             view: (N, 2, 3), the matrix for `F.affine_grid` that samples the image out of the
                 camera's original one, for what is learned by position. None: the original image.
 

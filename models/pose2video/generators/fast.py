@@ -3,7 +3,7 @@
     generated = alpha · foreground + (1 - alpha) · background        from the maps alone
     frame     = mask · generated + (1 - mask) · warp(last frame, flow)
 
-Flow and mask come from the maps too, and the mask is at least `MIN_MASK`. So the past enters
+Alpha is warped and blended like the frame, so that it is the person's share of what is shown. Flow and mask come from the maps too, and the mask is at least `MIN_MASK`. So the past enters
 linearly and an error in it fades by a quarter with every frame: two pasts that differ by d at most
 give frames that differ by at most 0.75·d. Errors do not accumulate, and training on short sequences
 of generated frames covers inference of any length.
@@ -130,13 +130,20 @@ class FastGenerator(Generator):
         background = sample_view(self.background, view, foreground.shape[2:]).float()
         generated = torch.lerp(background, foreground, alpha)
         if past is None or not self.flow:
-            return GeneratorOutput(generated)
+            return GeneratorOutput(generated, alpha=alpha, background=background)
         assert isinstance(past, Tensor)
         flow_and_mask = self.flow_head(features).float()
         flow_and_mask = F.interpolate(flow_and_mask, scale_factor=PACK, mode="bilinear")
         flow = FLOW_UNIT * flow_and_mask[:, :2]
         mask = MIN_MASK + (1 - MIN_MASK) * flow_and_mask[:, 2:].sigmoid()
-        return GeneratorOutput(torch.lerp(warp(past[:, -RGB:], flow), generated, mask), flow, mask)
+        blended = torch.lerp(warp(past, flow), torch.cat((generated, alpha), 1), mask)
+        frame, alpha = blended[:, :RGB], blended[:, RGB:]
+        return GeneratorOutput(frame, flow, mask, alpha=alpha, background=background)
+
+    def update_past(self, past: Past | None, output: GeneratorOutput) -> Past:
+        """Return the last frame and its alpha, (N, 4, H, W)."""
+        assert output.alpha is not None
+        return torch.cat((output.frame, output.alpha), 1)
 
     def _features(self, maps: Tensor, view: Tensor | None) -> Tensor:
         maps = maps.to(self.stem.weight.dtype) + 1  # black, most of a map, becomes zero
