@@ -9,7 +9,8 @@ A shipped checkpoint is options.json and model.safetensors (averaged, 16-bit, no
 """
 
 import contextlib
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ EMA_FILE, TRAINING_STATE_FILE = "ema.safetensors", "training.pt"
 CHECKPOINT_VERSION = 1
 _VERSION = "checkpoint_version"
 _TRAINING_TYPES = {"epoch": int, "step": int, "optimizers": dict, "averages": dict, "state": dict}
+HASH_DIGITS = 12  # enough to identify a checkpoint
 _MAX_NAMES = 3  # listed of the weights that do not fit
 
 
@@ -176,6 +178,21 @@ def export_checkpoint(run: Path, folder: Path, *, options: type[TrainingOptions]
     write_tensors(path, tensors)
     saved.for_shipping().save(folder / OPTIONS_FILE)
     return checkpoint
+
+
+def weights_id(folder: Path) -> str:
+    """Return the step, if any, and the hash of the weights that a checkpoint's folder holds."""
+    checkpoint = resolve_checkpoint(folder)
+    step = f"{checkpoint.name} " if checkpoint != folder else ""
+    return step + files_id(sorted(checkpoint.glob("*.safetensors")))
+
+
+def files_id(paths: Iterable[Path]) -> str:
+    """Return the first digits of the SHA-256 of some files' bytes."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:HASH_DIGITS]
 
 
 def find_nonfinite(model: BaseModel) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 IMAGES = "png"  # --format png: a folder of images
 FORMAT_NAMES = (*(ending[1:] for ending in FORMATS), IMAGES)
 OFF = "off"  # --gestures off
+AUTO, TORCH, OPENVINO = "auto", "torch", "openvino"  # of --engine and --precision
 SPEECH2VIDEO, SPEECH2FACE = "speech2video", "speech2face"
 
 
@@ -228,9 +229,15 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
     )
 
     precision: str = grouped.machine(
-        "auto",
+        AUTO,
         "precision of the renderer; auto: bf16 on machines with bf16 units",
-        choices=("auto", "fp32", "bf16"),
+        choices=(AUTO, "fp32", "bf16"),
+    )
+    engine: str = grouped.machine(
+        AUTO,
+        "what computes the renderer; auto: without a GPU OpenVINO in 8 bits, if it is installed, "
+        "the speaker has a graph for it and no precision is asked for",
+        choices=(AUTO, TORCH, OPENVINO),
     )
 
     def __post_init__(self) -> None:
@@ -243,6 +250,10 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
         self._exclude("audio_list", "transcript", "timeline", "pose", "openpose")
         self._exclude("pose", "openpose", "face_motion_scale")
         self._exclude("skeleton", "side_by_side")
+        if self.engine == OPENVINO and self.precision != AUTO:
+            raise OptionError(f"--precision {self.precision}: OpenVINO computes in 8 bits")
+        if self.engine == OPENVINO and self.device == "cuda":
+            raise OptionError("--engine openvino: is for processors, not for cuda")
         # nothing that moves a body applies to OpenPose's points
         self._exclude("openpose", "gestures", "timeline", "save_timeline", "save_pose")
         self._exclude("openpose", "words", "transcript", "recognise", "face_motion_scale")

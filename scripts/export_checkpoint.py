@@ -1,16 +1,29 @@
 """Export a checkpoint to ship: averaged weights in 16 bits and their options.
 
-python scripts/export_checkpoint.py --name NAME --kind audio2pose --output checkpoints/SPEAKER
+python scripts/export_checkpoint.py --name NAME --kind audio2pose --output checkpoints/ANNA
+python scripts/export_checkpoint.py --name NAME --kind pose2video --output checkpoints/ANNA --engine
 """
 
-import _checkout  # noqa: F401
+from pathlib import Path
 
-from speech2video.models.checkpointing import export_checkpoint
+import _checkout  # noqa: F401
+import torch
+
+from speech2video.data.pose2video.clip import load_pose_videos
+from speech2video.models.checkpointing import export_checkpoint, weights_id
+from speech2video.models.pose2video.engine import (
+    CALIBRATION_FRAMES,
+    calibration_steps,
+    export_engine,
+)
+from speech2video.models.pose2video.renderer import load_renderer, to_floats
 from speech2video.options.audio2pose import TrainAudio2PoseOptions
 from speech2video.options.phonetic import TrainPhoneticOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
 from speech2video.options.tools import ExportCheckpointOptions
+from speech2video.util.body.body_model import Body
+from speech2video.util.checkpoint_folder import OPTIONS_FILE
 from speech2video.util.errors import run_command
 
 KINDS = {
@@ -30,8 +43,28 @@ def main() -> None:
         base / options.kind for base in (options.checkpoints / options.name, options.output)
     )
     exported = export_checkpoint(run, folder, options=KINDS[options.kind])
+    if options.engine:
+        export_renderer_engine(folder, options.dataset or _dataset(exported))
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 1e6
     print(f"{folder}: {size:.1f} MB, from {exported}")
+
+
+def export_renderer_engine(folder: Path, dataset: Path) -> None:
+    """Write the graph of an exported renderer, its ranges measured on a dataset's clips."""
+    renderer = load_renderer(folder)
+    videos = load_pose_videos(dataset, Body.load(), width=renderer.width, height=renderer.height)
+    length = -(-2 * CALIBRATION_FRAMES // len(videos))
+    parts = (video.points_TK2[len(video) // 2 :][:length] for video in videos)
+    clips = (
+        (to_floats(torch.from_numpy(map_CHW.copy())[None]) for map_CHW in renderer.draw_maps(part))
+        for part in parts
+    )
+    steps = calibration_steps(renderer.generator, clips)
+    export_engine(renderer.generator, steps, folder, weights_id=weights_id(folder))
+
+
+def _dataset(checkpoint: Path) -> Path:
+    return TrainPose2VideoOptions.load(checkpoint / OPTIONS_FILE).dataset
 
 
 if __name__ == "__main__":

@@ -30,9 +30,11 @@ from speech2video.data.motion import align_placement, cut_to_audio, motion_from_
 from speech2video.data.motion_export import check_motion_path, write_motion_as
 from speech2video.data.motion_io import read_motion
 from speech2video.models.audio2pose.predictor import PosePredictor
+from speech2video.models.checkpointing import files_id, weights_id
 from speech2video.models.pipelines import speaker as speakers
 from speech2video.models.pose2video import renderer as renderers
-from speech2video.options.inference import OFF, BodyVideoOptions
+from speech2video.models.pose2video.engine import OpenVinoGenerator, has_engine
+from speech2video.options.inference import AUTO, OFF, OPENVINO, TORCH, BodyVideoOptions
 from speech2video.options.pose2video import Vid2VidOptions
 from speech2video.util.audio.audio_io import count_samples, read_audio
 from speech2video.util.body.body_model import Body
@@ -100,12 +102,13 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
         renderer = _load_renderer(folder / POSE2VIDEO, options, device)
         parts = []
         if predictor:
-            parts.append(f"{AUDIO2POSE} {speakers.weights_id(folder / AUDIO2POSE)}")
+            parts.append(f"{AUDIO2POSE} {weights_id(folder / AUDIO2POSE)}")
         if dictionary:
             files = dictionary / JSON_NAME, dictionary / MOTIONS_NAME
-            parts.append(f"{GESTURES} {speakers.files_id(files)}")
+            parts.append(f"{GESTURES} {files_id(files)}")
         if renderer:
-            parts.append(f"{POSE2VIDEO} {speakers.weights_id(folder / POSE2VIDEO)}")
+            engine = ", openvino" if isinstance(renderer.generator, OpenVinoGenerator) else ""
+            parts.append(f"{POSE2VIDEO} {weights_id(folder / POSE2VIDEO)}{engine}")
         return cls(
             options.name,
             f"{options.name}: {', '.join(parts)}",
@@ -203,9 +206,12 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
         else:
             assert audio is not None
             total = frame_count(count_samples(audio))  # gestures are planned before the first pose
-            chunks, given = read_audio(audio, whole=True), {"seed": options.seed}
-            given |= {"smooth": options.smooth, "phones": speech.phones}
-            poses = self._predictor.stream_from_audio(chunks, **given)
+            poses = self._predictor.stream_from_audio(
+                read_audio(audio, whole=True),
+                seed=options.seed,
+                smooth=options.smooth,
+                phones=speech.phones,
+            )
         timeline = self._timeline(speech, options, frames=total)
         return total, audio, insert_gestures(poses, self.gestures, timeline), timeline
 
@@ -307,13 +313,17 @@ def _load_renderer(
             f"{folder.parent}: no {POSE2VIDEO} in it; train one with train_pose2video.py, "
             "or draw the skeleton only with --skeleton"
         )
-    half = options.precision == "bf16"
-    if options.precision == "auto":
-        trained = renderers.read_renderer_options(resolve_checkpoint(folder) / OPTIONS_FILE)
+    path, engine = resolve_checkpoint(folder), options.engine
+    if engine == AUTO:
+        use = options.precision == AUTO and device.type == "cpu" and has_engine(path)
+        engine = OPENVINO if use else TORCH
+    half = options.precision == "bf16" and engine == TORCH
+    if engine == TORCH and options.precision == AUTO:
+        trained = renderers.read_renderer_options(path / OPTIONS_FILE)
         # imported vid2vid checkpoints are exact in 32 bits only
         half = not isinstance(trained, Vid2VidOptions) and _has_bf16_units(device)
     dtype = torch.bfloat16 if half else torch.float32
-    renderer = renderers.load_renderer(folder, device=device, dtype=dtype)
+    renderer = renderers.load_renderer(folder, device=device, dtype=dtype, engine=engine)
     if options.openpose and renderer.map_style != AUTHORS_STYLE:
         seen = f"maps of the style {renderer.map_style}"
         raise DataError(f"{folder}: {seen}; for --openpose {AUTHORS_STYLE} is needed")

@@ -6,7 +6,6 @@ for frame in speaker.stream(audio_chunks): ...              # (H, W, 3) uint8 as
 """
 
 import abc
-import hashlib
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -19,7 +18,6 @@ import torch
 from speech2video.models.registry import SPEAKERS, load_class
 from speech2video.options.inference import SPEECH2FACE, SPEECH2VIDEO, InferenceOptions
 from speech2video.util import distributed
-from speech2video.util.checkpoint_folder import resolve_checkpoint
 from speech2video.util.errors import DataError
 from speech2video.util.text.speech_source import Speech, recorded_speech
 from speech2video.util.timing import FPS, SAMPLE_RATE
@@ -35,7 +33,6 @@ from speech2video.util.iteration import open_bar
 from speech2video.util.process_pool import run_tasks
 
 LEAD = 2 * SAMPLE_RATE  # samples at the start of a stream that loudness and voice are measured on
-HASH_DIGITS = 12  # enough to identify a checkpoint
 
 
 OptionsType = TypeVar("OptionsType", bound=InferenceOptions)
@@ -158,21 +155,6 @@ def read_lead(chunks: Iterable[np.ndarray]) -> tuple[np.ndarray, Iterator[np.nda
     if not samples:
         raise DataError("the audio is empty")
     return np.concatenate(lead)[:LEAD], chain(lead, source)
-
-
-def weights_id(folder: Path) -> str:
-    """Return the step, if any, and the hash of the weights that a checkpoint's folder holds."""
-    checkpoint = resolve_checkpoint(folder)
-    step = f"{checkpoint.name} " if checkpoint != folder else ""
-    return step + files_id(sorted(checkpoint.glob("*.safetensors")))
-
-
-def files_id(paths: Iterable[Path]) -> str:
-    """Return the first digits of the SHA-256 of some files' bytes."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:HASH_DIGITS]
 
 
 def list_speakers(checkpoints: Path, model: str) -> str:

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import torch
 
+from speech2video.models.checkpointing import weights_id
 from speech2video.models.pipelines import speaker
 from speech2video.models.speech2face.predictor import Speech2FacePredictor, load_speech2face
 from speech2video.options.inference import SPEECH2FACE, TalkingFaceOptions
@@ -59,7 +60,7 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
             message = "its baseline needs" if needed else "it takes no"
             raise DataError(f"{options.name}: {message} --reference_image")
         image = None if path is None else read_reference_image(path, predictor.size)
-        provenance = f"{options.name}: {SPEECH2FACE} {speaker.weights_id(folder)}"
+        provenance = f"{options.name}: {SPEECH2FACE} {weights_id(folder)}"
         return cls(options.name, provenance, predictor, image)
 
     def make_video(self, speech: Speech, options: TalkingFaceOptions, *, bar: bool = True) -> int:

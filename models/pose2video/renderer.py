@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from speech2video.data.pose2video.clip import PoseVideo
 from speech2video.data.pose2video.frames import FrameCache
-from speech2video.models.checkpointing import load_networks
+from speech2video.models.checkpointing import load_networks, weights_id
+from speech2video.models.pose2video.engine import OpenVinoGenerator
 from speech2video.models.pose2video.generators.base import MAPS_PER_STEP, RGB, Generator
 from speech2video.models.registry import GENERATORS, load_class
 from speech2video.options.pose2video import TrainPose2VideoOptions, Vid2VidOptions
@@ -146,12 +147,21 @@ def complete_options(options: TrainPose2VideoOptions, camera: Camera) -> TrainPo
 
 
 def load_renderer(
-    folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    folder: Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    engine: str = "torch",
 ) -> Pose2VideoRenderer:
     """Return the renderer of a run's folder or a shipped checkpoint.
 
+    Args:
+        engine: "torch" or "openvino"; the latter computes on the CPU, in 8 bits.
+
     Raises:
-        DataError: no checkpoint there, broken, of another version or another kind.
+        DataError: no checkpoint there, broken, of another version or another kind, or without a
+            graph for the engine.
+        UserError: the engine is not installed.
     """
     path = resolve_checkpoint(folder) / OPTIONS_FILE
     options = read_renderer_options(path)
@@ -167,6 +177,9 @@ def load_renderer(
     size = (options.width, options.height) if trained else (0, 0)
     if trained:  # vid2vid's is exact only if contiguous: see generators/vid2vid.py
         generator = generator.to(memory_format=torch.channels_last)
+    if engine == "openvino":
+        made_of = weights_id(folder)
+        generator = OpenVinoGenerator(generator, resolve_checkpoint(folder), weights_id=made_of)
     device = torch.device(device)
     return Pose2VideoRenderer(generator, options.map_style, *size, camera, device, dtype)
 

@@ -199,8 +199,8 @@ def render_speaker(
 ) -> Iterator[np.ndarray]:
     """Yield the images (3, H, W) uint8 RGB of pose vectors (T, 106), the larger side `size`.
 
-    Frames are rendered one by one on demand. The eyes look at the camera. `body` is the open body by default, and only that one
-    has clothes and hair.
+    Frames are rendered one by one on demand. The eyes look at the camera. `body` is the open body
+    by default, and only that one has clothes and hair.
 
     Raises:
         UserError: PyVista is not installed.
@@ -253,7 +253,9 @@ def make_recording(
         metadata={"title": f"speech2video demo speaker {plan.name}, seed {plan.seed}"},
     )
     link_or_copy(video, clip.video)
-    clip.write_info(ClipInfo(voice.voice, count, plan.size, plan.size, "", body.name, words="given"))
+    clip.write_info(
+        ClipInfo(voice.voice, count, plan.size, plan.size, "", body.name, words="given")
+    )
     return count
 
 

@@ -3,10 +3,11 @@
     generated = alpha · foreground + (1 - alpha) · background        from the maps alone
     frame     = mask · generated + (1 - mask) · warp(last frame, flow)
 
-Alpha is warped and blended like the frame, so that it is the person's share of what is shown. Flow and mask come from the maps too, and the mask is at least `MIN_MASK`. So the past enters
-linearly and an error in it fades by a quarter with every frame: two pasts that differ by d at most
-give frames that differ by at most 0.75·d. Errors do not accumulate, and training on short sequences
-of generated frames covers inference of any length.
+Alpha is warped and blended like the frame, so that it is the person's share of what is shown. Flow
+and mask come from the maps too, and the mask is at least `MIN_MASK`. So the past enters linearly
+and an error in it fades by a quarter with every frame: two pasts that differ by d at most give
+frames that differ by at most 0.75·d. Errors do not accumulate, and training on short sequences of
+generated frames covers inference of any length.
 
 Most computation is done at 1/8 of the size and below. Maps are packed by 4 (space to depth), so no
 line is lost and nothing is convolved at full resolution; pixel shuffles lead back. Residual blocks
