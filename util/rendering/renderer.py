@@ -75,7 +75,7 @@ class MeshRenderer:
         """Yield the image (3, H, W) uint8 RGB of every pose vector (T, 106).
 
         Args:
-            target: what the eyes look at, world metres; by default they look straight ahead.
+            target: what the eyes are turned to, world metres; by default straight ahead.
         """
         for pose_BP in pose_TP.split(BATCH):
             with torch.inference_mode():
@@ -164,9 +164,9 @@ def studio_background(width: int, height: int, appearance: Appearance) -> np.nda
 
 
 def gaze(pose_TP: Tensor, body: Body, target_3: Tensor) -> Tensor:
-    """Return the axis-angle (T, 2, 3) of the left and the right eye that look at a far place.
+    """Return the axis-angle (T, 2, 3) of the left and the right eye, turned to a far place.
 
-    Both turn alike, by `MAX_GAZE` at most; beyond that they look past the place.
+    Both turn alike, by `MAX_GAZE` at most; beyond that they miss the place.
     """
     rotations = axis_angle_to_matrix(vector_to_smplx(pose_TP, body.hands).rotations)
     head_T33, joint = rotations[:, JOINTS.index("head")], PARENTS[JOINTS.index("head")]

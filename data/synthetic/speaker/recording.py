@@ -38,7 +38,7 @@ QUIET = (0.5, 1.0)  # seconds before the first word and after the last: mouths m
 GROUND_TRUTH = ("plan.json", "pose.npz", "words.csv", "phones.csv", "gestures.json")
 
 DISTANCE = 1.25  # metres from the camera to the body's origin, level
-LOOKS_AT = 0.04  # metres, height that the camera points at: resting and raised hands stay in view
+AIM_HEIGHT = 0.04  # metres, height that it aims at: resting and raised hands stay in view
 LENS_HEIGHT = 0.22  # metres, of the camera: near the eyes
 PLACE_SCATTER = (0.03, 0.01, 0.04)  # metres that a recording's speaker stands elsewhere
 
@@ -50,7 +50,7 @@ class Presenter:
     Attributes:
         betas: (10,) the open body's shape.
         place: where it stands, metres from the origin.
-        appearance: what it looks like.
+        appearance: its appearance.
     """
 
     betas: tuple[float, ...] = (0.0,) * NUM_BETAS
@@ -179,12 +179,12 @@ def demo_camera(size: int) -> Camera:
     It shows the speaker from the waist up, from a little above the middle of the image, so that
     hands are no larger than the face.
     """
-    drop = LENS_HEIGHT - LOOKS_AT
+    drop = LENS_HEIGHT - AIM_HEIGHT
     distance = math.hypot(DISTANCE, drop)
     sin, cos = drop / distance, DISTANCE / distance
-    # the world's height and depth in camera axes; the point it looks at is in the middle
+    # the world's height and depth in camera axes; the point it aims at is in the middle
     rotation = ((1.0, 0.0, 0.0), (0.0, -cos, sin), (0.0, -sin, -cos))
-    translation = (0.0, cos * LOOKS_AT, distance + sin * LOOKS_AT)
+    translation = (0.0, cos * AIM_HEIGHT, distance + sin * AIM_HEIGHT)
     middle = (size / 2, size / 2)
     return Camera(FOCAL_RATIO * size, middle, size, size, rotation, translation)
 
@@ -199,7 +199,7 @@ def render_speaker(
 ) -> Iterator[np.ndarray]:
     """Yield the images (3, H, W) uint8 RGB of pose vectors (T, 106), the larger side `size`.
 
-    Frames are rendered one by one on demand. The eyes look at the camera. `body` is the open body
+    Frames are rendered one by one on demand. The eyes are turned to the camera. `body` is the open body
     by default, and only that one has clothes and hair.
 
     Raises:
