@@ -20,7 +20,8 @@ from speech2video.options.training import parse_loss_weights
 WINDOW, STRIDE = 8, 4  # pixels, of SSIM's windows
 RANGE = 2.0  # of images -1..1
 C1, C2 = (0.01 * RANGE) ** 2, (0.03 * RANGE) ** 2  # SSIM's constants
-SIMILAR = 0.05  # of -1..1: differences that may be noise of the camera
+SIMILAR, DIFFERENT = 0.05, 0.2  # of -1..1: differences of a camera's noise, and of a person
+OUTLINE = 7  # pixels about an outline that mix person and background
 REGION_WEIGHTS = (6.0, 4.0, 4.0, 24.0, 16.0)  # of `REGIONS`: how much more their pixels count
 
 
@@ -41,7 +42,7 @@ LOSSES = {
     "feature_matching": LossTerm(0.1, "features, mean over kinds of discriminators", True),
     "flow": LossTerm(0.002, "pixels of displacement, of trusted pixels"),
     "warp": LossTerm(0.2, "real frames warped by the generated flow"),
-    "matte": LossTerm(0.1, "alpha where the real frame equals the background"),
+    "matte": LossTerm(0.1, "alpha, where the real frame equals the background or differs"),
 }
 
 
@@ -139,10 +140,11 @@ def warp_loss(flow: Tensor, before_real: Tensor, real: Tensor, trust: Tensor) ->
 
 
 def matte_loss(alpha: Tensor, background: Tensor, real: Tensor) -> Tensor:
-    """Return the mean of alpha where the real frame equals the background, 0-dim.
+    """Return the mean error of alpha, 0-dim: 0 where frame and background are equal, 1 inside.
 
-    Without it, background could be generated anew as part of the person. Where they differ, the
-    reconstruction asks for an alpha by itself.
+    Without it, background could be generated anew as part of the person, and bright clothes be left
+    to the background. Inside is where all pixels about one differ from the background; at outlines,
+    which mix both, the reconstruction alone decides.
 
     Args:
         alpha: (N, 1, H, W), 0..1.
@@ -150,7 +152,9 @@ def matte_loss(alpha: Tensor, background: Tensor, real: Tensor) -> Tensor:
         real: (N, 3, H, W).
     """
     difference = (real.float() - background).abs().amax(1, keepdim=True)
-    return (alpha * torch.exp(-difference / SIMILAR)).mean()
+    least = -F.max_pool2d(-difference, OUTLINE, stride=1, padding=OUTLINE // 2)
+    outside, inside = torch.exp(-difference / SIMILAR), 1 - torch.exp(-least / DIFFERENT)
+    return (alpha * outside + (1 - alpha) * inside).mean()
 
 
 def resize_flow(flow: Tensor, size: Sequence[int]) -> Tensor:

@@ -199,8 +199,8 @@ def render_speaker(
 ) -> Iterator[np.ndarray]:
     """Yield the images (3, H, W) uint8 RGB of pose vectors (T, 106), the larger side `size`.
 
-    Frames are rendered one by one on demand. The eyes are turned to the camera. `body` is the open body
-    by default, and only that one has clothes and hair.
+    Frames are rendered one by one on demand. The eyes are turned to the camera. `body` is the open
+    body by default, and only that one has clothes and hair.
 
     Raises:
         UserError: PyVista is not installed.
