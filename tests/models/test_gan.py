@@ -91,6 +91,18 @@ def test_absent_items_have_no_gradient(gan_mode: str) -> None:
     assert torch.allclose(*weights, atol=1e-7)
 
 
+def test_absent_items_are_not_computed() -> None:
+    real, fake = torch.randn(6, 3, 16, 16), torch.randn(6, 3, 16, 16)
+    present = torch.tensor([0.0, 1, 0, 1, 0, 0])
+    discriminator = make_discriminator()
+    some = discriminator.generator_losses(real, fake, present_N=present)
+    only = discriminator.generator_losses(real[present > 0], fake[present > 0])
+    torch.testing.assert_close(some, tuple(loss / 3 for loss in only))
+    none = discriminator.generator_losses(real, fake, present_N=torch.zeros(6))
+    assert [float(loss) for loss in none] == [0, 0]
+    assert float(discriminator.update(real, fake, present_N=torch.zeros(6))) == 0
+
+
 def test_all_present_is_the_plain_loss() -> None:
     real, fake = torch.randn(4, 3, 16, 16), torch.randn(4, 3, 16, 16)
     discriminator = make_discriminator()

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from speech2video.data.motion_io import read_motion
+from speech2video.data.pose2video.clip import load_pose_videos
 from speech2video.data.synthetic.speaker.recording import QUIET, demo_camera
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.body.body_model import Body
+from speech2video.util.body.skeleton import POINT_INDEX
 from speech2video.util.text.transcript import read_words
 from speech2video.util.timing import FPS
 from tests.shared import run_here
@@ -21,6 +23,7 @@ from tests.shared import run_here
 SIZE, COUNT = 128, 2
 TINY = ("--minutes", 0.04, "--seconds", 1.2, "--size", SIZE, "--seed", 3)
 GROUND_TRUTH = {"pose.npz", "words.csv", "phones.csv", "gestures.json", "plan.json"}
+GROUND_TRUTH |= {"clip.json", "audio.wav", "video.mp4"}  # a clip to train on
 NEEDED = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, script.EXTRAS)), reason="the extra `demo` is missing"
 )
@@ -161,3 +164,26 @@ def test_more_minutes_add_recordings(tmp_path: Path):
     short, long = plans("--minutes", 2), plans("--minutes", 4)
     assert long[: len(short)] == short and len(long) == 2 * len(short)
     assert sum(plan.seconds for plan in plans("--minutes", 0.05)) == pytest.approx(3)
+
+
+@NEEDED
+def test_the_ground_truth_is_a_dataset_of_exact_clips(folder: Path, body: Body):
+    size = {"width": SIZE, "height": SIZE}
+    videos = load_pose_videos(folder / "ground_truth", body, **size)
+    assert [video.name for video in videos] == ["000", "001"]
+    for video in videos:
+        wrists = video.points_TK2[:, [POINT_INDEX["left_wrist"], POINT_INDEX["right_wrist"]]]
+        assert ((wrists > 0) & (wrists < SIZE)).mean() > 0.9, "hands are in the image"
+
+
+@NEEDED
+def test_a_man_speaks_too(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    arguments = (*TINY[2:], "--minutes", 0.02, "--presenter", "man")
+    assert run(monkeypatch, "--output", tmp_path / "man", *arguments) == 0
+    frames = []
+    for base in (tmp_path / "man", folder):
+        with av.open(str(base / "recordings" / "000.mp4")) as file:
+            frames.append(next(file.decode(video=0)).to_ndarray(format="rgb24").astype(int))
+    assert np.abs(frames[0] - frames[1]).mean() > 5
+    betas = [read_motion(b / "ground_truth/000/pose.npz").betas for b in (tmp_path / "man", folder)]
+    assert (betas[0] != betas[1]).any()

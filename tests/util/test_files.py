@@ -265,6 +265,23 @@ def test_links_are_written_through_and_permissions_kept(tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_second_name_has_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    source, path = tmp_path / "a.mp4", tmp_path / "b" / "c.mp4"
+    source.write_bytes(b"frames")
+
+    def refuse(*_: object) -> None:
+        raise OSError("no links here")
+
+    if not links:
+        monkeypatch.setattr(files.os, "link", refuse)
+    files.link_or_copy(source, path)
+    assert path.read_bytes() == b"frames" and path.samefile(source) == links
+    assert [one.name for one in path.parent.iterdir()] == ["c.mp4"]
+
+
 def test_new_files_have_the_mode_of_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:

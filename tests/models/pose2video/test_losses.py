@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from speech2video.models.pose2video.losses import reconstruction_loss, region_weight_map, ssim_loss
+from speech2video.models.pose2video.losses import (
+    OUTLINE,
+    matte_loss,
+    reconstruction_loss,
+    region_weight_map,
+    ssim_loss,
+)
 
 GENERATOR = torch.Generator().manual_seed(0)
 GENERATED, REAL = (torch.rand(4, 3, 24, 32, generator=GENERATOR) * 2 - 1 for _ in range(2))
@@ -103,3 +109,21 @@ def test_an_error_in_a_region_counts_more() -> None:
         assert loss(inside[:1], REAL[:1], WEIGHTS[:1]) > 2 * loss(
             outside[:1], REAL[:1], WEIGHTS[:1]
         )
+
+
+def test_the_best_matte_is_the_person() -> None:
+    """A bright square before a grey wall: alpha is asked to be 1 in it and 0 outside."""
+    background = torch.full((1, 3, 32, 32), 0.1)
+    person = torch.zeros(2, 1, 32, 32)
+    person[:, :, 8:24, 8:24] = 1
+    real = background + 0.7 * person
+    alpha = torch.full((2, 1, 32, 32), 0.5, requires_grad=True)
+    matte_loss(alpha, background, real).backward()
+    margin = OUTLINE // 2
+    inside = torch.zeros_like(person, dtype=torch.bool)
+    inside[:, :, 8 + margin : 24 - margin, 8 + margin : 24 - margin] = True
+    assert (alpha.grad[inside] < 0).all(), "the loss falls as alpha rises"
+    assert (alpha.grad[person == 0] > 0).all()
+    outline = (person > 0) & ~inside
+    assert alpha.grad[outline].abs().max() < 0.05 * alpha.grad[inside].abs().min()
+    assert matte_loss(person, background, real) < 0.1 * matte_loss(1 - person, background, real)

@@ -9,12 +9,13 @@ from torch import Tensor
 
 from speech2video.data.synthetic.speaker.recording import demo_camera, render_speaker
 from speech2video.util.body.body_model import Body
-from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES
-from speech2video.util.body.skeleton import BODY_JOINTS, JOINTS, POINT_INDEX
+from speech2video.util.body.pose_vector import POSE_SIZE, POSE_SLICES, vector_to_smplx
+from speech2video.util.body.rotations import axis_angle_to_matrix
+from speech2video.util.body.skeleton import BODY_JOINTS, JOINTS, PARENTS, POINT_INDEX
 from speech2video.util.rendering.appearance import Appearance
 
 pytest.importorskip("pyvista", reason="the extra `render` is not installed")
-from speech2video.util.rendering.renderer import studio_background
+from speech2video.util.rendering.renderer import MAX_GAZE, gaze, studio_background
 
 SIZE = 256
 CAMERA = demo_camera(SIZE)
@@ -123,3 +124,33 @@ def test_another_body_has_one_colour(pose_TP: Tensor, body: Body):
     share = seen / seen.sum(-1, keepdims=True)
     plain = np.array(Appearance().plain) / sum(Appearance().plain)
     assert np.abs(np.median(share, 0) - plain).max() < 0.05
+
+
+@pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (0.1, -0.2, 0.05), (-0.15, 0.25, 0.0)])
+def test_eyes_stay_on_a_place_when_the_head_turns(body: Body, turn: tuple[float, float, float]):
+    pose_TP = torch.zeros(1, POSE_SIZE)
+    pose_TP[0, POSE_SLICES["root_orientation"]] = torch.tensor((0.0, 0.1, 0.0))
+    head = POSE_SLICES["body"].start + 3 * (BODY_JOINTS.index("head") - 1)
+    pose_TP[0, head : head + 3] = torch.tensor(turn)
+    target = torch.tensor((0.1, 0.4, 2.0))
+    eyes_123 = gaze(pose_TP, body, target)
+    assert eyes_123.norm(dim=-1).max() < MAX_GAZE, "the test needs a place within reach"
+    at = [JOINTS.index("left_eye"), JOINTS.index("right_eye")]
+    middle_3 = body.joints(pose_TP)[0, at].mean(0)
+    # moves of an eye's vertices relative to its joint are those of its global rotation
+    ahead_3 = torch.tensor((0.0, 0.0, 1.0))
+    rotations = axis_angle_to_matrix(vector_to_smplx(pose_TP, body.hands).rotations)[0]
+    total_33, joint = axis_angle_to_matrix(eyes_123)[0, 0], JOINTS.index("head")
+    while joint >= 0:
+        total_33, joint = rotations[joint] @ total_33, PARENTS[joint]
+    wanted_3 = (target - middle_3) / (target - middle_3).norm()
+    torch.testing.assert_close(total_33 @ ahead_3, wanted_3, atol=1e-4, rtol=0)
+
+
+def test_eyes_turn_the_mesh_and_only_so_far(body: Body):
+    pose_TP = torch.zeros(1, POSE_SIZE)
+    behind = gaze(pose_TP, body, torch.tensor((1.0, 0.3, -1.0)))
+    torch.testing.assert_close(behind.norm(dim=-1), torch.full((1, 2), MAX_GAZE))
+    moved_V = (body.vertices(pose_TP, behind) - body.vertices(pose_TP)).norm(dim=-1)[0]
+    assert moved_V.max() > 1e-3, "eyes move"
+    assert (moved_V > 1e-6).float().mean() < 0.2, "little else does"
