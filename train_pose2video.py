@@ -75,6 +75,7 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
         curriculum=options.curriculum,
         perceptual=PerceptualLoss.load(options.vgg) if weights["perceptual"] else None,
         raft=RaftFlowEstimator.load(options.raft) if options.flow_ground_truth == "raft" else None,
+        compiled=options.compile,
         device=device,
     )
     loader = training_loader(

@@ -76,9 +76,9 @@ class GANDiscriminator:
         """
         if self._wrapped is None:
             self._wrapped = distributed.wrap(self.network)
-        share, (real, fake, *condition) = _present(present_N, real, fake, *condition)
+        share, (real, fake, *conditions) = _present(present_N, real, fake, *condition)
         both = torch.cat([real.detach(), fake.detach()])
-        doubled = tuple(torch.cat([c.detach(), c.detach()]) for c in condition)
+        doubled = tuple(torch.cat([c.detach(), c.detach()]) for c in conditions)
         losses = []
         for *_, scores in self._wrapped(both, *doubled):
             score_real, score_fake = scores.float().chunk(2)
@@ -101,11 +101,11 @@ class GANDiscriminator:
         and layers count alike, scores do not (Wang et al., High-Resolution Image Synthesis with
         Conditional GANs, 2018).
         """
-        share, (real, fake, *condition) = _present(present_N, real, fake, *condition)
+        share, (real, fake, *conditions) = _present(present_N, real, fake, *condition)
         with torch.no_grad():
-            features_real = self.network(real, *condition)
+            features_real = self.network(real, *conditions)
         with _frozen(self.network):
-            features_fake = self.network(fake, *condition)
+            features_fake = self.network(fake, *conditions)
         scales = []
         for scale_real, scale_fake in zip(features_real, features_fake, strict=True):
             layers = zip(scale_real[:-1], scale_fake[:-1], strict=True)
@@ -121,9 +121,9 @@ class GANDiscriminator:
         present_N: Tensor | None = None,
     ) -> Tensor:
         """Return the adversarial loss of the generator, 0-dim; gradients reach the fake alone."""
-        share, (fake, *condition) = _present(present_N, fake, *condition)
+        share, (fake, *conditions) = _present(present_N, fake, *condition)
         with _frozen(self.network):
-            return share * self._generator_loss(self.network(fake, *condition))
+            return share * self._generator_loss(self.network(fake, *conditions))
 
     def _generator_loss(self, features: list[list[Tensor]]) -> Tensor:
         return torch.stack([self._adversarial_loss(s.float()).mean() for *_, s in features]).mean()
@@ -133,14 +133,14 @@ def _present(present_N: Tensor | None, *inputs: Tensor) -> tuple[Tensor | float,
     """Return the share of items that are present, and these items of each input.
 
     Where none is, the first item is returned with a share of zero: in distributed training every
-    process has to take part.
+    process has to take part. How many there are decides shapes, so a GPU is waited for once.
     """
     if present_N is None:
         return 1.0, [*inputs]
-    share, kept_N = present_N.float().mean(), present_N > 0
-    if not kept_N.any():
-        kept_N = torch.arange(len(kept_N), device=kept_N.device) == 0
-    return share, [tensor[kept_N] for tensor in inputs]
+    share, rows = present_N.float().mean(), (present_N > 0).nonzero()[:, 0]
+    if not len(rows):
+        rows = rows.new_zeros(1)
+    return share, [tensor[rows] for tensor in inputs]
 
 
 def item_mean(values: Tensor, present_N: Tensor | None) -> Tensor:

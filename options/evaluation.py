@@ -15,7 +15,10 @@ from speech2video.options.base import (
     option,
 )
 from speech2video.options.inference import BodyVideoOptions, MotionOptions
+from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.errors import OptionError
+
+GPU_CHECKS = ("renderer", "pose2video", "audio2pose", "speech2face", "training", "processes")
 
 
 @dataclass(frozen=True)
@@ -216,10 +219,37 @@ class BenchmarkOptions(Options):
     )
     threads: int = option(1, "processor cores to use", min=1)
     minutes: float = option(0.4, "length of the recording or speech", min=0.04)
-    size: int = option(256, "frame size of the pipeline in pixels", min=64)
-    precision: str = option("fp32", "of the pipeline's renderer", choices=("fp32", "bf16"))
+    size: int = option(256, "frame size of the pipeline or the training in pixels", min=64)
+    precision: str = option(
+        "fp32", "of the pipeline's renderer or the training", choices=("fp32", "bf16")
+    )
     name: str | None = option(
         None, "trained speaker to benchmark audio2pose with; by default an untrained one"
     )
     checkpoints: Path = option(Path("checkpoints"), "folder of all runs")
+    train: bool = option(False, "pose2video: measure training steps in place of inference")
+    device: str = option("cpu", "where to train", choices=("cpu", "cuda"))
+    steps: int = option(20, "training steps to measure", min=1)
+    batch_size: int = inherit(TrainPose2VideoOptions, "batch_size", 4)
+    architecture: tuple[str, ...] = inherit(TrainPose2VideoOptions, "architecture", ())
+    workers: int = inherit(TrainPose2VideoOptions, "workers", 0)
+    tf32: bool = inherit(TrainPose2VideoOptions, "tf32", False)
+    compile: bool = inherit(TrainPose2VideoOptions, "compile", False)
+    json: Path | None = option(None, "also write the metrics to this file", output=FILE)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.train and self.kind != "pose2video":
+            raise OptionError(f"--train: {self.kind} has no such benchmark; pose2video is needed")
+
+
+@dataclass(frozen=True)
+class CheckGpuOptions(Options):
+    """Check training and rendering on this machine's GPU, and measure them."""
+
+    device: str = option(
+        "cuda", "GPU to check; cpu runs the same checks at tiny size", choices=("cuda", "cpu")
+    )
+    checks: tuple[str, ...] = option(GPU_CHECKS, "checks to run", choices=GPU_CHECKS)
+    seconds: float = option(450.0, "time limit of all checks together", min=1)
     json: Path | None = option(None, "also write the metrics to this file", output=FILE)

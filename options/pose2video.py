@@ -120,6 +120,9 @@ class TrainPose2VideoOptions(TrainingOptions):
     map_noise: float = grouped.data(
         1.0, "factor on the noise of the maps' points, see MapNoise", min=0
     )
+    compile: bool = grouped.machine(
+        False, "compile the generator's training step: slow to start; needs a C++ compiler"
+    )
     cache: float = grouped.machine(4.0, "gigabytes of decoded frames to keep", min=0.01)
 
     discriminators: tuple[str, ...] = grouped.losses(

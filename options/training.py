@@ -97,6 +97,9 @@ class TrainingOptions(Options):
 
     device: str = grouped.machine("auto", "where to compute", choices=("auto", "cpu", "cuda"))
     workers: int = grouped.machine(0, "processes that load data", min=0, max=256)
+    tf32: bool = grouped.machine(
+        False, "on a GPU, round the factors of 32-bit products to 10 bits: faster, less exact"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,8 +124,12 @@ class TrainingOptions(Options):
 
     def for_shipping(self) -> "Self":
         """Return the options without those of one machine: folders, device, processes."""
-        names = ("checkpoints", "pretrained", "resume", "device", "workers", *self.MACHINE_FILES)
-        defaults = {f.name: f.default for f in dataclasses.fields(self) if f.name in names}
+        names = ("checkpoints", "pretrained", "resume", *self.MACHINE_FILES)
+        defaults = {
+            field.name: field.default
+            for field in dataclasses.fields(self)
+            if field.name in names or field.metadata["group"] == MACHINE
+        }
         return dataclasses.replace(self, dataset=Path(self.dataset.name), **defaults)
 
     @classmethod

@@ -4,6 +4,7 @@ python scripts/benchmark.py body [--json results/benchmark_body.json]
 python scripts/benchmark.py preprocess --threads 2 [--minutes 10]
 python scripts/benchmark.py audio2pose --minutes 60 [--name demo]
 python scripts/benchmark.py pose2video --threads 2
+python scripts/benchmark.py pose2video --train [--device cuda] [--size 512] [--threads 2]
 python scripts/benchmark.py pipeline --threads 2 --minutes 10 [--size 512] [--precision bf16]
 python scripts/benchmark.py speech2face --threads 2 [--minutes 1]
 """
@@ -25,6 +26,7 @@ MODULES = {
     "pipeline": "body_video",
     "pose2video": "generators",
     "speech2face": "generators",
+    "training": "training",
 }
 
 
@@ -32,9 +34,10 @@ def main() -> None:
     options = BenchmarkOptions.parse()
     torch.set_num_threads(options.threads)
     # Imported late, so that the memory of other parts is not measured.
-    module = import_module(f"benchmarks.{MODULES[options.kind]}")
-    measured = getattr(module, f"benchmark_{options.kind}")(options)
-    metrics = {"benchmark": options.kind, "threads": options.threads, **measured}
+    kind = "training" if options.train else options.kind
+    module = import_module(f"benchmarks.{MODULES[kind]}")
+    measured = getattr(module, f"benchmark_{kind}")(options)
+    metrics = {"benchmark": kind, "threads": options.threads, **measured}
     metrics.setdefault("peak_memory_mb", peak_memory_mb())
     for name, value in metrics.items():
         print(f"{name:32} {value:.4g}" if isinstance(value, float) else f"{name:32} {value}")

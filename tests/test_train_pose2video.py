@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import train_pose2video
+from speech2video.models.pose2video.model import has_compiler
 from speech2video.models.pose2video.renderer import load_renderer
 from speech2video.util.body.body_model import Body
 from speech2video.util.checkpoint_folder import newest_checkpoint
@@ -106,6 +107,26 @@ def test_it_trains_otherwise(dataset: Path, tmp_path: Path, more: tuple) -> None
     renderer = load_renderer(tmp_path / "other" / "pose2video")
     blank = np.zeros((2, 3, SIZE, SIZE), np.uint8)
     assert [frame.shape for frame in renderer.render(blank)] == [(3, SIZE, SIZE)] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_compiler(), reason="there is no C++ compiler")
+def test_a_compiled_step_trains_alike(dataset: Path, tmp_path: Path) -> None:
+    for name, more in (("eager", ()), ("compiled", ("--compile",))):
+        assert trainer.run(dataset, tmp_path, "--name", name, "--steps", 2, *more) == 0
+    eager, compiled = (trainer.weights(tmp_path, name) for name in ("eager", "compiled"))
+    assert eager.keys() == compiled.keys()
+    for key in eager:
+        torch.testing.assert_close(eager[key], compiled[key], rtol=1e-3, atol=1e-4, msg=key)
+
+
+def test_without_a_compiler_compiling_is_refused(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    more = ("--name", "bad", "--steps", 1, "--compile")
+    assert "--compile: no C++ compiler" in trainer.failing(capfd, dataset, tmp_path / "runs", *more)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_without_weights_of_raft_it_trains_without_flow(

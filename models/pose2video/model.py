@@ -4,8 +4,11 @@ A step generates sequences from their first frame on, so that the generator is f
 as at inference.
 """
 
+import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +38,7 @@ from speech2video.models.pose2video.renderer import (
 )
 from speech2video.options.pose2video import Curriculum
 from speech2video.util.body.skeleton import REGIONS
+from speech2video.util.errors import OptionError
 from speech2video.util.training_log import TrainingLog
 
 ADVERSARIAL = [name for name, term in LOSSES.items() if term.adversarial]
@@ -74,6 +78,10 @@ class Pose2VideoModel(BaseModel):
         curriculum: the generator's scales in each epoch; None: all.
         perceptual: None leaves out its loss.
         raft: estimates the flow of batches without flow; None: no loss of flow for them.
+        compiled: whether torch.compile makes kernels of the generator's training step.
+
+    Raises:
+        OptionError: `compiled` without a C++ compiler.
     """
 
     unused_parameters = True  # a sequence of one frame does not use flow and mask
@@ -88,6 +96,7 @@ class Pose2VideoModel(BaseModel):
         curriculum: Curriculum | None = None,
         perceptual: PerceptualLoss | None = None,
         raft: RaftFlowEstimator | None = None,
+        compiled: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(device=device, grad_clip=optim.grad_clip)
@@ -100,6 +109,8 @@ class Pose2VideoModel(BaseModel):
         self.generator: Generator = self.precision.to_dtype(generator)
         self.generator.to(memory_format=torch.channels_last)
         self.add_network(NETWORK, self.generator, ema_decay=optim.ema)
+        if compiled:
+            compile_step(self.generator)
         optimizer = self._adam(self.generator, optim.lr, (0.9, 0.99))
         self.add_optimizer(NETWORK, optimizer, self._generator_lr)
         for name in self.gan.discriminators:
@@ -227,6 +238,28 @@ class Pose2VideoModel(BaseModel):
             return losses, {}
         of_kinds = [torch.stack(of_kind).mean(0) for of_kind in by_kind.values()]
         return losses, dict(zip(ADVERSARIAL, torch.stack(of_kinds).sum(0), strict=True))
+
+
+def has_compiler() -> bool:
+    """Return whether there is a C++ compiler, which torch.compile needs."""
+    return any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl")))
+
+
+def compile_step(generator: Generator) -> None:
+    """Compile a generator's steps with gradients; those without are computed as before.
+
+    Raises:
+        OptionError: there is no C++ compiler.
+    """
+    if not has_compiler():
+        raise OptionError("--compile: no C++ compiler (c++, g++, clang++ or cl) is installed")
+    step = generator.step
+    compiled = torch.compile(step, dynamic=False)
+
+    def choose(*arguments: Any) -> GeneratorOutput:
+        return (compiled if torch.is_grad_enabled() else step)(*arguments)
+
+    object.__setattr__(generator, "step", choose)  # neither weight nor network of the module
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,7 @@ class FrameWindow:
         warm_up = min(WARM_UP_FRAMES, length - frames)
         spacing = max(1, min(spacing, (length - warm_up - 1) // (frames - 1)))
         offsets_P = spacing * torch.arange(frames, device=batch["begin"].device)
-        starts = length - warm_up - int(offsets_P[-1])
+        starts = length - warm_up - spacing * (frames - 1)
         self._frames_NP = warm_up + batch["begin"][:, None] % starts + offsets_P
         self.real = to_floats(self.select(batch["frames"]))
         names = ("mouth_boxes", "eye_boxes", "present")

@@ -41,6 +41,23 @@ def fastest(function: Callable[[], Any], *, repeat: int) -> float:
     return min(timeit.repeat(function, number=1, repeat=repeat))
 
 
+def synchronise(device: torch.device) -> None:
+    """Wait until a GPU has done all it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def calls_per_second(function: Callable[[], Any], calls: int, device: torch.device) -> float:
+    """Return the rate of a number of calls in a row, after one that does not count."""
+    function()
+    synchronise(device)
+    watch = Stopwatch()
+    for _ in range(calls):
+        function()
+    synchronise(device)
+    return calls / watch.seconds()[0]
+
+
 @torch.inference_mode()
 def gflop(function: Callable[[], Any]) -> float:
     """Return the floating-point operations of a call, in units of 10^9."""

@@ -42,7 +42,7 @@ ROUNDS, CALLS, VID2VID_CALLS = 8, 12, 1
 PEAK_CHANNELS, PEAK_SIZE, PEAK_LAYERS = 128, 64, 4  # convolutions that give the attainable rate
 CAPTURED_AFTER = 3  # calls before a CUDA graph is captured
 PRECISION_FRAMES = 25  # rendered in 16 and in 32 bits
-SHIPPED = Path("checkpoints/demo")  # trained weights, for the loss of precision in 16 bits
+SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints" / "demo"  # trained weights
 
 FACE_SIZES = (64, 128)  # pixels
 FACE_FRAMES, FACE_WARM_UP = 200, 5
@@ -51,9 +51,9 @@ FACE_FRAMES, FACE_WARM_UP = 200, 5
 def benchmark_pose2video(options: BenchmarkOptions) -> Metrics:
     """Measure frames per second of each generator, and their share of the attainable rate."""
     calls: dict[str, Callable[[], Any]] = {"peak": _convolutions()}
-    calls |= {f"fast_{size}": _step(_fast_generator(size), size) for size in SIZES}
+    calls |= {f"fast_{size}": generator_step(fast_generator(size), size) for size in SIZES}
     vid2vid = Vid2VidGenerator(ngf=VID2VID_WIDTH).eval()
-    calls["vid2vid_256"] = _step(vid2vid, VID2VID_SIZE)
+    calls["vid2vid_256"] = generator_step(vid2vid, VID2VID_SIZE)
     seconds = dict.fromkeys(calls, float("inf"))
     with torch.inference_mode():
         for _ in range(ROUNDS):
@@ -84,16 +84,23 @@ def benchmark_speech2face(options: BenchmarkOptions) -> Metrics:
     return metrics | {"peak_memory_mb": benchmarks.peak_memory_mb()}
 
 
-def _fast_generator(size: int) -> Generator:
+def fast_generator(size: int) -> Generator:
+    """Return an untrained default generator of images of a size."""
     name, dataset = "benchmark", Path("none")
     options = TrainPose2VideoOptions(name=name, dataset=dataset, width=size, height=size)
     return build_generator(options).eval().to(memory_format=torch.channels_last)
 
 
-def _step(generator: Generator, size: int, device: str = "cpu") -> Callable[[], Any]:
-    channels = MAPS_PER_STEP * generator.map_channels, 3 * PAST_FRAMES
-    inputs = [torch.rand(1, count, size, size, device=device) * 2 - 1 for count in channels]
-    return lambda: generator.step(*inputs)
+@torch.no_grad()
+def generator_step(
+    generator: Generator, size: int, device: torch.device | str = "cpu"
+) -> Callable[[], Any]:
+    """Return a step from random maps and a frame before them."""
+    maps = torch.rand(1, MAPS_PER_STEP * generator.map_channels, size, size, device=device) * 2 - 1
+    past = None
+    for _ in range(PAST_FRAMES):
+        past = generator.update_past(past, generator.step(maps, past))
+    return lambda: generator.step(maps, past)
 
 
 def _convolutions() -> Callable[[], Any]:
@@ -108,38 +115,41 @@ def _bf16_metrics() -> Metrics:
     """Return the PSNR of frames in 16 bits compared with 32, for the shipped speaker."""
     if not (SHIPPED / "pose2video").is_dir():
         return {"bf16_psnr_db": "no trained checkpoint"}
-    dtypes = (torch.float32, torch.bfloat16)
-    renderers = [load_renderer(SHIPPED / "pose2video", dtype=dtype) for dtype in dtypes]
-    predictor = PosePredictor.load(SHIPPED / "audio2pose")
-    pose_TP = predictor.predict_from_audio(next(benchmarks.speech_noise(PRECISION_FRAMES / FPS)))
-    camera = renderers[0].camera
-    assert camera is not None
-    points_TK2 = camera.project(predictor.body.points(pose_TP)).numpy()
-    exact, rounded = (np.stack(list(r.render(r.draw_maps(points_TK2)))) for r in renderers)
+    exact, rounded = (shipped_frames(dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
     return {"bf16_psnr_db": float(psnr(rounded, exact).mean())}
+
+
+def shipped_frames(
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    count: int = PRECISION_FRAMES,
+) -> np.ndarray:
+    """Return frames (T, 3, H, W) uint8 of the shipped speaker, whose poses the CPU predicts."""
+    renderer = load_renderer(SHIPPED / "pose2video", device=device, dtype=dtype)
+    predictor = PosePredictor.load(SHIPPED / "audio2pose")
+    pose_TP = predictor.predict_from_audio(next(benchmarks.speech_noise(count / FPS)))
+    assert renderer.camera is not None
+    points_TK2 = renderer.camera.project(predictor.body.points(pose_TP)).numpy()
+    return np.stack(list(renderer.render(renderer.draw_maps(points_TK2))))
 
 
 def _gpu_metrics() -> Metrics:
     metrics = {}
     for size in GPU_SIZES:
-        generator = _fast_generator(size).to("cuda", torch.bfloat16)
-        with _cuda_graph(_step(generator, size, "cuda")) as replay:
-            replay()
-            torch.cuda.synchronize()
-            watch = benchmarks.Stopwatch()
-            for _ in range(ROUNDS * CALLS):
-                replay()
-            torch.cuda.synchronize()
-            seconds, _ = watch.seconds()
-        metrics[f"gpu_fast_{size}_frames_per_second"] = ROUNDS * CALLS / seconds
+        generator = fast_generator(size).to("cuda", torch.bfloat16)
+        with cuda_graph(generator_step(generator, size, "cuda")) as replay:
+            rate = benchmarks.calls_per_second(replay, ROUNDS * CALLS, torch.device("cuda"))
+        metrics[f"gpu_fast_{size}_frames_per_second"] = rate
     return metrics
 
 
 @contextmanager
 @torch.inference_mode()
-def _cuda_graph(step: Callable[[], Any]) -> Iterator[Callable[[], None]]:
+def cuda_graph(step: Callable[[], Any]) -> Iterator[Callable[[], None]]:
     """Capture a step as one CUDA graph, and give its replay."""
     stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())  # which makes the inputs
     with torch.cuda.stream(stream):  # required before capturing
         for _ in range(CAPTURED_AFTER):
             step()

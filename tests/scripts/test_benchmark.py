@@ -6,7 +6,11 @@ from typing import Any
 
 import benchmark
 import pytest
+from benchmarks.generators import generator_step
 
+from speech2video.models.pose2video.generators.base import Generator
+from speech2video.models.pose2video.generators.fast import FastGenerator
+from speech2video.models.pose2video.generators.vid2vid import Vid2VidGenerator
 from speech2video.util.audio.features import feature_set
 from tests.shared import ROOT, run_here
 
@@ -40,6 +44,32 @@ def test_the_pipeline_is_compared_with_its_renderer(
     metrics = run_benchmark(tmp_path, monkeypatch, "pipeline", "--minutes", 0.04, "--size", 64)
     assert metrics["frames"] == 60 and metrics["share_of_renderer_rate"] > 0
     assert metrics["peak_memory_mb"] >= metrics["memory_mb_before"] > 0
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [FastGenerator(size=(64, 64)), Vid2VidGenerator(ngf=8, n_blocks=1)],
+    ids=["fast", "vid2vid"],
+)
+def test_a_step_has_the_past_that_its_generator_keeps(generator: Generator):
+    output = generator_step(generator.eval(), 64)()
+    assert output.frame.shape == (1, 3, 64, 64) and output.flow is not None
+
+
+def test_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    small = ("--size", 64, "--steps", 1, "--architecture", "channels=8,16", "blocks=1,1")
+    metrics = run_benchmark(tmp_path, monkeypatch, "pose2video", "--train", *small)
+    assert metrics["benchmark"] == "training" and metrics["device"] == "cpu"
+    assert metrics["steps_per_second"] > 0
+    assert 0 < metrics["loading_share"] < 1 and 0 <= metrics["discriminators_share"] < 1
+    assert metrics["peak_memory_mb"] > 0
+
+
+def test_only_pose2video_has_a_benchmark_of_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert run_here(monkeypatch, benchmark.main, "body", "--train") == 2
+    assert "pose2video is needed" in capsys.readouterr().err
 
 
 @pytest.mark.slow

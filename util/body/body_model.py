@@ -68,8 +68,12 @@ class PartialBody:
         )
 
     def to(self, device: torch.device | str) -> "PartialBody":
-        """Return this part on another device."""
-        return PartialBody(*(getattr(self, field.name).to(device) for field in fields(self)))
+        """Return this part on another device; `parents` stay here.
+
+        `lbs` takes them as indices one by one, and each would have to wait for a GPU.
+        """
+        moved = {field.name: getattr(self, field.name).to(device) for field in fields(self)}
+        return PartialBody(**moved | {"parents": self.parents})
 
     def skin(self, coefficients_TD: Tensor, rotations_TJ3: Tensor) -> tuple[Tensor, Tensor]:
         """Return vertices (T, U + 55, 3) and joints (T, 55, 3) in metres, untranslated."""

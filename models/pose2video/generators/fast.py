@@ -155,7 +155,8 @@ class FastGenerator(Generator):
             x = F.relu(down(x))
         x = self.levels[-1](x + sample_view(self.spatial_bias, view, x.shape[2:]))
         for level in reversed(range(len(skips))):
-            x = F.relu(F.pixel_shuffle(self.up[level](x), 2) + skips[level])
+            # the first operand gives the layout: CUDA's pixel shuffle does not keep channels last
+            x = F.relu(skips[level] + F.pixel_shuffle(self.up[level](x), 2))
             x = self.levels[level](x)
         return x
 
