@@ -19,7 +19,14 @@ from speech2video.options.base import (
 )
 from speech2video.util.errors import OptionError
 from speech2video.util.files import NamedPath, check_output_folder, check_paths
-from speech2video.util.video.formats import FORMATS, IMAGE_NAME, check_video_path
+from speech2video.util.video.formats import (
+    ALPHA_FORMATS,
+    FORMATS,
+    IMAGE_NAME,
+    TRANSPARENT,
+    background_path,
+    check_video_path,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
@@ -106,12 +113,17 @@ class InferenceOptions(Options):
         """Whether there is input for a video; without, a speaker is loaded for later use."""
         return any(map(self._given, ("audio", "text", "audio_list")))
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the frames of the video have an alpha channel."""
+        return False
+
     def check_paths(self) -> None:
         files = self.paths(FILE)
         if self.audio_list is None:
             check_paths(self.paths(), files)
             if self.output is not None:
-                check_video_path(self.output)
+                check_video_path(self.output, alpha=self.has_alpha)
         else:  # the files of each speech are checked once their names are known
             for _, folder in files:
                 check_output_folder(folder)
@@ -135,7 +147,7 @@ class InferenceOptions(Options):
         ]
         check_paths([*self.paths(), *audio], outputs)
         for one in map(self.outputs, speeches):
-            check_video_path(one.video)
+            check_video_path(one.video, alpha=self.has_alpha)
 
     def outputs(self, stem: str) -> OutputPaths:
         """Return the files to write for a speech of a name."""
@@ -213,6 +225,11 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
     )
     skeleton: bool = grouped.result(False, "draw the skeleton instead of the speaker")
     side_by_side: bool = grouped.result(False, "draw the skeleton next to the speaker")
+    background: str | None = grouped.result(
+        None,
+        f"what to show behind the speaker: an image, a video, #rrggbb, or {TRANSPARENT} (webm, "
+        "mov, apng, png); by default the recordings' own",
+    )
     save_pose: Path | None = grouped.result(
         None,
         "also write the motion: .npz of SMPL-X, .bvh, .glb or .gltf of the skinned body, .csv of "
@@ -254,6 +271,14 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
             raise OptionError(f"--precision {self.precision}: OpenVINO computes in 8 bits")
         if self.engine == OPENVINO and self.device == "cuda":
             raise OptionError("--engine openvino: is for processors, not for cuda")
+        self._exclude("background", "skeleton", "side_by_side", "openpose")
+        if self.background is not None:
+            background_path(self.background)  # refuses colours that are none
+        named = self.output is not None and self.audio_list is None
+        if self.has_alpha and not named and f".{self.format}" not in (*ALPHA_FORMATS, f".{IMAGES}"):
+            kinds = ", ".join([*(ending[1:] for ending in ALPHA_FORMATS), IMAGES])
+            given = f"--background {TRANSPARENT}: {self.format} cannot be transparent"
+            raise OptionError(f"{given}; --format of {kinds} is needed")
         # nothing that moves a body applies to OpenPose's points
         self._exclude("openpose", "gestures", "timeline", "save_timeline", "save_pose")
         self._exclude("openpose", "words", "transcript", "recognise", "face_motion_scale")
@@ -276,6 +301,11 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
             )
 
     @property
+    def has_alpha(self) -> bool:
+        """Whether the frames of the video have an alpha channel."""
+        return self.background == TRANSPARENT
+
+    @property
     def has_words(self) -> bool:
         """Whether words with their times are given."""
         return any(map(self._given, ("text", "words", "transcript", "recognise")))
@@ -287,7 +317,9 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
 
     def paths(self, output: str = "") -> list[NamedPath]:
         folder = None if output or self.gestures in (None, OFF) else self.gestures
-        return super().paths(output) + ([("gestures", Path(folder))] if folder else [])
+        background = None if output or not self.background else background_path(self.background)
+        named = [("gestures", folder and Path(folder)), ("background", background)]
+        return super().paths(output) + [(name, path) for name, path in named if path]
 
     def outputs(self, stem: str) -> OutputPaths:
         """Return the files to write for a speech of a name."""

@@ -7,6 +7,7 @@ poses      (n, 106) radians, metres; inside joint limits      models/audio2pose/
 points     (144, 2) pixels: joints, fingers, face             util/body/, util/rendering/camera.py
 maps       (3, H, W) drawn skeleton                           util/rendering/skeleton_maps.py
 frames     (3, H, W) of the maps and the frames before        models/pose2video/renderer.py
+           or person and alpha, over another background       util/video/compositing.py
 mp4        H.264, with the audio                              util/video/writer.py
 
 Each stage is a generator that pulls its input from the stage above. `PrefetchStack` runs them in
@@ -50,6 +51,7 @@ from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
 from speech2video.util.smoothing import PoseSmoother
 from speech2video.util.text.speech_source import Speech, recorded_speech
 from speech2video.util.timing import frame_count
+from speech2video.util.video.compositing import composite, open_background
 
 AUDIO2POSE, GESTURES, POSE2VIDEO = "audio2pose", "gestures", "pose2video"
 AUTHORS_STYLE = "vid2vid_authors"  # the style of maps that OpenPose's points can be drawn in
@@ -151,6 +153,9 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
         options.check_outputs({speech.stem: speech.audio})
         if outputs.pose:
             check_motion_path(outputs.pose, self.body)
+        background = None
+        if options.background is not None:
+            background = open_background(options.background, self.size)
         kept: Iterator[Tensor] = iter(())
         with PrefetchStack() as stages:
             total, audio, poses, timeline = self._plan(speech, options)
@@ -161,14 +166,21 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
                 people = OpenPoseRecording(options.openpose, size=self.size)
                 total = len(people)
                 maps = (draw_vid2vid_authors_map(frame, **size) for frame in people.held())
+                frames = render_frames(stages.prefetch(maps), self, options)
             else:
                 points = project_points(stages.prefetch(poses), self.body, self.camera())
-                maps = draw_maps(points, self)
-            frames = stages.prefetch(render_frames(stages.prefetch(maps), self, options))
+                if background is None:
+                    maps = stages.prefetch(draw_maps(points, self))
+                    frames = render_frames(maps, self, options)
+                else:
+                    points = stages.prefetch(points)
+                    layers = self._renderer.render_layers(points, size=self.size)
+                    frames = composite(stages.prefetch(layers), stages.prefetch(background))
+            frames = stages.prefetch(frames)
             if bar:
                 frames = progress_bar(frames, total=total, name=outputs.video.name)
             seed = f"seed {options.seed}"
-            count = self._write_video(outputs.video, frames, audio, seed)
+            count = self._write_video(outputs.video, frames, audio, seed, alpha=options.has_alpha)
         if outputs.pose:
             motion = motion_from_pose(torch.cat([*kept]), self.body, camera=self.camera())
             comment = f"{self.provenance}; {seed}"
@@ -182,14 +194,19 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
         _, _, poses, _ = self._plan(speech, options)
         return torch.cat([*poses])
 
-    def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
-        predictor, renderer = self._predictor, self.pose2video
-        if renderer is None:
-            raise DataError(f"{self.name}: no {POSE2VIDEO} to render with")
+    def stream(
+        self, chunks: Iterable[np.ndarray], *, seed: int = 0, background: str | None = None
+    ) -> Iterator[np.ndarray]:
+        predictor, renderer = self._predictor, self._renderer
         poses = predictor.stream_from_audio(chunks, seed=seed)
         points, count = project_points(poses, self.body, self.camera()), 0
-        for frame_3HW in renderer.render(renderer.draw_maps(points, size=self.size)):
-            yield frame_3HW.transpose(1, 2, 0)
+        if background is None:
+            frames = renderer.render(renderer.draw_maps(points, size=self.size))
+        else:
+            behind = open_background(background, self.size)
+            frames = composite(renderer.render_layers(points, size=self.size), behind)
+        for frame_CHW in frames:
+            yield frame_CHW.transpose(1, 2, 0)
             count += 1
         if not count:
             raise DataError("the audio is empty")
@@ -246,6 +263,12 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
         if options.timeline:
             return Timeline.load(options.timeline, self.gestures.dictionary)
         return self.gestures.plan(speech.words or (), frames=frames, seed=options.seed)
+
+    @property
+    def _renderer(self) -> renderers.Pose2VideoRenderer:
+        if self.pose2video is None:
+            raise DataError(f"{self.name}: no {POSE2VIDEO} to render with")
+        return self.pose2video
 
     @property
     def _predictor(self) -> PosePredictor:

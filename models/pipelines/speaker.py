@@ -75,7 +75,9 @@ class Speaker(abc.ABC, Generic[OptionsType]):
         """
 
     @abc.abstractmethod
-    def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
+    def stream(
+        self, chunks: Iterable[np.ndarray], *, seed: int = 0, background: str | None = None
+    ) -> Iterator[np.ndarray]:
         """Yield RGB frames (H, W, 3) uint8, 25 a second, of audio that arrives in chunks.
 
         Frames follow the audio with the delay of the networks' look-ahead. A talking face measures
@@ -84,6 +86,11 @@ class Speaker(abc.ABC, Generic[OptionsType]):
         Args:
             chunks: samples (S,) float32 at 16 kHz, of any length each.
             seed: random seed of the motion.
+            background: of bodies, as test.py's --background; with "transparent" frames are
+                (H, W, 4), with straight alpha.
+
+        Raises:
+            UserError: no audio, or a background that cannot be read or that the speaker has not.
         """
 
     def read_speech(self, audio: Path | None, options: OptionsType) -> Speech:
@@ -98,7 +105,8 @@ class Speaker(abc.ABC, Generic[OptionsType]):
             audio: any file with audio.
             output: the video to write: mp4, mov, mkv, webm, gif, apng, or a new folder.
             seed: random seed of the motion.
-            more: further options of test.py that concern one video (words, emotion, save_pose).
+            more: further options of test.py that concern one video (words, emotion, save_pose,
+                background).
 
         Raises:
             UserError: unusable options or files.
@@ -109,11 +117,17 @@ class Speaker(abc.ABC, Generic[OptionsType]):
         return self.make_video(self.read_speech(options.audio, options), options, bar=False)
 
     def _write_video(
-        self, path: Path, frames: Iterable[np.ndarray], audio: Path | None, comment: str
+        self,
+        path: Path,
+        frames: Iterable[np.ndarray],
+        audio: Path | None,
+        comment: str,
+        *,
+        alpha: bool = False,
     ) -> int:
         """Write frames with audio, and provenance in the metadata; return their number."""
-        metadata = {"comment": f"{self.provenance}; {comment}"}
-        return write_video(path, frames, fps=FPS, audio=audio, metadata=metadata, **GENERATED)
+        given: dict[str, Any] = {"metadata": {"comment": f"{self.provenance}; {comment}"}}
+        return write_video(path, frames, fps=FPS, audio=audio, alpha=alpha, **given, **GENERATED)
 
 
 def load_speaker(

@@ -89,7 +89,11 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
             comment = f"{emotion}; seed {options.seed}"
             return self._write_video(outputs.video, frames, path, comment)
 
-    def stream(self, chunks: Iterable[np.ndarray], *, seed: int = 0) -> Iterator[np.ndarray]:
+    def stream(
+        self, chunks: Iterable[np.ndarray], *, seed: int = 0, background: str | None = None
+    ) -> Iterator[np.ndarray]:
+        if background is not None:
+            raise DataError(f"{self.name}: a talking face has no other background")
         lead_S, chunks = speaker.read_lead(chunks)
         lead_BL = mel.log_mels(lead_S)
         _, *stats = measure_mels([lead_BL])

@@ -5,6 +5,7 @@ for frame in renderer.render(renderer.draw_maps(renderer.camera.project(points_T
     ...                                                     # (3, H, W) uint8, one at a time
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,12 @@ from speech2video.data.pose2video.clip import PoseVideo
 from speech2video.data.pose2video.frames import FrameCache
 from speech2video.models.checkpointing import load_networks, weights_id
 from speech2video.models.pose2video.engine import OpenVinoGenerator
-from speech2video.models.pose2video.generators.base import MAPS_PER_STEP, RGB, Generator
+from speech2video.models.pose2video.generators.base import (
+    MAPS_PER_STEP,
+    RGB,
+    Generator,
+    GeneratorOutput,
+)
 from speech2video.models.registry import GENERATORS, load_class
 from speech2video.options.pose2video import TrainPose2VideoOptions, Vid2VidOptions
 from speech2video.util.body.skeleton import REGIONS, boxes_visible, region_boxes
@@ -30,6 +36,7 @@ from speech2video.util.metrics.image import mean_in_boxes, psnr, ssim_map
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.skeleton_maps import draw_map
 from speech2video.util.training_log import TrainingLog
+from speech2video.util.video.compositing import Layers, inner_body, separate
 from speech2video.util.video.writer import write_video
 
 MAX_CHANNELS, MAX_BLOCKS, MAX_LEVELS = 4096, 64, 16  # of a generator; absurd sizes take all memory
@@ -84,10 +91,39 @@ class Pose2VideoRenderer:
         Raises:
             DataError: a map is not of the generator's size.
         """
+        for output in self._outputs(maps):
+            yield to_bytes(output.frame[0])
+
+    @torch.inference_mode()
+    def render_layers(
+        self, points_TK2: Iterable[np.ndarray], *, size: tuple[int, int] | None = None
+    ) -> Iterator[Layers]:
+        """Yield the person's colours (3, H, W) and alpha (1, H, W), 0..1, for points (144, 2).
+
+        Args:
+            size: as for `draw_maps`.
+
+        Raises:
+            DataError: the generator does not separate person and background.
+        """
+        points_TK2, drawn = itertools.tee(points_TK2)
+        size = size or (self.width, self.height)
+        outputs = self._outputs(self.draw_maps(drawn, size=size))
+        for output, points_K2 in zip(outputs, points_TK2, strict=False):
+            frame, alpha, background = output.frame, output.alpha, output.background
+            if alpha is None or background is None:
+                raise DataError(
+                    f"--background: the speaker's {type(self.generator).__name__} does not "
+                    "separate person and background; a renderer of --generator fast is needed"
+                )
+            images = (frame[0] + 1) / 2, alpha[0], (background.expand_as(frame)[0] + 1) / 2
+            arrays = (image.float().cpu().numpy() for image in images)
+            yield separate(*arrays, inner_body(points_K2, size))
+
+    def _outputs(self, maps: Iterable[np.ndarray]) -> Iterator[GeneratorOutput]:
         tensors = (torch.from_numpy(np.ascontiguousarray(map_CHW))[None] for map_CHW in maps)
         floats = (to_floats(tensor.to(self.device)).to(self.dtype) for tensor in tensors)
-        for frame in self.generator.generate_frames(floats):
-            yield to_bytes(frame[0])
+        return self.generator.generate_outputs(floats)
 
 
 def to_floats(images: Tensor) -> Tensor:

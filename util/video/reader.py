@@ -548,8 +548,22 @@ def is_frame_folder(path: Path) -> bool:
         return False
 
 
+def is_image(path: Path) -> bool:
+    """Return whether a path is a file with an image's ending."""
+    return path.suffix.lower() in IMAGES and path.is_file()
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Return an image as (3, H, W) uint8 RGB, upright; raises `DataError` if it is none."""
+    with open_media(path, IMAGES[path.suffix.lower()]) as container:
+        stream = _stream(path, container)
+        _, frame = _first(path, decode(container, stream, Damage()))
+        size = _size_shown(path, frame, stream.sample_aspect_ratio)
+        return frame_to_rgb(frame, size).transpose(2, 0, 1)
+
+
 def _image_paths(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.suffix.lower() in IMAGES and path.is_file()]
+    return [path for path in folder.iterdir() if is_image(path)]
 
 
 def folder_audio(folder: Path) -> Path | None:

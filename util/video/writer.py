@@ -50,6 +50,7 @@ SYNTHETIC = "synthetic: made by speech2video"  # in every file, so that no viewe
 EXACT = 0x20 | 0x40000  # swscale's AREA and ACCURATE_RND, which PyAV names only from 18 on
 VP9_QUALITY = 1.3  # its quantiser's scale, in steps of x264's
 VP9 = {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
+PRORES = {"profile": "4444", "vendor": "apl0"}  # Apple's name, without which some programs refuse
 PALETTE_FRAMES = 16  # the first ones, whose colours a gif is drawn with
 PALETTE_SIDE = 256  # pixels, of the images that the palette is made of
 DITHER = "dither=bayer:bayer_scale=3"  # a fixed pattern: static backgrounds do not shimmer
@@ -71,6 +72,7 @@ def write_video(
     preset: str = "medium",
     tune: str | None = None,
     synthetic: bool = True,
+    alpha: bool = False,
 ) -> int:
     """Write frames (3, H, W) uint8 RGB as a video and return their number.
 
@@ -89,13 +91,16 @@ def write_video(
         quality: x264's constant rate factor, 0 to 51, less is better; that of VP9 follows.
         preset, tune: x264's; `**GENERATED` is all three for generated frames.
         synthetic: whether the comment says so; False is for cut and scaled camera recordings.
+        alpha: whether frames are (4, H, W), RGB and straight alpha: webm (VP9), mov (ProRes 4444),
+            apng or pngs.
 
     Raises:
         DataError: no frames, one of another shape or type, audio that cannot be read, another
             ending, or a file that cannot be written.
     """
-    check_video_path(path)
-    kind = video_format(path)
+    check_video_path(path, alpha=alpha)
+    kind = video_format(path, alpha=alpha)
+    channels = 4 if alpha else 3
     track = None if audio is None else _AudioTrack(Path(audio))
     comment = (metadata or {}).get("comment", "")
     if synthetic and not comment.startswith("synthetic"):
@@ -104,7 +109,7 @@ def write_video(
     tags = {**(metadata or {}), "comment": comment}.items()
     about = {name: text.encode("utf-8", "backslashreplace").decode() for name, text in tags}
     if kind is None:
-        return _write_images(path, frames, track, fps=fps, about=about)
+        return _write_images(path, _checked(path, frames, channels), track, fps=fps, about=about)
     if missing := {kind.video, kind.audio or kind.video} - av.codecs_available:
         raise DataError(f"{path}: PyAV has no {' and no '.join(sorted(missing))}; mp4 needs none")
     if track and not kind.audio:
@@ -114,7 +119,8 @@ def write_video(
     with atomic_write(path) as partial:
         with _output(path, partial, kind.container, dict(kind.options)) as container:
             container.metadata.update(about)
-            count = _encode(path, container, frames, track, kind, fps=fps, x264=x264)
+            checked = _checked(path, frames, channels)
+            count = _encode(path, container, checked, track, kind, fps=fps, x264=x264)
         if kind.container in _END_COMMENTS and comment:
             with write_errors(path):
                 _END_COMMENTS[kind.container](partial, comment)
@@ -133,7 +139,7 @@ def _encode(
 ) -> int:
     """Encode video and audio in step, and return the number of frames."""
     stream, count = None, 0
-    images = (_to_video_frame(frame, kind.pixels) for frame in _checked(path, frames))
+    images = (_to_video_frame(frame, kind.pixels) for frame in frames)
     for image in _with_palette(path, images) if kind.pixels == "pal8" else images:
         image.pts, image.time_base = count, Fraction(1, fps)
         count += 1
@@ -165,12 +171,15 @@ def _add_video_stream(
     options = {
         "libx264": {**x264, "g": group, "x264-params": STEADY},
         "libvpx-vp9": {**VP9, "crf": f"{float(x264['crf']) * VP9_QUALITY:.0f}", "g": group},
+        "prores_ks": PRORES,
     }.get(kind.video, {})
     stream = container.add_stream(kind.video, rate=Fraction(fps), options=options)
     assert isinstance(stream, av.VideoStream)
     stream.width, stream.height, stream.pix_fmt = image.width, image.height, kind.pixels
-    if kind.pixels != "yuv420p":
+    if not kind.pixels.startswith("yuv"):
         return stream
+    if kind.pixels == "yuva420p":
+        stream.metadata["alpha_mode"] = "1"  # Matroska's flag, without which players ignore it
     context = stream.codec_context
     context.thread_count = THREADS
     context.color_primaries = context.color_trc = context.colorspace = BT709
@@ -178,29 +187,31 @@ def _add_video_stream(
     return stream
 
 
-def _checked(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield frames as long as they are (3, H, W) uint8 and all of one size."""
+def _checked(path: Path, frames: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray]:
+    """Yield frames as long as they are (channels, H, W) uint8 and all of one size."""
     shape = None
     for number, frame in enumerate(map(np.asarray, frames)):
         shape = frame.shape if shape is None else shape
-        good = frame.ndim == 3 and len(frame) == 3 and frame.size and frame.dtype == np.uint8
+        good = frame.ndim == 3 and len(frame) == channels and frame.size
+        good = good and frame.dtype == np.uint8
         if not good or frame.shape != shape:
-            needed = f"{shape} like the first" if good else "(3, H, W)"
+            needed = f"{shape} like the first" if good else f"({channels}, H, W)"
             seen = f"frame {number} is {frame.shape} {frame.dtype}"
             raise DataError(f"{path}: {seen}, {needed} uint8 is needed")
         yield frame
 
 
 def _to_video_frame(frame: np.ndarray, pixels: str) -> av.VideoFrame:
-    """Return a frame (3, H, W) for the encoder: 4:2:0 is of even size and BT.709, others RGB."""
-    rgb_HW3 = frame.transpose(1, 2, 0)
-    if pixels != "yuv420p":
-        return av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb_HW3), "rgb24")
-    height, width, _ = rgb_HW3.shape
-    rgb_HW3 = np.pad(rgb_HW3, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-    image = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb_HW3), "rgb24")
+    """Return a frame (3 or 4, H, W) for the encoder; YUV is BT.709, 4:2:0 of even size."""
+    rgb_HWC, packed = frame.transpose(1, 2, 0), "rgba" if len(frame) == 4 else "rgb24"
+    if "420" in pixels:
+        height, width, _ = rgb_HWC.shape
+        rgb_HWC = np.pad(rgb_HWC, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+    image = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb_HWC), packed)
+    if not pixels.startswith("yuv"):
+        return image
     return image.reformat(
-        format="yuv420p",
+        format=pixels,
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG,
         dst_colorspace=Colorspace.ITU709,
@@ -289,7 +300,7 @@ def _write_images(
     count = 0
     with _new_folder(path, final) as folder:
         with _image_audio(path, folder, track, about) as packets_until:
-            for frame in _checked(path, frames):
+            for frame in frames:
                 with write_errors(path):
                     image = _encode_image(frame, Path(pattern).suffix.lower(), about["comment"])
                     (folder / image_name(pattern, count)).write_bytes(image)
@@ -358,10 +369,11 @@ def _image_audio(
 
 
 def _encode_image(frame: np.ndarray, ending: str, comment: str) -> bytes:
-    """Return the bytes of a png or jpeg of a frame (3, H, W), with a comment."""
-    bgr_HW3 = np.ascontiguousarray(frame[::-1].transpose(1, 2, 0))
+    """Return the bytes of a png or jpeg of a frame (3 or 4, H, W), with a comment."""
+    bgr = np.concatenate((frame[2::-1], frame[3:]))
+    bgr_HWC = np.ascontiguousarray(bgr.transpose(1, 2, 0))
     quality = [] if ending == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    _, encoded = cv2.imencode(ending, bgr_HW3, quality)
+    _, encoded = cv2.imencode(ending, bgr_HWC, quality)
     image = encoded.tobytes()
     if not comment:
         return image

@@ -111,11 +111,17 @@ class Generator(nn.Module, abc.ABC):
         assert not isinstance(past, tuple)
         return append_frame(past, output.frame)
 
-    @torch.no_grad()
     def generate_frames(
         self, maps: Iterable[Tensor], *, before: Sequence[Tensor] = ()
     ) -> Iterator[Tensor]:
-        """Yield a frame (N, 3, H, W) for each map (N, C, H, W), as the maps arrive.
+        """Yield a frame (N, 3, H, W) for each map (N, C, H, W); see `generate_outputs`."""
+        return (output.frame for output in self.generate_outputs(maps, before=before))
+
+    @torch.no_grad()
+    def generate_outputs(
+        self, maps: Iterable[Tensor], *, before: Sequence[Tensor] = ()
+    ) -> Iterator[GeneratorOutput]:
+        """Yield an output for each map (N, C, H, W), as the maps arrive.
 
         Args:
             before: up to two maps before the first frame's; without them the first is repeated.
@@ -128,7 +134,7 @@ class Generator(nn.Module, abc.ABC):
                 window.appendleft(window[0])
             output = self.step(torch.cat(tuple(window), 1), past)
             past = self.update_past(past, output)
-            yield output.frame
+            yield output
 
 
 def append_frame(past: Tensor | None, frame: Tensor) -> Tensor:
