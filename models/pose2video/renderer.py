@@ -117,8 +117,8 @@ class Pose2VideoRenderer:
                     "separate person and background; a renderer of --generator fast is needed"
                 )
             images = (frame[0] + 1) / 2, alpha[0], (background.expand_as(frame)[0] + 1) / 2
-            arrays = (image.float().cpu().numpy() for image in images)
-            yield separate(*arrays, inner_body(points_K2, size))
+            frame, alpha, background = (image.float().cpu().numpy() for image in images)
+            yield separate(frame, alpha, background, inner_body(points_K2, size))
 
     def _outputs(self, maps: Iterable[np.ndarray]) -> Iterator[GeneratorOutput]:
         tensors = (torch.from_numpy(np.ascontiguousarray(map_CHW))[None] for map_CHW in maps)

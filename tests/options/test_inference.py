@@ -36,6 +36,12 @@ def test_model_selects_the_options() -> None:
         "--name demo --audio a.wav --format avi",
         "--name demo --audio a.wav --save_pose p.glb --save_pose_format bvh",
         "--name demo --text hello --transcript hello",
+        "--name demo --audio a.wav --background #12",
+        "--name demo --audio a.wav --background transparent",
+        "--name demo --audio a.wav --background transparent --output a.mp4",
+        "--name demo --audio a.wav --background #fff --skeleton",
+        "--name demo --audio a.wav --background #fff --side_by_side",
+        "--model speech2face --name demo --audio a.wav --background #fff",
         "--name demo --audio_list l.txt --pose a.npz",
     ],
 )

@@ -20,7 +20,7 @@ from speech2video.util.video.formats import (
 from speech2video.util.video.reader import is_image, read_frames, read_image
 
 OPAQUE, CLEAR = 0.98, 0.02  # alpha from which on all, and below which nothing, is the person
-HOLE_LEVELS = (0.25, 0.5, 0.75, 0.95)  # of alpha, below which holes are looked for
+HOLE_LEVELS = (0.25, 0.5, 0.75, 0.95)  # of alpha, below which holes are sought
 DEEP = 0.5  # alpha below which a hole may be a gap
 RIM = np.ones((5, 5), np.uint8)  # around a hole; filled with it where the person is more than half
 HOLE = 0.015  # half the width of the widest hole that is filled, as a share of the height

@@ -1,5 +1,6 @@
 """Body videos: streamed stages equal whole ones; an error in any stage ends all of them."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -11,17 +12,23 @@ import torch
 
 from speech2video.data.motion import motion_from_pose
 from speech2video.data.motion_io import read_motion, write_motion
+from speech2video.models.checkpointing import save_weights
 from speech2video.models.pipelines import body_video
 from speech2video.models.pipelines import speaker as speakers
 from speech2video.models.pipelines.body_video import BodySpeaker
 from speech2video.models.pipelines.speaker import load_speaker
+from speech2video.models.pose2video.renderer import NETWORK, build_generator, complete_options
 from speech2video.options.inference import BodyVideoOptions
+from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.body.body_model import Body
+from speech2video.util.checkpoint_folder import OPTIONS_FILE, WEIGHTS_FILE
 from speech2video.util.errors import DataError
 from speech2video.util.iteration import STAGE_DEPTH
+from speech2video.util.rendering.camera import Camera
 from speech2video.util.text.speech_source import Speech, recorded_speech
 from speech2video.util.text.transcript import Word
+from speech2video.util.video.writer import write_video
 from tests.tiny_speaker import NAME, voice
 
 WORDS = [Word("huge", 0.8, 1.1), Word("up", 1.9, 2.2)]
@@ -82,6 +89,60 @@ def test_side_by_side_is_the_map_and_its_frame(
         speaker.make_video(recorded_speech(audio), options, bar=False)
     frames, maps, both = (np.stack(written[i * 76 : i * 76 + 76]) for i in range(3))
     assert np.array_equal(both, np.concatenate((maps, frames), axis=3))
+
+
+@pytest.fixture(scope="module")
+def fast_checkpoints(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny speaker with a renderer that separates person and background."""
+    folder = tmp_path_factory.mktemp("fast")
+    shutil.copytree(checkpoints / NAME, folder / NAME)
+    path = folder / NAME / "pose2video" / OPTIONS_FILE
+    options = replace(
+        TrainPose2VideoOptions.load(path), generator="fast",
+        architecture=("channels=8,16", "blocks=1,1"),
+    )  # fmt: skip
+    complete_options(options, Camera.from_numbers(options.camera)).save(path)
+    torch.manual_seed(0)
+    generator = build_generator(options)
+    torch.nn.init.normal_(generator.to_rgb.weight, std=0.3)
+    generator.init_background(torch.full((3, 64, 64), 0.2))
+    save_weights(path.with_name(WEIGHTS_FILE), torch.nn.ModuleDict({NETWORK: generator}))
+    return folder
+
+
+def test_a_speaker_stands_before_any_background(
+    fast_checkpoints: Path, audio: Path, written: list[np.ndarray], tmp_path: Path
+) -> None:
+    plain = make_options(fast_checkpoints, audio)
+    speaker = load(plain)
+    write_video(tmp_path / "sea.mp4", (np.full((3, 32, 48), 90, np.uint8) for _ in range(3)))
+    made = {}
+    for background in (None, "#000", "#ffffff", "#999", "transparent", str(tmp_path / "sea.mp4")):
+        given = {"format": "webm"} if background == "transparent" else {}
+        options = replace(plain, background=background, **given)
+        written.clear()
+        assert speaker.make_video(recorded_speech(audio), options, bar=False) == 76
+        made[background] = np.stack(written).astype(int)
+    rgba = made["transparent"]
+    assert rgba.shape == (76, 4, 64, 64) and 1000 < (rgba[:, 3] > 128).sum() < rgba[:, 3].size
+    over = made["#ffffff"] - made["#000"]
+    assert np.abs(255 - over - rgba[:, 3:]).max() <= 1
+    share = rgba[:, 3:] / 255
+    assert np.abs(rgba[:, :3] * share - made["#000"]).max() <= 2
+    gone = (rgba[:, 3:] == 0) & np.ones_like(over, bool)
+    assert (made["#999"][gone] == 0x99).all() and np.median(np.abs(made[None][gone] - 153)) < 9
+    assert (np.abs(made[str(tmp_path / "sea.mp4")][gone] - 90) <= 3).all()
+    chunks = [load_audio(audio)]
+    streamed = np.stack(list(speaker.stream(chunks, background="transparent")))
+    assert streamed.shape == (76, 64, 64, 4)
+    assert np.abs(streamed.transpose(0, 3, 1, 2).astype(int) - rgba).max() <= 2
+
+
+def test_a_generator_without_alpha_has_no_other_background(checkpoints: Path, audio: Path) -> None:
+    options = make_options(checkpoints, audio, background="#fff", output=audio.with_name("x.mp4"))
+    with pytest.raises(DataError, match=r"--background: .*Vid2VidGenerator does not separate"):
+        load(options).make_video(recorded_speech(audio), options, bar=False)
+    assert not audio.with_name("x.mp4").exists()
 
 
 def test_a_loaded_speaker_speaks_and_streams(

@@ -14,7 +14,7 @@ import pytest
 
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.errors import DataError
-from speech2video.util.video.formats import FORMATS, check_video_path
+from speech2video.util.video.formats import ALPHA_FORMATS, FORMATS, check_video_path
 from speech2video.util.video.reader import probe, read_frames
 from speech2video.util.video.writer import SYNTHETIC, write_video
 from tests.util.video.test_video import blocks, noise
@@ -76,6 +76,77 @@ def test_audio_and_images_are_in_step(tmp_path: Path, ending: str) -> None:
     clicks = np.flatnonzero(loud & ~np.roll(np.convolve(loud, np.ones(2000))[: len(loud)] > 0, 1))
     assert bright == list(flashes)
     np.testing.assert_allclose(clicks / 640, flashes, atol=0.1)
+
+
+def with_alpha(number: int, height: int = 64, width: int = 96) -> np.ndarray:
+    """Return `blocks` with an alpha (4, H, W) that falls off softly to the right and moves."""
+    ramp = (np.arange(width) * 4 - 8 * number).clip(0, 255).astype(np.uint8)
+    alpha = np.broadcast_to(ramp, (1, height, width))
+    return np.concatenate((blocks(number, height, width), alpha))
+
+
+def decode_rgba(path: Path) -> np.ndarray:
+    """Return frames (T, 4, H, W) of a video, by a decoder that knows its alpha."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        if stream.codec_context.name == "vp9":
+            assert stream.metadata["ALPHA_MODE"] == "1"
+            decoder = av.CodecContext.create("libvpx-vp9", "r")
+            decoded = [f for packet in container.demux(stream) for f in decoder.decode(packet)]
+        else:
+            decoded = list(container.decode(stream))
+    assert all("a" in frame.format.name for frame in decoded)
+    frames = np.stack([frame.to_ndarray(format="rgba") for frame in decoded])
+    if decoded[0].format.name == "yuva420p":  # swscale loses the last columns' alpha
+        for rgba_HW4, frame in zip(frames, decoded, strict=True):
+            plane = np.frombuffer(frame.planes[3], np.uint8).reshape(frame.height, -1)
+            rgba_HW4[..., 3] = plane[:, : frame.width]
+    return frames.transpose(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("ending", ALPHA_FORMATS)
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (33, 65)])
+def test_alpha_is_read_as_written(tmp_path: Path, ending: str, height: int, width: int) -> None:
+    made = [with_alpha(number, height, width) for number in range(12)]
+    audio = None if ending in SILENT else noise(tmp_path / "a.wav", 1.0)
+    path = tmp_path / f"a{ending}"
+    assert write_video(path, iter(made), audio=audio, alpha=True) == 12
+    frames = decode_rgba(path)[:, :, :height, :width].astype(int)
+    off = np.abs(frames - np.stack(made))
+    assert off[:, 3].max() <= {".apng": 0, ".mov": 2, ".webm": 12}[ending]
+    inner = off[:, :3, 4:12, 4:28]
+    assert np.median(inner) <= (0 if ending == ".apng" else 8)
+    assert SYNTHETIC.encode() in path.read_bytes()
+    if audio:
+        assert abs(len(load_audio(path)) - 12 * 640) < 16
+    write_video(tmp_path / f"b{ending}", iter(made), audio=audio, alpha=True)
+    assert path.read_bytes() == (tmp_path / f"b{ending}").read_bytes()
+
+
+def test_alpha_of_pngs_is_exact(tmp_path: Path) -> None:
+    made = [with_alpha(number) for number in range(3)]
+    write_video(tmp_path / "images", iter(made), alpha=True)
+    for number, frame in enumerate(made):
+        image = cv2.imread(str(tmp_path / "images" / f"{number:05d}.png"), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(image[..., [2, 1, 0, 3]].transpose(2, 0, 1), frame)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.GIF", "images/%d.jpg", ".mp4"])
+def test_kinds_without_alpha_name_those_with_it(tmp_path: Path, name: str) -> None:
+    for attempt in (
+        lambda path: write_video(path, [with_alpha(0)], alpha=True),
+        lambda path: check_video_path(path, alpha=True),
+    ):
+        with pytest.raises(DataError, match=r"cannot be transparent; \.webm, \.mov, \.apng, a new"):
+            attempt(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_frames_have_alpha_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    for frame, alpha in ((blocks(), True), (with_alpha(0), False)):
+        with pytest.raises(DataError, match="frame 0 is"):
+            write_video(tmp_path / "a.webm", [frame], alpha=alpha)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("ending", FORMATS)

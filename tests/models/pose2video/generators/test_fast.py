@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speech2video.data.pose2video.augmentation import ImageTransform
+from speech2video.models.pose2video.generators.base import GeneratorOutput
 from speech2video.models.pose2video.generators.fast import MIN_MASK, PACK, FastGenerator
 from speech2video.util.errors import DataError
 
@@ -41,14 +42,17 @@ def images(*shape: int, seed: int = 1, size: tuple[int, int] = SIZE) -> Tensor:
 def test_what_is_wrong_in_the_past_fades(apart: float) -> None:
     generator = build()
     generator.flow_head.weight.mul_(40)  # flows of many pixels, masks from nothing to all
-    past = images(2, 6, seed=2)
-    wrong = past + apart * images(2, 6, seed=3)
+    past = images(2, 4, seed=2)
+    wrong = past + apart * images(2, 4, seed=3)
     masks = []
     for frame in range(8):
         maps = images(2, 9, seed=4 + frame)
         right, other = generator.step(maps, past), generator.step(maps, wrong)
-        off = (right.frame - other.frame).abs().max()
-        assert off <= KEPT * (past - wrong)[:, 3:].abs().max() + 1e-5
+        for one, two, before in (
+            (right.frame, other.frame, (past - wrong)[:, :3]),
+            (right.alpha, other.alpha, (past - wrong)[:, 3:]),
+        ):
+            assert (one - two).abs().max() <= KEPT * before.abs().max() + 1e-5
         past, wrong = generator.update_past(past, right), generator.update_past(wrong, other)
         masks.append(right.mask)
     assert (past - wrong).abs().max() <= apart * KEPT**7 + 1e-4
@@ -92,6 +96,38 @@ def test_without_a_person_it_generates_the_background() -> None:
     generator, background = empty(), images(3)
     generator.init_background(background)
     torch.testing.assert_close(generator.step(images(1, 9)).frame[0], background)
+
+
+def person(output: GeneratorOutput) -> Tensor:
+    return output.frame - (1 - output.alpha) * output.background
+
+
+@torch.no_grad()
+def test_the_person_of_a_first_frame_does_not_depend_on_the_background() -> None:
+    generator, maps = build(), images(2, 9)
+    before = generator.step(maps)
+    shown = person(before)
+    generator.init_background(images(3, seed=9))
+    after = generator.step(maps)
+    assert (before.frame - after.frame).abs().max() > 0.1
+    assert torch.equal(before.alpha, after.alpha)
+    torch.testing.assert_close(shown, person(after), atol=1e-6, rtol=0)
+    assert before.alpha.min() >= 0 and before.alpha.max() <= 1
+
+
+@torch.no_grad()
+def test_the_person_of_a_rollout_does_not_depend_on_a_plain_background() -> None:
+    generator, maps = build(), images(2, 7, 3)
+    generator.flow_head.weight.mul_(40)
+    rollouts = []
+    for level in (-1.0, 0.5):
+        generator.init_background(torch.full((3, *SIZE), level))
+        steps = generator(maps)
+        rollouts.append([(person(step), step.alpha) for step in steps])
+    for (one, alpha), (other, same) in zip(*rollouts, strict=True):
+        assert torch.equal(alpha, same)
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+    assert min(step.mask.min() for step in steps[1:]) < 0.5, "the past is blended in"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -144,9 +180,9 @@ def test_16_bits_lose_little() -> None:
 @torch.no_grad()
 def test_without_flow_nothing_comes_from_the_past() -> None:
     generator, maps = build(flow=False), images(1, 9)
-    step = generator.step(maps, images(1, 6))
+    step = generator.step(maps, images(1, 4))
     assert step.flow is None and step.mask is None
-    assert torch.equal(step.frame, generator.step(maps, images(1, 6, seed=7)).frame)
+    assert torch.equal(step.frame, generator.step(maps, images(1, 4, seed=7)).frame)
 
 
 def test_larger_images_have_one_more_level() -> None:
