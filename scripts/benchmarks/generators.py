@@ -7,6 +7,7 @@ import tempfile
 import timeit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 
 import benchmarks
 from benchmarks import Metrics, fastest, gflop
+from benchmarks.engines import benchmark_engines
 from speech2video.data.speech2face.dataset import MOTION
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.pipelines.talking_face import TalkingFace
@@ -70,6 +72,8 @@ def benchmark_pose2video(options: BenchmarkOptions) -> Metrics:
             f"{name}_share_of_peak": operations[name] / seconds[name] / peak,
         }
     metrics["vid2vid_times_slower"] = seconds["vid2vid_256"] / seconds["fast_256"]
+    for size in SIZES if find_spec("openvino") and find_spec("nncf") else ():
+        metrics |= benchmark_engines(size, threads=options.threads)
     metrics |= _bf16_metrics() | {"peak_memory_mb": benchmarks.peak_memory_mb()}
     return metrics | (_gpu_metrics() if torch.cuda.is_available() else {})
 
