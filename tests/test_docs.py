@@ -156,9 +156,7 @@ def test_commands_for_the_demo_speaker_run(
     if "--pose" in line:
         first = ("--name", "demo", "--audio", "speech.wav", "--save_pose", "motion.npz")
         assert run_here(monkeypatch, script_main(ROOT / "test.py"), *first) == 0
-    if (
-        "--background" in line
-    ):  # the tiny speaker's renderer has no alpha
+    if "--background" in line:  # the tiny speaker's renderer has no alpha
         shutil.copyfile(ROOT / "docs/images/demo_face.jpg", "office.jpg")
         line = [*line, "--checkpoints", str(ROOT / "checkpoints")]
     if "--transcript" in line:  # the words have to be those of the recording

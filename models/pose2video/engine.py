@@ -6,6 +6,7 @@ The graph and its quantised weights lie next to a checkpoint's weights, engine.x
 
 import logging
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
@@ -198,6 +199,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _import(name: str) -> Any:
+    """Return OpenVINO or NNCF, without what would report each use of theirs to their makers."""
+    sys.modules.setdefault("openvino_telemetry", None)  # pyright: ignore[reportArgumentType]
     try:
         return __import__(name)
     except ImportError:

@@ -1,6 +1,8 @@
 """The 8-bit engine: nearly the same frames as PyTorch, and one line where the graph is no good."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +134,18 @@ def test_a_generator_without_alpha_has_none(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="without alpha"):
         export_engine(generator, [(torch.zeros(1, 9, SIDE, SIDE), past)], tmp_path, weights_id="a")
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_reported_to_anybody(folder: Path) -> None:
+    """In a process of its own: other tests may have imported the packages already."""
+    code = (
+        "import sys; from speech2video.models.pose2video import engine\n"
+        "for name in ('openvino', 'nncf'): engine._import(name)\n"
+        "from openvino.tools.ovc.telemetry_utils import tm; from nncf.telemetry import wrapper\n"
+        "print(tm.__name__, *(name for name in sys.modules if name.startswith('openvino_tele')))\n"
+        "print(type(wrapper.telemetry).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    module, found = done.stdout.splitlines()[-2:]
+    assert module == "openvino.tools.ovc.telemetry_stub openvino_telemetry"  # of which it is None
+    assert found == "NNCFTelemetryStub"
