@@ -16,7 +16,12 @@ from torch import nn
 
 from speech2video.data.loader import training_loader
 from speech2video.data.pose2video.augmentation import ImageAugmentation, MapNoise
-from speech2video.data.pose2video.clip import PoseVideo, load_pose_videos, shared_camera
+from speech2video.data.pose2video.clip import (
+    PoseVideo,
+    load_pose_videos,
+    shared_camera,
+    shared_shape,
+)
 from speech2video.data.pose2video.dataset import Pose2VideoDataset, collate
 from speech2video.data.pose2video.frames import estimate_background
 from speech2video.data.splits import leave_out_bad_frames, remember_clips, split_clips
@@ -55,7 +60,7 @@ def train(options: TrainPose2VideoOptions, device: torch.device) -> None:
     training, held_out = split_clips(
         videos, held_out=options.held_out, seconds=options.held_out_seconds
     )
-    options = complete_options(options, shared_camera(training))
+    options = complete_options(options, shared_camera(training), shared_shape(training))
     if not options.use_all_frames:
         training, held_out = leave_out_bad_frames(training, held_out)
     dataset = build_dataset(training, options)

@@ -85,6 +85,9 @@ class TrainPose2VideoOptions(TrainingOptions):
     camera: tuple[float, ...] = grouped.architecture(
         (), "camera of the maps, numbers as in util/rendering/camera.py; by default the clips'"
     )
+    betas: tuple[float, ...] = grouped.architecture(
+        (), "shape of the person's body, ten numbers; by default the clips'"
+    )
 
     body: Path | None = grouped.files(None, BODY_HELP)
     vgg: Path | None = grouped.files(None, "weights of torchvision's VGG19; downloaded if left out")

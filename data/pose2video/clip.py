@@ -103,6 +103,7 @@ class PoseVideo:
     framing: Framing  # how the video's frames are cropped and resized
     camera: Camera  # of the cropped frame
     begin: int = 0  # index of the first frame in the file
+    betas: tuple[float, ...] = ()  # the person's shape, of which the points are
     bad_T: np.ndarray | None = None  # (T,) bool, frames unfit for training; None where none is
 
     def __len__(self) -> int:
@@ -151,11 +152,19 @@ def load_pose_video(clip: Clip, body: Body, *, width: int, height: int) -> PoseV
     framing = Framing(info.width, info.height, width, height)
     camera = framing.camera(camera)
     with torch.inference_mode():
+        shaped = body.with_shape(motion.betas.tolist())
         chunks = motion.pose_vector(body).split(POSE_CHUNK)
-        points_TK2 = torch.cat([camera.project(body.points(chunk)) for chunk in chunks])
+        points_TK2 = torch.cat([camera.project(shaped.points(chunk)) for chunk in chunks])
     points_TK2 = points_TK2.float().numpy()[:frames]
     bad_T = clip.bad_mask(frames)
-    return PoseVideo(clip.folder.name, clip.video, points_TK2, framing, camera, bad_T=bad_T)
+    betas = tuple(shaped.betas.tolist())
+    found = clip.folder.name, clip.video, points_TK2, framing, camera
+    return PoseVideo(*found, bad_T=bad_T, betas=betas)
+
+
+def shared_shape(videos: Sequence[PoseVideo]) -> tuple[float, ...]:
+    """Return the mean shape of the person over all clips, each of which was fitted by itself."""
+    return tuple(np.mean([video.betas for video in videos], 0).round(4).tolist())
 
 
 def shared_camera(videos: Sequence[PoseVideo]) -> Camera:

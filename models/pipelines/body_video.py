@@ -102,6 +102,8 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
         body = predictor.body if predictor else Body.load(options.body)
         dictionary = _dictionary_folder(folder / GESTURES, options)
         renderer = _load_renderer(folder / POSE2VIDEO, options, device)
+        if renderer and renderer.betas:  # its maps show the person's own shape
+            body = body.with_shape(renderer.betas)
         parts = []
         if predictor:
             parts.append(f"{AUDIO2POSE} {weights_id(folder / AUDIO2POSE)}")

@@ -61,6 +61,7 @@ class Pose2VideoRenderer:
         map_style: as `draw_map` takes it.
         width, height: of its images; 0 for a generator of any size.
         camera: of its maps; None where it is unknown (vid2vid's checkpoints).
+        betas: (10,) shape of the person; () for the body's mean shape.
         device, dtype: of the computation.
     """
 
@@ -69,6 +70,7 @@ class Pose2VideoRenderer:
     width: int = 0
     height: int = 0
     camera: Camera | None = None
+    betas: tuple[float, ...] = ()
     device: torch.device = CPU
     dtype: torch.dtype = torch.float32
 
@@ -175,11 +177,14 @@ def generator_arguments(options: TrainPose2VideoOptions) -> dict[str, Any]:
     return arguments
 
 
-def complete_options(options: TrainPose2VideoOptions, camera: Camera) -> TrainPose2VideoOptions:
-    """Return the options with all of the architecture and the camera filled in."""
+def complete_options(
+    options: TrainPose2VideoOptions, camera: Camera, betas: tuple[float, ...] = ()
+) -> TrainPose2VideoOptions:
+    """Return the options with all of the architecture, the camera and the shape filled in."""
     arguments = generator_arguments(options).items()
     pairs = tuple(f"{name}={_format_value(value)}" for name, value in arguments if name != "size")
-    return replace(options, architecture=pairs, camera=options.camera or camera.numbers())
+    filled = {"camera": options.camera or camera.numbers(), "betas": options.betas or betas}
+    return replace(options, architecture=pairs, **filled)
 
 
 def load_renderer(
@@ -217,7 +222,8 @@ def load_renderer(
         made_of = weights_id(folder)
         generator = OpenVinoGenerator(generator, resolve_checkpoint(folder), weights_id=made_of)
     device = torch.device(device)
-    return Pose2VideoRenderer(generator, options.map_style, *size, camera, device, dtype)
+    betas = options.betas if trained else ()
+    return Pose2VideoRenderer(generator, options.map_style, *size, camera, betas, device, dtype)
 
 
 def read_renderer_options(path: Path) -> RendererOptions:

@@ -164,9 +164,10 @@ class Body:
         return moved
 
     def with_shape(self, betas: Sequence[float]) -> "Body":
-        """Return this body with other shape coefficients (10,)."""
+        """Return this body with other shape coefficients: the first ten, zeros for missing ones."""
         shaped = copy.copy(self)
-        shaped.betas = torch.tensor(betas).to(self.betas)
+        given = torch.tensor([*betas][:NUM_BETAS]).to(self.betas)
+        shaped.betas = pad(given, (0, NUM_BETAS - len(given)))
         return shaped
 
     def points(self, pose_TP: Tensor, *, betas: Tensor | None = None) -> Tensor:

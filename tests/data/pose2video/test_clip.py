@@ -18,6 +18,7 @@ from speech2video.data.pose2video.clip import (
     load_pose_videos,
     points_in_box,
     shared_camera,
+    shared_shape,
 )
 from speech2video.util.body.body_model import Body
 from speech2video.util.errors import DataError
@@ -51,6 +52,21 @@ def test_a_data_set_is_loaded_with_points_where_the_camera_has_them(tmp_path: Pa
     assert [v.name for v in some] == ["b"]
     with pytest.raises(DataError, match="c: no such clip; there are a, b"):
         load_pose_videos(tmp_path, body, width=64, height=48, names=["b", "c"])
+
+
+def test_points_are_those_of_the_person_s_own_shape(tmp_path: Path, body: Body):
+    shapes = {"a": [1.5, -0.5], "b": [0.5, 0.5]}
+    for name, betas in shapes.items():
+        clip = write_moving_clip(tmp_path / name, body, frames=3)
+        motion = replace(read_motion(clip.pose), betas=torch.tensor(betas + [0.0] * 8))
+        write_motion(clip.pose, motion)
+    videos = load_pose_videos(tmp_path, body, width=64, height=64)
+    motion = read_motion(tmp_path / "a" / "pose.npz")
+    shaped = body.points(motion.pose_vector(body), betas=motion.betas)
+    wanted_TK2 = framed_points(videos[0].framing, motion.camera.project(shaped).numpy())
+    np.testing.assert_allclose(videos[0].points_TK2, wanted_TK2, atol=1e-2)
+    assert np.abs(videos[0].points_TK2 - videos[1].points_TK2).max() > 0.5
+    assert shared_shape(videos) == pytest.approx((1.0, 0.0, *[0.0] * 8))
 
 
 def test_a_part_has_its_offset_in_the_file():

@@ -110,6 +110,23 @@ def fast_checkpoints(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory
     return folder
 
 
+def test_maps_show_the_person_s_own_shape(fast_checkpoints: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shaped"
+    shutil.copytree(fast_checkpoints, folder)
+    path = folder / NAME / "pose2video" / OPTIONS_FILE
+    betas = (1.5, *[0.0] * 9)
+    replace(TrainPose2VideoOptions.load(path), betas=betas).save(path)
+    plain, shaped = (
+        load(make_options(one, tmp_path / "a.wav")) for one in (fast_checkpoints, folder)
+    )
+    assert shaped.body.betas.tolist() == list(betas) and not plain.body.betas.any()
+    pose_1P = torch.zeros(1, 106)
+    points = [
+        next(body_video.project_points([pose_1P], s.body, s.camera())) for s in (plain, shaped)
+    ]
+    assert np.abs(points[0] - points[1]).max() > 0.5
+
+
 def test_a_speaker_stands_before_any_background(
     fast_checkpoints: Path, audio: Path, written: list[np.ndarray], tmp_path: Path
 ) -> None:
