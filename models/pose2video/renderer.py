@@ -27,6 +27,7 @@ from speech2video.models.pose2video.generators.base import (
     GeneratorOutput,
 )
 from speech2video.models.registry import GENERATORS, load_class
+from speech2video.options.inference import OPENVINO, TORCH
 from speech2video.options.pose2video import TrainPose2VideoOptions, Vid2VidOptions
 from speech2video.util.body.skeleton import REGIONS, boxes_visible, region_boxes
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
@@ -192,7 +193,7 @@ def load_renderer(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
-    engine: str = "torch",
+    engine: str = TORCH,
 ) -> Pose2VideoRenderer:
     """Return the renderer of a run's folder or a shipped checkpoint.
 
@@ -218,7 +219,7 @@ def load_renderer(
     size = (options.width, options.height) if trained else (0, 0)
     if trained:  # vid2vid's is exact only if contiguous: see generators/vid2vid.py
         generator = generator.to(memory_format=torch.channels_last)
-    if engine == "openvino":
+    if engine == OPENVINO:
         made_of = weights_id(folder)
         generator = OpenVinoGenerator(generator, resolve_checkpoint(folder), weights_id=made_of)
     device = torch.device(device)
