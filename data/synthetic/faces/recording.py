@@ -42,7 +42,7 @@ QUALITY = 14  # x264's rate factor: high, because clips are training data
 UPPER_LIP, LOWER_LIP = slice(61, 64), slice(65, 68)  # iBUG's inner lips
 
 # Motion of the face.
-REST_SMILE = 0.1
+BROWS, SMILE = (0.08, 0.05), (0.1, 0.035)  # at rest, and how much they vary
 SWELL, SWELL_HERTZ = 0.14, (0.2, 1.2)  # variation of an emotion's strength
 NOD_CHANCE, NOD_SIZE = 0.5, (0.5, 1.2)
 SHIFT = 0.35  # share of the demo speaker's translation, which suits a wider view
@@ -213,8 +213,8 @@ def animate_face(
     strength_T = person.liveliness * (1 + SWELL * swell_T.clip(-2, 1.5))
 
     jaw_T, mouth = mouth_curves(speech.phones, times_T, duration)
-    face = motion.face_curves(times_T, duration, stresses, (), rngs[1])
-    face["mouth_smile"] = face["mouth_smile"] - motion.SMILE + REST_SMILE
+    rest = {"brows": BROWS, "smile": SMILE}
+    face = motion.face_curves(times_T, duration, stresses, (), rngs[1], **rest)
     face["blink"] = motion.blink_curve(times_T, duration, rngs[2], emotion.blinks)
     jaw_T, values = _add_emotion(jaw_T, mouth, face, emotion, strength_T, person.articulation)
 

@@ -45,8 +45,8 @@ RAISE_CHANCE = 0.3  # of the brows, on stressed words
 RAISE_SIZE = (0.3, 0.75)
 RAISE_RISE, RAISE_FALL = 0.16, 0.3  # seconds
 RAISE_HOLD = (0.1, 0.35)  # seconds
-BROW_REST, BROW_IDLE = 0.22, 0.05
-SMILE, SMILE_IDLE = 0.4, 0.05  # without it the face at rest is stern
+BROWS = (0.22, 0.05)  # raised at rest, and how much that varies
+SMILE = (0.4, 0.05)  # without it the face at rest is stern
 FACE_HERTZ = (0.04, 0.3)
 
 # Head, spine and hips: sway, breath, nods on stressed syllables. Sizes are standard deviations;
@@ -219,11 +219,19 @@ def face_curves(
     stresses: Sequence[float],
     gestures: Sequence[GestureUse],
     random: np.random.Generator,
+    *,
+    brows: tuple[float, float] = BROWS,
+    smile: tuple[float, float] = SMILE,
 ) -> dict[str, np.ndarray]:
-    """Return expression name -> coefficients (T,); `stresses` are stressed vowels' middles, s."""
+    """Return expression name -> coefficients (T,).
+
+    Args:
+        stresses: the middles of stressed vowels, seconds.
+        brows, smile: at rest, and the deviation of their slow variation.
+    """
     blink_T = blink_curve(times_T, duration, random)
     noise_TN = smooth_noise(times_T, random, FACE_HERTZ, 2)
-    brows_T = BROW_REST + BROW_IDLE * noise_TN[:, 0]
+    brows_T = brows[0] + brows[1] * noise_TN[:, 0]
     for time in stresses:
         size, hold, draw = random.uniform(*RAISE_SIZE), random.uniform(*RAISE_HOLD), random.random()
         if draw < RAISE_CHANCE:
@@ -236,7 +244,7 @@ def face_curves(
         "blink": blink_T,
         "brows_up": brows_T.clip(0, 1),
         "brows_down": (-brows_T).clip(0, 1),
-        "mouth_smile": (SMILE + SMILE_IDLE * noise_TN[:, 1]).clip(min=0),
+        "mouth_smile": (smile[0] + smile[1] * noise_TN[:, 1]).clip(min=0),
     }
 
 

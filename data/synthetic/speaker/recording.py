@@ -176,8 +176,8 @@ def spoken_seconds(sentence: str) -> float:
 def demo_camera(size: int) -> Camera:
     """Return the studio's camera, for square images of `size` pixels.
 
-    It shows the speaker from the waist up, from a little above the middle of the image, so that
-    hands are no larger than the face.
+    It shows the speaker from the waist up, with room for wide gestures, and is nearly as high as
+    the eyes.
     """
     drop = LENS_HEIGHT - AIM_HEIGHT
     distance = math.hypot(DISTANCE, drop)
