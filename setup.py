@@ -1,4 +1,4 @@
-"""Package the checkout: options, util, data and models become subpackages of speech2video.
+"""Package the checkout: options, util, data, models and studio become subpackages of speech2video.
 
 `speech2video/` links to them, so that type checkers, editors and packaging follow one import name.
 A checkout without symbolic links (Windows) maps the folders instead.
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-LAYERS = ("options", "util", "data", "models")
+LAYERS = ("options", "util", "data", "models", "studio")
 
 if all(Path("speech2video", layer).is_dir() for layer in LAYERS):
     packages, package_dir = find_packages(include=["speech2video*"]), {}

@@ -4,8 +4,8 @@ speaker = speech2video.load_speaker("demo")
 speaker.speak("speech.wav", "speech.mp4", seed=1)
 for frame in speaker.stream(audio_chunks): ...              # (H, W, 3) uint8 as audio arrives
 
-The subpackages `options`, `util`, `data` and `models` are links to the folders of a checkout, and
-folders in an installed wheel.
+The subpackages `options`, `util`, `data`, `models` and `studio` are links to the folders of a
+checkout, and folders in an installed wheel.
 """
 
 from pathlib import Path

@@ -43,7 +43,7 @@ from speech2video.util.body.joint_limits import clamp_pose
 from speech2video.util.body.pose_vector import POSE_SLICES
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError
-from speech2video.util.iteration import PrefetchStack, progress_bar
+from speech2video.util.iteration import PrefetchStack
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.openpose import draw_vid2vid_authors_map
 from speech2video.util.rendering.openpose_json import OpenPoseRecording
@@ -150,7 +150,14 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
         assert motion is not None
         return Speech(motion.resolve().name if motion.is_dir() else motion.stem)
 
-    def make_video(self, speech: Speech, options: BodyVideoOptions, *, bar: bool = True) -> int:
+    def make_video(
+        self,
+        speech: Speech,
+        options: BodyVideoOptions,
+        *,
+        bar: bool = True,
+        on_progress: speakers.OnProgress | None = None,
+    ) -> int:
         outputs = options.outputs(speech.stem)
         options.check_outputs({speech.stem: speech.audio})
         if outputs.pose:
@@ -179,8 +186,8 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
                     layers = self._renderer.render_layers(points, size=self.size)
                     frames = composite(stages.prefetch(layers), stages.prefetch(background))
             frames = stages.prefetch(frames)
-            if bar:
-                frames = progress_bar(frames, total=total, name=outputs.video.name)
+            name = outputs.video.name if bar else ""
+            frames = speakers.show_progress(frames, total, bar=name, on_progress=on_progress)
             seed = f"seed {options.seed}"
             count = self._write_video(outputs.video, frames, audio, seed, alpha=options.has_alpha)
         if outputs.pose:

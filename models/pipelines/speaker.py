@@ -6,8 +6,9 @@ for frame in speaker.stream(audio_chunks): ...              # (H, W, 3) uint8 as
 """
 
 import abc
+import functools
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -18,24 +19,20 @@ import torch
 from speech2video.models.registry import SPEAKERS, load_class
 from speech2video.options.inference import SPEECH2FACE, SPEECH2VIDEO, InferenceOptions
 from speech2video.util import distributed
-from speech2video.util.errors import DataError
+from speech2video.util.errors import DataError, UserError
+from speech2video.util.iteration import open_bar, progress_bar
+from speech2video.util.process_pool import run_tasks
 from speech2video.util.text.speech_source import Speech, recorded_speech
 from speech2video.util.timing import FPS, SAMPLE_RATE
 from speech2video.util.video.writer import GENERATED, write_video
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing from Python 3.11 on
-import functools
-from collections.abc import Callable, Sequence
-
-from speech2video.util.errors import UserError
-from speech2video.util.iteration import open_bar
-from speech2video.util.process_pool import run_tasks
 
 LEAD = 2 * SAMPLE_RATE  # samples at the start of a stream that loudness and voice are measured on
 
-
 OptionsType = TypeVar("OptionsType", bound=InferenceOptions)
+OnProgress = Callable[[int, int], object]  # called with what is done, and the total
 
 
 class Speaker(abc.ABC, Generic[OptionsType]):
@@ -62,13 +59,22 @@ class Speaker(abc.ABC, Generic[OptionsType]):
         """
 
     @abc.abstractmethod
-    def make_video(self, speech: Speech, options: OptionsType, *, bar: bool = True) -> int:
+    def make_video(
+        self,
+        speech: Speech,
+        options: OptionsType,
+        *,
+        bar: bool = True,
+        on_progress: OnProgress | None = None,
+    ) -> int:
         """Write `options.outputs(speech.stem)`; return the video's number of frames.
 
         The files are complete or absent: an error in any thread ends all of them.
 
         Args:
             bar: whether to show a progress bar.
+            on_progress: called with the frames made so far and their total; what it raises ends
+                the video.
 
         Raises:
             DataError: unusable input, or an output that is an input or cannot be written.
@@ -128,6 +134,21 @@ class Speaker(abc.ABC, Generic[OptionsType]):
         """Write frames with audio, and provenance in the metadata; return their number."""
         given: dict[str, Any] = {"metadata": {"comment": f"{self.provenance}; {comment}"}}
         return write_video(path, frames, fps=FPS, audio=audio, alpha=alpha, **given, **GENERATED)
+
+
+def show_progress(
+    frames: Iterable[np.ndarray],
+    total: int,
+    *,
+    bar: str = "",
+    on_progress: OnProgress | None = None,
+) -> Iterator[np.ndarray]:
+    """Yield the frames, under a progress bar of a name if there is one."""
+    shown = progress_bar(frames, total=total, name=bar) if bar else frames
+    for number, frame in enumerate(shown, 1):
+        yield frame
+        if on_progress:
+            on_progress(number, total)
 
 
 def load_speaker(

@@ -25,7 +25,7 @@ from speech2video.options.inference import SPEECH2FACE, TalkingFaceOptions
 from speech2video.util.audio import mel
 from speech2video.util.audio.audio_io import read_audio
 from speech2video.util.errors import DataError
-from speech2video.util.iteration import PrefetchStack, progress_bar
+from speech2video.util.iteration import PrefetchStack
 from speech2video.util.text.speech_source import Speech
 
 
@@ -63,7 +63,14 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
         provenance = f"{options.name}: {SPEECH2FACE} {weights_id(folder)}"
         return cls(options.name, provenance, predictor, image)
 
-    def make_video(self, speech: Speech, options: TalkingFaceOptions, *, bar: bool = True) -> int:
+    def make_video(
+        self,
+        speech: Speech,
+        options: TalkingFaceOptions,
+        *,
+        bar: bool = True,
+        on_progress: speaker.OnProgress | None = None,
+    ) -> int:
         path, outputs = speech.audio, options.outputs(speech.stem)
         assert path is not None
         options.check_outputs({speech.stem: path})
@@ -84,8 +91,8 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
                 reference_image=self.reference_image,
             )
             frames = stages.prefetch(frames)
-            if bar:
-                frames = progress_bar(frames, total=total, name=outputs.video.name)
+            name = outputs.video.name if bar else ""
+            frames = speaker.show_progress(frames, total, bar=name, on_progress=on_progress)
             comment = f"{emotion}; seed {options.seed}"
             return self._write_video(outputs.video, frames, path, comment)
 

@@ -1,0 +1,1 @@
+"""Web page, HTTP API and live sessions, over the pipelines of models/."""
