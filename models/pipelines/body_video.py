@@ -33,6 +33,7 @@ from speech2video.data.motion_io import read_motion
 from speech2video.models.audio2pose.predictor import PosePredictor
 from speech2video.models.checkpointing import files_id, weights_id
 from speech2video.models.pipelines import speaker as speakers
+from speech2video.models.pipelines.live import StreamParts
 from speech2video.models.pose2video import renderer as renderers
 from speech2video.models.pose2video.engine import OpenVinoGenerator, has_engine
 from speech2video.options.inference import AUTO, OFF, OPENVINO, TORCH, BodyVideoOptions
@@ -206,19 +207,29 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
     def stream(
         self, chunks: Iterable[np.ndarray], *, seed: int = 0, background: str | None = None
     ) -> Iterator[np.ndarray]:
-        predictor, renderer = self._predictor, self._renderer
-        poses = predictor.stream_from_audio(chunks, seed=seed)
-        points, count = project_points(poses, self.body, self.camera()), 0
-        if background is None:
-            frames = renderer.render(renderer.draw_maps(points, size=self.size))
-        else:
-            behind = open_background(background, self.size)
-            frames = composite(renderer.render_layers(points, size=self.size), behind)
-        for frame_CHW in frames:
-            yield frame_CHW.transpose(1, 2, 0)
+        parts, count = self.split_stream(seed=seed, background=background), 0
+        for frame_HWC in parts.render(parts.motion(chunks)):
+            yield frame_HWC
             count += 1
         if not count:
             raise DataError("the audio is empty")
+
+    def split_stream(self, *, seed: int = 0, background: str | None = None) -> StreamParts:
+        predictor, renderer = self._predictor, self._renderer
+        behind = None if background is None else open_background(background, self.size)
+
+        def motion(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+            poses = predictor.stream_from_audio(chunks, seed=seed)
+            return project_points(poses, self.body, self.camera())
+
+        def render(points: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+            if behind is None:
+                frames = renderer.render(renderer.draw_maps(points, size=self.size))
+            else:
+                frames = composite(renderer.render_layers(points, size=self.size), behind)
+            return (frame_CHW.transpose(1, 2, 0) for frame_CHW in frames)
+
+        return StreamParts(motion, render)
 
     def _plan(self, speech: Speech, options: BodyVideoOptions) -> PosePlan:
         audio = speech.audio

@@ -3,6 +3,7 @@
 speaker = load_speaker("demo")
 speaker.speak("speech.wav", "speech.mp4", seed=1)
 for frame in speaker.stream(audio_chunks): ...              # (H, W, 3) uint8 as audio arrives
+renderer = speaker.live(seed=1)                             # the same with bounded delay: live.py
 """
 
 import abc
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import numpy as np
 import torch
 
+from speech2video.models.pipelines.live import LiveRenderer, StreamParts
 from speech2video.models.registry import SPEAKERS, load_class
 from speech2video.options.inference import SPEECH2FACE, SPEECH2VIDEO, InferenceOptions
 from speech2video.util import distributed
@@ -98,6 +100,29 @@ class Speaker(abc.ABC, Generic[OptionsType]):
         Raises:
             UserError: no audio, or a background that cannot be read or that the speaker has not.
         """
+
+    def split_stream(self, *, seed: int = 0, background: str | None = None) -> StreamParts:
+        """Return the parts of `stream`: the motion, which needs all audio, and its rendering.
+
+        By default all is done by the first part.
+
+        Raises:
+            UserError: as `stream`.
+        """
+        return StreamParts(
+            lambda chunks: self.stream(chunks, seed=seed, background=background), iter
+        )
+
+    def live(self, **options: Any) -> LiveRenderer:
+        """Return a renderer of audio that is pushed in real time; see `LiveRenderer`.
+
+        Args:
+            options: seed, background, max_delay of `LiveRenderer`.
+
+        Raises:
+            UserError: a background that cannot be read, or a part that the speaker has not.
+        """
+        return LiveRenderer(self, **options)
 
     def read_speech(self, audio: Path | None, options: OptionsType) -> Speech:
         """Return the speech of an audio file with its words; without audio, of a given motion."""

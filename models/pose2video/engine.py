@@ -8,6 +8,7 @@ import logging
 import shutil
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
@@ -72,6 +73,7 @@ class OpenVinoGenerator(Generator):
         try:
             self._request = openvino.Core().compile_model(model, "CPU", settings)
             self._request = self._request.create_infer_request()
+            self._lock = threading.Lock()  # of the request, which holds one step's tensors
         except RuntimeError as error:
             raise DataError(f"{folder / ENGINE_FILE}: not usable ({_first_line(error)})") from None
 
@@ -84,10 +86,11 @@ class OpenVinoGenerator(Generator):
         assert isinstance(past, Tensor)
         inputs = [tensor.float().contiguous().numpy() for tensor in (maps, past)]
         try:
-            found = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+            with self._lock:
+                found = self._request.infer(inputs, share_inputs=True, share_outputs=True)
+                layers = torch.from_numpy(next(iter(found.values())).copy())
         except RuntimeError as error:
             raise DataError(f"maps of {tuple(maps.shape)}: {_first_line(error)}") from None
-        layers = torch.from_numpy(next(iter(found.values())).copy())
         background = self.inner.get_buffer("background")[None]
         return GeneratorOutput(layers[:, :RGB], alpha=layers[:, RGB:], background=background)
 

@@ -66,7 +66,7 @@ def write_video(
     frames: Iterable[np.ndarray],
     *,
     fps: int = FPS,
-    audio: Path | None = None,
+    audio: Path | Iterator[np.ndarray] | None = None,
     metadata: Mapping[str, str] | None = None,
     quality: int = 18,
     preset: str = "medium",
@@ -85,7 +85,8 @@ def write_video(
             or a pattern in one (DIR/%05d.png), gets numbered images and a wav.
         frames: all of one size.
         fps: frames a second.
-        audio: any file PyAV reads; cut or padded with silence to the video's length, at 48 kHz.
+        audio: any file PyAV reads; cut or padded with silence to the video's length, at 48 kHz. Or
+            blocks (C, n) float32 at 48 kHz, each taken once its frame was: of audio that arrives.
         metadata: title, artist, comment, description, date and the like; mp4 drops other keys,
             images have the comment only.
         quality: x264's constant rate factor, 0 to 51, less is better; that of VP9 follows.
@@ -101,7 +102,7 @@ def write_video(
     check_video_path(path, alpha=alpha)
     kind = video_format(path, alpha=alpha)
     channels = 4 if alpha else 3
-    track = None if audio is None else _AudioTrack(Path(audio))
+    track = None if audio is None else _AudioTrack(audio)
     comment = (metadata or {}).get("comment", "")
     if synthetic and not comment.startswith("synthetic"):
         comment = f"{SYNTHETIC}; {comment}" if comment else SYNTHETIC
@@ -411,11 +412,14 @@ _END_COMMENTS = {"apng": _comment_apng, "gif": _comment_gif}
 
 
 class _AudioTrack:
-    """The audio track: read from a file as far as the video has come."""
+    """The audio track: read as far as the video has come."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, audio: Path | Iterator[np.ndarray]) -> None:
         """Open the audio; raises `DataError` before any frame is made."""
-        self._blocks = read_audio_blocks(path, rate=AUDIO_RATE, whole=True)
+        if isinstance(audio, Iterator):
+            self._blocks = audio
+        else:
+            self._blocks = read_audio_blocks(Path(audio), rate=AUDIO_RATE, whole=True)
         self._rest = next(self._blocks)
         self._sent = 0
 
