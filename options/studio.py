@@ -84,5 +84,5 @@ class LiveOptions(Options):
         if not output:
             background = self.background and background_path(self.background)
             read = ("input", self.input_file), ("background", background)
-            found += [(name, path) for name, path in read if path]
+            found += [(name, Path(path)) for name, path in read if path]
         return found

@@ -47,9 +47,10 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_source(options))  # what is missing is noticed at once
         shows = [stack.enter_context(open_window())] if options.shows_window else []
+        if options.camera:
+            shows.append(stack.enter_context(Camera()).show)
         distributed.start(options.device, threads=options.threads)
         speaker = load_speaker(options.name, checkpoints=options.checkpoints, device=options.device)
-        camera = stack.enter_context(Camera()) if options.camera else None
         stop = stack.enter_context(stop_requests())
         renderer = stack.enter_context(
             speaker.live(
@@ -60,7 +61,7 @@ def main() -> None:
         feeder = Feeder(renderer, source, recording, options.seconds, lambda: bool(stop.signal))
         stack.callback(feeder.end)
         frames = show_progress(renderer, feeder)
-        for show in (*shows, *([camera.show] if camera else [])):
+        for show in shows:
             frames = passed(frames, show, feeder.end)
         feeder.start()
         if options.output is None:
