@@ -126,8 +126,10 @@ def show_progress(renderer: LiveRenderer, feeder: "Feeder") -> Frames:
 
 def passed(frames: Frames, show: Callable[[np.ndarray], bool], end: Callable[[], None]) -> Frames:
     """Yield frames that are shown, and end the audio once showing says so."""
+    goes_on = True
     for seconds, image in frames:
-        if not show(image):
+        goes_on = goes_on and show(image)
+        if not goes_on:
             end()
         yield seconds, image
 

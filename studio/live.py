@@ -18,8 +18,9 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import av
@@ -323,19 +324,18 @@ class _Session:
 
     def _convert(self) -> None:
         """Turn frames into YUV as fast as they are encoded; runs in a thread."""
-        error: BaseException | None = None
+        end: Callable[[], object] = self._end
         try:
             for seconds, image in self._renderer.frames():
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
                 frame = frame.reformat(format="yuv420p")
                 frame.pts, frame.time_base = round(seconds * VIDEO_CLOCK), Fraction(1, VIDEO_CLOCK)
                 if not self._video.put(frame, self._loop):
-                    return
-        except BaseException as raised:
-            error = raised
-        if error is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._fail, error)
+                    break
+        except BaseException as error:
+            end = partial(self._fail, error)
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(end)
 
 
 class _VideoTrack(MediaStreamTrack):
