@@ -235,7 +235,7 @@ class _Session:
             self._on_close()
 
     def _start(self, work: Coroutine) -> None:
-        """Run work beside the session; its failure ends the session."""
+        """Run work next to the session; its failure ends the session."""
 
         async def run() -> None:
             try:
@@ -368,7 +368,7 @@ class _VideoTrack(MediaStreamTrack):
         return frame
 
     def stop(self) -> None:
-        """End the track, and whoever waits for it."""
+        """End the track, and what waits for it."""
         super().stop()
         self._frames.put_nowait(None)
         self._room.release()
