@@ -1,14 +1,59 @@
-"""Options of scripts/live.py: audio as it arrives to a window, a file or a camera."""
+"""Options of scripts/studio.py, the web page and the HTTP API, and of scripts/live.py."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from speech2video.options.base import FILE, REQUIRED, Options, check_name, grouped
+from speech2video.options.base import (
+    FILE,
+    FOLDER,
+    REQUIRED,
+    Options,
+    check_name,
+    grouped,
+    option,
+)
 from speech2video.util.errors import OptionError
 from speech2video.util.files import NamedPath
 from speech2video.util.video.formats import TRANSPARENT, background_path, check_video_path
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MIN_TOKEN = 16  # characters
 PIPE = "-"  # --input -
+
+
+@dataclass(frozen=True)
+class StudioOptions(Options):
+    """Serve a web page and an HTTP API that make videos of the speakers in a folder."""
+
+    host: str = option("127.0.0.1", "address to listen on; any but this machine's needs --token")
+    port: int = option(7860, "port to listen on; 0 for any that is free", min=0, max=65535)
+    token: str | None = option(
+        None, f"secret of {MIN_TOKEN} characters or more that page and API then ask for"
+    )
+    origin: str | None = option(
+        None, "address of the page where a proxy stands before it: https://studio.example.org"
+    )
+    checkpoints: Path = option(Path("checkpoints"), "folder of all speakers")
+    output: Path = option(Path("results/studio"), "folder of uploads and results", output=FOLDER)
+    keep_gb: float = option(
+        4.0, "size of the results that are kept, in GB; the oldest are removed", min=0.01
+    )
+    max_upload_mb: int = option(200, "size of an upload, in MB, at most", min=1, max=100_000)
+    max_minutes: float = option(60.0, "length of a speech, in minutes, at most", min=0.01)
+    workers: int = option(1, "videos that are made at the same time", min=1, max=64)
+    max_waiting: int = option(1000, "jobs that wait, at most", min=1, max=100_000)
+    viewers: int = option(2, "live sessions at the same time, at most", min=0, max=64)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.token is not None and len(self.token) < MIN_TOKEN:
+            raise OptionError(f"--token: {MIN_TOKEN} characters or more are needed")
+        if self.token is None and self.host not in LOOPBACK:
+            raise OptionError(
+                f"--host {self.host}: others can reach it; --token with a secret is needed"
+            )
+        if self.origin is not None and not self.origin.startswith(("http://", "https://")):
+            raise OptionError(f"--origin {self.origin}: http://… or https://… is needed")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ compile() { # MINOR OUTPUT [uv options]
     shift 2
     uv pip compile pyproject.toml --quiet --universal --no-build --generate-hashes --no-header --no-annotate \
         --extra demo --extra dev --extra docs --extra engine --extra evaluate --extra export-engine \
-        --extra preprocess --extra render \
+        --extra preprocess --extra render --extra studio \
         --constraint requirements/constraints.txt --python-version "3.$minor" --output-file "$output" "$@"
 }
 

@@ -44,7 +44,13 @@ _PARTIAL_STEM = 150  # bytes
 _OLD_SECONDS = 24 * 3600
 _swept: set[Path] = set()
 NamedPath = tuple[str, Path]  # of an option, without dashes
-_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_TYPE_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    dict: "an object",
+}
 
 
 @contextlib.contextmanager

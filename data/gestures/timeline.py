@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from speech2video.data.gestures.dictionary import GestureDictionary, GestureEntry, spelling
 from speech2video.util.errors import DataError
@@ -78,32 +79,45 @@ class Timeline:
 
     def save(self, path: Path) -> None:
         """Write the timeline as json; raises `DataError` if it cannot be written."""
-        values = dataclasses.asdict(self)
-        values = {"format": FORMAT, "seed": self.seed, "insertions": values["insertions"]}
-        write_json(path, values, indent=1)
+        write_json(path, self.to_json(), indent=1)
 
     @classmethod
     def load(cls, path: Path, dictionary: GestureDictionary | None = None) -> "Timeline":
-        """Return the timeline of a json file, saved or edited by hand.
+        """Return the timeline of a json file, saved or edited by hand; see `from_json`."""
+        return cls.from_json(read_json(path, what="a timeline of gestures"), dictionary, str(path))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the timeline as values of json."""
+        insertions = dataclasses.asdict(self)["insertions"]
+        return {"format": FORMAT, "seed": self.seed, "insertions": insertions}
+
+    @classmethod
+    def from_json(
+        cls, values: Any, dictionary: GestureDictionary | None = None, where: str = "timeline"
+    ) -> "Timeline":
+        """Return the timeline of values of json.
 
         With a dictionary, names are checked and a row needs only `entry` and `key`: times left out
         are the entry's.
 
+        Args:
+            where: what an error message begins with.
+
         Raises:
             DataError: unreadable, unknown or missing values, or times out of order.
         """
-        values = read_json(path, what="a timeline of gestures")
         rows = values.get("insertions") if isinstance(values, dict) else None
-        if not isinstance(rows, list) or values.get("format") != FORMAT:
-            raise DataError(f'{path}: {{"format": {FORMAT}, "insertions": [...]}} is needed')
+        valid = isinstance(values, dict) and values.get("format") == FORMAT
+        if not valid or not isinstance(rows, list | tuple):
+            raise DataError(f'{where}: {{"format": {FORMAT}, "insertions": [...]}} is needed')
         seed = values.get("seed", 0)
         if not isinstance(seed, int) or isinstance(seed, bool) or abs(seed) >= 2**63:
-            raise DataError(f"{path}: seed is {seed!r:.60}; a whole number below 2^63 is needed")
+            raise DataError(f"{where}: seed is {seed!r:.60}; a whole number below 2^63 is needed")
         try:
             insertions = (_parse(row, number, dictionary) for number, row in enumerate(rows, 1))
             return cls(tuple(insertions), seed)
         except DataError as error:
-            raise DataError(f"{path}: {error}") from None
+            raise DataError(f"{where}: {error}") from None
 
 
 def _parse(row: object, number: int, dictionary: GestureDictionary | None) -> Insertion:

@@ -68,6 +68,11 @@ _OUTER_LIPS, _INNER_LIPS = (
 )
 
 
+def skeleton_lines() -> list[tuple[list[int], bool, Colour]]:
+    """Return the lines of a map in the order they are drawn: points, whether closed, colour."""
+    return [(points.tolist(), closed, tuple(colour)) for points, closed, colour, _ in _LINES]
+
+
 def draw_skeleton_maps(
     points_TK2: Iterable[np.ndarray], *, width: int, height: int
 ) -> Iterator[np.ndarray]:

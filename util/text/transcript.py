@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from speech2video.util.errors import DataError, note
-from speech2video.util.files import atomic_write
+from speech2video.util.files import atomic_write, write_text
 from speech2video.util.text.phones import Phone, from_arpabet, phone_classes
 from speech2video.util.text.spoken_text import strip_punctuation
 from speech2video.util.text.word_formats import (
@@ -42,6 +42,7 @@ WORD_SECONDS = (0.02, 5.0)  # shortest and longest likely median length of words
 HTK_RATE = 10_000_000  # units a second in HTK's label files
 # Marks of tiers of phones that are no phones, beyond those of words.
 PHONE_NOISE = frozenset(("silence", "ssil", "epi", "noise", "br", "brth", "breath", "laugh"))
+CAPTION_PAUSE, CAPTION_SECONDS, CAPTION_LETTERS = 0.6, 5.0, 42  # that end a line of captions
 STRESS_MARKS = {"ˈ": 1, "ˌ": 2}
 
 
@@ -278,6 +279,34 @@ def write_words(path: Path, words: Iterable[Word]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADER)
         writer.writerows((word.text, f"{word.start:.4f}", f"{word.end:.4f}") for word in words)
+
+
+def write_captions(path: Path, words: Iterable[Word]) -> None:
+    """Write words as SubRip captions: lines that end at pauses, or are full."""
+    lines: list[list[Word]] = []
+    for word in words:
+        line = lines[-1] if lines else None
+        if (
+            line is None
+            or word.start - line[-1].end > CAPTION_PAUSE
+            or word.end - line[0].start > CAPTION_SECONDS
+            or len(" ".join(one.text for one in [*line, word])) > CAPTION_LETTERS
+        ):
+            lines.append([])
+        lines[-1].append(word)
+    cues = [
+        f"{number}\n{_clock(line[0].start)} --> {_clock(line[-1].end)}\n"
+        f"{' '.join(word.text for word in line)}\n"
+        for number, line in enumerate(lines, 1)
+    ]
+    write_text(path, "\n".join(cues))
+
+
+def _clock(seconds: float) -> str:
+    """Return a time as SubRip writes it, 00:01:02,345."""
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02},{rest % 1000:03}"
 
 
 def checked_words(

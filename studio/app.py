@@ -1,0 +1,516 @@
+"""The HTTP application: a page, and an API that makes videos; its errors are one line each."""
+
+import asyncio
+import contextlib
+import functools
+import importlib.util
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Body, FastAPI, File, Form, Request, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+import speech2video
+from speech2video.data.gestures.timeline import Timeline
+from speech2video.models.pipelines.body_video import BodySpeaker
+from speech2video.models.pipelines.speaker import load_speaker
+from speech2video.options.inference import SPEECH2FACE, SPEECH2VIDEO
+from speech2video.options.studio import StudioOptions
+from speech2video.studio.access import LOCAL_HOSTS, AccessControl
+from speech2video.studio.jobs import DONE, JOB_ID, PLAN, QUEUED, VIDEO, Job, JobQueue, QueueFull
+from speech2video.studio.plans import (
+    AUDIO_FILE,
+    Plan,
+    describe_plan,
+    parse_words,
+    plan_timeline,
+    preview_points,
+    skeleton_edges,
+)
+from speech2video.studio.worker import (
+    BACKGROUND_UPLOAD,
+    BVH,
+    CAPTIONS,
+    MOTION,
+    SPEAKERS,
+    TIMELINE,
+    UPLOAD,
+    VIDEO_NAME,
+    parse_request,
+    start_worker,
+)
+from speech2video.util.errors import UserError, one_line
+from speech2video.util.video.formats import ALPHA_FORMATS, FORMATS, TRANSPARENT, parse_colour
+
+STATIC = Path(__file__).with_name("static")
+VIDEO_FORMATS = tuple(ending[1:] for ending in FORMATS)
+SPEAKER_NAME = re.compile(r"[\w.-]{1,100}")
+LANGUAGE, VOICE = re.compile(r"[A-Za-z0-9-]{1,20}"), re.compile(r"[\w:+.-]{1,60}")
+MAX_TEXT = 100_000  # characters
+MAX_TAKES = 8
+MAX_JSON = 20_000_000  # bytes of an edited timeline
+WAIT_SECONDS = 0.5  # between two checks of whether a client that waits is still there
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
+FILES = {"motion": MOTION, "bvh": BVH, "timeline": TIMELINE, "captions": CAPTIONS}
+MEDIA_TYPES = {".mp4": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime"}
+
+
+Upload = Annotated[UploadFile | None, File()]
+Seed = Annotated[int, Body(ge=0, lt=2**63)]
+
+
+class Refused(Exception):
+    """A request that is answered with a status and one line."""
+
+    def __init__(self, status: int, line: str) -> None:
+        super().__init__(line)
+        self.status = status
+
+
+class Studio:
+    """The state of the application: jobs, and the speakers that previews need.
+
+    Args:
+        options: of scripts/studio.py.
+        threads: that each worker process computes with.
+    """
+
+    def __init__(self, options: StudioOptions, *, threads: int) -> None:
+        self.options = options
+        start = start_worker(
+            options.checkpoints, max_seconds=60 * options.max_minutes, threads=threads
+        )
+        self.jobs = JobQueue(
+            options.output / "jobs",
+            start,
+            workers=options.workers,
+            keep_bytes=round(options.keep_gb * 1e9),
+            max_waiting=options.max_waiting,
+        )
+        self._load = functools.lru_cache(SPEAKERS)(
+            functools.partial(load_speaker, checkpoints=options.checkpoints)
+        )
+
+    def speakers(self) -> list[dict[str, Any]]:
+        """Return what is known of each speaker of the folder, without loading any."""
+        found = []
+        for folder in sorted(self.options.checkpoints.glob("*")):
+            model = next((m for m in (SPEECH2VIDEO, SPEECH2FACE) if _holds(folder, m)), None)
+            if model is None or not SPEAKER_NAME.fullmatch(folder.name):
+                continue
+            found.append(
+                {
+                    "name": folder.name,
+                    "model": model,
+                    **_size(folder, model),
+                    "gestures": (folder / "gestures").is_dir(),
+                    "emotions": list(EMOTIONS) if model == SPEECH2FACE else [],
+                    "card": _card(folder),
+                }
+            )
+        return found
+
+    def model(self, name: str) -> str:
+        """Return the model of a speaker; refuses names that are not in the folder."""
+        for one in self.speakers():
+            if one["name"] == name:
+                return one["model"]
+        names = ", ".join(one["name"] for one in self.speakers()) or "none"
+        raise Refused(404, f"{name!r:.60}: no such speaker; there are: {names}")
+
+    def body_speaker(self, name: str) -> BodySpeaker:
+        """Return a loaded speaker with body, for previews."""
+        self.model(name)
+        speaker = self._load(name)
+        if not isinstance(speaker, BodySpeaker):
+            raise Refused(400, f"{name}: a talking face has no gestures to plan")
+        return speaker
+
+    def job(self, job_id: str, kind: str | None = None) -> Job:
+        """Return a job; refuses names without one, and a `kind` that it is not."""
+        job = self.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None
+        if job is None or kind not in (None, job.kind):
+            raise Refused(404, f"{job_id!r:.60}: no such {kind or 'job'}")
+        return job
+
+    def plan(self, plan_id: str) -> tuple[Plan, Path]:
+        """Return a plan that is ready, and its folder."""
+        job = self.job(plan_id, PLAN)
+        if job.state != DONE:
+            raise Refused(409, f"the plan is not ready: {job.state}")
+        folder = self.jobs.folder(plan_id)
+        return Plan.load(folder), folder
+
+    def describe(self, job: Job) -> dict[str, Any]:
+        """Return a job as values of json."""
+        folder = self.jobs.folder(job.id)
+        names = {"audio": AUDIO_FILE, **FILES}
+        if job.state == DONE:
+            made = (f"{VIDEO_NAME}.{ending}" for ending in VIDEO_FORMATS)
+            names["video"] = next((name for name in made if (folder / name).is_file()), "")
+        files = {kind: name for kind, name in names.items() if (folder / name).is_file()}
+        shown = ("id", "kind", "state", "speaker", "title", "created", "done", "total", "error")
+        left = job.seconds_left
+        return {name: getattr(job, name) for name in shown} | {
+            "position": self.jobs.position(job) if job.state == QUEUED else None,
+            "seconds_left": None if left is None else round(left, 1),
+            "files": files,
+        }
+
+
+def create_app(options: StudioOptions, *, threads: int = 1) -> FastAPI:
+    """Return the application; its jobs start, and end with the server."""
+    studio = Studio(options, threads=threads)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(studio.jobs.close)
+
+    app = FastAPI(
+        title="speech2video",
+        version=speech2video.__version__,
+        description="Speech in, video of a speaking person out.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # its page would load scripts of another host
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.studio = studio
+    app.add_middleware(
+        AccessControl,
+        hosts=(*LOCAL_HOSTS, options.host),
+        origin=options.origin,
+        token=options.token,
+        max_bytes=options.max_upload_mb * 1_000_000,
+    )
+    _add_errors(app)
+    _add_speakers(app, studio)
+    _add_jobs(app, studio)
+    _add_plans(app, studio)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html")
+
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    def answer(status: int, line: str) -> JSONResponse:
+        return JSONResponse({"error": one_line(line)}, status)
+
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> JSONResponse:
+        return answer(error.status, str(error))
+
+    @app.exception_handler(QueueFull)
+    async def full(_: Request, error: QueueFull) -> JSONResponse:
+        return answer(503, str(error))
+
+    @app.exception_handler(UserError)
+    async def unusable(_: Request, error: UserError) -> JSONResponse:
+        return answer(400, str(error))
+
+    @app.exception_handler(OSError)
+    async def unwritable(_: Request, error: OSError) -> JSONResponse:
+        return answer(507, f"the server cannot write: {error.strerror or error}")
+
+    @app.exception_handler(HTTPException)
+    async def unknown(_: Request, error: HTTPException) -> JSONResponse:
+        return answer(error.status_code, str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:]) or "request"
+        return answer(400, f"{where}: {first['msg']}")
+
+
+def _add_speakers(app: FastAPI, studio: Studio) -> None:
+    @app.get("/api/limits")
+    def limits() -> dict[str, Any]:
+        """Return what the server takes and offers."""
+        options = studio.options
+        live = importlib.util.find_spec("aiortc") is not None and options.viewers > 0
+        return {
+            "version": speech2video.__version__,
+            "max_upload_bytes": options.max_upload_mb * 1_000_000,
+            "max_seconds": 60 * options.max_minutes,
+            "workers": options.workers,
+            "live": live and hasattr(app.state, "live"),
+            "viewers": options.viewers,
+            "formats": VIDEO_FORMATS,
+            "alpha_formats": [ending[1:] for ending in ALPHA_FORMATS],
+            "text": importlib.util.find_spec("espeakng_loader") is not None,
+            "skeleton": {"edges": skeleton_edges()},
+        }
+
+    @app.get("/api/speakers")
+    def speakers() -> list[dict[str, Any]]:
+        """Return the speakers of the folder."""
+        return studio.speakers()
+
+
+def _add_jobs(app: FastAPI, studio: Studio) -> None:
+    @app.post("/api/videos", status_code=202, response_model=None)
+    async def make_video(
+        request: Request,
+        speaker: str = Form(),
+        audio: Upload = None,
+        text: str | None = Form(None, max_length=MAX_TEXT),
+        plan: str | None = Form(None),
+        seed: int = Form(0, ge=0, lt=2**63),
+        format: str = Form("mp4"),
+        background: str = Form("", max_length=20),
+        background_file: Upload = None,
+        transcript: str | None = Form(None, max_length=MAX_TEXT),
+        language: str | None = Form(None),
+        voice: str | None = Form(None),
+        face_motion_scale: float | None = Form(None, ge=0, le=4),
+        emotion: str | None = Form(None, max_length=20),
+        skeleton: bool = Form(False),
+        timeline: str | None = Form(None, max_length=MAX_JSON),
+        words: str | None = Form(None, max_length=MAX_JSON),
+        wait: bool = False,
+    ) -> Response | dict[str, Any]:
+        """Make a video of speech, text or a plan: a job, or with `wait` the video itself."""
+        model = studio.model(speaker)
+        _check_choice("format", format, VIDEO_FORMATS)
+        if background and background != TRANSPARENT and parse_colour(background) is None:
+            raise Refused(400, f"background {background!r}: #rrggbb or {TRANSPARENT} is needed")
+        if background == TRANSPARENT and f".{format}" not in ALPHA_FORMATS:
+            kinds = ", ".join(ending[1:] for ending in ALPHA_FORMATS)
+            raise Refused(400, f"format {format}: cannot be transparent; one of {kinds} is needed")
+        if model == SPEECH2FACE and (background or background_file or plan or skeleton):
+            raise Refused(400, f"{speaker}: a talking face has no background, plan or skeleton")
+        if emotion:
+            _check_choice("emotion", emotion, EMOTIONS if model == SPEECH2FACE else ())
+        fields: dict[str, Any] = {
+            "seeds": [seed],
+            "ending": f".{format}",
+            "background": background,
+            "face_motion_scale": face_motion_scale,
+            "emotion": emotion or None,
+            "skeleton": skeleton,
+        }
+        if plan:
+            _check_one_source(audio=audio, text=text, plan=plan)
+            fields |= _plan_fields(studio, plan, speaker, timeline, words)
+        elif timeline or words:
+            raise Refused(400, "timeline, words: make sense with a plan only")
+        fields |= _speech_fields(speaker, audio, text, plan, transcript, language, voice)
+        uploads = {UPLOAD: audio, BACKGROUND_UPLOAD: background_file}
+        job = await _submit(studio, VIDEO, fields, uploads)
+        if not wait:
+            return studio.describe(job)
+        while not job.is_over:
+            if await request.is_disconnected():
+                return Response(status_code=499)
+            job = await asyncio.to_thread(studio.jobs.wait, job.id, WAIT_SECONDS)
+            if job is None:
+                raise Refused(410, "the job was removed")
+        if job.state != DONE:
+            raise Refused(400 if job.error else 409, job.error or f"the job was {job.state}")
+        return _file(studio, job, f"{VIDEO_NAME}.{format}", status=200)
+
+    @app.get("/api/jobs")
+    def jobs() -> list[dict[str, Any]]:
+        """Return all jobs, newest first."""
+        return [studio.describe(job) for job in studio.jobs.list()]
+
+    @app.get("/api/jobs/{job_id}")
+    def job(job_id: str) -> dict[str, Any]:
+        """Return a job: its state, progress and files."""
+        return studio.describe(studio.job(job_id))
+
+    @app.delete("/api/jobs/{job_id}", status_code=204)
+    def remove(job_id: str) -> None:
+        """Cancel a job that waits or runs; remove one that is over."""
+        studio.jobs.remove(studio.job(job_id).id)
+
+    @app.get("/api/jobs/{job_id}/files/{name}", response_class=FileResponse)
+    def file(job_id: str, name: str) -> FileResponse:
+        """Return a file of a job."""
+        return _file(studio, studio.job(job_id), name)
+
+
+def _add_plans(app: FastAPI, studio: Studio) -> None:
+    @app.post("/api/plans", status_code=202)
+    async def make_plan(
+        speaker: str = Form(),
+        audio: Upload = None,
+        text: str | None = Form(None, max_length=MAX_TEXT),
+        transcript: str | None = Form(None, max_length=MAX_TEXT),
+        language: str | None = Form(None),
+        voice: str | None = Form(None),
+        seeds: str = Form("0", max_length=200),
+    ) -> dict[str, Any]:
+        """Plan words, gestures and motion of a speech, a take for each seed."""
+        if studio.model(speaker) != SPEECH2VIDEO:
+            raise Refused(400, f"{speaker}: a talking face has no gestures to plan")
+        numbers = [part.strip() for part in seeds.split(",")]
+        if len(numbers) > MAX_TAKES or not all(one.isdecimal() for one in numbers):
+            raise Refused(400, f"seeds: up to {MAX_TAKES} whole numbers, as in 0,1,2, are needed")
+        fields = {"seeds": [int(one) % 2**63 for one in dict.fromkeys(numbers)]}
+        fields |= _speech_fields(speaker, audio, text, None, transcript, language, voice)
+        return studio.describe(await _submit(studio, PLAN, fields, {UPLOAD: audio}))
+
+    @app.get("/api/plans/{plan_id}")
+    def plan(plan_id: str) -> dict[str, Any]:
+        """Return what was planned."""
+        found, _ = studio.plan(plan_id)
+        return {"id": plan_id} | describe_plan(found, studio.body_speaker(found.speaker))
+
+    @app.post("/api/plans/{plan_id}/timeline")
+    def timeline(plan_id: str, seed: Seed, words: Annotated[list[Any], Body()]) -> dict[str, Any]:
+        """Return the gestures of a take at edited words."""
+        found, _ = studio.plan(plan_id)
+        parsed = parse_words(words, seconds=found.seconds)
+        return plan_timeline(found, studio.body_speaker(found.speaker), parsed, seed).to_json()
+
+    @app.post("/api/plans/{plan_id}/points", response_class=Response)
+    def points(
+        plan_id: str, seed: Seed, timeline: Annotated[dict | None, Body()] = None
+    ) -> Response:
+        """Return the drawn points of a take: little-endian int16 (T, 144, 2), eighths of pixels."""
+        found, folder = studio.plan(plan_id)
+        speaker = studio.body_speaker(found.speaker)
+        parsed = _timeline(speaker, timeline)
+        content = preview_points(found, folder, speaker, seed=seed, timeline=parsed)
+        return Response(content, media_type="application/octet-stream")
+
+
+async def _submit(
+    studio: Studio, kind: str, fields: dict[str, Any], uploads: dict[str, UploadFile | None]
+) -> Job:
+    """Queue a job with its uploads; without one left behind where that fails."""
+    parse_request(fields)
+    job_id, folder = studio.jobs.new_folder()
+    try:
+        for name, upload in uploads.items():
+            if upload is not None:
+                await asyncio.to_thread(_copy_upload, upload, folder / name)
+        uploaded = uploads.get(UPLOAD)
+        title = fields.get("text") or (uploaded and uploaded.filename) or kind
+        request = {"kind": kind, "request": fields}
+        return studio.jobs.submit(job_id, kind, fields["speaker"], title, request)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _copy_upload(upload: UploadFile, path: Path) -> None:
+    with path.open("wb") as file:
+        shutil.copyfileobj(upload.file, file)
+
+
+def _speech_fields(
+    speaker: str,
+    audio: UploadFile | None,
+    text: str | None,
+    plan: str | None,
+    transcript: str | None,
+    language: str | None,
+    voice: str | None,
+) -> dict[str, Any]:
+    _check_one_source(audio=audio, text=text, plan=plan)
+    if transcript and audio is None:
+        raise Refused(400, "transcript: makes sense with audio only")
+    for name, value, pattern in (("language", language, LANGUAGE), ("voice", voice, VOICE)):
+        if value and not pattern.fullmatch(value):
+            raise Refused(400, f"{name} {value!r:.60}: no such {name}")
+    return {
+        "speaker": speaker,
+        "text": text or None,
+        "transcript": transcript or None,
+        "language": language or None,
+        "voice": voice or None,
+    }
+
+
+def _check_one_source(**sources: Any) -> None:
+    given = [name for name, value in sources.items() if value]
+    if len(given) != 1:
+        seen = " and ".join(given) or "nothing"
+        raise Refused(400, f"{seen} given; one of {', '.join(sources)} is needed")
+
+
+def _plan_fields(
+    studio: Studio, plan_id: str, speaker: str, timeline: str | None, words: str | None
+) -> dict[str, Any]:
+    plan, _ = studio.plan(plan_id)
+    if plan.speaker != speaker:
+        raise Refused(400, f"plan {plan_id}: of {plan.speaker}, not of {speaker}")
+    fields: dict[str, Any] = {"plan": plan_id}
+    if timeline:
+        values = _json("timeline", timeline)
+        parsed = _timeline(studio.body_speaker(speaker), values)
+        fields["timeline"] = None if parsed is None else parsed.to_json()
+    if words:
+        parsed_words = parse_words(_json("words", words), seconds=plan.seconds)
+        fields["words"] = [vars(word) for word in parsed_words]
+    return fields
+
+
+def _timeline(speaker: BodySpeaker, values: Any) -> Timeline | None:
+    if values is None or speaker.gestures is None:
+        return None
+    return Timeline.from_json(values, speaker.gestures.dictionary)
+
+
+def _json(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise Refused(400, f"{name}: not json") from None
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        known = ", ".join(choices) or "none"
+        raise Refused(400, f"{name} {value!r:.60}: no such {name}; there are: {known}")
+
+
+def _file(studio: Studio, job: Job, name: str, *, status: int = 200) -> FileResponse:
+    """Return a file that a job is described to have."""
+    if name not in studio.describe(job)["files"].values():
+        raise Refused(404, f"{name!r:.60}: no such file of this job")
+    path = studio.jobs.folder(job.id) / name
+    media_type = MEDIA_TYPES.get(path.suffix)
+    return FileResponse(
+        path, status, media_type=media_type, filename=name, content_disposition_type="inline"
+    )
+
+
+def _holds(folder: Path, model: str) -> bool:
+    part = "audio2pose" if model == SPEECH2VIDEO else SPEECH2FACE
+    return (folder / part).is_dir()
+
+
+def _size(folder: Path, model: str) -> dict[str, int | None]:
+    """Return width and height of a speaker's videos, as far as its options say."""
+    found: dict[str, int | None] = {"width": None, "height": None}
+    part = folder / ("pose2video" if model == SPEECH2VIDEO else SPEECH2FACE)
+    for path in (part / "options.json", *sorted(part.glob("*/options.json"))):
+        with contextlib.suppress(OSError, ValueError):
+            values = json.loads(path.read_text("utf-8"))
+            size = values.get("size") if isinstance(values, dict) else None
+            for name in found:
+                value = values.get(name, size)
+                found[name] = value if isinstance(value, int) else None
+            break
+    return found
+
+
+def _card(folder: Path) -> str | None:
+    path = folder / "README.md"
+    return path.read_text("utf-8", "replace")[:MAX_TEXT] if path.is_file() else None
