@@ -1,0 +1,128 @@
+"""The command itself: the documented examples, many requests at once, and what it refuses."""
+
+import concurrent.futures
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.shared import ROOT
+from tests.tiny_speaker import NAME, make_speaker
+
+PAGE = (ROOT / "docs" / "studio.md").read_text()
+DOCUMENTED = "http://127.0.0.1:7860"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a running server with the tiny speaker, also under the demo's name."""
+    folder = tmp_path_factory.mktemp("server")
+    make_speaker(folder / "checkpoints")
+    shutil.copytree(folder / "checkpoints" / NAME, folder / "checkpoints" / "demo")
+    command = [sys.executable, ROOT / "scripts" / "studio.py", "--port", "0", "--output"]
+    command += [folder / "results", "--checkpoints", folder / "checkpoints"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
+    assert process.stdout is not None
+    yield process.stdout.readline().strip().rstrip("/")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) in (0, 130)
+
+
+def code(language: str) -> str:
+    """Return the page's code block of a language."""
+    found = re.search(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    assert found
+    return found[1]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_documented_request_makes_a_video(server: str, tmp_path: Path) -> None:
+    script = code("sh").replace(DOCUMENTED, server).replace("speech.mp4", f"{tmp_path}/speech.mp4")
+    subprocess.run(["bash", "-c", script], cwd=ROOT, check=True)
+    assert (tmp_path / "speech.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_the_documented_program_makes_a_video(server: str, tmp_path: Path) -> None:
+    program = code("python").replace(DOCUMENTED, server)
+    program = program.replace('"speech.mp4"', repr(f"{tmp_path}/speech.mp4"))
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
+    assert (tmp_path / "speech.mp4").read_bytes()[4:8] == b"ftyp"
+    assert run.stdout.decode().strip().endswith("339 of 339 frames")
+
+
+@pytest.mark.slow
+def test_two_hundred_requests_eight_at_a_time(server: str) -> None:
+    """None is lost, those that are broken get one line, and memory does not grow."""
+    speech = (ROOT / "examples" / "speech.wav").read_bytes()[: 44 + 32_000]
+    with httpx.Client(base_url=server, timeout=300) as api:
+        process = _server_process(server)
+        memory: list[float] = []
+
+        def ask(number: int) -> tuple[int, Any]:
+            kinds: list[tuple[dict[str, Any], dict[str, Any]]] = [
+                ({"speaker": NAME, "seed": str(number)}, {"audio": speech}),
+                ({"speaker": NAME, "text": f"number {number}"}, {}),
+                ({"speaker": "none"}, {"audio": speech}),
+                ({"speaker": NAME}, {"audio": b"RIFF" + bytes(number)}),
+                ({"speaker": NAME, "skeleton": "true"}, {"audio": speech}),
+            ]
+            data, files = kinds[number % len(kinds)]
+            answer = api.post("/api/videos?wait=true", data=data, files=files)
+            if number % 50 == 0:
+                memory.append(_memory(process))
+            return answer.status_code, answer
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(ask, range(200)))
+        for number, (status, answer) in enumerate(answers):
+            expected = [200, 200, 404, 400, 200][number % 5]
+            assert status == expected, answer.text
+            if status == 200:
+                assert answer.content[4:8] == b"ftyp"
+            else:
+                assert "Traceback" not in answer.text and "\n" not in answer.json()["error"]
+        memory.append(_memory(process))
+        assert memory[-1] < memory[1] + 100e6
+        states = [job["state"] for job in api.get("/api/jobs").json()]
+        assert not {"queued", "running"} & set(states)
+
+
+def _server_process(server: str) -> psutil.Process:
+    port = int(server.rsplit(":", 1)[1])
+    for process in psutil.Process(os.getpid()).children(recursive=True):
+        if any(one.laddr.port == port for one in process.net_connections(kind="tcp")):
+            return process
+    raise AssertionError("no such server")
+
+
+def _memory(process: psutil.Process) -> float:
+    family = [process, *process.children(recursive=True)]
+    return float(sum(one.memory_info().rss for one in family))
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--host", "0.0.0.0"], "--token with a secret is needed"),
+        (["--host", "0.0.0.0", "--token", "short"], "16 characters or more"),
+        (["--host", "nowhere.invalid", "--token", "0" * 16], "cannot be used"),
+        (["--origin", "studio.example.org"], "http://… or https://… is needed"),
+        (["--output", str(ROOT / "README.md")], "README.md"),
+    ],
+)
+def test_unusable_options_end_with_one_line(options: list[str], line: str) -> None:
+    command = [sys.executable, ROOT / "scripts" / "studio.py", "--port", "0", *options]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2 and line in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
