@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Body, FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
@@ -48,6 +48,9 @@ from speech2video.studio.worker import (
 )
 from speech2video.util.errors import UserError, one_line
 from speech2video.util.video.formats import ALPHA_FORMATS, FORMATS, TRANSPARENT, parse_colour
+
+if TYPE_CHECKING:
+    from speech2video.studio.live import LiveSessions
 
 STATIC = Path(__file__).with_name("static")
 VIDEO_FORMATS = tuple(ending[1:] for ending in FORMATS)
@@ -168,10 +171,13 @@ class Studio:
 def create_app(options: StudioOptions, *, threads: int = 1) -> FastAPI:
     """Return the application; its jobs start, and end with the server."""
     studio = Studio(options, threads=threads)
+    sessions = _live_sessions(options.viewers)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        if sessions is not None:
+            await sessions.close_all()
         await asyncio.to_thread(studio.jobs.close)
 
     app = FastAPI(
@@ -192,9 +198,11 @@ def create_app(options: StudioOptions, *, threads: int = 1) -> FastAPI:
         max_bytes=options.max_upload_mb * 1_000_000,
     )
     _add_errors(app)
-    _add_speakers(app, studio)
+    _add_speakers(app, studio, live=sessions is not None)
     _add_jobs(app, studio)
     _add_plans(app, studio)
+    if sessions is not None:
+        _add_live(app, studio, sessions)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
@@ -235,18 +243,17 @@ def _add_errors(app: FastAPI) -> None:
         return answer(400, f"{where}: {first['msg']}")
 
 
-def _add_speakers(app: FastAPI, studio: Studio) -> None:
+def _add_speakers(app: FastAPI, studio: Studio, *, live: bool) -> None:
     @app.get("/api/limits")
     def limits() -> dict[str, Any]:
         """Return what the server takes and offers."""
         options = studio.options
-        live = importlib.util.find_spec("aiortc") is not None and options.viewers > 0
         return {
             "version": speech2video.__version__,
             "max_upload_bytes": options.max_upload_mb * 1_000_000,
             "max_seconds": 60 * options.max_minutes,
             "workers": options.workers,
-            "live": live and hasattr(app.state, "live"),
+            "live": live,
             "viewers": options.viewers,
             "formats": VIDEO_FORMATS,
             "alpha_formats": [ending[1:] for ending in ALPHA_FORMATS],
@@ -387,6 +394,40 @@ def _add_plans(app: FastAPI, studio: Studio) -> None:
         parsed = _timeline(speaker, timeline)
         content = preview_points(found, folder, speaker, seed=seed, timeline=parsed)
         return Response(content, media_type="application/octet-stream")
+
+
+def _add_live(app: FastAPI, studio: Studio, sessions: "LiveSessions") -> None:
+    @app.post("/api/live")
+    async def start(
+        speaker: Annotated[str, Body()],
+        sdp: Annotated[str, Body()],
+        type: Annotated[str, Body()] = "offer",
+        seed: Seed = 0,
+        muted: Annotated[bool, Body()] = False,
+    ) -> dict[str, str]:
+        """Start a live session over WebRTC: the answer to an offer, without trickled candidates."""
+        loaded = await asyncio.to_thread(studio.body_speaker, speaker)
+        session_id, answer, kind = await sessions.answer(loaded, sdp, type, seed, muted)
+        return {"id": session_id, "sdp": answer, "type": kind}
+
+    @app.post("/api/live/{session_id}/text", status_code=204)
+    async def say(session_id: str, text: Annotated[str, Body(embed=True)]) -> None:
+        """Speak a text in a live session, after those before."""
+        await sessions.say(session_id, text)
+
+    @app.delete("/api/live/{session_id}", status_code=204)
+    async def end(session_id: str) -> None:
+        """End a live session."""
+        await sessions.close(session_id)
+
+
+def _live_sessions(viewers: int) -> "LiveSessions | None":
+    """Return the live sessions of a server; None without viewers, or without aiortc."""
+    if not viewers or importlib.util.find_spec("aiortc") is None:
+        return None
+    from speech2video.studio.live import LiveSessions
+
+    return LiveSessions(viewers)
 
 
 async def _submit(

@@ -252,6 +252,23 @@ def test_a_transcript_is_never_read_from_a_file(
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "values", "status", "line"),
+    [
+        ("POST", "", {"speaker": NAME, "sdp": "no offer"}, 400, "an offer of WebRTC"),
+        ("POST", "", {"speaker": "none", "sdp": "v=0"}, 404, "no such speaker"),
+        ("POST", "", {"speaker": NAME}, 400, "sdp: "),
+        ("POST", "/0123/text", {"text": "hello"}, 400, "no such session"),
+        ("DELETE", "/0123", None, 400, "no such session"),
+    ],
+)
+def test_live_sessions_that_cannot_be(
+    client: TestClient, method: str, path: str, values: Any, status: int, line: str
+) -> None:
+    answer = client.request(method, f"/api/live{path}", json=values)
+    assert answer.status_code == status and line in answer.json()["error"], answer.text
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/api/jobs/..%2f..%2fetc", "/api/jobs/%2e%2e", "/api/jobs/0000000000000000",
