@@ -22,7 +22,8 @@ SMALL = ("ngf=8", "n_downsample_G=2", "n_blocks=2", "norm=instance")
 
 def make_speaker(checkpoints: Path) -> Path:
     """Write the speakers NAME and, of imported weights, AUTHORS; return the checkpoints' folder."""
-    shutil.copytree(ROOT / "checkpoints" / "demo", checkpoints / NAME)
+    others = shutil.ignore_patterns("pose2video")
+    shutil.copytree(ROOT / "checkpoints" / "demo", checkpoints / NAME, ignore=others)
     predictor = PosePredictor.load(checkpoints / NAME / "audio2pose")
     stance = predictor.body.points(predictor.network.pose_mean[None])
     options = TrainPose2VideoOptions(

@@ -268,7 +268,7 @@ def test_stages_work_only_a_few_frames_ahead(
 
 
 @pytest.mark.parametrize(
-    "stage", ["insert_gestures", "project_points", "draw_maps", "render_frames", "progress_bar"]
+    "stage", ["insert_gestures", "project_points", "draw_maps", "render_frames", "show_progress"]
 )
 @pytest.mark.parametrize("error", [DataError("the third"), KeyboardInterrupt()], ids=repr)
 def test_an_error_in_any_stage_ends_all_of_them(
@@ -279,7 +279,8 @@ def test_an_error_in_any_stage_ends_all_of_them(
     stage: str,
     error: BaseException,
 ):
-    monkeypatch.setattr(body_video, stage, _broken(getattr(body_video, stage), error))
+    module = speakers if hasattr(speakers, stage) else body_video
+    monkeypatch.setattr(module, stage, _broken(getattr(module, stage), error))
     options = make_options(checkpoints, audio, output=tmp_path / "out" / "a.mp4")
     speaker, before = load(options), count_workers()
     with pytest.raises(type(error)):
