@@ -34,6 +34,7 @@ MAX_GRAPH_BYTES, MAX_WEIGHT_BYTES = 20_000_000, 2_000_000_000
 CALIBRATION_FRAMES = 99
 # Operations that stay in floats. In 8 bits sums, norms and blending cost 14 dB, and save no time.
 EXACT = ["Add", "Divide", "GridSample", "Interpolate", "MVN", "Multiply", "Sigmoid", "Subtract"]
+EXACT_LAYERS = [".*to_rgb.*"]  # patterns of names; its rounding would draw a grid over the image
 WEIGHTS_ID = "speech2video_weights"  # of the graph's meta data
 NEEDED = "pip install 'speech2video[engine,export-engine]'"
 
@@ -134,7 +135,7 @@ def export_engine(
         nncf.Dataset(inputs),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(inputs),
-        ignored_scope=nncf.IgnoredScope(types=EXACT, validate=False),
+        ignored_scope=nncf.IgnoredScope(types=EXACT, patterns=EXACT_LAYERS, validate=False),
     )
     quantised.set_rt_info(weights_id, WEIGHTS_ID)
     path = folder / ENGINE_FILE
