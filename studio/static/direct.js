@@ -146,6 +146,7 @@ export class Direct {
 
   /** Draw everything anew, and ask for the points of the preview. */
   update() {
+    showError(this.error, ""); // that of an earlier edit
     this.drawLanes();
     this.drawInspector();
     this.section.querySelector("[data-do=undo]").disabled = !this.edit.past.length;
@@ -160,7 +161,6 @@ export class Direct {
     try {
       const { seed, timeline } = this.edit;
       this.skeleton.show(await api.points(this.plan.id, { seed, timeline }, asking.signal));
-      showError(this.error, "");
     } catch (error) {
       if (error.name !== "AbortError") showError(this.error, error);
     } finally {
