@@ -3,6 +3,7 @@
 python scripts/studio.py [--port 7860]
 """
 
+import os
 import socket
 
 import _checkout  # noqa: F401
@@ -24,7 +25,7 @@ def main() -> None:
         raise UserError(f"no {missing}: pip install 'speech2video[studio]' brings it") from None
     with listen(options.host, options.port) as listener:
         config = uvicorn.Config(
-            create_app(options),
+            create_app(options, threads=max(1, (os.cpu_count() or 1) // options.workers)),
             log_level="warning",
             timeout_keep_alive=IDLE_SECONDS,
             server_header=False,

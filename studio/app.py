@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 import speech2video
 from speech2video.data.gestures.timeline import Timeline
+from speech2video.data.speech2face.clip import EMOTIONS
 from speech2video.models.pipelines.body_video import BodySpeaker
 from speech2video.models.pipelines.speaker import load_speaker
 from speech2video.options.inference import SPEECH2FACE, SPEECH2VIDEO
@@ -60,7 +61,6 @@ MAX_TEXT = 100_000  # characters
 MAX_TAKES = 8
 MAX_JSON = 20_000_000  # bytes of an edited timeline
 WAIT_SECONDS = 0.5  # between two checks of whether the client that waits is connected
-EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
 FILES = {"motion": MOTION, "bvh": BVH, "timeline": TIMELINE, "captions": CAPTIONS}
 MEDIA_TYPES = {".mp4": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime"}
 
@@ -104,10 +104,7 @@ class Studio:
     def speakers(self) -> list[dict[str, Any]]:
         """Return what is known of each speaker of the folder, without loading any."""
         found = []
-        for folder in sorted(self.options.checkpoints.glob("*")):
-            model = next((m for m in (SPEECH2VIDEO, SPEECH2FACE) if _holds(folder, m)), None)
-            if model is None or not SPEAKER_NAME.fullmatch(folder.name):
-                continue
+        for folder, model in self._models().values():
             found.append(
                 {
                     "name": folder.name,
@@ -122,11 +119,20 @@ class Studio:
 
     def model(self, name: str) -> str:
         """Return the model of a speaker; refuses names that are not in the folder."""
-        for one in self.speakers():
-            if one["name"] == name:
-                return one["model"]
-        names = ", ".join(one["name"] for one in self.speakers()) or "none"
-        raise Refused(404, f"{name!r:.60}: no such speaker; there are: {names}")
+        models = self._models()
+        if name not in models:
+            names = ", ".join(models) or "none"
+            raise Refused(404, f"{name!r:.60}: no such speaker; there are: {names}")
+        return models[name][1]
+
+    def _models(self) -> dict[str, tuple[Path, str]]:
+        """Return folder and model of each speaker, by name."""
+        return {
+            folder.name: (folder, model)
+            for folder in sorted(self.options.checkpoints.glob("*"))
+            for model in [m for m in (SPEECH2VIDEO, SPEECH2FACE) if _holds(folder, m)][:1]
+            if SPEAKER_NAME.fullmatch(folder.name)
+        }
 
     def body_speaker(self, name: str) -> BodySpeaker:
         """Return a loaded speaker with body, for previews."""
@@ -327,7 +333,7 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
                 raise Refused(410, "the job was removed")
         if job.state != DONE:
             raise Refused(400 if job.error else 409, job.error or f"the job was {job.state}")
-        return _file(studio, job, f"{VIDEO_NAME}.{format}", status=200)
+        return _file(studio, job, f"{VIDEO_NAME}.{format}")
 
     @app.get("/api/jobs")
     def jobs() -> list[dict[str, Any]]:
@@ -521,14 +527,14 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise Refused(400, f"{name} {value!r:.60}: no such {name}; there are: {known}")
 
 
-def _file(studio: Studio, job: Job, name: str, *, status: int = 200) -> FileResponse:
+def _file(studio: Studio, job: Job, name: str) -> FileResponse:
     """Return a file that a job is described to have."""
     if name not in studio.describe(job)["files"].values():
         raise Refused(404, f"{name!r:.60}: no such file of this job")
     path = studio.jobs.folder(job.id) / name
     media_type = MEDIA_TYPES.get(path.suffix)
     return FileResponse(
-        path, status, media_type=media_type, filename=name, content_disposition_type="inline"
+        path, media_type=media_type, filename=name, content_disposition_type="inline"
     )
 
 

@@ -63,9 +63,7 @@ class Plan:
         return Speech(folder.name, folder / AUDIO_FILE, [*spoken], phones)
 
 
-def make_plan(
-    speaker: BodySpeaker, speech: Speech, folder: Path, *, seeds: Sequence[int], smooth: int = 1
-) -> Plan:
+def make_plan(speaker: BodySpeaker, speech: Speech, folder: Path, *, seeds: Sequence[int]) -> Plan:
     """Write the plan of a speech into a folder, with a take for each seed, and return it.
 
     Raises:
@@ -75,7 +73,7 @@ def make_plan(
     audio_S = load_audio(speech.audio, whole=True)
     frames = frame_count(len(audio_S))
     for seed in seeds:
-        options = BodyVideoOptions(name=speaker.name, audio=speech.audio, seed=seed, smooth=smooth)
+        options = BodyVideoOptions(name=speaker.name, audio=speech.audio, seed=seed)
         plain = dataclasses.replace(speech, words=None)  # gestures come later
         poses_TP = speaker.predict_poses(plain, options).numpy().astype(np.float32)
         with atomic_write(_poses_path(folder, seed)) as partial, partial.open("wb") as file:
