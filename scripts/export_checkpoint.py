@@ -4,6 +4,9 @@ python scripts/export_checkpoint.py --name NAME --kind audio2pose --output check
 python scripts/export_checkpoint.py --name NAME --kind pose2video --output checkpoints/ANNA --engine
 """
 
+import dataclasses
+import filecmp
+import tempfile
 from pathlib import Path
 
 import _checkout  # noqa: F401
@@ -22,9 +25,11 @@ from speech2video.options.phonetic import TrainPhoneticOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
 from speech2video.options.tools import ExportCheckpointOptions
+from speech2video.util.audio.features import PHONETIC
+from speech2video.util.audio.phonetic import FOLDER as PACKAGED
 from speech2video.util.body.body_model import Body
-from speech2video.util.checkpoint_folder import OPTIONS_FILE
-from speech2video.util.errors import run_command
+from speech2video.util.checkpoint_folder import OPTIONS_FILE, WEIGHTS_FILE
+from speech2video.util.errors import note, run_command
 
 KINDS = {
     options.KIND: options
@@ -43,10 +48,28 @@ def main() -> None:
         base / options.kind for base in (options.checkpoints / options.name, options.output)
     )
     exported = export_checkpoint(run, folder, options=KINDS[options.kind])
+    if options.kind == TrainAudio2PoseOptions.KIND:
+        name_packaged_features(folder)
     if options.engine:
         export_renderer_engine(folder, options.dataset or _dataset(exported))
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 1e6
     print(f"{folder}: {size:.1f} MB, from {exported}")
+
+
+def name_packaged_features(folder: Path) -> None:
+    """Name the phonetic network of exported motion as the package's, if it is the same."""
+    options = TrainAudio2PoseOptions.load(folder / OPTIONS_FILE)
+    kind, _, network = options.features.partition(":")
+    if kind != PHONETIC or not network:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        exported = Path(scratch) / PHONETIC
+        export_checkpoint(Path(network), exported, options=TrainPhoneticOptions)
+        same = filecmp.cmp(exported / WEIGHTS_FILE, PACKAGED / WEIGHTS_FILE, shallow=False)
+    if same:
+        dataclasses.replace(options, features=PHONETIC).save(folder / OPTIONS_FILE)
+    else:
+        note(f"{folder}: needs the phonetic network in {network}, which is not exported with it")
 
 
 def export_renderer_engine(folder: Path, dataset: Path) -> None:
