@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -29,7 +28,7 @@ from torch.nn.functional import normalize
 from speech2video.data.motion import Motion
 from speech2video.util.body.body_model import NUM_BETAS, Body
 from speech2video.util.body.pose_vector import HAND_COMPONENTS, NUM_EXPRESSIONS, SmplxParameters
-from speech2video.util.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from speech2video.util.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle, roma
 from speech2video.util.body.skeleton import FINGERS, JOINTS, PARENTS
 from speech2video.util.errors import DataError, note
 from speech2video.util.files import check_file, read_json

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
@@ -34,6 +33,7 @@ from speech2video.util.body.pose_vector import HAND_COMPONENTS, NUM_EXPRESSIONS,
 from speech2video.util.body.rotations import (
     axis_angle_to_matrix,
     matrix_to_axis_angle,
+    roma,
 )
 from speech2video.util.body.skeleton import BODY_JOINTS, JOINTS
 from speech2video.util.errors import DataError, note

@@ -215,3 +215,20 @@ def test_the_demo_speaks_the_example_or_the_given_audio(
     start = [str(Path("venv/python")), "test.py", "--name", "demo", "--audio"]
     assert called == [[*start, *(given or demo_command.EXAMPLE)]]
     assert all((ROOT / part).is_file() for part in demo_command.EXAMPLE if "/" in part)
+
+
+def test_what_takes_long_to_import_is_not_imported_for_a_video() -> None:
+    slow = {"torch._dynamo", "scipy.signal", "scipy.optimize"}
+    module = "speech2video.models.pipelines.body_video"
+    code = f"import sys, {module}; print(*{slow} & set(sys.modules))"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert made.stdout == "\n"
+
+
+def test_torch_compiler_is_whole_after_the_import_of_roma() -> None:
+    code = (
+        "import speech2video.util.body.rotations, torch; "
+        "print(torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)).item())"
+    )
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert made.stdout == "2.0\n"

@@ -12,7 +12,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from scipy.optimize import nnls
 
 ATTRIBUTE, INDICES = 34962, 34963  # targets of buffer views, OpenGL's numbers
 INFLUENCES = 4  # joints that move a point
@@ -31,6 +30,8 @@ def four_joints(
     weights are taken that bring it nearest to its place in the poses of `transforms_TJ44`.
     Weight 0 goes with joint 0, as glTF asks for.
     """
+    from scipy.optimize import nnls  # takes a fifth of a second to import
+
     weights_NJ = weights_NJ.clip(0)
     joints_N4 = np.argsort(-weights_NJ, axis=1)[:, :INFLUENCES]
     weights_N4 = np.take_along_axis(weights_NJ, joints_N4, 1)

@@ -26,12 +26,15 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import roma
 import torch
 from torch import Tensor
 
 from speech2video.util.body.pose_vector import POSE_SLICES, HandBasis, vector_to_smplx
-from speech2video.util.body.rotations import axis_angle_to_quaternion, quaternion_to_axis_angle
+from speech2video.util.body.rotations import (
+    axis_angle_to_quaternion,
+    quaternion_to_axis_angle,
+    roma,
+)
 from speech2video.util.body.skeleton import JOINTS, LEFT_HAND_JOINTS, RIGHT_HAND_JOINTS, mirrored
 from speech2video.util.errors import DataError
 from speech2video.util.files import read_table

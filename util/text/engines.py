@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from speech2video.util.errors import DataError
 from speech2video.util.text.phones import PHONES, from_arpabet, phone_classes
@@ -160,6 +159,8 @@ def _resample(audio_S: np.ndarray, rate: int, factor: float) -> tuple[np.ndarray
     down = round(up * rate * factor / SAMPLE_RATE)
     if up == down:
         return audio_S, 1.0
+    from scipy.signal import resample_poly  # takes half a second to import
+
     result_S = resample_poly(audio_S, up, down).clip(-1, 1).astype(np.float32)
     return result_S, down * SAMPLE_RATE / (up * rate)
 

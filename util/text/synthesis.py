@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from speech2video.util.errors import DataError
 from speech2video.util.files import read_json
@@ -116,6 +115,8 @@ def synthesise(
     pcm_S, words, groups = _speak(text, voice=voice, rate_wpm=rate_wpm, pitch=pitch)
     phones = [replace(phone, word=word) for word, group in enumerate(groups) for phone in group]
     common = np.gcd(SAMPLE_RATE, ESPEAK_RATE)  # a linear-phase filter: no moment is shifted
+    from scipy.signal import resample_poly  # takes half a second to import
+
     audio_S = resample_poly(pcm_S / 32768.0, SAMPLE_RATE // common, ESPEAK_RATE // common)
     audio_S = np.clip(audio_S, -1, 1).astype(np.float32)
     return SynthesisedSpeech(audio_S, _timed_words(words, groups), phones)
