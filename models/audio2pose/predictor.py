@@ -20,6 +20,7 @@ from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.smoothing import PoseSmoother, SmoothNoise
 from speech2video.util.text.transcript import Phone
 from speech2video.util.timing import FPS, SAMPLE_RATE
+from speech2video.util.torch_compiler import without_compiler
 
 NETWORK = "speech_to_pose"  # its name in a checkpoint
 CHUNK = 1000  # frames computed at once: bounds memory
@@ -91,7 +92,10 @@ class PosePredictor:
         checkpoint = resolve_checkpoint(folder)
         options = TrainAudio2PoseOptions.load(checkpoint / OPTIONS_FILE)
         loaded_body = Body.load(body or options.body)
-        with torch.device("meta"):  # wrong options may need more than all memory
+        with (
+            without_compiler(),
+            torch.device("meta"),
+        ):  # wrong options may need more than all memory
             shapes = cls.from_options(options, loaded_body).network
         load_networks(nn.ModuleDict({NETWORK: shapes}), checkpoint)
         predictor = cls.from_options(options, loaded_body)

@@ -36,6 +36,7 @@ from speech2video.util.files import read_json
 from speech2video.util.metrics.image import mean_in_boxes, psnr, ssim_map
 from speech2video.util.rendering.camera import Camera
 from speech2video.util.rendering.skeleton_maps import draw_map
+from speech2video.util.torch_compiler import without_compiler
 from speech2video.util.training_log import TrainingLog
 from speech2video.util.video.compositing import Layers, inner_body, separate
 from speech2video.util.video.writer import write_video
@@ -152,7 +153,7 @@ def build_generator(options: RendererOptions) -> Generator:
         return kind(**options.architecture())
     arguments = generator_arguments(options)
     try:
-        with torch.device("meta"):  # check shapes without computing
+        with without_compiler(), torch.device("meta"):  # check shapes without computing
             maps = torch.zeros(1, MAPS_PER_STEP * RGB, options.height, options.width)
             kind(**arguments).step(maps)
         return kind(**arguments)
@@ -208,7 +209,10 @@ def load_renderer(
     path = resolve_checkpoint(folder) / OPTIONS_FILE
     options = read_renderer_options(path)
     try:
-        with torch.device("meta"):  # wrong options may need more than all memory
+        with (
+            without_compiler(),
+            torch.device("meta"),
+        ):  # wrong options may need more than all memory
             generator = build_generator(options)
         trained = isinstance(options, TrainPose2VideoOptions)
         camera = Camera.from_numbers(options.camera) if trained else None

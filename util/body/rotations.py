@@ -4,33 +4,17 @@ Axis-angle is in radians; quaternions are (x, y, z, w) of unit length; 6D is the
 columns (Zhou et al., CVPR 2019). All functions are differentiable, also at the identity.
 """
 
-import sys
-from types import ModuleType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from speech2video.util.torch_compiler import without_compiler
 
-def _import_roma() -> Any:
-    """Import roma without torch's compiler, which takes a second to import.
+with without_compiler():
+    import roma
 
-    roma marks two functions as not to be compiled; nothing here compiles them.
-    """
-    name = "torch._dynamo"
-    if name in sys.modules:
-        return __import__("roma")
-    placeholder: Any = ModuleType(name)
-    placeholder.disable = lambda function: function
-    sys.modules[name] = placeholder
-    try:
-        return __import__("roma")
-    finally:
-        del sys.modules[name]
-
-
-roma = _import_roma()
 Array = TypeVar("Array", Tensor, np.ndarray)
 
 axis_angle_to_matrix = roma.rotvec_to_rotmat
