@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Body, FastAPI, File, Form, Request, UploadFile
+from fastapi import Body, FastAPI, File, Form, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 import speech2video
@@ -25,7 +26,18 @@ from speech2video.models.pipelines.speaker import load_speaker
 from speech2video.options.inference import SPEECH2FACE, SPEECH2VIDEO
 from speech2video.options.studio import StudioOptions
 from speech2video.studio.access import LOCAL_HOSTS, AccessControl
-from speech2video.studio.jobs import DONE, JOB_ID, PLAN, QUEUED, VIDEO, Job, JobQueue, QueueFull
+from speech2video.studio.api_page import render_api
+from speech2video.studio.jobs import (
+    DONE,
+    JOB_ID,
+    PLAN,
+    QUEUED,
+    STATES,
+    VIDEO,
+    Job,
+    JobQueue,
+    QueueFull,
+)
 from speech2video.studio.plans import (
     AUDIO_FILE,
     Plan,
@@ -62,11 +74,34 @@ MAX_TAKES = 8
 MAX_JSON = 20_000_000  # bytes of an edited timeline
 WAIT_SECONDS = 0.5  # between two checks of whether the client that waits is connected
 FILES = {"motion": MOTION, "bvh": BVH, "timeline": TIMELINE, "captions": CAPTIONS}
+ABOUT = f"""Speech in, video of a speaking person out.
+
+An error is a status and `{{"error": "one line"}}`.
+
+A job is `{{"id", "kind", "state", "speaker", "title", "created", "position", "done", "total",
+"seconds_left", "error", "files"}}`. Its `state` is one of {", ".join(STATES)}. `done` and `total`
+count frames, `position` the jobs before it; `files` names what it made.
+"""
 MEDIA_TYPES = {".mp4": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime"}
 
 
-Upload = Annotated[UploadFile | None, File()]
-Seed = Annotated[int, Body(ge=0, lt=2**63)]
+Name = Annotated[str, Form(description="name of a speaker")]
+Upload = Annotated[UploadFile | None, File(description="recording: any file with audio")]
+Text = Annotated[str | None, Form(max_length=MAX_TEXT, description="text that is spoken")]
+Transcript = Annotated[
+    str | None, Form(max_length=MAX_TEXT, description="words of `audio`, for lips and gestures")
+]
+Language = Annotated[
+    str | None, Form(description="language of the speech: `de`, `pt-BR` …; by default English")
+]
+Voice = Annotated[str | None, Form(description="voice of `text`, by default the language's")]
+Seed = Annotated[int, Body(ge=0, lt=2**63, description="random seed of the motion")]
+
+
+class Error(BaseModel):
+    """The answer to a request that cannot be done."""
+
+    error: str
 
 
 class Refused(Exception):
@@ -189,7 +224,8 @@ def create_app(options: StudioOptions, *, threads: int = 1) -> FastAPI:
     app = FastAPI(
         title="speech2video",
         version=speech2video.__version__,
-        description="Speech in, video of a speaking person out.",
+        description=ABOUT,
+        responses={"4XX": {"model": Error, "description": "one line that says what is wrong"}},
         openapi_url="/api/openapi.json",
         docs_url=None,  # its page would load scripts of another host
         redoc_url=None,
@@ -214,6 +250,10 @@ def create_app(options: StudioOptions, *, threads: int = 1) -> FastAPI:
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
         return FileResponse(STATIC / "index.html")
+
+    @app.get("/api/docs", include_in_schema=False)
+    def documentation() -> HTMLResponse:
+        return HTMLResponse(render_api(app.openapi()))
 
     return app
 
@@ -250,7 +290,7 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _add_speakers(app: FastAPI, studio: Studio, *, live: bool) -> None:
-    @app.get("/api/limits")
+    @app.get("/api/limits", tags=["Server"])
     def limits() -> dict[str, Any]:
         """Return what the server takes and offers."""
         options = studio.options
@@ -267,35 +307,59 @@ def _add_speakers(app: FastAPI, studio: Studio, *, live: bool) -> None:
             "skeleton": {"edges": skeleton_edges()},
         }
 
-    @app.get("/api/speakers")
+    @app.get("/api/speakers", tags=["Server"])
     def speakers() -> list[dict[str, Any]]:
         """Return the speakers of the folder."""
         return studio.speakers()
 
 
 def _add_jobs(app: FastAPI, studio: Studio) -> None:
-    @app.post("/api/videos", status_code=202, response_model=None)
+    @app.post(
+        "/api/videos",
+        tags=["Videos"],
+        status_code=202,
+        response_model=None,
+        response_description="a job",
+        responses={200: {"content": {"video/*": {}}, "description": "the video, with `wait`"}},
+    )
     async def make_video(
         request: Request,
-        speaker: str = Form(),
+        speaker: Name,
         audio: Upload = None,
-        text: str | None = Form(None, max_length=MAX_TEXT),
-        plan: str | None = Form(None),
-        seed: int = Form(0, ge=0, lt=2**63),
-        format: str = Form("mp4"),
-        background: str = Form("", max_length=20),
-        background_file: Upload = None,
-        transcript: str | None = Form(None, max_length=MAX_TEXT),
-        language: str | None = Form(None),
-        voice: str | None = Form(None),
-        face_motion_scale: float | None = Form(None, ge=0, le=4),
-        emotion: str | None = Form(None, max_length=20),
-        skeleton: bool = Form(False),
-        timeline: str | None = Form(None, max_length=MAX_JSON),
-        words: str | None = Form(None, max_length=MAX_JSON),
-        wait: bool = False,
+        text: Text = None,
+        plan: str | None = Form(None, description="id of a plan, in place of `audio` and `text`"),
+        seed: int = Form(0, ge=0, lt=2**63, description="random seed of the motion"),
+        format: str = Form("mp4", description=f"one of {', '.join(VIDEO_FORMATS)}"),
+        background: str = Form(
+            "",
+            max_length=20,
+            description=f"`#rrggbb` or `{TRANSPARENT}`; by default the recordings' own",
+        ),
+        background_file: Annotated[
+            UploadFile | None, File(description="image or video behind the speaker")
+        ] = None,
+        transcript: Transcript = None,
+        language: Language = None,
+        voice: Voice = None,
+        face_motion_scale: float | None = Form(
+            None, ge=0, le=4, description="scale of facial motion; by default the speaker's own"
+        ),
+        emotion: str | None = Form(
+            None, max_length=20, description="of a talking face; by default that of the voice"
+        ),
+        skeleton: bool = Form(False, description="draw the skeleton in place of the speaker"),
+        timeline: str | None = Form(
+            None, max_length=MAX_JSON, description="gestures of `plan`, edited: json"
+        ),
+        words: str | None = Form(
+            None, max_length=MAX_JSON, description="words of `plan`, edited: json"
+        ),
+        wait: Annotated[bool, Query(description="answer with the video itself")] = False,
     ) -> Response | dict[str, Any]:
-        """Make a video of speech, text or a plan: a job, or with `wait` the video itself."""
+        """Make a video of speech, a text or a plan.
+
+        The answer is a job; with `wait` it is the video itself, once it is made.
+        """
         model = studio.model(speaker)
         _check_choice("format", format, VIDEO_FORMATS)
         if background and background != TRANSPARENT and parse_colour(background) is None:
@@ -335,39 +399,41 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
             raise Refused(400 if job.error else 409, job.error or f"the job was {job.state}")
         return _file(studio, job, f"{VIDEO_NAME}.{format}")
 
-    @app.get("/api/jobs")
+    @app.get("/api/jobs", tags=["Jobs"])
     def jobs() -> list[dict[str, Any]]:
         """Return all jobs, newest first."""
         return [studio.describe(job) for job in studio.jobs.list()]
 
-    @app.get("/api/jobs/{job_id}")
+    @app.get("/api/jobs/{job_id}", tags=["Jobs"])
     def job(job_id: str) -> dict[str, Any]:
         """Return a job: its state, progress and files."""
         return studio.describe(studio.job(job_id))
 
-    @app.delete("/api/jobs/{job_id}", status_code=204)
+    @app.delete("/api/jobs/{job_id}", tags=["Jobs"], status_code=204)
     def remove(job_id: str) -> None:
         """Cancel a job that waits or runs; remove one that is over."""
         studio.jobs.remove(studio.job(job_id).id)
 
-    @app.get("/api/jobs/{job_id}/files/{name}", response_class=FileResponse)
+    @app.get("/api/jobs/{job_id}/files/{name}", tags=["Jobs"], response_class=FileResponse)
     def file(job_id: str, name: str) -> FileResponse:
         """Return a file of a job."""
         return _file(studio, studio.job(job_id), name)
 
 
 def _add_plans(app: FastAPI, studio: Studio) -> None:
-    @app.post("/api/plans", status_code=202)
+    @app.post("/api/plans", tags=["Plans"], status_code=202)
     async def make_plan(
-        speaker: str = Form(),
+        speaker: Name,
         audio: Upload = None,
-        text: str | None = Form(None, max_length=MAX_TEXT),
-        transcript: str | None = Form(None, max_length=MAX_TEXT),
-        language: str | None = Form(None),
-        voice: str | None = Form(None),
-        seeds: str = Form("0", max_length=200),
+        text: Text = None,
+        transcript: Transcript = None,
+        language: Language = None,
+        voice: Voice = None,
+        seeds: str = Form(
+            "0", max_length=200, description=f"up to {MAX_TAKES} seeds, a take each: `0,1,2`"
+        ),
     ) -> dict[str, Any]:
-        """Plan words, gestures and motion of a speech, a take for each seed."""
+        """Plan words, gestures and motion of a speech, a take for each seed: a job."""
         if studio.model(speaker) != SPEECH2VIDEO:
             raise Refused(400, f"{speaker}: a talking face has no gestures to plan")
         numbers = [part.strip() for part in seeds.split(",")]
@@ -377,24 +443,35 @@ def _add_plans(app: FastAPI, studio: Studio) -> None:
         fields |= _speech_fields(speaker, audio, text, None, transcript, language, voice)
         return studio.describe(await _submit(studio, PLAN, fields, {UPLOAD: audio}))
 
-    @app.get("/api/plans/{plan_id}")
+    @app.get("/api/plans/{plan_id}", tags=["Plans"])
     def plan(plan_id: str) -> dict[str, Any]:
-        """Return what was planned."""
+        """Return what was planned: words, the speaker's gestures, and a timeline for each take."""
         found, _ = studio.plan(plan_id)
         return {"id": plan_id} | describe_plan(found, studio.body_speaker(found.speaker))
 
-    @app.post("/api/plans/{plan_id}/timeline")
-    def timeline(plan_id: str, seed: Seed, words: Annotated[list[Any], Body()]) -> dict[str, Any]:
+    @app.post("/api/plans/{plan_id}/timeline", tags=["Plans"])
+    def timeline(
+        plan_id: str,
+        seed: Seed,
+        words: Annotated[list[Any], Body(description='`[{"text", "start", "end"}]`, in seconds')],
+    ) -> dict[str, Any]:
         """Return the gestures of a take at edited words."""
         found, _ = studio.plan(plan_id)
         parsed = parse_words(words, seconds=found.seconds)
         return plan_timeline(found, studio.body_speaker(found.speaker), parsed, seed).to_json()
 
-    @app.post("/api/plans/{plan_id}/points", response_class=Response)
+    @app.post("/api/plans/{plan_id}/points", tags=["Plans"], response_class=Response)
     def points(
-        plan_id: str, seed: Seed, timeline: Annotated[dict | None, Body()] = None
+        plan_id: str,
+        seed: Seed,
+        timeline: Annotated[
+            dict | None, Body(description="gestures to insert, edited; by default none")
+        ] = None,
     ) -> Response:
-        """Return the drawn points of a take: little-endian int16 (T, 144, 2), eighths of pixels."""
+        """Return the drawn points of a take: little-endian int16 (T, 144, 2), eighths of pixels.
+
+        `limits` has the lines between them; -32768 is the coordinate of a point that is not drawn.
+        """
         found, folder = studio.plan(plan_id)
         speaker = studio.body_speaker(found.speaker)
         parsed = _timeline(speaker, timeline)
@@ -403,25 +480,30 @@ def _add_plans(app: FastAPI, studio: Studio) -> None:
 
 
 def _add_live(app: FastAPI, studio: Studio, sessions: "LiveSessions") -> None:
-    @app.post("/api/live")
+    @app.post("/api/live", tags=["Live"])
     async def start(
-        speaker: Annotated[str, Body()],
-        sdp: Annotated[str, Body()],
+        speaker: Annotated[str, Body(description="name of a speaker")],
+        sdp: Annotated[str, Body(description="of an offer with all its candidates")],
         type: Annotated[str, Body()] = "offer",
         seed: Seed = 0,
-        muted: Annotated[bool, Body()] = False,
+        muted: Annotated[bool, Body(description="send no audio")] = False,
     ) -> dict[str, str]:
-        """Start a live session over WebRTC: the answer to an offer, without trickled candidates."""
+        """Start a live session over WebRTC: `id`, and `sdp` and `type` of the answer.
+
+        The offer has a video section that receives. An audio section that sends is the microphone;
+        one that receives gets the audio, as late as the video. Data channels get `fps`, `delay_ms`
+        and `dropped` once a second, as json.
+        """
         loaded = await asyncio.to_thread(studio.body_speaker, speaker)
         session_id, answer, kind = await sessions.answer(loaded, sdp, type, seed, muted)
         return {"id": session_id, "sdp": answer, "type": kind}
 
-    @app.post("/api/live/{session_id}/text", status_code=204)
+    @app.post("/api/live/{session_id}/text", tags=["Live"], status_code=204)
     async def say(session_id: str, text: Annotated[str, Body(embed=True)]) -> None:
         """Speak a text in a live session, after those before."""
         await sessions.say(session_id, text)
 
-    @app.delete("/api/live/{session_id}", status_code=204)
+    @app.delete("/api/live/{session_id}", tags=["Live"], status_code=204)
     async def end(session_id: str) -> None:
         """End a live session."""
         await sessions.close(session_id)
