@@ -47,6 +47,7 @@ from speech2video.studio.plans import (
     preview_points,
     skeleton_edges,
 )
+from speech2video.studio.streaming import POLL_SECONDS, VideoStream, open_growing
 from speech2video.studio.worker import (
     BACKGROUND_UPLOAD,
     BVH,
@@ -320,7 +321,9 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
         status_code=202,
         response_model=None,
         response_description="a job",
-        responses={200: {"content": {"video/*": {}}, "description": "the video, with `wait`"}},
+        responses={
+            200: {"content": {"video/*": {}}, "description": "the video, with `wait` or `stream`"}
+        },
     )
     async def make_video(
         request: Request,
@@ -355,10 +358,13 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
             None, max_length=MAX_JSON, description="words of `plan`, edited: json"
         ),
         wait: Annotated[bool, Query(description="answer with the video itself")] = False,
+        stream: Annotated[bool, Query(description="answer with the mp4 while it is made")] = False,
     ) -> Response | dict[str, Any]:
         """Make a video of speech, a text or a plan.
 
-        The answer is a job; with `wait` it is the video itself, once it is made.
+        The answer is a job. With `wait` it is the video itself, once it is made. With `stream` it
+        is an mp4 in fragments of a second, each sent as soon as it is made: a client that goes away
+        cancels the job, and a job that fails half-way closes the connection.
         """
         model = studio.model(speaker)
         _check_choice("format", format, VIDEO_FORMATS)
@@ -367,6 +373,8 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
         if background == TRANSPARENT and f".{format}" not in ALPHA_FORMATS:
             kinds = ", ".join(ending[1:] for ending in ALPHA_FORMATS)
             raise Refused(400, f"format {format}: cannot be transparent; one of {kinds} is needed")
+        if stream and (format != "mp4" or wait):
+            raise Refused(400, "stream: makes sense with mp4 only, and without wait")
         if model == SPEECH2FACE and (background or background_file or plan or skeleton):
             raise Refused(400, f"{speaker}: a talking face has no background, plan or skeleton")
         if emotion:
@@ -378,6 +386,7 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
             "face_motion_scale": face_motion_scale,
             "emotion": emotion or None,
             "skeleton": skeleton,
+            "fragmented": stream,
         }
         if plan:
             _check_one_source(audio=audio, text=text, plan=plan)
@@ -387,6 +396,8 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
         fields |= _speech_fields(speaker, audio, text, plan, transcript, language, voice)
         uploads = {UPLOAD: audio, BACKGROUND_UPLOAD: background_file}
         job = await _submit(studio, VIDEO, fields, uploads)
+        if stream:
+            return await _stream(studio, request, job)
         if not wait:
             return studio.describe(job)
         while not job.is_over:
@@ -395,8 +406,7 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
             job = await asyncio.to_thread(studio.jobs.wait, job.id, WAIT_SECONDS)
             if job is None:
                 raise Refused(410, "the job was removed")
-        if job.state != DONE:
-            raise Refused(400 if job.error else 409, job.error or f"the job was {job.state}")
+        _check_done(job)
         return _file(studio, job, f"{VIDEO_NAME}.{format}")
 
     @app.get("/api/jobs", tags=["Jobs"])
@@ -535,6 +545,28 @@ async def _submit(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+async def _stream(studio: Studio, request: Request, job: Job) -> Response:
+    """Return the mp4 of a job as it is made; refuses one that fails before there is any of it."""
+    name = f"{VIDEO_NAME}.mp4"
+    path = studio.jobs.folder(job.id) / name
+    while (file := open_growing(path)) is None:
+        found = studio.jobs.get(job.id)
+        if found is None:
+            raise Refused(410, "the job was removed")
+        if found.is_over:
+            _check_done(found)
+        if await request.is_disconnected():
+            studio.jobs.cancel(job.id)
+            return Response(status_code=499)
+        await asyncio.sleep(POLL_SECONDS)
+    return VideoStream(studio.jobs, job.id, path, file, f"/api/jobs/{job.id}/files/{name}")
+
+
+def _check_done(job: Job) -> None:
+    if job.state != DONE:
+        raise Refused(400 if job.error else 409, job.error or f"the job was {job.state}")
 
 
 def _copy_upload(upload: UploadFile, path: Path) -> None:

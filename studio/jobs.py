@@ -155,14 +155,18 @@ class JobQueue:
     def remove(self, job_id: str) -> None:
         """Cancel a job that waits or runs; remove one that is over, with its files."""
         with self._changed:
-            job = self._jobs.get(job_id)
-            if job is None:
+            if self.cancel(job_id) or self._jobs.pop(job_id, None) is None:
                 return
-            if not job.is_over:  # its thread ends a running one
-                self._finish(job, CANCELLED)
-                return
-            del self._jobs[job_id]
         shutil.rmtree(self.folder(job_id), ignore_errors=True)
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a job that waits or runs; return whether it was such a one."""
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is None or job.is_over:
+                return False
+            self._finish(job, CANCELLED)  # its thread ends a running one
+            return True
 
     def wait(self, job_id: str, seconds: float) -> Job | None:
         """Return a job once it is over, or as it is after some seconds."""

@@ -38,6 +38,7 @@ class Request:
 
     Attributes:
         plan: folder of the plan that a video is made of, with `timeline` and `words` as edited.
+        fragmented: whether the video can be played while it is made.
         background: #rrggbb or transparent; "" for the uploaded one, or the recordings' own.
     """
 
@@ -52,6 +53,7 @@ class Request:
     face_motion_scale: float | None = None
     emotion: str | None = None
     skeleton: bool = False
+    fragmented: bool = False
     plan: str | None = None
     timeline: dict | None = None
     words: tuple[Word, ...] | None = None
@@ -93,7 +95,8 @@ class StudioWorker:
             self._body_video(folder, request, speaker, speech, common, on_progress)
         else:
             options = TalkingFaceOptions(**common, emotion=request.emotion)
-            speaker.make_video(speech, options, bar=False, on_progress=on_progress)
+            shown = {"bar": False, "on_progress": on_progress}
+            speaker.make_video(speech, options, **shown, fragmented=request.fragmented)
         if speech.words:
             write_captions(folder / CAPTIONS, speech.words)
 
@@ -118,7 +121,8 @@ class StudioWorker:
             skeleton=request.skeleton,
             save_pose=folder / MOTION,
         )
-        speaker.make_video(speech, options, bar=False, on_progress=on_progress)
+        shown = {"bar": False, "on_progress": on_progress}
+        speaker.make_video(speech, options, **shown, fragmented=request.fragmented)
         write_motion_as(folder / BVH, read_motion(folder / MOTION), speaker.body)
 
     def _timeline(self, request: Request, speaker: BodySpeaker, speech: Speech) -> Timeline | None:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import errno
+import glob
 import io
 import json
 import math
@@ -81,6 +82,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             os.close(descriptor)
+
+
+def partial_of(path: Path) -> Path | None:
+    """Return the unfinished file of an `atomic_write` of a path; None where there is none."""
+    final = Path(os.path.realpath(path))
+    found = final.parent.glob(f"{glob.escape(f'.{_partial_stem(final)}.')}*")
+    return next((one for one in found if _PARTIAL.fullmatch(one.name)), None)
 
 
 def check_output(path: Path) -> None:
@@ -190,7 +198,7 @@ def _check_folder(folder: Path) -> None:
 
 def _create_partial(final: Path) -> tuple[Path, int]:
     """Return a new, locked file next to the final one, and its descriptor."""
-    stem = os.fsdecode(os.fsencode(final.stem)[:_PARTIAL_STEM])  # names have at most 255 bytes
+    stem = _partial_stem(final)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     while True:
         name = f".{stem}.{secrets.token_hex(6)}.partial{final.suffix}"
@@ -205,6 +213,10 @@ def _create_partial(final: Path) -> tuple[Path, int]:
         if partial.exists():  # another process may have swept it before it was locked
             return partial, descriptor
         os.close(descriptor)
+
+
+def _partial_stem(final: Path) -> str:
+    return os.fsdecode(os.fsencode(final.stem)[:_PARTIAL_STEM])  # names have at most 255 bytes
 
 
 def _sweep(folder: Path) -> None:

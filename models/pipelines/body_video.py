@@ -158,6 +158,7 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
         *,
         bar: bool = True,
         on_progress: speakers.OnProgress | None = None,
+        fragmented: bool = False,
     ) -> int:
         outputs = options.outputs(speech.stem)
         options.check_outputs({speech.stem: speech.audio})
@@ -190,7 +191,8 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
             name = outputs.video.name if bar else ""
             frames = speakers.show_progress(frames, total, bar=name, on_progress=on_progress)
             seed = f"seed {options.seed}"
-            count = self._write_video(outputs.video, frames, audio, seed, alpha=options.has_alpha)
+            kind = {"alpha": options.has_alpha, "fragmented": fragmented}
+            count = self._write_video(outputs.video, frames, audio, seed, **kind)
         if outputs.pose:
             motion = motion_from_pose(torch.cat([*kept]), self.body, camera=self.camera())
             comment = f"{self.provenance}; {seed}"

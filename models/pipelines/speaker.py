@@ -68,6 +68,7 @@ class Speaker(abc.ABC, Generic[OptionsType]):
         *,
         bar: bool = True,
         on_progress: OnProgress | None = None,
+        fragmented: bool = False,
     ) -> int:
         """Write `options.outputs(speech.stem)`; return the video's number of frames.
 
@@ -77,6 +78,7 @@ class Speaker(abc.ABC, Generic[OptionsType]):
             bar: whether to show a progress bar.
             on_progress: called with the frames made so far and their total; what it raises ends
                 the video.
+            fragmented: as of `write_video`.
 
         Raises:
             DataError: unusable input, or an output that is an input or cannot be written.
@@ -155,10 +157,12 @@ class Speaker(abc.ABC, Generic[OptionsType]):
         comment: str,
         *,
         alpha: bool = False,
+        fragmented: bool = False,
     ) -> int:
         """Write frames with audio, and provenance in the metadata; return their number."""
         given: dict[str, Any] = {"metadata": {"comment": f"{self.provenance}; {comment}"}}
-        return write_video(path, frames, fps=FPS, audio=audio, alpha=alpha, **given, **GENERATED)
+        given |= {"alpha": alpha, "fragmented": fragmented}
+        return write_video(path, frames, fps=FPS, audio=audio, **given, **GENERATED)
 
 
 def show_progress(

@@ -70,6 +70,7 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
         *,
         bar: bool = True,
         on_progress: speaker.OnProgress | None = None,
+        fragmented: bool = False,
     ) -> int:
         path, outputs = speech.audio, options.outputs(speech.stem)
         assert path is not None
@@ -94,7 +95,7 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
             name = outputs.video.name if bar else ""
             frames = speaker.show_progress(frames, total, bar=name, on_progress=on_progress)
             comment = f"{emotion}; seed {options.seed}"
-            return self._write_video(outputs.video, frames, path, comment)
+            return self._write_video(outputs.video, frames, path, comment, fragmented=fragmented)
 
     def stream(
         self, chunks: Iterable[np.ndarray], *, seed: int = 0, background: str | None = None

@@ -7,14 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
 import psutil
 import pytest
 
+from speech2video.util.audio.audio_io import load_audio
 from tests.shared import ROOT
 from tests.tiny_speaker import NAME, make_speaker
 
@@ -37,18 +40,71 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert process.wait(60) in (0, 130)
 
 
-def code(language: str) -> str:
-    """Return the page's code block of a language."""
-    found = re.search(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    assert found
-    return found[1]
+def code(language: str, number: int = 0) -> str:
+    """Return a code block of a language on the page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[number]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_the_documented_request_makes_a_video(server: str, tmp_path: Path) -> None:
-    script = code("sh").replace(DOCUMENTED, server).replace("speech.mp4", f"{tmp_path}/speech.mp4")
+@pytest.mark.parametrize(("number", "name"), [(0, "speech.mp4"), (1, "streamed.mp4")])
+def test_the_documented_requests_make_a_video(
+    server: str, tmp_path: Path, number: int, name: str
+) -> None:
+    script = code("sh", number).replace(DOCUMENTED, server).replace(name, f"{tmp_path}/{name}")
     subprocess.run(["bash", "-c", script], cwd=ROOT, check=True)
-    assert (tmp_path / "speech.mp4").read_bytes()[4:8] == b"ftyp"
+    with av.open(tmp_path / name) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 339
+
+
+def ended(api: httpx.Client, answer: httpx.Response) -> dict[str, Any]:
+    """Return the job of a streamed answer once it has ended; its motion is written last."""
+    url = "/".join(answer.headers["content-location"].split("/")[:4])
+    while (job := api.get(url).json())["state"] == "running":
+        time.sleep(0.1)
+    return job
+
+
+def test_a_video_arrives_while_it_is_made(server: str, tmp_path: Path) -> None:
+    path = tmp_path / "streamed.mp4"
+    speech = (ROOT / "examples" / "speech.wav").read_bytes()
+    with httpx.Client(base_url=server, timeout=300) as api:
+        asked = {"data": {"speaker": "demo"}, "files": {"audio": speech}}
+        with (
+            api.stream("POST", "/api/videos?stream=true", **asked) as answer,
+            path.open("wb") as file,
+        ):
+            assert answer.status_code == 200 and answer.headers["content-type"] == "video/mp4"
+            chunks = answer.iter_raw()
+            file.write(next(chunks))
+            job = api.get("/api/jobs").json()[0]
+            assert job["state"] == "running" and job["done"] < job["total"] == 339
+            file.writelines(chunks)
+        assert ended(api, answer)["state"] == "done"
+        assert api.get(answer.headers["content-location"]).content == path.read_bytes()
+    with av.open(path) as container:
+        assert "synthetic" in container.metadata["comment"]
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([number / 25 for number in range(339)], abs=1e-3)
+    assert abs(len(load_audio(path)) - 339 * 640) < 16
+
+
+def test_who_goes_away_cancels_the_video(server: str) -> None:
+    speech = (ROOT / "examples" / "speech.wav").read_bytes()
+    with httpx.Client(base_url=server, timeout=300) as api:
+        asked = {"data": {"speaker": "demo"}, "files": {"audio": speech}}
+        with api.stream("POST", "/api/videos?stream=true", **asked) as answer:
+            next(answer.iter_raw())
+        job = ended(api, answer)
+        assert job["state"] == "cancelled" and job["done"] < job["total"]
+        assert api.get(answer.headers["content-location"]).status_code == 404
+
+
+def test_a_stream_that_cannot_begin_is_refused_in_one_line(server: str) -> None:
+    with httpx.Client(base_url=server, timeout=300) as api:
+        for more, line in (({}, "upload: "), ({"format": "webm"}, "stream: makes sense with mp4")):
+            data = {"speaker": "demo", **more}
+            answer = api.post("/api/videos?stream=true", data=data, files={"audio": b"none"})
+            assert answer.status_code == 400 and line in answer.json()["error"]
 
 
 def test_the_documented_program_makes_a_video(server: str, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ class VideoFormat:
     audio: str = ""
     pixels: str = "yuv420p"
     options: tuple[tuple[str, str], ...] = ()
+    keyframe_seconds: float = 2.0  # between frames that a player can jump to
 
 
 _FAST_START = (("movflags", "+faststart"),)  # players can begin before all has come
@@ -34,6 +35,14 @@ ALPHA_FORMATS = {  # straight alpha: colours are not multiplied by it
     ".mov": VideoFormat("mov", "prores_ks", "aac", "yuva444p10le", _FAST_START),
     ".apng": replace(FORMATS[".apng"], pixels="rgba"),
 }
+FRAGMENTED = replace(  # an mp4 in fragments, each with the index of its frames
+    FORMATS[".mp4"],
+    options=(
+        ("movflags", "+frag_keyframe+delay_moov+default_base_moof"),
+        ("flush_packets", "1"),
+    ),
+    keyframe_seconds=1.0,
+)
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
 IMAGE_NAME = "%05d.png"  # in a folder that is named without a pattern
 TRANSPARENT = "transparent"  # a background, of videos with alpha

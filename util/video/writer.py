@@ -30,6 +30,8 @@ from speech2video.util.errors import DataError, note
 from speech2video.util.files import atomic_write, write_errors
 from speech2video.util.timing import FPS
 from speech2video.util.video.formats import (
+    FORMATS,
+    FRAGMENTED,
     VideoFormat,
     check_video_path,
     image_folder,
@@ -39,7 +41,6 @@ from speech2video.util.video.formats import (
 
 AUDIO_RATE = 48_000  # Hz
 AUDIO_BITS = 96_000  # per second and channel
-KEYFRAME_SECONDS = 2  # between frames that a player can jump to
 THREADS = 4  # fixed, because x264's bytes depend on how many threads it has
 BT709 = 1  # ITU-T H.273: primaries, transfer curve and matrix of high-definition video
 STEADY = "no-mbtree=1"  # x264's macroblock tree reads unset memory: bytes vary from run to run
@@ -73,6 +74,7 @@ def write_video(
     tune: str | None = None,
     synthetic: bool = True,
     alpha: bool = False,
+    fragmented: bool = False,
 ) -> int:
     """Write frames (3, H, W) uint8 RGB as a video and return their number.
 
@@ -94,6 +96,8 @@ def write_video(
         synthetic: whether the comment says so; False is for cut and scaled camera recordings.
         alpha: whether frames are (4, H, W), RGB and straight alpha: webm (VP9), mov (ProRes 4444),
             apng or pngs.
+        fragmented: whether what is written of an mp4 can be played while more of it is made: a
+            second at a time. `files.partial_of(path)` is that file.
 
     Raises:
         DataError: no frames, one of another shape or type, audio that cannot be read, another
@@ -101,6 +105,10 @@ def write_video(
     """
     check_video_path(path, alpha=alpha)
     kind = video_format(path, alpha=alpha)
+    if fragmented:
+        if kind is not FORMATS[".mp4"]:
+            raise DataError(f"{path}: only mp4 is written in fragments")
+        kind = FRAGMENTED
     channels = 4 if alpha else 3
     track = None if audio is None else _AudioTrack(audio)
     comment = (metadata or {}).get("comment", "")
@@ -168,7 +176,7 @@ def _add_video_stream(
     fps: int,
     x264: Mapping[str, str],
 ) -> av.VideoStream:
-    group = str(max(round(fps * KEYFRAME_SECONDS), 1))
+    group = str(max(round(fps * kind.keyframe_seconds), 1))
     options = {
         "libx264": {**x264, "g": group, "x264-params": STEADY},
         "libvpx-vp9": {**VP9, "crf": f"{float(x264['crf']) * VP9_QUALITY:.0f}", "g": group},

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -14,6 +15,7 @@ import pytest
 
 from speech2video.util.audio.audio_io import load_audio, write_audio
 from speech2video.util.errors import DataError
+from speech2video.util.files import partial_of
 from speech2video.util.video.formats import ALPHA_FORMATS, FORMATS, check_video_path
 from speech2video.util.video.reader import probe, read_frames
 from speech2video.util.video.writer import SYNTHETIC, write_video
@@ -147,6 +149,38 @@ def test_frames_have_alpha_only_where_that_is_asked_for(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="frame 0 is"):
             write_video(tmp_path / "a.webm", [frame], alpha=alpha)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_mp4_in_fragments_can_be_played_while_it_is_made(tmp_path: Path) -> None:
+    path, audio = tmp_path / "a.mp4", noise(tmp_path / "a.wav", 4.0)
+    parts: list[bytes] = []
+
+    def frames() -> Iterator[np.ndarray]:
+        for number in range(100):
+            yield blocks(number, 64, 96)
+            partial = partial_of(path)
+            assert partial is not None
+            parts.append(partial.read_bytes())
+
+    assert partial_of(path) is None
+    assert write_video(path, frames(), audio=audio, fragmented=True) == 100
+    assert partial_of(path) is None
+    whole = path.read_bytes()
+    assert all(whole.startswith(part) for part in parts)
+    early = tmp_path / "early.mp4"
+    early.write_bytes(parts[75])
+    assert 25 <= len(white_at(np.stack(list(read_frames(early))))) < 75
+    seen = np.stack(list(read_frames(path)))
+    assert white_at(seen) == [number % 16 for number in range(100)]
+    assert abs(len(load_audio(path)) - 100 * 640) < 16
+    with av.open(path) as container:
+        assert container.metadata["comment"] == SYNTHETIC
+        assert container.streams.video[0].start_time == 0
+    write_video(tmp_path / "b.mp4", map(blocks, range(9)), audio=audio, fragmented=True)
+    write_video(tmp_path / "c.mp4", map(blocks, range(9)), audio=audio, fragmented=True)
+    assert (tmp_path / "b.mp4").read_bytes() == (tmp_path / "c.mp4").read_bytes()
+    with pytest.raises(DataError, match="only mp4"):
+        write_video(tmp_path / "a.webm", [blocks()], fragmented=True)
 
 
 @pytest.mark.parametrize("ending", FORMATS)
