@@ -61,6 +61,8 @@ from speech2video.studio.worker import (
     start_worker,
 )
 from speech2video.util.errors import UserError, one_line
+from speech2video.util.text.languages import known_languages
+from speech2video.util.text.synthesis import known_voices
 from speech2video.util.video.formats import ALPHA_FORMATS, FORMATS, TRANSPARENT, parse_colour
 
 if TYPE_CHECKING:
@@ -260,41 +262,42 @@ def create_app(options: StudioOptions, *, threads: int = 1) -> FastAPI:
 
 
 def _add_errors(app: FastAPI) -> None:
-    def answer(status: int, line: str) -> JSONResponse:
-        return JSONResponse({"error": one_line(line)}, status)
-
     @app.exception_handler(Refused)
     async def refused(_: Request, error: Refused) -> JSONResponse:
-        return answer(error.status, str(error))
+        return _error(error.status, str(error))
 
     @app.exception_handler(QueueFull)
     async def full(_: Request, error: QueueFull) -> JSONResponse:
-        return answer(503, str(error))
+        return _error(503, str(error))
 
     @app.exception_handler(UserError)
     async def unusable(_: Request, error: UserError) -> JSONResponse:
-        return answer(400, str(error))
+        return _error(400, str(error))
 
     @app.exception_handler(OSError)
     async def unwritable(_: Request, error: OSError) -> JSONResponse:
-        return answer(507, f"the server cannot write: {error.strerror or error}")
+        return _error(507, f"the server cannot write: {error.strerror or error}")
 
     @app.exception_handler(HTTPException)
     async def unknown(_: Request, error: HTTPException) -> JSONResponse:
-        return answer(error.status_code, str(error.detail))
+        return _error(error.status_code, str(error.detail))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or "request"
-        return answer(400, f"{where}: {first['msg']}")
+        return _error(400, f"{where}: {first['msg']}")
 
 
 def _add_speakers(app: FastAPI, studio: Studio, *, live: bool) -> None:
     @app.get("/api/limits", tags=["Server"])
     def limits() -> dict[str, Any]:
-        """Return what the server takes and offers."""
-        options = studio.options
+        """Return what the server takes and offers.
+
+        `languages` are those of texts and transcripts; `voices` the English ones to choose from,
+        `text` whether there is any.
+        """
+        options, languages, voices = studio.options, known_languages(), known_voices()
         return {
             "version": speech2video.__version__,
             "max_upload_bytes": options.max_upload_mb * 1_000_000,
@@ -304,7 +307,9 @@ def _add_speakers(app: FastAPI, studio: Studio, *, live: bool) -> None:
             "viewers": options.viewers,
             "formats": VIDEO_FORMATS,
             "alpha_formats": [ending[1:] for ending in ALPHA_FORMATS],
-            "text": importlib.util.find_spec("espeakng_loader") is not None,
+            "text": bool(voices),
+            "languages": [{"tag": tag, "name": name} for tag, name in languages.items()],
+            "voices": voices,
             "skeleton": {"edges": skeleton_edges()},
         }
 
@@ -490,6 +495,16 @@ def _add_plans(app: FastAPI, studio: Studio) -> None:
 
 
 def _add_live(app: FastAPI, studio: Studio, sessions: "LiveSessions") -> None:
+    from speech2video.studio.live import NoSuchSession, TooManyViewers  # as `_live_sessions`
+
+    @app.exception_handler(NoSuchSession)
+    async def gone(_: Request, error: NoSuchSession) -> JSONResponse:
+        return _error(404, str(error))
+
+    @app.exception_handler(TooManyViewers)
+    async def crowded(_: Request, error: TooManyViewers) -> JSONResponse:
+        return _error(503, str(error))
+
     @app.post("/api/live", tags=["Live"])
     async def start(
         speaker: Annotated[str, Body(description="name of a speaker")],
@@ -509,9 +524,15 @@ def _add_live(app: FastAPI, studio: Studio, sessions: "LiveSessions") -> None:
         return {"id": session_id, "sdp": answer, "type": kind}
 
     @app.post("/api/live/{session_id}/text", tags=["Live"], status_code=204)
-    async def say(session_id: str, text: Annotated[str, Body(embed=True)]) -> None:
+    async def say(
+        session_id: str,
+        text: Annotated[str, Body(embed=True)],
+        language: Annotated[str | None, Body(description="of the text; by default English")] = None,
+        voice: Annotated[str | None, Body(description="by default the language's")] = None,
+    ) -> None:
         """Speak a text in a live session, after those before."""
-        await sessions.say(session_id, text)
+        _check_voice(language, voice)
+        await sessions.say(session_id, text, voice=voice or None, language=language or None)
 
     @app.delete("/api/live/{session_id}", tags=["Live"], status_code=204)
     async def end(session_id: str) -> None:
@@ -526,6 +547,10 @@ def _live_sessions(viewers: int) -> "LiveSessions | None":
     from speech2video.studio.live import LiveSessions
 
     return LiveSessions(viewers)
+
+
+def _error(status: int, line: str) -> JSONResponse:
+    return JSONResponse({"error": one_line(line)}, status)
 
 
 async def _submit(
@@ -586,9 +611,7 @@ def _speech_fields(
     _check_one_source(audio=audio, text=text, plan=plan)
     if transcript and audio is None:
         raise Refused(400, "transcript: makes sense with audio only")
-    for name, value, pattern in (("language", language, LANGUAGE), ("voice", voice, VOICE)):
-        if value and not pattern.fullmatch(value):
-            raise Refused(400, f"{name} {value!r:.60}: no such {name}")
+    _check_voice(language, voice)
     return {
         "speaker": speaker,
         "text": text or None,
@@ -596,6 +619,12 @@ def _speech_fields(
         "language": language or None,
         "voice": voice or None,
     }
+
+
+def _check_voice(language: str | None, voice: str | None) -> None:
+    for name, value, pattern in (("language", language, LANGUAGE), ("voice", voice, VOICE)):
+        if value and not pattern.fullmatch(value):
+            raise Refused(400, f"{name} {value!r:.60}: no such {name}")
 
 
 def _check_one_source(**sources: Any) -> None:

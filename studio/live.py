@@ -57,6 +57,14 @@ DRIFT = 0.05  # seconds by which audio and video may disagree before audio jumps
 DRIFT_MEMORY = 0.95  # share of the last disagreement that is kept: samples arrive in bursts
 
 
+class NoSuchSession(DataError):
+    """Raised where a session is not, or no longer, there."""
+
+
+class TooManyViewers(DataError):
+    """Raised where as many viewers are there as are allowed."""
+
+
 class LiveSessions:
     """Sessions of viewers, up to a limit; each has a renderer of its own.
 
@@ -92,10 +100,11 @@ class LiveSessions:
             speaker: loaded; sessions may share it.
 
         Raises:
-            DataError: as many viewers as allowed, or an offer that is none.
+            TooManyViewers: as many viewers as allowed are there.
+            DataError: an offer that is none.
         """
-        if len(self._sessions) >= self.viewers:
-            raise DataError(f"live: {self.viewers} viewers at most; try again later")
+        if len(self) >= self.viewers:
+            raise TooManyViewers(f"live: {self.viewers} viewers at most; try again later")
         check_offer(offer_sdp, offer_type)
         session_id = secrets.token_hex(12)
         session = _Session(speaker, seed, muted, lambda: self._sessions.pop(session_id, None))
@@ -120,12 +129,14 @@ class LiveSessions:
         The microphone is not listened to meanwhile.
 
         Raises:
-            DataError: no such session, too much text, none that can be spoken, or no such voice.
+            NoSuchSession: it is not there.
+            DataError: too much text, none that can be spoken, or no such voice or language.
         """
         session = self._session(session_id)
         if len(text) > MAX_TEXT:
             raise DataError(f"the text: {len(text)} characters; {MAX_TEXT} at most")
         samples = await asyncio.to_thread(_synthesise, text, voice, language)
+        self._session(session_id)  # it may have ended meanwhile
         session.say(samples)
         return len(samples) / SAMPLE_RATE
 
@@ -133,7 +144,7 @@ class LiveSessions:
         """End a session, and free all that it has.
 
         Raises:
-            DataError: no such session.
+            NoSuchSession: it is not there.
         """
         await self._session(session_id).close()
 
@@ -143,7 +154,7 @@ class LiveSessions:
 
     def _session(self, session_id: str) -> "_Session":
         if session_id not in self._sessions:
-            raise DataError(f"live {session_id:.40}: no such session")
+            raise NoSuchSession(f"live {session_id:.40}: no such session")
         return self._sessions[session_id]
 
 

@@ -56,7 +56,7 @@ export const api = {
   live: async (body) => (await request("/api/live", json("POST", body))).json(),
   // keepalive: a page that is being closed ends its session, too
   endLive: (id) => request(`/api/live/${path(id)}`, { method: "DELETE", keepalive: true }),
-  say: (id, text) => request(`/api/live/${path(id)}/text`, json("POST", { text })),
+  say: (id, values) => request(`/api/live/${path(id)}/text`, json("POST", values)),
 };
 
 /** Return an element; `on...` are listeners, known names properties, others attributes. */

@@ -11,6 +11,12 @@ export function fillSpeakers(select, speakers) {
   select.disabled = !speakers.length;
 }
 
+/** Fill a select with the languages that texts and transcripts may be in. */
+export function fillLanguages(select, limits) {
+  const others = (limits.languages || []).map((one) => new Option(one.name, one.tag));
+  select.replaceChildren(new Option("English", ""), ...others);
+}
+
 export const wholeNumber = (input) => {
   const value = input.value.trim();
   if (!/^\d+$/.test(value) || !Number.isSafeInteger(Number(value))) {
@@ -32,6 +38,9 @@ export class SpeechInput {
     this.level = one(".level");
     this.time = one(".clock");
     this.playback = one("audio");
+    fillLanguages(one("[name=language]"), limits);
+    document.getElementById("voices").replaceChildren(
+      ...(limits.voices || []).map((voice) => new Option(voice, voice)));
     instances += 1;
     for (const radio of this.root.querySelectorAll("[type=radio]")) {
       radio.name = `source-${instances}`;

@@ -1,7 +1,7 @@
-// Live: the microphone goes to the server over WebRTC, the speaker's video comes back.
+// Live: the microphone or texts go to the server, the speaker's video comes back over WebRTC.
 
 import { api, attempt, showError } from "./api.js";
-import { fillSpeakers, microphoneError, wholeNumber } from "./forms.js";
+import { fillLanguages, fillSpeakers, microphoneError, wholeNumber } from "./forms.js";
 
 const GATHERING = 5000; // milliseconds at most; without a STUN server it takes much less
 
@@ -17,7 +17,7 @@ function gathered(connection) {
 
 export class Live {
   constructor({ limits, speakers }) {
-    [this.form, this.session] = [document.getElementById("live-form"), null];
+    [this.form, this.session, this.limits] = [document.getElementById("live-form"), null, limits];
     this.stage = document.getElementById("live-stage");
     this.video = this.stage.querySelector("video");
     this.status = document.getElementById("live-status");
@@ -26,6 +26,14 @@ export class Live {
     [this.start, this.stopButton, this.say] = [one("[type=submit]"), one("[data-do=stop]"), one("[data-do=say]")];
     this.text = this.form.elements.namedItem("text");
     fillSpeakers(this.form.elements.namedItem("speaker"), speakers);
+    this.language = this.form.elements.namedItem("language");
+    fillLanguages(this.language, limits);
+    this.microphone = this.form.elements.namedItem("microphone");
+    this.audible = this.form.elements.namedItem("audible");
+    this.microphone.disabled = !limits.text; // without a voice there is nothing else to say
+    this.microphone.addEventListener("change", () => {
+      this.audible.checked = !this.microphone.checked; // nothing records it again
+    });
     if (!limits.live) {
       this.start.disabled = true;
       showError(this.error, "Live mode is not installed here.");
@@ -45,18 +53,17 @@ export class Live {
   async open() {
     const speaker = this.form.elements.namedItem("speaker").value;
     const seed = Number(wholeNumber(this.form.elements.namedItem("seed")));
-    const muted = !this.form.elements.namedItem("audible").checked;
-    const session = (this.session = { id: null, stream: null, connection: null });
+    const session = (this.session = { id: null, stream: null, connection: null, note: "" });
     this.status.textContent = "Connecting";
     try {
-      if (!navigator.mediaDevices) throw new Error("The microphone needs https or localhost.");
-      session.stream = await navigator.mediaDevices.getUserMedia({ audio: true }).catch((error) => {
-        throw new Error(microphoneError(error));
-      });
+      if (this.microphone.checked) await this.listen(session);
+      const muted = !this.audible.checked;
       const connection = (session.connection = new RTCPeerConnection());
-      const [track] = session.stream.getAudioTracks();
-      const direction = muted ? "sendonly" : "sendrecv";
-      connection.addTransceiver(track, { direction, streams: [session.stream] });
+      if (session.stream) {
+        const [track] = session.stream.getAudioTracks();
+        const direction = muted ? "sendonly" : "sendrecv";
+        connection.addTransceiver(track, { direction, streams: [session.stream] });
+      } else if (!muted) connection.addTransceiver("audio", { direction: "recvonly" });
       connection.addTransceiver("video", { direction: "recvonly" });
       // the offer names a data channel, so that the answer can have one
       const read = (event) => this.show(session, event.data);
@@ -71,7 +78,7 @@ export class Live {
       };
       connection.onconnectionstatechange = () => {
         if (this.session !== session) return;
-        if (connection.connectionState === "connected") this.status.textContent = "Live";
+        if (connection.connectionState === "connected") this.status.textContent = `Live. ${session.note}`;
         if (["failed", "closed"].includes(connection.connectionState)) {
           this.close("");
           showError(this.error, "The connection was lost.");
@@ -94,13 +101,27 @@ export class Live {
     }
   }
 
+  /** Ask for the microphone; where there is none, texts are spoken alone. */
+  async listen(session) {
+    try {
+      if (!navigator.mediaDevices) throw new Error("The microphone needs https or localhost.");
+      session.stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+    } catch (error) {
+      if (!this.limits.text) throw new Error(microphoneError(error));
+      session.note = `${microphoneError(error)} Write what the speaker says.`;
+      this.microphone.checked = false;
+      this.audible.checked = true;
+    }
+  }
+
   setOn(on) {
     this.start.hidden = on;
     this.stopButton.hidden = !on;
-    this.text.disabled = this.say.disabled = !on;
+    this.text.disabled = this.say.disabled = this.language.disabled = !on || !this.limits.text;
     this.video.hidden = !on;
     this.stage.classList.toggle("empty", !on);
     for (const name of ["speaker", "seed", "audible"]) this.form.elements.namedItem(name).disabled = on;
+    this.microphone.disabled = on || !this.limits.text;
     if (on) this.stopButton.focus();
     else if (document.activeElement === document.body && !this.form.closest("[hidden]")) this.start.focus();
   }
@@ -136,7 +157,7 @@ export class Live {
     if (!this.session || this.say.disabled) return;
     attempt(this.say, this.textError, async () => {
       if (!text) throw new Error("Write what the speaker says.");
-      await api.say(this.session.id, text);
+      await api.say(this.session.id, { text, language: this.language.value || undefined });
       this.text.value = "";
       this.text.focus();
     });

@@ -119,6 +119,8 @@ class FakeApi:
             "formats": ["mp4", "webm", "mov", "gif", "apng"],
             "alpha_formats": ["webm", "mov", "apng"],
             "text": True,
+            "languages": [{"tag": "de", "name": "German"}, {"tag": "ja", "name": "Japanese"}],
+            "voices": ["en-us", "flite:slt"],
             "skeleton": {"edges": [[0, 1, "#ff0000"], [1, 2, "#00ff00"], [1, 3, "#ffffff"]]},
         }
     )

@@ -16,6 +16,8 @@ from speech2video.studio.app import create_app
 from speech2video.studio.plans import NO_POINT, SUBPIXELS
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.skeleton import POINTS
+from speech2video.util.text.languages import language_voice
+from speech2video.util.text.synthesis import synthesise
 from speech2video.util.timing import frame_count
 from tests.tiny_speaker import NAME, SIZE, make_speaker, voice
 
@@ -257,8 +259,9 @@ def test_a_transcript_is_never_read_from_a_file(
         ("POST", "", {"speaker": NAME, "sdp": "no offer"}, 400, "an offer of WebRTC"),
         ("POST", "", {"speaker": "none", "sdp": "v=0"}, 404, "no such speaker"),
         ("POST", "", {"speaker": NAME}, 400, "sdp: "),
-        ("POST", "/0123/text", {"text": "hello"}, 400, "no such session"),
-        ("DELETE", "/0123", None, 400, "no such session"),
+        ("POST", "/0123/text", {"text": "hello"}, 404, "no such session"),
+        ("POST", "/0123/text", {"text": "hello", "voice": "a/b"}, 400, "no such voice"),
+        ("DELETE", "/0123", None, 404, "no such session"),
     ],
 )
 def test_live_sessions_that_cannot_be(
@@ -266,6 +269,29 @@ def test_live_sessions_that_cannot_be(
 ) -> None:
     answer = client.request(method, f"/api/live{path}", json=values)
     assert answer.status_code == status and line in answer.json()["error"], answer.text
+
+
+def test_more_viewers_than_allowed_are_asked_to_come_again(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = pytest.importorskip("speech2video.studio.live")
+    monkeypatch.setattr(live.LiveSessions, "__len__", lambda sessions: 2)
+    answer = client.post("/api/live", json={"speaker": NAME, "sdp": "v=0"})
+    assert answer.status_code == 503 and "2 viewers at most" in answer.json()["error"]
+
+
+def test_languages_and_voices_that_are_offered_can_be_spoken(client: TestClient) -> None:
+    pytest.importorskip("espeakng_loader")
+    found = client.get("/api/limits").json()
+    tags = [one["tag"] for one in found["languages"]]
+    assert {"de", "pt-br", "en-us", "en-gb", "cmn"} <= {*tags}
+    assert len({language_voice(tag) for tag in tags}) == len(tags) > 100
+    names = {one["tag"]: one["name"] for one in found["languages"]}
+    assert names["de"] == "German" and [*names.values()] == sorted(names.values())
+    assert found["text"] and found["voices"][0] == "en-us"
+    for name in found["voices"]:
+        if ":" not in name:  # another engine's, which tests/util/text/test_engines.py tries
+            assert len(synthesise("yes", voice=name).audio_S) > 1000
 
 
 @pytest.mark.parametrize(

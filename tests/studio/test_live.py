@@ -261,6 +261,18 @@ def test_texts_speak_without_a_microphone(
     within_patience(test)
 
 
+def test_a_viewer_without_audio_gets_video_alone(speaker: Speaker) -> None:
+    async def test() -> None:
+        sessions, viewer = LiveSessions(1), Viewer(listens=False)
+        await viewer.join(sessions, speaker)
+        assert "m=audio" not in viewer.peer.remoteDescription.sdp
+        assert len(await viewer.frames(3)) == 3 and set(viewer.tracks) == {"video"}
+        await sessions.close_all()
+        await viewer.peer.close()
+
+    within_patience(test)
+
+
 def test_an_error_of_the_renderer_is_said_and_ends_the_session(speaker: Speaker) -> None:
     def render(items: Iterable[Any]) -> Iterator[np.ndarray]:
         for _, image in zip(range(10), draw_opening(items), strict=False):

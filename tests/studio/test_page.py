@@ -1,6 +1,7 @@
 """The studio's page in a real browser, with a server of made-up answers."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -447,6 +448,65 @@ def test_live_shows_frames_and_numbers_and_says_texts(page: Page, fake: FakeApi)
     expect(live.get_by_role("button", name="Go live")).to_be_visible()
     page.wait_for_timeout(200)
     assert len(fake.asked("/api/live/live", "DELETE")) == 1
+
+
+def test_live_without_a_microphone_says_texts(page: Page, fake: FakeApi) -> None:
+    pytest.importorskip("aiortc")
+    live = go(page, "live")
+    live.get_by_label("Listen to the microphone").uncheck()
+    expect(live.get_by_label("With audio")).to_be_checked()
+    live.get_by_role("button", name="Go live").click()
+    expect(live.locator("#live-stage video")).to_be_visible()
+    asked = asked_soon(page, fake, "/api/live")
+    assert asked["muted"] is False
+    assert "m=video" in asked["sdp"] and not re.search("a=send(only|recv)", asked["sdp"])
+    live.get_by_label("Say a text").fill("Guten Tag")
+    live.get_by_label("Language of the text").select_option("German")
+    live.get_by_role("button", name="Say it").click()
+    said = asked_soon(page, fake, "/api/live/live/text")
+    assert said == {"text": "Guten Tag", "language": "de"}
+    live.get_by_role("button", name="Stop").click()
+    expect(live.get_by_role("button", name="Go live")).to_be_visible()
+
+
+def test_a_declined_microphone_leaves_texts(page: Page, fake: FakeApi) -> None:
+    pytest.importorskip("aiortc")
+    page.evaluate(
+        """() => { navigator.mediaDevices.getUserMedia = () =>
+             Promise.reject(new DOMException("no", "NotAllowedError")); }"""
+    )
+    live = go(page, "live")
+    live.get_by_role("button", name="Go live").click()
+    expect(live.get_by_role("status")).to_have_text(
+        "Live. The browser does not allow the microphone. Write what the speaker says."
+    )
+    expect(live.get_by_label("Say a text")).to_be_enabled()
+    live.get_by_role("button", name="Stop").click()
+
+    fake.limits |= {"text": False}
+    open_page(page)
+    page.evaluate(
+        """() => { navigator.mediaDevices.getUserMedia = () =>
+             Promise.reject(new DOMException("no", "NotFoundError")); }"""
+    )
+    live = go(page, "live")
+    expect(live.get_by_label("Listen to the microphone")).to_be_disabled()
+    live.get_by_role("button", name="Go live").click()
+    expect(live.locator("#live-form > .error").first).to_have_text("There is no microphone.")
+
+
+def test_languages_and_voices_are_offered(page: Page, fake: FakeApi) -> None:
+    speak = page.locator("#speak")
+    write_text(speak, "Guten Tag")
+    speak.get_by_text("Language and voice").click()
+    language = speak.locator("[name=language]")
+    assert language.locator("option").all_inner_texts() == ["English", "German", "Japanese"]
+    language.select_option("German")
+    voice = speak.locator("[name=voice]")
+    offered = voice.evaluate("one => [...one.list.options].map(option => option.value)")
+    assert offered == ["en-us", "flite:slt"]
+    speak.get_by_role("button", name="Make video").click()
+    assert asked_soon(page, fake, "/api/videos")["language"] == "de"
 
 
 def test_errors_are_shown_where_they_arise(page: Page, fake: FakeApi) -> None:

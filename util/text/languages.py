@@ -99,6 +99,23 @@ def language_voice(language: str) -> str:
     )
 
 
+def known_languages() -> dict[str, str]:
+    """Return the tags of all languages that are spoken -> their English names, by name.
+
+    It is empty where espeak-ng is not installed.
+    """
+    try:
+        data = espeak_files()[1]
+    except DataError:
+        return {}
+    voices, found = _voices(data)[0], {}
+    for one in sorted(_voice_files(data), key=lambda one: one.name):
+        tags = (one.file.lower(), *one.tags)
+        own = [tag for tag in tags if voices.get(_ALIASES.get(tag, tag)) == one.file]
+        found |= dict.fromkeys(own[:1], one.name)
+    return found
+
+
 def whisper_language(language: str) -> str:
     """Return Whisper's code of a language's tag: without region, Chinese as one."""
     tag = language.strip().lower().replace("_", "-").partition("-")[0]
@@ -121,8 +138,8 @@ def _voices(data: Path) -> tuple[dict[str, str], dict[str, str]]:
         voices[file.lower()] = file
         for tag in tags:
             voices.setdefault(tag, file)
-        names.setdefault(name, file.lower())
-        names.setdefault(name.partition(" (")[0], file.lower())
+        names.setdefault(name.lower(), file.lower())
+        names.setdefault(name.lower().partition(" (")[0], file.lower())
     for alias, tag in _ALIASES.items():
         if tag in voices:
             voices.setdefault(alias, voices[tag])
@@ -138,7 +155,7 @@ def _broken(data: Path) -> set[str]:
 class _VoiceFile(NamedTuple):
     file: str
     tags: list[str]
-    name: str  # in English, lower case
+    name: str  # in English
     dictionary: Path
 
 
@@ -151,7 +168,7 @@ def _voice_files(data: Path) -> list[_VoiceFile]:
         tags = [value.lower() for key, value in entries if key == "language"] or [path.name.lower()]
         own = dict(reversed(entries))
         dictionary = own.get("dictionary", tags[0].partition("-")[0])
-        name = own.get("name", path.name).lower()
+        name = own.get("name", path.name)
         found.append(_VoiceFile(path.name, tags, name, data / f"{dictionary}_dict"))
     return found
 

@@ -19,13 +19,14 @@ import numpy as np
 
 from speech2video.util.errors import DataError
 from speech2video.util.files import read_json
-from speech2video.util.text.engines import PAUSE, speak
+from speech2video.util.text.engines import PAUSE, installed_voices, speak
 from speech2video.util.text.languages import (
     clean_phone,
     cut_runs,
     espeak_files,
     is_broken,
     is_english,
+    known_languages,
     spoken_unicode,
     unicode_word_spans,
 )
@@ -64,6 +65,14 @@ class Voice(NamedTuple):
 VOICES = tuple(
     Voice(*row) for row in read_json(Path(__file__).with_name("voices.json"), what="voices")
 )
+
+
+def known_voices() -> list[str]:
+    """Return English voices to choose from, the default first; none where espeak-ng is missing."""
+    if not known_languages():
+        return []
+    others = (name for names in installed_voices().values() for name in names)
+    return [*(one.voice for one in VOICES), *others]
 
 
 @dataclass(frozen=True)
