@@ -467,13 +467,25 @@ def _add_plans(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/plans/{plan_id}/timeline", tags=["Plans"])
     def timeline(
         plan_id: str,
-        seed: Seed,
-        words: Annotated[list[Any], Body(description='`[{"text", "start", "end"}]`, in seconds')],
+        seed: Seed = 0,
+        words: Annotated[
+            list[Any] | None, Body(description='`[{"text", "start", "end"}]`, in seconds')
+        ] = None,
+        timeline: Annotated[
+            dict | None, Body(description="of a file: rows need only `entry` and `key`")
+        ] = None,
     ) -> dict[str, Any]:
-        """Return the gestures of a take at edited words."""
+        """Return the gestures of a take at edited `words`, or a `timeline`, made complete."""
         found, _ = studio.plan(plan_id)
-        parsed = parse_words(words, seconds=found.seconds)
-        return plan_timeline(found, studio.body_speaker(found.speaker), parsed, seed).to_json()
+        speaker = studio.body_speaker(found.speaker)
+        if (words is None) == (timeline is None):
+            raise Refused(400, "words or timeline: one of them is needed")
+        if words is not None:
+            parsed_words = parse_words(words, seconds=found.seconds)
+            return plan_timeline(found, speaker, parsed_words, seed).to_json()
+        if (parsed := _timeline(speaker, timeline)) is None:
+            raise Refused(400, f"{found.speaker}: has no gestures")
+        return parsed.to_json()
 
     @app.post("/api/plans/{plan_id}/points", tags=["Plans"], response_class=Response)
     def points(

@@ -2,7 +2,7 @@
 
 import { api, attempt, cssColour, clock, h, prepare, showError } from "./api.js";
 import { fillSpeakers, SpeechInput, VideoOptions, wholeNumber } from "./forms.js";
-import { add, follow, jobs } from "./jobs.js";
+import { add, checkSize, follow, jobs } from "./jobs.js";
 import { Player, Skeleton } from "./skeleton.js";
 import { Edit, OFF, parseTimeline, reason, round, shifted } from "./timeline.js";
 
@@ -516,12 +516,15 @@ export class Direct {
 
   async load(input) {
     const [file] = input.files;
+    const { edit } = this;
     input.value = "";
-    if (!file || !this.plan) return;
+    if (!file || !edit) return;
     try {
-      if (file.size > this.limits.max_upload_bytes) throw new Error(`${file.name}: too large.`);
-      const base = parseTimeline(await file.text(), this.plan.gestures);
-      this.edit.set("load", { base, changes: {} });
+      checkSize(file, this.limits);
+      const timeline = parseTimeline(await file.text());
+      const base = await api.timeline(this.plan.id, { timeline });
+      if (edit !== this.edit) return; // another take is shown meanwhile
+      edit.set("load", { base, changes: {} });
       showError(this.error, "");
       this.selected = null;
       this.say(`${base.insertions.length} gestures loaded`);

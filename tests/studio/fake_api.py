@@ -295,7 +295,7 @@ def make_app(fake: FakeApi) -> FastAPI:
     @app.post("/api/plans/{name}/timeline")
     async def new_timeline(name: str, request: Request) -> dict[str, Any]:
         values = await read(request)
-        return timeline(values["seed"], values["words"])
+        return values.get("timeline") or timeline(values["seed"], values["words"])
 
     @app.post("/api/plans/{name}/points")
     async def new_points(name: str, request: Request) -> Response:

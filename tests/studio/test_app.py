@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from speech2video.data.gestures.dictionary import GestureDictionary
+from speech2video.data.gestures.timeline import plan_gestures
 from speech2video.data.motion_io import read_motion
 from speech2video.options.studio import StudioOptions
 from speech2video.studio.app import create_app
@@ -18,7 +21,9 @@ from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.skeleton import POINTS
 from speech2video.util.text.languages import language_voice
 from speech2video.util.text.synthesis import synthesise
+from speech2video.util.text.transcript import Word
 from speech2video.util.timing import frame_count
+from tests.shared import ROOT
 from tests.tiny_speaker import NAME, SIZE, make_speaker, voice
 
 SECONDS = 1.0
@@ -167,6 +172,39 @@ def test_a_gesture_that_is_switched_off_is_gone_from_preview_and_video(
         ]
         assert "hello there" in client.get(f"{folder}/captions.srt").text
     assert np.abs(motions[0] - motions[1]).max() > 0.01
+
+
+def test_a_timeline_of_a_file_is_checked_and_completed(
+    client: TestClient, plan: str, tmp_path: Path
+) -> None:
+    found = client.get(f"/api/plans/{plan}").json()
+    words = [Word(**word) for word in found["words"]]
+    dictionary = GestureDictionary.load(ROOT / "checkpoints" / "demo" / "gestures")
+    plan_gestures(dictionary, words, frames=found["frames"], seed=1).save(tmp_path / "saved.json")
+    saved = json.loads((tmp_path / "saved.json").read_text())
+
+    def ask(timeline: Any) -> httpx.Response:
+        return client.post(f"/api/plans/{plan}/timeline", json={"timeline": timeline})
+
+    assert ask(saved).json() == saved == found["takes"][0]["timeline"]
+    row = saved["insertions"][0]
+    short = {"format": 1, "insertions": [{"entry": row["entry"], "key": 0.5}]}
+    complete = ask(short).json()["insertions"][0]
+    assert set(complete) == set(row) and complete["skipped"] == "" and complete["key"] == 0.5
+    times = dictionary.entry(row["entry"]).times(0.5)
+    assert [complete[name] for name in ("start", "arrival", "hold_end", "end")] == [*times]
+    drawn = [points_of(client, plan, 1, one) for one in (None, short, ask(short).json())]
+    assert np.abs(drawn[0] - drawn[1]).max() > 1 and np.array_equal(drawn[1], drawn[2])
+    for broken, line in (
+        ({"format": 2, "insertions": []}, '"format": 1'),
+        ({"format": 1, "insertions": [{"entry": "wave", "key": 0.5}]}, "wave"),
+        ({"format": 1, "insertions": [{"entry": row["entry"]}]}, "insertion 1: no 'key'"),
+        ({"format": 1, "insertions": [{"entry": row["entry"], "key": "1"}]}, "insertion 1: key"),
+        ({"format": 1, "insertions": [row | {"start": row["end"] + 1}]}, "start <= arrival"),
+        (None, "one of them is needed"),
+    ):
+        answer = ask(broken)
+        assert answer.status_code == 400 and line in answer.json()["error"], answer.text
 
 
 def test_edited_words_move_their_gestures(client: TestClient, plan: str) -> None:

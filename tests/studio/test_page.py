@@ -384,15 +384,18 @@ def test_timeline_is_saved_and_loaded(page: Page, fake: FakeApi, tmp_path: Path)
     direct.get_by_label("Load timeline").set_input_files(saved)
     expect(direct.locator(".gesture")).to_have_count(1)
     assert asked_soon(page, fake, "/api/plans/job0/points", 2)["timeline"] == edited
-    for broken, line in (
-        ("[", "no json"),
-        ('{"format": 2, "insertions": []}', "format"),
-        ('{"format": 1, "insertions": [{"entry": "two"}]}', "Insertion 1"),
-        (json.dumps(edited).replace("hello", "wave"), 'no gesture "wave"'),
-    ):
+    assert fake.asked("/api/plans/job0/timeline") == [{"timeline": edited}]
+    error = direct.locator("#direct-error")
+    for broken in ("[", "[]", "null", '{"format": 1}', '{"insertions": 1}'):
         saved.write_text(broken)
         direct.get_by_label("Load timeline").set_input_files(saved)
-        expect(direct.locator("#direct-error")).to_contain_text(line)
+        expect(error).to_contain_text("This file is no timeline")
+        saved.write_text(json.dumps(edited))
+        direct.get_by_label("Load timeline").set_input_files(saved)
+        expect(error).to_be_hidden()
+    fake.errors["/api/plans/job0/timeline"] = "insertion 1: no gesture 'wave'"
+    direct.get_by_label("Load timeline").set_input_files(saved)
+    expect(error).to_have_text("insertion 1: no gesture 'wave'")
     expect(direct.locator(".gesture")).to_have_count(1)
 
 
