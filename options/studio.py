@@ -1,5 +1,7 @@
 """Options of scripts/studio.py, the web page and the HTTP API, and of scripts/live.py."""
 
+import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from speech2video.util.errors import OptionError
 from speech2video.util.files import NamedPath
 from speech2video.util.video.formats import TRANSPARENT, background_path, check_video_path
 
+ALL_ADDRESSES = ("0.0.0.0", "::")  # a host that listens on each of the machine's addresses
+TOKEN_VARIABLE = "SPEECH2VIDEO_TOKEN"  # of the environment: the default of --token
+AUTO_TOKEN = "auto"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MIN_TOKEN = 16  # characters
 PIPE = "-"  # --input -
@@ -28,7 +33,10 @@ class StudioOptions(Options):
     host: str = option("127.0.0.1", "address to listen on; any but this machine's needs --token")
     port: int = option(7860, "port to listen on; 0 for any that is free", min=0, max=65535)
     token: str | None = option(
-        None, f"secret of {MIN_TOKEN} characters or more that page and API then ask for"
+        None,
+        f"secret of {MIN_TOKEN} characters or more that page and API then ask for; "
+        f"{AUTO_TOKEN}: a new one, which is printed; by default that of the environment's "
+        f"{TOKEN_VARIABLE}",
     )
     origin: str | None = option(
         None, "address of the page where a proxy stands before it: https://studio.example.org"
@@ -46,7 +54,7 @@ class StudioOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.token is not None and len(self.token) < MIN_TOKEN:
+        if self.token not in (None, AUTO_TOKEN) and len(self.token) < MIN_TOKEN:
             raise OptionError(f"--token: {MIN_TOKEN} characters or more are needed")
         if self.token is None and self.host not in LOOPBACK:
             raise OptionError(
@@ -54,6 +62,12 @@ class StudioOptions(Options):
             )
         if self.origin is not None and not self.origin.startswith(("http://", "https://")):
             raise OptionError(f"--origin {self.origin}: http://… or https://… is needed")
+
+    @classmethod
+    def parser(cls) -> argparse.ArgumentParser:
+        parser = super().parser()
+        parser.set_defaults(token=os.environ.get(TOKEN_VARIABLE) or None)
+        return parser
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 python scripts/studio.py [--port 7860]
 """
 
+import dataclasses
 import os
+import secrets
 import socket
 
 import _checkout  # noqa: F401
 
-from speech2video.options.studio import StudioOptions
+from speech2video.options.studio import ALL_ADDRESSES, AUTO_TOKEN, LOOPBACK, StudioOptions
 from speech2video.util.errors import DataError, UserError, run_command
 
 IDLE_SECONDS = 15  # that an unused connection stays open
@@ -16,6 +18,10 @@ IDLE_SECONDS = 15  # that an unused connection stays open
 
 def main() -> None:
     options = StudioOptions.parse()
+    shown_token = "…"
+    if options.token == AUTO_TOKEN:
+        shown_token = secrets.token_urlsafe()
+        options = dataclasses.replace(options, token=shown_token)
     try:
         import uvicorn
 
@@ -33,7 +39,9 @@ def main() -> None:
         )
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        token = "" if options.token is None else "?token=…"
+        if options.host in ALL_ADDRESSES:
+            shown = LOOPBACK[0]
+        token = "" if options.token is None else f"?token={shown_token}"
         print(f"http://{shown}:{port}/{token}", flush=True)
         uvicorn.Server(config).run(sockets=[listener])
 

@@ -7,6 +7,7 @@ something comes from the own page, or from a program that is no browser.
 
 import contextlib
 import hmac
+import ipaddress
 from collections.abc import Sequence
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
@@ -42,6 +43,8 @@ class AccessControl:
     Args:
         app: the application.
         hosts: names and addresses, without port, under which it is served.
+        any_address: whether it is served under every numeric address, too. A name that resolves to
+            this machine stays refused.
         origin: of the page where a proxy stands before it; by default the request's own.
         token: secret that every request needs; None for none.
         max_bytes: of a request's body.
@@ -52,12 +55,13 @@ class AccessControl:
         app: ASGIApp,
         *,
         hosts: Sequence[str] = LOCAL_HOSTS,
+        any_address: bool = False,
         origin: str | None = None,
         token: str | None = None,
         max_bytes: int,
     ) -> None:
         self._app, self._token, self._max_bytes = app, token, max_bytes
-        self._origin = origin
+        self._origin, self._any_address = origin, any_address
         proxied = [] if origin is None else [urlsplit(origin).hostname or ""]
         self._hosts = {host.lower() for host in (*hosts, *proxied)}
 
@@ -102,7 +106,8 @@ class AccessControl:
         """Return the answer to a request that is not passed on; None for one that is."""
         host = headers.get("host", "")
         name = (urlsplit(f"//{host}").hostname or "").lower()
-        if name not in {one.strip("[]") for one in self._hosts}:
+        known = {one.strip("[]") for one in self._hosts}
+        if name not in known and not (self._any_address and _is_address(name)):
             return _error(403, f"host {host!r:.60}: not served here")
         if scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS:
             own = self._origin or f"{scope.get('scheme', 'http').replace('ws', 'http')}://{host}"
@@ -135,6 +140,14 @@ class AccessControl:
     def _too_large(self) -> Response:
         limit = f"{self._max_bytes / 1e6:g} MB"
         return _error(413, f"the request is too large; at most {limit} are taken")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _sent_token(headers: Headers) -> str:

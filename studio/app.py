@@ -24,7 +24,7 @@ from speech2video.data.speech2face.clip import EMOTIONS
 from speech2video.models.pipelines.body_video import BodySpeaker
 from speech2video.models.pipelines.speaker import load_speaker
 from speech2video.options.inference import SPEECH2FACE, SPEECH2VIDEO
-from speech2video.options.studio import StudioOptions
+from speech2video.options.studio import ALL_ADDRESSES, StudioOptions
 from speech2video.studio.access import LOCAL_HOSTS, AccessControl
 from speech2video.studio.api_page import render_api
 from speech2video.studio.jobs import (
@@ -238,6 +238,7 @@ def create_app(options: StudioOptions, *, threads: int = 1) -> FastAPI:
     app.add_middleware(
         AccessControl,
         hosts=(*LOCAL_HOSTS, options.host),
+        any_address=options.host in ALL_ADDRESSES,
         origin=options.origin,
         token=options.token,
         max_bytes=options.max_upload_mb * 1_000_000,

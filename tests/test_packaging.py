@@ -1,5 +1,7 @@
 """A wheel and a plain checkout hold one import name; lock files and installation."""
 
+import fnmatch
+import json
 import os
 import re
 import shutil
@@ -11,6 +13,8 @@ from pathlib import Path
 import demo as demo_command
 import install
 import pytest
+
+from speech2video.options.studio import TOKEN_VARIABLE, StudioOptions
 
 ROOT = Path(__file__).parent.parent
 LINKS = ("options", "util", "data", "models")
@@ -199,6 +203,77 @@ def test_an_environment_that_lost_its_pip_gets_it_again(tmp_path: Path) -> None:
     python = install.make_environment(tmp_path / "venv")
     assert subprocess.call([python, "-c", "import pip"]) == 0
     assert install.make_environment(tmp_path / "venv") == python
+
+
+def docker_steps() -> list[tuple[str, str]]:
+    """Return the instructions of the Dockerfile with their arguments."""
+    text = re.sub(r"^#.*\n|\\\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    return [
+        (word, rest.strip())
+        for word, _, rest in (s.partition(" ") for s in text.splitlines())
+        if word
+    ]
+
+
+def docker_environment() -> dict[str, str]:
+    """Return the variables that the Dockerfile sets."""
+    pairs = [pair for word, rest in docker_steps() if word == "ENV" for pair in rest.split()]
+    return dict(pair.split("=") for pair in pairs)
+
+
+def ignored_by_docker(path: str) -> bool:
+    """Return whether .dockerignore leaves a file out; the last line that fits decides."""
+    ignored = False
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!").removeprefix("**/")
+        parts = path.split("/")
+        starts = range(len(parts)) if "**/" in line else [0]
+        length = pattern.count("/") + 1
+        if any(fnmatch.fnmatch("/".join(parts[k : k + length]), pattern) for k in starts):
+            ignored = not line.startswith("!")
+    return ignored
+
+
+def test_the_container_is_installed_by_the_script_of_ci() -> None:
+    steps = docker_steps()
+    runs = [rest for word, rest in steps if word == "RUN"]
+    assert "python scripts/install.py" in runs
+    chain = {".ci/run": "scripts/run_tests.sh", "scripts/run_tests.sh": "scripts/install.sh"}
+    chain |= {"scripts/install.sh": "install.py"}
+    assert all(called in (ROOT / caller).read_text() for caller, called in chain.items())
+    (base,) = [rest for word, rest in steps if word == "FROM"]
+    minor = int(re.match(r"python:3\.(\d+)-slim", base)[1])  # type: ignore[index]
+    assert install.OLDEST[1] <= minor <= install.NEWEST[1]
+    environment = docker_environment()
+    python = f"{environment['VENV']}/bin/python"
+    assert install.ROOT / environment["VENV"] == Path(environment["VENV"])
+    words = [word for word, _ in steps]
+    assert words.index("USER") < words.index("ENTRYPOINT") and ("USER", "root") not in steps
+    (entry,) = [json.loads(rest) for word, rest in steps if word == "ENTRYPOINT"]
+    assert entry[0] == python and entry[1] == "scripts/studio.py"
+
+
+def test_the_container_s_command_and_files_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = docker_steps()
+    environment = docker_environment()
+    (entry,) = [json.loads(rest) for word, rest in steps if word == "ENTRYPOINT"]
+    monkeypatch.setenv(TOKEN_VARIABLE, environment[TOKEN_VARIABLE])
+    monkeypatch.chdir(ROOT)
+    options = StudioOptions.parse(entry[2:])
+    assert (options.host, options.token) == ("0.0.0.0", "auto")
+    assert ("EXPOSE", str(options.port)) in steps
+    (volumes,) = [json.loads(rest) for word, rest in steps if word == "VOLUME"]
+    (home,) = [Path(rest) for word, rest in steps if word == "WORKDIR"]
+    for folder in (options.checkpoints, options.output):
+        assert any((home / folder).is_relative_to(volume) for volume in volumes)
+    needed = ["scripts/install.py", "pyproject.toml", "setup.py", "README.md", "LICENSE"]
+    needed += ["requirements/uv.txt", "checkpoints/demo/pose2video/engine.xml", entry[1]]
+    needed += ["speech2video/__init__.py", "studio/static/index.html", "data/synthetic/__init__.py"]
+    assert not [path for path in needed if ignored_by_docker(path)]
+    assert all((ROOT / path).is_file() for path in needed)
+    left_out = [".git/config", ".venv/bin/python", "results/a.mp4", "datasets/a/b", "tests/demo.py"]
+    left_out += ["checkpoints/anna/pose2video/model.safetensors", "util/__pycache__/x.pyc"]
+    assert all(map(ignored_by_docker, left_out))
 
 
 @pytest.mark.parametrize("given", [[], ["my speech.wav", "--seed", "1"]])

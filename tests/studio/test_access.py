@@ -27,9 +27,10 @@ APP = Starlette(routes=[Route("/", echo, methods=["GET", "POST"]), Route("/api",
 def ask(
     method: str = "GET", path: str = "/", *, url: str = URL, token: str | None = None,
     origin: str | None = None, headers: dict[str, Any] | None = None, content: object = None,
+    any_address: bool = False,
 ) -> httpx.Response:  # fmt: skip
     """Return the answer to a request."""
-    app = AccessControl(APP, token=token, origin=origin, max_bytes=1000)
+    app = AccessControl(APP, token=token, origin=origin, any_address=any_address, max_bytes=1000)
 
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app=app)
@@ -54,6 +55,22 @@ def test_own_names_are_served_with_safe_headers(url: str) -> None:
 def test_other_hosts_are_not_served(url: str) -> None:
     answer = ask(url=url)
     assert answer.status_code == 403 and "not served here" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("http://192.0.2.7:7860", 200),
+        ("http://[2001:db8::1]:7860", 200),
+        ("http://example.org:7860", 403),
+        ("http://192.0.2.7.example.org", 403),
+        ("http://2130706433", 403),
+    ],
+)
+def test_a_server_of_all_addresses_is_served_under_each_and_no_name(url: str, status: int) -> None:
+    assert ask(url=url, any_address=True).status_code == status
+    assert ask("POST", url=url, any_address=True, headers={"origin": url}).status_code == status
+    assert ask(url=url).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """The command itself: the documented examples, many requests at once, and what it refuses."""
 
 import concurrent.futures
+import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ from tests.shared import ROOT
 from tests.tiny_speaker import NAME, make_speaker
 
 PAGE = (ROOT / "docs" / "studio.md").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 DOCUMENTED = "http://127.0.0.1:7860"
 
 
@@ -152,6 +155,37 @@ def test_two_hundred_requests_eight_at_a_time(server: str) -> None:
         assert memory[-1] < memory[1] + 100e6
         states = [job["state"] for job in api.get("/api/jobs").json()]
         assert not {"queued", "running"} & set(states)
+
+
+def test_the_container_s_check_tells_a_server_from_none(server: str) -> None:
+    (check,) = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
+    _, *arguments = json.loads(check)
+    free = socket.create_server(("127.0.0.1", 0))
+    with free:
+        closed = free.getsockname()[1]
+    for port, works in ((server.rsplit(":", 1)[1], True), (str(closed), False)):
+        line = [argument.replace("7860", port) for argument in arguments]
+        assert (
+            subprocess.run([sys.executable, *line], stderr=subprocess.DEVNULL).returncode == 0
+        ) == works
+
+
+@pytest.mark.parametrize(("given", "shown"), [("auto", r"[\w-]{43}"), ("0123456789abcdef", "…")])
+def test_a_token_of_the_environment_counts(tmp_path: Path, given: str, shown: str) -> None:
+    command = [sys.executable, ROOT / "scripts" / "studio.py", "--port", "0", "--host", "0.0.0.0"]
+    command += ["--output", tmp_path / "results", "--checkpoints", tmp_path]
+    environment = os.environ | {"SPEECH2VIDEO_TOKEN": given}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    line = process.stdout.readline().strip()
+    found = re.fullmatch(rf"(http://127\.0\.0\.1:\d+)/\?token=({shown})", line)
+    assert found, line
+    token = found[2] if given == "auto" else given
+    url = f"{found[1]}/api/speakers"
+    assert httpx.get(url).status_code == 401
+    assert httpx.get(url, headers={"Authorization": f"Bearer {token}"}).json() == []
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
 
 
 def _server_process(server: str) -> psutil.Process:
