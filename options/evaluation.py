@@ -18,6 +18,15 @@ from speech2video.options.inference import BodyVideoOptions, MotionOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.errors import OptionError
 
+BENCHMARKS = (
+    "body",
+    "preprocess",
+    "audio2pose",
+    "pose2video",
+    "pipeline",
+    "speech2face",
+    "live",
+)
 GPU_CHECKS = ("renderer", "pose2video", "audio2pose", "speech2face", "training", "processes")
 
 
@@ -214,7 +223,15 @@ class BenchmarkOptions(Options):
     kind: str = option(
         REQUIRED,
         "part to benchmark",
-        choices=("body", "preprocess", "audio2pose", "pose2video", "pipeline", "speech2face"),
+        choices=(
+            "body",
+            "preprocess",
+            "audio2pose",
+            "pose2video",
+            "pipeline",
+            "speech2face",
+            "live",
+        ),
         positional=True,
     )
     threads: int = option(1, "processor cores to use", min=1)
@@ -224,7 +241,7 @@ class BenchmarkOptions(Options):
         "fp32", "of the pipeline's renderer or the training", choices=("fp32", "bf16")
     )
     name: str | None = option(
-        None, "trained speaker to benchmark audio2pose with; by default an untrained one"
+        None, "trained speaker of audio2pose (by default an untrained one) and live (demo)"
     )
     checkpoints: Path = option(Path("checkpoints"), "folder of all runs")
     train: bool = option(False, "pose2video: measure training steps in place of inference")

@@ -7,6 +7,7 @@ python scripts/benchmark.py pose2video --threads 2
 python scripts/benchmark.py pose2video --train [--device cuda] [--size 512] [--threads 2]
 python scripts/benchmark.py pipeline --threads 2 --minutes 10 [--size 512] [--precision bf16]
 python scripts/benchmark.py speech2face --threads 2 [--minutes 1]
+python scripts/benchmark.py live --threads 2 --name demo --minutes 10
 """
 
 from importlib import import_module
@@ -26,6 +27,7 @@ MODULES = {
     "pipeline": "body_video",
     "pose2video": "generators",
     "speech2face": "generators",
+    "live": "live",
     "training": "training",
 }
 

@@ -71,6 +71,7 @@ export class Live {
       connection.ondatachannel = (event) => { event.channel.onmessage = read; };
       const received = new MediaStream();
       connection.ontrack = (event) => {
+        if ("jitterBufferTarget" in event.receiver) event.receiver.jitterBufferTarget = 0; // show at once
         received.addTrack(event.track);
         this.video.srcObject = received;
         this.video.muted = muted;
