@@ -113,6 +113,30 @@ def test_rendered_frames_are_steady(speaker: PosePredictor, body: Body):
     assert max(steps) < STEP
 
 
+@pytest.mark.parametrize(("right", "down"), [(48, 0), (-48, 0), (0, 32)])
+def test_who_stands_elsewhere_stays_a_person(
+    speaker: PosePredictor, body: Body, right: int, down: int
+) -> None:
+    """Points that are shifted by whole pixels give the shifted person."""
+    renderer = load_renderer(SPEAKER / "pose2video")
+    assert renderer.camera is not None
+    pose_TP = speaker.predict_from_audio(load_audio(EXAMPLE)[:16_000], seed=0)[:4]
+    points_TK2 = renderer.camera.project(body.points(pose_TP)).numpy()
+    layers = [
+        list(renderer.render_layers(iter(points)))[-1]
+        for points in (points_TK2, points_TK2 + (right, down))
+    ]
+    usual, shifted = (np.concatenate(one) for one in layers)  # (4, H, W)
+    height, width = usual.shape[1:]
+    rows, columns = slice(max(down, 0), height), slice(max(right, 0), width + min(right, 0))
+    usual = np.roll(usual, (down, right), (1, 2))[:, rows, columns]
+    shifted = shifted[:, rows, columns]
+    person, moved_person = usual[3] > 0.5, shifted[3] > 0.5
+    assert (person & moved_person).sum() > 0.95 * (person | moved_person).sum()
+    difference = np.abs(usual[:3] - shifted[:3]).mean(0)[person & moved_person]
+    assert difference.mean() < 0.05
+
+
 def test_gestures_fit_the_speaker_and_no_limit_is_broken(speaker: PosePredictor, body: Body):
     inserter = GestureInserter.load(SPEAKER / "gestures", speaker.body)
     entries = inserter.dictionary.entries
