@@ -17,6 +17,7 @@ from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from speech2video.data.loader import training_loader
@@ -32,7 +33,7 @@ from speech2video.models.trainer import fit, training_session
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
 from speech2video.util.errors import run_command
 
-SAMPLED_FRAMES = 8  # of each clip, evenly spaced, for the mean appearance
+SAMPLED_CLIPS, SAMPLED_FRAMES = 16, 8  # of a speaker, of a clip, evenly spaced, for the appearance
 
 
 def main() -> None:
@@ -110,30 +111,44 @@ def set_statistics(face: predictor.Speech2FacePredictor, dataset: FaceDataset) -
     if known := {recording.emotion for recording in dataset.recordings} - {""}:
         face.emotion.trained.copy_(torch.tensor([float(name in known) for name in EMOTIONS]))
     if not face.uses_reference_image:
-        face.generator.init_eigenfaces(*mean_appearance(dataset))
+        face.generator.init_eigenfaces(
+            *typical_appearance(dataset, scale=face.generator.portrait_scale)
+        )
 
 
-def mean_appearance(dataset: FaceDataset) -> tuple[Tensor, Tensor]:
-    """Return the speakers' mean heads and mean images, (P, 3, H, W) each, -1..1, in order.
+def typical_appearance(dataset: FaceDataset, *, scale: int = 1) -> tuple[Tensor, Tensor]:
+    """Return heads, `scale` times as large, and mean images of the speakers, (P, 3, H, W) -1..1.
 
-    Heads are warped back to their median place in the clip. Augmented copies of a clip count once.
+    A head is warped back to its median place in the clip; of each speaker's, the one nearest to
+    their mean is returned. The mean itself would be blurred, since heads turn and faces move, and
+    training hardly sharpens it. Augmented copies of a clip count once.
     """
     clips = {one.name: number for number, one in reversed([*enumerate(dataset.recordings)])}
-    heads, images = defaultdict(list), defaultdict(list)
+    numbers = defaultdict(list)
     for number in clips.values():
-        recording, motion_TM = dataset.recordings[number], dataset.motions[number]
-        good = dataset.good_rows(number)
-        rows = good[np.unique(np.linspace(0, len(good) - 1, SAMPLED_FRAMES).round().astype(int))]
-        frames = to_floats(torch.from_numpy(np.ascontiguousarray(recording.frames_T3HW[rows])))
-        place_M4 = torch.from_numpy(motion_TM[rows, : generator.PLACEMENT_DIM])
-        rest_M23 = generator.invert_affine(generator.head_transform(place_M4))
-        heads[recording.speaker].append(generator.warp_with_head(frames, rest_M23).mean(0))
-        images[recording.speaker].append(frames.mean(0))
+        numbers[dataset.recordings[number].speaker].append(number)
+    heads, images = [], []
+    for speaker in dataset.speakers:
+        own = sorted(numbers[speaker])
+        chosen = np.unique(np.linspace(0, len(own) - 1, SAMPLED_CLIPS).round().astype(int))
+        found = [_rest_heads(dataset, own[place], scale) for place in chosen]
+        heads_N3HW, images_N3HW = (torch.cat(parts) for parts in zip(*found, strict=True))
+        distance_N = (heads_N3HW - heads_N3HW.mean(0)).abs().mean((1, 2, 3))
+        heads.append(heads_N3HW[int(distance_N.argmin())])
+        images.append(images_N3HW.mean(0))
+    return torch.stack(heads), torch.stack(images)
 
-    def means(found: dict[str, list[Tensor]]) -> Tensor:
-        return torch.stack([torch.stack(found[speaker]).mean(0) for speaker in dataset.speakers])
 
-    return means(heads), means(images)
+def _rest_heads(dataset: FaceDataset, number: int, scale: int) -> tuple[Tensor, Tensor]:
+    """Return frames of a clip, enlarged with the head at its median place, and as they are."""
+    recording, motion_TM = dataset.recordings[number], dataset.motions[number]
+    good = dataset.good_rows(number)
+    rows = good[np.unique(np.linspace(0, len(good) - 1, SAMPLED_FRAMES).round().astype(int))]
+    frames = to_floats(torch.from_numpy(np.ascontiguousarray(recording.frames_T3HW[rows])))
+    place_M4 = torch.from_numpy(motion_TM[rows, : generator.PLACEMENT_DIM])
+    rest_M23 = generator.invert_affine(generator.head_transform(place_M4))
+    larger = F.interpolate(frames, scale_factor=scale, mode="bicubic") if scale > 1 else frames
+    return generator.warp_with_head(larger, rest_M23).clamp(-1, 1), frames
 
 
 if __name__ == "__main__":

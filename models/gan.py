@@ -66,25 +66,33 @@ class GANDiscriminator:
         *,
         condition: tuple[Tensor, ...] = (),
         present_N: Tensor | None = None,
+        r1: float = 0.0,
     ) -> Tensor:
-        """Do one step of the discriminator and return its loss, 0-dim and detached.
+        """Do one step of the discriminator; return its loss without penalty, 0-dim and detached.
 
         Args:
             real, fake: (N, ...) of the same shape; no gradient goes back into either.
             condition: (N, ...) each, further arguments of the discriminator.
             present_N: 1 where an item counts, 0 where it does not (a hand outside the image).
+            r1: weight of `gradient_penalty` of real items in this step. It costs as much as a
+                step, so it may be left out of most steps and be larger in the others (lazy
+                regularisation; Karras et al., StyleGAN2, 2020).
         """
         if self._wrapped is None:
             self._wrapped = distributed.wrap(self.network)
         share, (real, fake, *conditions) = _present(present_N, real, fake, *condition)
-        both = torch.cat([real.detach(), fake.detach()])
+        both = torch.cat([real.detach(), fake.detach()]).requires_grad_(r1 > 0)
         doubled = tuple(torch.cat([c.detach(), c.detach()]) for c in conditions)
-        losses = []
+        losses, means_N = [], []
         for *_, scores in self._wrapped(both, *doubled):
             score_real, score_fake = scores.float().chunk(2)
             losses.append((self._real_loss(score_real) + self._fake_loss(score_fake)).mean())
-        loss = 0.5 * share * torch.stack(losses).mean()
-        backward_and_step(self.optimizer, loss, grad_clip=self.grad_clip)
+            means_N.append(score_real.reshape(len(score_real), -1).mean(1))
+        total = loss = 0.5 * share * torch.stack(losses).mean()
+        if r1:
+            penalty = gradient_penalty(torch.stack(means_N).mean(0), both)
+            total = loss + share * r1 * penalty
+        backward_and_step(self.optimizer, total, grad_clip=self.grad_clip)
         return loss.detach()
 
     def generator_losses(
@@ -127,6 +135,21 @@ class GANDiscriminator:
 
     def _generator_loss(self, features: list[list[Tensor]]) -> Tensor:
         return torch.stack([self._adversarial_loss(s.float()).mean() for *_, s in features]).mean()
+
+
+def gradient_penalty(score_N: Tensor, inputs: Tensor) -> Tensor:
+    """Return half the mean squared norm of the gradient of scores, 0-dim: R1 for real items.
+
+    It keeps a discriminator from being steep about real data, where the generator's gradient
+    would never vanish (Mescheder et al., Which Training Methods for GANs do actually Converge?,
+    2018).
+
+    Args:
+        score_N: of the first N of the inputs, each item's from that item alone.
+        inputs: (N or more, ...), with gradient.
+    """
+    (gradient,) = torch.autograd.grad(score_N.sum(), inputs, create_graph=True)
+    return 0.5 * gradient[: len(score_N)].float().square().flatten(1).sum(1).mean()
 
 
 def _present(present_N: Tensor | None, *inputs: Tensor) -> tuple[Tensor | float, list[Tensor]]:

@@ -17,7 +17,7 @@ import typing
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from speech2video.util.errors import DataError, OptionError, UserError, one_line
 from speech2video.util.files import NamedPath, check_paths, read_json, write_text
@@ -109,6 +109,8 @@ def check_pairs(options: "Options", *names: str) -> None:
 class Options:
     """Base of all option classes. Values are checked when made and never change afterwards."""
 
+    BEFORE: ClassVar[dict[str, Any]] = {}  # options that older files lack, and what held then
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
             _check(field, getattr(self, field.name))
@@ -180,7 +182,7 @@ class Options:
             raise OptionError(f"{path}: unknown options {', '.join(unknown)}")
         try:
             given = {}
-            for name, value in values.items():
+            for name, value in (cls.BEFORE | values).items():
                 try:
                     given[name] = _from_json(hints[name], value)
                 except (ValueError, OverflowError) as error:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from speech2video.options.base import TRUST_HELP, check_pairs, grouped, inherit
 from speech2video.options.training import TrainingOptions, parse_loss_weights
@@ -47,8 +47,11 @@ LOSSES: dict[str, Loss] = {
     "perceptual_identity": Loss(0.02, "frames", _FRAMES, ("perceptual",)),
     "perceptual_emotion": Loss(0.005, "frames", _FRAMES, ("perceptual",)),
     "perceptual_lips": Loss(0.01, "mouths", _FRAMES, ("perceptual",)),
-    "gan_frame": Loss(0.01, "frames", (ADVERSARIAL,), ("frame", "gan")),
-    "feature_matching": Loss(0.05, "frames", (ADVERSARIAL,), ("frame", "gan")),
+    "gan_frame": Loss(0.02, "frames", (ADVERSARIAL,), ("frame", "gan")),
+    "feature_matching": Loss(0.1, "frames", (ADVERSARIAL,), ("frame", "gan")),
+    "gan_mouth": Loss(0.02, "mouths", (ADVERSARIAL,), ("regions", "gan")),
+    "gan_eyes": Loss(0.02, "eyes and brows", (ADVERSARIAL,), ("regions", "gan")),
+    "region_matching": Loss(0.1, "mouths, eyes", (ADVERSARIAL,), ("regions", "gan")),
     "gan_sequence": Loss(0.005, "frames in order", (ADVERSARIAL,), ("sequence", "gan")),
     "gan_sync": Loss(0.01, "mouths with speech", (ADVERSARIAL,), ("sync", "gan")),
     "gan_emotion": Loss(0.005, "frames", (ADVERSARIAL,), ("emotion", "gan")),
@@ -61,6 +64,7 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     """Train speech to a talking face on clips of many people's faces and voices."""
 
     KIND: ClassVar[str] = "speech2face"
+    BEFORE: ClassVar[dict[str, Any]] = {"portrait_scale": 1}
     TRAINING_ONLY: ClassVar[tuple[str, ...]] = ("teachers", "heads")
     MACHINE_FILES: ClassVar[tuple[str, ...]] = (
         "identity_teacher",
@@ -87,6 +91,11 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     )
 
     size: int = grouped.architecture(128, "pixels a side of the face", choices=(64, 128))
+    portrait_scale: int = grouped.architecture(
+        2,
+        "pixels of a portrait for one of a frame, across and down: 2 keeps it sharp",
+        choices=(1, 2),
+    )
     num_speakers: int = grouped.architecture(
         1, "in the identity bank; set to those of the dataset", min=1, max=100_000
     )
@@ -139,6 +148,15 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         (), "NAME=NUMBER, weights of losses to change: gan_sync=0.1"
     )
     lr_d: float = grouped.losses(2e-4, "learning rate of the discriminators", min=0)
+    ndf: int = grouped.losses(16, "channels of the discriminators' first layer", min=1, max=1024)
+    r1: float = grouped.losses(
+        0.1, "weight of the discriminators' gradient penalty on real frames (R1); 0: none", min=0
+    )
+    r1_every: int = grouped.losses(
+        16,
+        "steps from one gradient penalty to the next, which weighs as much as all of them",
+        min=1,
+    )
     validate_clips: int = grouped.checkpoints(8, "held-out clips to validate on", min=1)
     validate_frames: int = grouped.checkpoints(75, "frames of each of them to generate", min=10)
 

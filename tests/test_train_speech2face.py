@@ -25,7 +25,7 @@ SMALL = (
     *("--seq_len", 16, "--look_ahead", 2),
     *("--num_augmentations", 1, "--epoch_items", 8, "--validate_clips", 2, "--validate_frames", 26),
     *("--validate_every", 4, "--save_every", 2, "--keep", 50, "--device", "cpu"),
-    *("--stage_shares", 1, 1, 1, 1),
+    *("--stage_shares", 1, 1, 1, 1, "--r1_every", 3),
 )
 trainer = TrainingCommand(train_speech2face.main, "speech2face", SMALL)
 SHIPPED = {"identity", "emotion", "content", "head_motion", "generator"}

@@ -1,4 +1,4 @@
-"""Discriminators of single frames, frame sequences, lip sync and emotion.
+"""Discriminators of single frames, their mouth and eyes, frame sequences, lip sync and emotion.
 
 Each returns, for each of its scales, its features with the scores last, as `GANDiscriminator`
 needs. They follow Vougioukas et al. 2020 (frame, sequence, sync) and emotalkingface (emotion).
@@ -16,7 +16,7 @@ from speech2video.util.audio.mel import HOPS_PER_FRAME, N_MELS
 
 KERNEL, SLOPE = 4, 0.2
 SYNC_FRAMES, MOUTH_SIDE = 5, 32  # frames of a sync input; pixels a side of their mouth crops
-SEQUENCE_SIDE, EMOTION_SIDE = 32, 64  # pixels a side of the inputs
+SEQUENCE_SIDE, EMOTION_SIDE, REGION_SIDE = 32, 64, 64  # pixels a side of the inputs
 MOUTHS = (SYNC_FRAMES * RGB, MOUTH_SIDE, MOUTH_SIDE)
 MELS = (N_MELS, SYNC_FRAMES * HOPS_PER_FRAME)
 HIDDEN = 128
@@ -40,6 +40,16 @@ class FrameDiscriminator(nn.Module):
         *features, scores = self.patches(images_NCHW)[0]
         projected = self.projection(identity_ND)[..., None, None] * features[-1]
         return [[*features, scores + projected.mean(1, keepdim=True)]]
+
+
+class RegionDiscriminator(PatchDiscriminator):
+    """Distinguish real crops of a part of the face, at their own resolution, from generated ones.
+
+    Mouth and eyes are a quarter of the image; in the frame discriminator's mean they hardly count.
+    """
+
+    def __init__(self, *, width: int = 16) -> None:
+        super().__init__(RGB, width=width, layers=3, scales=1)
 
 
 class SequenceDiscriminator(nn.Module):
@@ -70,8 +80,9 @@ class LipSyncDiscriminator(nn.Module):
     moment can be among the fakes (Chung and Zisserman, Out of Time, 2016).
     """
 
-    def __init__(self, *, width: int = 32) -> None:
+    def __init__(self, *, width: int = 16) -> None:
         super().__init__()
+        width *= 2  # for five frames at once
         self.image_encoder = image_trunk(MOUTHS[0], width)
         self.image_projection = nn.Linear(width * 4 * (MOUTH_SIDE // 8) ** 2, HIDDEN)
         self.audio_encoder = nn.Sequential(
@@ -117,6 +128,8 @@ class EmotionDiscriminator(nn.Module):
 
 DISCRIMINATORS: dict[str, tuple[type[nn.Module], str]] = {  # with their gan_mode
     "frame": (FrameDiscriminator, "hinge"),
+    "mouth": (RegionDiscriminator, "hinge"),
+    "eyes": (RegionDiscriminator, "hinge"),
     "sequence": (SequenceDiscriminator, "hinge"),
     "sync": (LipSyncDiscriminator, "hinge"),
     "emotion": (EmotionDiscriminator, "vanilla"),

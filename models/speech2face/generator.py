@@ -40,12 +40,14 @@ class AppearanceFeatures:
     """Decoded appearance of N clips.
 
     Attributes:
-        head: portrait and mask logit (N, 4, H, W); moves with the head.
+        head: portrait (N, 3, S, S), which may be finer than the frames; moves with the head.
+        mask: its logit (N, 1, H, W); moves with the head, too.
         background: (N, 3, H, W), static.
         levels: moving and static feature maps of each level, the coarsest first.
     """
 
     head: Tensor
+    mask: Tensor
     background: Tensor
     levels: Sequence[tuple[Tensor, Tensor]]
 
@@ -54,24 +56,31 @@ FrameInputs = tuple[Tensor, Tensor, Tensor]  # content, emotion, motion; see `ge
 
 
 class EigenfaceDecoder(nn.Module):
-    """Decode an appearance code as a head with its mask, and the background."""
+    """Decode an appearance code as a head with its mask, and the background.
 
-    def __init__(self, size: int) -> None:
+    Args:
+        size: H = W of mask and background.
+        scale: by which the head is finer. Between the pixels of a head of the frames' own size,
+            bilinear sampling would lose what is finest in every frame.
+    """
+
+    def __init__(self, size: int, *, scale: int = 1) -> None:
         super().__init__()
-        self.size = size
-        self.heads = nn.Linear(APPEARANCE_DIM, (RGB + 1) * size**2)
+        self.size, self.side = size, scale * size
+        self.split = RGB * self.side**2, size**2
+        self.heads = nn.Linear(APPEARANCE_DIM, sum(self.split))
         self.background = nn.Linear(APPEARANCE_DIM, RGB * BACKGROUND_SIDE**2)
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.zero_()
-            self.heads.bias[RGB * size**2 :] = OPAQUE
+            self.heads.bias[self.split[0] :] = OPAQUE
 
     @torch.no_grad()
     def init_from_means(self, heads_P3HW: Tensor, images_P3HW: Tensor) -> Tensor:
         """Set the layers to the principal components of P speakers; return their codes.
 
         Args:
-            heads_P3HW: mean heads, -1..1, whose components these are.
+            heads_P3HW: heads of `side` pixels a side, -1..1, whose components these are.
             images_P3HW: mean images with the background that goes with the heads.
 
         Returns:
@@ -95,12 +104,15 @@ class EigenfaceDecoder(nn.Module):
         self.background.weight[:, :count] = weight_YR
         return F.pad(scale * scores_PR[:, :count], (0, APPEARANCE_DIM - count))
 
-    def forward(self, appearance_NK: Tensor) -> tuple[Tensor, Tensor]:
-        """Return heads (N, 4, H, W) and backgrounds (N, 3, H, W)."""
-        heads = self.heads(appearance_NK).unflatten(1, (-1, self.size, self.size))
+    def forward(self, appearance_NK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return heads (N, 3, S, S), masks (N, 1, H, W) and backgrounds (N, 3, H, W)."""
+        head, mask = self.heads(appearance_NK).split(self.split, 1)
+        head = head.unflatten(1, (RGB, self.side, self.side))
+        mask = mask.unflatten(1, (1, self.size, self.size))
         shape = -1, BACKGROUND_SIDE, BACKGROUND_SIDE
         background = self.background(appearance_NK).unflatten(1, shape)
-        return heads, F.interpolate(background, self.size, mode="bilinear", align_corners=False)
+        background = F.interpolate(background, self.size, mode="bilinear", align_corners=False)
+        return head, mask, background
 
 
 class AppearanceDecoder(nn.Module):
@@ -165,6 +177,7 @@ class FaceGenerator(nn.Module):
         motion_dim: M numbers a frame, the first `PLACEMENT_DIM` of which place the head.
         size: pixels a side, a power of two from 16 to 128.
         speakers: P of the training data.
+        portrait_scale: by which portraits are finer than frames.
         channels, blocks: of the levels, from 8×8 to half the image; a smaller image leaves out the
             last ones.
 
@@ -180,6 +193,7 @@ class FaceGenerator(nn.Module):
         motion_dim: int,
         size: int = 128,
         speakers: int = 1,
+        portrait_scale: int = 1,
         channels: tuple[int, ...] = CHANNELS,
         blocks: tuple[int, ...] = BLOCKS,
     ) -> None:
@@ -187,7 +201,8 @@ class FaceGenerator(nn.Module):
         sizes = [COARSE * PATCH << level for level in range(len(channels))]
         if size not in sizes:
             raise DataError(f"faces of {size} pixels; one of {sizes} is needed")
-        self.size, channels = size, channels[: 1 + sizes.index(size)]
+        self.size, self.portrait_scale = size, portrait_scale
+        channels = channels[: 1 + sizes.index(size)]
         self._add_appearance_layers(channels, speakers)
         self.appearance_decoder = AppearanceDecoder(channels)
         code_dim = encoders.EMOTION_CODE_DIM
@@ -225,7 +240,10 @@ class FaceGenerator(nn.Module):
 
     @torch.no_grad()
     def init_eigenfaces(self, heads_P3HW: Tensor, images_P3HW: Tensor) -> None:
-        """Initialise portraits with the speakers' mean heads and images, (P, 3, H, W) -1..1."""
+        """Initialise portraits with the speakers' heads and mean images, (P, 3, H, W) -1..1.
+
+        Heads are `portrait_scale` times as large as frames.
+        """
         codes_PK = self.eigenfaces.init_from_means(heads_P3HW, images_P3HW)
         self.identity_bank.appearances.copy_(codes_PK)
 
@@ -237,8 +255,7 @@ class FaceGenerator(nn.Module):
         """Return the appearance of codes (N, `APPEARANCE_DIM`)."""
         shape = -1, COARSE // 2, COARSE // 2
         coarse = self.identity_projection(appearance_NK).unflatten(1, shape)
-        head, background = self.eigenfaces(appearance_NK)
-        return AppearanceFeatures(head, background, self.appearance_decoder(coarse))
+        return AppearanceFeatures(*self.eigenfaces(appearance_NK), self.appearance_decoder(coarse))
 
     def generate(
         self,
@@ -270,16 +287,17 @@ class FaceGenerator(nn.Module):
                 x = block(x, style_MS)
             if number == self.flow_level:
                 flow = FLOW_SCALE * self.flow_head(x)
-        head = warp_with_head(repeat_frames(appearance.head, length), place_M23, flow)
-        background = repeat_frames(appearance.background, length)
-        portrait = torch.lerp(background, head[:, :RGB], head[:, RGB:].sigmoid())
+        finest = appearance.head, appearance.mask, appearance.background
+        head, mask, background = (repeat_frames(one, length) for one in finest)
+        head, mask = (warp_with_head(one, place_M23, flow, self.size) for one in (head, mask))
+        portrait = torch.lerp(background, head, mask.sigmoid())
         frames = portrait + F.pixel_shuffle(self.to_rgb(x), PATCH)
         return frames.unflatten(0, (count, length))
 
     def _add_appearance_layers(self, channels: tuple[int, ...], speakers: int) -> None:
         self.identity_bank = encoders.IdentityBank(speakers)
         self.identity_projection = nn.Linear(APPEARANCE_DIM, channels[0] * (COARSE // 2) ** 2)
-        self.eigenfaces = EigenfaceDecoder(self.size)
+        self.eigenfaces = EigenfaceDecoder(self.size, scale=self.portrait_scale)
 
     def _init_weights(self) -> None:
         for layer in self.modules():
@@ -300,7 +318,7 @@ class ReferenceFaceGenerator(FaceGenerator):
         *skips, coarse = self.reference_encoder(source)
         mask = torch.full_like(source[:, :1], 1 / torch.finfo(source.dtype).eps)
         levels = self.appearance_decoder(coarse, skips)
-        return AppearanceFeatures(torch.cat((source, mask), 1), source, levels)
+        return AppearanceFeatures(source, mask, source, levels)
 
     def _add_appearance_layers(self, channels: tuple[int, ...], speakers: int) -> None:
         self.reference_encoder = encoders.ReferenceImageEncoder(channels)
@@ -331,14 +349,20 @@ def invert_affine(place_M23: Tensor) -> Tensor:
     return torch.cat((inverse_M22, -inverse_M22 @ place_M23[:, :, 2:]), 2)
 
 
-def warp_with_head(maps_MCHW: Tensor, place_M23: Tensor, flow_M2HW: Tensor | None = None) -> Tensor:
-    """Return maps warped with the head; the border's pixels are repeated beyond it.
+def warp_with_head(
+    maps_MCHW: Tensor,
+    place_M23: Tensor,
+    flow_M2HW: Tensor | None = None,
+    size: int | None = None,
+) -> Tensor:
+    """Return maps warped with the head, of `size` pixels a side, by default that of the maps.
 
-    A flow of any size adds to the sampling positions (right, down, in halves of an image).
+    The border's pixels are repeated beyond it. A flow of any size adds to the sampling positions
+    (right, down, in halves of an image).
     """
-    size = list(maps_MCHW.shape)
-    grid = F.affine_grid(place_M23, size, align_corners=False)
+    shape = list(maps_MCHW.shape[:2]) + ([size, size] if size else list(maps_MCHW.shape[2:]))
+    grid = F.affine_grid(place_M23, shape, align_corners=False)
     if flow_M2HW is not None:
-        flow = F.interpolate(flow_M2HW.float(), size[2:], mode="bilinear", align_corners=False)
+        flow = F.interpolate(flow_M2HW.float(), shape[2:], mode="bilinear", align_corners=False)
         grid = grid + flow.permute(0, 2, 3, 1)
     return F.grid_sample(maps_MCHW, grid.to(maps_MCHW.dtype), "bilinear", "border", False)

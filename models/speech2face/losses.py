@@ -25,7 +25,7 @@ from speech2video.util.audio.mel import HOPS_PER_FRAME
 WARM_UP = 50  # steps over which the learning rate rises at the beginning of each part
 MOUTH_WEIGHT, EYES_WEIGHT = 16.0, 6.0  # of errors there, compared with elsewhere
 WARM_UP_FRAMES = 4  # for the content encoder's memory, before the first generated frame
-FRAME_STRIDE = 2  # of the frames that the frame discriminator sees
+FRAME_STRIDE = 2  # of the frames that the discriminators of single frames see
 
 Terms = dict[str, Callable[[], Tensor]]
 DiscriminatorInputs = tuple[Tensor, Tensor, dict[str, Any]]  # real, fake, other arguments
@@ -38,6 +38,8 @@ class TrainingConfig:
     Attributes:
         stage_ends: the steps before which stages end.
         lr, lr_d: initial learning rates of Adam; `lr_d` of the discriminators.
+        ndf: channels of the discriminators' first layer.
+        r1, r1_every: weight of the discriminators' gradient penalty, and steps between two.
         generator_share: share of a batch that frames are generated of.
         num_frames: generated of each item; consecutive ones in the adversarial stage.
         weights: of the losses in use.
@@ -49,6 +51,9 @@ class TrainingConfig:
     lr: float
     lr_d: float
     weights: Mapping[str, float]
+    ndf: int = 16
+    r1: float = 0.0
+    r1_every: int = 16
     generator_share: float = 0.25
     num_frames: int = 5
     ema: float | None = 0.998
@@ -58,6 +63,10 @@ class TrainingConfig:
     def stage(self, step: int) -> str:
         """Return the stage of a step; the last one does not end."""
         return STAGES[min(bisect_right(self.stage_ends, step), len(STAGES) - 1)]
+
+    def r1_weight(self, step: int) -> float:
+        """Return the weight of the gradient penalty in a step: that of several steps at once."""
+        return 0.0 if step % self.r1_every else self.r1 * self.r1_every
 
     def lr_share(self, step: int) -> float:
         """Return the share of the learning rate, which rises and falls once per part of a run.
@@ -183,16 +192,20 @@ class SynthesisBatch:
         """Return real and fake inputs of a discriminator, and its other arguments.
 
         Args:
-            name: frame, sequence, sync or emotion.
+            name: frame, mouth, eyes, sequence, sync or emotion.
             generated_only: whether fakes are generated ones only, for the generator's loss.
         """
         window = self.window
-        if name == "frame":
+        if name in ("frame", "mouth", "eyes"):
             rows = slice(None, None, FRAME_STRIDE)
             real, fake = (one[:, rows].flatten(0, 1) for one in (self.real, self.fake))
-            identity = self.identity_ND.repeat_interleave(len(real) // len(self.real), 0)
             present = window.present[:, rows].flatten()
-            return real, fake, {"condition": (identity,), "present_N": present}
+            if name == "frame":
+                identity = self.identity_ND.repeat_interleave(len(real) // len(self.real), 0)
+                return real, fake, {"condition": (identity,), "present_N": present}
+            boxes = window.mouth_boxes if name == "mouth" else window.eye_boxes
+            place = boxes[:, rows].flatten(0, 1), discriminators.REGION_SIDE
+            return crop(real, *place), crop(fake, *place), {"present_N": present}
         complete = window.present.amin(1)
         if name == "sequence":
             side = discriminators.SEQUENCE_SIDE

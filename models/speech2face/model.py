@@ -34,10 +34,13 @@ from speech2video.util.video.writer import write_video
 
 MAIN = "speech2face"  # the optimizer of all but the discriminators
 EPSILON = 1e-6  # of Adam, as in pose2video
+PORTRAIT_LR_SHARE = 0.1  # of the learning rate, for the eigenfaces
 FRAME_SPACING = 3  # before the adversarial stage: neighbouring frames are nearly the same
 # Share of the frames' gradient that reaches the content encoder: all of an untrained generator's
 # drowns what lips teach, and the mouth stops following speech.
 CONTENT_GRADIENT = 0.1
+# The feature matching loss of a discriminator; those of regions add up.
+MATCHED = {"frame": "feature_matching", "mouth": "region_matching", "eyes": "region_matching"}
 EVALUATED_FRAMES = 5  # of a clip, for the teachers
 SHOWN_CLIPS, SHOWN_FRAMES = 8, 4  # in the page's table
 
@@ -76,10 +79,16 @@ class Speech2FaceModel(BaseModel):
             self.net, self.teachers, self.weights, look_ahead=self.predictor.content.look_ahead
         )
         adam = functools.partial(torch.optim.Adam, eps=EPSILON)
-        optimizer = adam(self.networks.parameters(), lr=config.lr, betas=(0.9, 0.99))
+        # Adam moves every pixel of a portrait by the rate itself: in a hundred steps at the full
+        # one, what the flow does not yet explain has blurred it.
+        portraits = _portraits(self.predictor)
+        of_portraits = {id(parameter) for parameter in portraits}
+        others = [one for one in self.networks.parameters() if id(one) not in of_portraits]
+        groups = [{"params": others}, {"params": portraits, "lr_share": PORTRAIT_LR_SHARE}]
+        optimizer = adam([one for one in groups if one["params"]], betas=(0.9, 0.99), lr=config.lr)
         self.add_optimizer(MAIN, optimizer, lambda n: config.lr * config.lr_share(n))
         for name, (network_class, gan_mode) in DISCRIMINATORS.items():
-            network = network_class().to(self.device)
+            network = network_class(width=config.ndf).to(self.device)
             optimizer = adam(network.parameters(), lr=config.lr_d, betas=(0.0, 0.99))
             self.add_discriminator(name, GANDiscriminator(network, optimizer, gan_mode=gan_mode))
 
@@ -192,17 +201,21 @@ class Speech2FaceModel(BaseModel):
 
     def _train_discriminators(self, synthesis: SynthesisBatch) -> dict[str, Tensor]:
         """Do a step of each discriminator; return their losses and the generator's."""
-        losses = {}
+        losses: dict[str, Tensor] = {}
+        r1 = self.config.r1_weight(self.step)
         for name, discriminator in self.discriminators.items():
-            if f"gan_{name}" in self.weights:
-                real, fake, others = synthesis.discriminator_inputs(name)
-                losses[f"d_{name}"] = discriminator.update(real, fake, **others)
-                real, fake, others = synthesis.discriminator_inputs(name, generated_only=True)
-                if name == "frame":
-                    both = discriminator.generator_losses(real, fake, **others)
-                    losses["gan_frame"], losses["feature_matching"] = both
-                else:
-                    losses[f"gan_{name}"] = discriminator.generator_loss(fake, **others)
+            if f"gan_{name}" not in self.weights:
+                continue
+            real, fake, others = synthesis.discriminator_inputs(name)
+            losses[f"d_{name}"] = discriminator.update(real, fake, r1=r1, **others)
+            real, fake, others = synthesis.discriminator_inputs(name, generated_only=True)
+            if name in MATCHED:
+                both = discriminator.generator_losses(real, fake, **others)
+                losses[f"gan_{name}"], matching = both
+                total = MATCHED[name]
+                losses[total] = losses[total] + matching if total in losses else matching
+            else:
+                losses[f"gan_{name}"] = discriminator.generator_loss(fake, **others)
         return losses
 
     def validate(
@@ -268,6 +281,13 @@ class Speech2FaceModel(BaseModel):
             metrics["voice_emotion"] = float(embedding.emotion == clip.emotion)
             metrics["emotion"] = float(EMOTIONS[int(logits_8.argmax())] == clip.emotion)
         return metrics
+
+
+def _portraits(predictor: Speech2FacePredictor) -> list[nn.Parameter]:
+    """Return the parameters of the eigenfaces; the baseline has none."""
+    if predictor.uses_reference_image:
+        return []
+    return list(predictor.generator.eigenfaces.parameters())
 
 
 def _show(

@@ -206,7 +206,12 @@ def build_networks(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
     """Return untrained networks; raises `DataError` for a size without a generator."""
     baseline, dropout = options.baseline == REFERENCE_IMAGE, options.dropout
     kind = generator.ReferenceFaceGenerator if baseline else generator.FaceGenerator
-    faces = kind(motion_dim=len(MOTION), size=options.size, speakers=options.num_speakers)
+    faces = kind(
+        motion_dim=len(MOTION),
+        size=options.size,
+        speakers=options.num_speakers,
+        portrait_scale=options.portrait_scale,
+    )
     networks: dict[str, nn.Module] = {
         "identity": encoders.IdentityEncoder(dropout=dropout),
         "emotion": encoders.EmotionEncoder(dropout=dropout),

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speech2video.models.gan import GAN_LOSSES, GANDiscriminator
+from speech2video.models.gan import GAN_LOSSES, GANDiscriminator, gradient_penalty
 
 
 class Patches(nn.Module):
@@ -132,3 +132,52 @@ def test_conditions_reach_the_discriminator() -> None:
 def test_unknown_gan_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="lsgan, hinge, vanilla"):
         make_discriminator("wasserstein")
+
+
+class Weighted(nn.Module):
+    """Scores that are the inputs' product with a vector; its only feature is the input."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.clone())
+
+    def forward(self, x_ND: Tensor) -> list[list[Tensor]]:
+        return [[x_ND, x_ND @ self.weight]]
+
+
+def test_the_gradient_penalty_is_half_the_squared_slope() -> None:
+    x_ND = torch.randn(5, 4, requires_grad=True)
+    score_N = x_ND[:3].square().sum(1) / 2  # whose gradient is x
+    penalty = gradient_penalty(score_N, x_ND)
+    torch.testing.assert_close(penalty, 0.5 * x_ND[:3].square().sum(1).mean())
+    penalty.backward()
+    torch.testing.assert_close(x_ND.grad[:3], x_ND.detach()[:3] / 3)
+    assert not x_ND.grad[3:].any()
+
+
+@pytest.mark.parametrize("present", [None, (1.0, 0.0, 1.0, 1.0)])
+def test_an_update_descends_the_gradient_penalty(present: tuple | None) -> None:
+    weight_D = torch.tensor([2.0, -1.0, 0.5])
+    sure_ND = weight_D.expand(4, -1)  # scores of 5.25 and -5.25: beyond hinge's margin
+    shown = None if present is None else torch.tensor(present)
+    lr, r1 = 0.1, 0.5
+    for given, kept in ((0.0, 1.0), (r1, 1 - lr * r1 * (1 if present is None else 0.75))):
+        network = Weighted(weight_D)
+        optimizer = torch.optim.SGD(network.parameters(), lr=lr)
+        discriminator = GANDiscriminator(network, optimizer, gan_mode="hinge")
+        loss = discriminator.update(sure_ND, -sure_ND, present_N=shown, r1=given)
+        assert float(loss) == 0
+        torch.testing.assert_close(network.weight.detach(), kept * weight_D)
+
+
+def test_the_gradient_penalty_flattens_a_discriminator() -> None:
+    real, fake = torch.randn(8, 3, 16, 16), torch.randn(8, 3, 16, 16)
+    slopes = {}
+    for r1 in (0.0, 10.0):
+        discriminator = make_discriminator("hinge")
+        for _ in range(30):
+            discriminator.update(real, fake, r1=r1)
+        x = real.clone().requires_grad_()
+        score_N = torch.stack([s.flatten(1).mean(1) for *_, s in discriminator.network(x)]).mean(0)
+        slopes[r1] = float(gradient_penalty(score_N, x).detach())
+    assert slopes[10.0] < 0.2 * slopes[0.0]

@@ -12,12 +12,14 @@ from speech2video.models.speech2face.discriminators import (
     EmotionDiscriminator,
     FrameDiscriminator,
     LipSyncDiscriminator,
+    RegionDiscriminator,
     SequenceDiscriminator,
     join_sync_inputs,
 )
 
 MAKERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], tuple[Tensor, ...]]] = {
     "frame": (lambda: FrameDiscriminator(width=4), (4, 3, 64, 64), (torch.randn(4, 128),)),
+    "region": (lambda: RegionDiscriminator(width=4), (4, 3, 64, 64), ()),
     "sequence": (
         lambda: SequenceDiscriminator(width=4), (4, 5, 3, 32, 32), (torch.randn(4, 80, 20),)
     ),
@@ -40,6 +42,23 @@ def test_a_gan_discriminator_learns_and_gives_gradients(name: str) -> None:
     gan, matching = discriminator.generator_losses(real, fake, condition=condition)
     (gan + matching).backward()
     assert float(fake.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_gradient_penalty_trains_what_the_scores_depend_on(name: str) -> None:
+    torch.manual_seed(0)
+    make, shape, condition = MAKERS[name]
+    real, fake = torch.randn(shape), torch.randn(shape)
+    weights = []
+    for r1 in (0.0, 1.0):
+        torch.manual_seed(0)
+        network = make()
+        optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
+        discriminator = GANDiscriminator(network, optimizer, gan_mode="hinge")
+        loss = discriminator.update(real, fake, condition=condition, r1=r1)
+        weights.append([parameter.detach() for parameter in network.parameters()])
+        assert loss.isfinite() and all(weight.isfinite().all() for weight in weights[-1])
+    assert any(not torch.equal(one, other) for one, other in zip(*weights, strict=True))
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if MAKERS[name][2]])

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from speech2video.models.speech2face.losses import (
     SynthesisBatch,
     TrainingConfig,
 )
-from speech2video.models.speech2face.model import Speech2FaceModel
+from speech2video.models.speech2face.model import MAIN, PORTRAIT_LR_SHARE, Speech2FaceModel
 from speech2video.options.speech2face import (
     ABLATIONS,
     ADVERSARIAL,
@@ -179,6 +180,62 @@ def test_the_schedule_follows_the_step() -> None:
     assert share(299) < 0.05 and share(999) < 0.05 and share(400) > 0.9
     assert share(699) == pytest.approx(share(700), rel=0.02)  # both last stages are one part
     assert replace(schedule, stage_ends=(0, 0, 0, 10)).stage(0) == ADVERSARIAL
+
+
+def test_portraits_learn_more_slowly(batch: dict) -> None:
+    made = model(GENERATOR)
+    before = state(made)
+    made.set_learning_rates()
+    made.training_step(batch)
+    rate = made.schedules[MAIN](made.step)
+    moved = {key: (one - before[key]).abs().max() for key, one in state(made).items()}
+    # Adam's first steps are as large as the rate
+    assert float(moved["generator.to_rgb.bias"]) == pytest.approx(rate, rel=0.01)
+    portraits = [value for key, value in moved.items() if key.startswith("generator.eigenfaces.")]
+    assert float(max(portraits)) == pytest.approx(PORTRAIT_LR_SHARE * rate, rel=0.1)
+    everything = {id(parameter) for parameter in made.networks.parameters()}
+    groups = [group for one in made.optimizers.values() for group in one.param_groups]
+    optimized = [parameter for group in groups for parameter in group["params"]]
+    assert len(optimized) == len(everything) and {id(one) for one in optimized} == everything
+
+
+def test_the_gradient_penalty_is_lazy() -> None:
+    schedule = TrainingConfig((0, 0, 0, 100), lr=1, lr_d=1, weights={}, r1=0.5, r1_every=4)
+    weights = [schedule.r1_weight(n) for n in range(100)]
+    assert weights[:5] == [2.0, 0, 0, 0, 2.0]
+    assert sum(weights) == pytest.approx(100 * 0.5)
+
+
+def test_the_gradient_penalty_reaches_every_discriminator(batch: dict) -> None:
+    states = []
+    for every in (STEP[ADVERSARIAL], STEP[ADVERSARIAL] + 1):  # in this step, or not
+        made = model(ADVERSARIAL, r1=1.0, r1_every=every)
+        made.training_step(batch)
+        states.append(state(made))
+    differing = {k.split(".")[0] for k in states[0] if not torch.equal(states[0][k], states[1][k])}
+    assert {f"discriminator_{name}" for name in DISCRIMINATORS} <= differing
+
+
+def test_adversarial_losses_stay_bounded(batch: dict) -> None:
+    made = model(ADVERSARIAL, lr=1e-3, lr_d=1e-3, r1=0.1, r1_every=4)
+    for _ in range(12):
+        found = step(made, batch)
+    assert all(np.isfinite(value) for value in found.values())
+    for name in DISCRIMINATORS:
+        assert 0 <= found[f"d_{name}"] < 2 and abs(found[f"gan_{name}"]) < 20, name
+
+
+@pytest.mark.parametrize(("name", "boxes"), [("mouth", "mouth_boxes"), ("eyes", "eye_boxes")])
+def test_regions_are_crops_of_present_frames(batch: dict, name: str, boxes: str) -> None:
+    made = window(batch)
+    synthesis = SynthesisBatch(made, made.real.flip(0), torch.zeros(len(made.real), 128))
+    real, fake, others = synthesis.discriminator_inputs(name)
+    count = 3 * len(batch["mel"])  # every second of five frames
+    assert real.shape == fake.shape == (count, 3, 64, 64) and others["present_N"].shape == (count,)
+    x0, y0, x1, y1 = getattr(made, boxes)[0, 2].round().int().tolist()
+    own = made.real[0, 2, :, y0:y1, x0:x1].mean((1, 2))
+    torch.testing.assert_close(real[1].mean((1, 2)), own, atol=0.1, rtol=0)
+    assert not torch.equal(real, fake)
 
 
 def test_weights_can_be_given_and_losses_ablated() -> None:

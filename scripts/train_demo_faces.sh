@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# From nothing to the demo faces: clips of synthetic people, one straight training, report, checkpoint.
+#
+#   bash scripts/train_demo_faces.sh [NAME] [SENTENCES]     # my_faces, 40 sentences of each of 24 people
+#
+# Continues where it was stopped. The result is results/NAME/checkpoint. JOBS and PYTHON are those of
+# scripts/train_speaker.sh; FACES adds options to the training, EVALUATION to the evaluation.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python}
+name=${1:-my_faces} sentences=${2:-40}
+dataset=datasets/$name results=results/$name jobs=${JOBS:-$(nproc)}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc)}
+# shellcheck disable=SC2206  # options are split at blanks
+faces=(${FACES:-}) evaluation=(${EVALUATION:-})
+
+OMP_NUM_THREADS=1 "$python" scripts/make_demo_faces.py --output "$dataset" --sentences "$sentences" \
+    --seed 0 --jobs "$jobs"
+"$python" train_speech2face.py --dataset "$dataset" --name "$name" --seed 0 \
+    --batch_size 32 --num_augmentations 2 --steps 12000 --stage_steps 400 1200 5400 5000 \
+    --save_every 200 --keep 2 --validate_every 2000 "${faces[@]}"
+"$python" scripts/export_checkpoint.py --name "$name" --kind speech2face --output "$results/checkpoint"
+"$python" scripts/evaluate.py face --name "$name" --dataset "$dataset" --clips 72 --frames 50 \
+    --emotion_clips 16 --emotion_pairs 4 --study_clips 0 --output "$results/face" "${evaluation[@]}"
