@@ -43,10 +43,16 @@ class StudioOptions(Options):
     )
     checkpoints: Path = option(Path("checkpoints"), "folder of all speakers")
     output: Path = option(Path("results/studio"), "folder of uploads and results", output=FOLDER)
+    recordings: Path | None = option(
+        None, "folder whose folders of recordings may be trained on; by default uploads only"
+    )
     keep_gb: float = option(
         4.0, "size of the results that are kept, in GB; the oldest are removed", min=0.01
     )
     max_upload_mb: int = option(200, "size of an upload, in MB, at most", min=1, max=100_000)
+    max_recordings_mb: int = option(
+        4000, "size of the recordings of a new speaker, in MB, at most", min=1, max=1_000_000
+    )
     max_minutes: float = option(60.0, "length of a speech, in minutes, at most", min=0.01)
     workers: int = option(1, "videos that are made at the same time", min=1, max=64)
     max_waiting: int = option(1000, "jobs that wait, at most", min=1, max=100_000)

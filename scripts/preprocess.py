@@ -7,7 +7,6 @@ A stopped run continues where it stopped, clip by clip. A recording that cannot 
 stop the others; it is reported at the end.
 """
 
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from tqdm import tqdm
 
 from speech2video.data import motion_io
 from speech2video.data.clip import Clip
+from speech2video.data.preprocessing.detection.mediapipe_networks import require_mediapipe
 from speech2video.data.preprocessing.faces import FaceClipConfig, preprocess_face
 from speech2video.data.preprocessing.recording import (
     ClipConfig,
@@ -39,12 +39,11 @@ from speech2video.util.process_pool import Progress, run_tasks
 from speech2video.util.video.reader import (
     AUDIO_SUFFIXES,
     IMAGES,
-    VIDEO_SUFFIXES,
+    RECORDING_SUFFIXES,
     folder_audio,
     is_frame_folder,
 )
 
-RECORDINGS = (*VIDEO_SUFFIXES, ".3g2", ".f4v", ".m2t", ".vob")
 UNNAMED = ("thumbs.db", "desktop.ini")  # what systems leave in folders
 NAMED = 5  # files that are not read, which a note names
 OPENPOSE = "openpose:"
@@ -165,7 +164,7 @@ def list_recordings(
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     # macOS puts a hidden ._talk.mp4 next to talk.mp4 on foreign disks
     shown = [one for one in everything if not any(map(_is_hidden, one.relative_to(path).parts))]
-    found = [one for one in shown if one.suffix.lower() in RECORDINGS or _is_frames(one)]
+    found = [one for one in shown if one.suffix.lower() in RECORDING_SUFFIXES or _is_frames(one)]
     frames = [one for one in found if is_frame_folder(one)]
     found = [one for one in found if not any(folder in one.parents for folder in frames)]
     if not found and is_frame_folder(path):
@@ -182,7 +181,7 @@ def list_recordings(
         and not (recursive and one.is_dir())
     ]
     if not found:
-        endings = ", ".join(RECORDINGS)
+        endings = ", ".join(RECORDING_SUFFIXES)
         raise DataError(f"{path}: no recordings in it ({endings}, or folders of frames)")
     if rest:
         more = f" and {len(rest) - NAMED} more" if len(rest) > NAMED else ""
@@ -200,7 +199,7 @@ def _is_frames(path: Path) -> bool:
         return False
     files = [one for one in path.iterdir() if not _is_hidden(one.name)]
     images = [one for one in files if one.suffix.lower() in IMAGES]
-    videos = any(one.suffix.lower() in RECORDINGS for one in files)
+    videos = any(one.suffix.lower() in RECORDING_SUFFIXES for one in files)
     return not videos and all(any(map(str.isdigit, one.stem)) for one in images)
 
 
@@ -226,15 +225,6 @@ def clip_config(options: PreprocessOptions, recording: Path) -> ClipConfig:
         motion=motion,
         words=WordSource(options.transcripts, options.recognise, options.language),
     )
-
-
-def require_mediapipe(alternative: str) -> None:
-    """Raise `UserError`, with the alternative, where MediaPipe is not installed."""
-    if not importlib.util.find_spec("mediapipe"):
-        how = "pip install 'speech2video[preprocess]'"
-        if sys.version_info >= (3, 13):
-            how = "it has packages for Python 3.10 to 3.12 alone; use one of these"
-        raise UserError(f"mediapipe is not installed: {how}{alternative}")
 
 
 def make_clips(tasks: list[Task], jobs: int) -> dict[Path, str]:

@@ -8,7 +8,7 @@ something comes from the own page, or from a program that is no browser.
 import contextlib
 import hmac
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,8 +22,8 @@ LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 SECURITY_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; "
-        "form-action 'self'; frame-ancestors 'none'"
+        "img-src 'self' blob: data:; media-src 'self' blob:; frame-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -31,6 +31,11 @@ SECURITY_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(self)",
 }
+# of a report that the page embeds: no scripts, whatever names of files are in it
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; media-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-same-origin"
+)
 
 
 class TooLarge(Exception):
@@ -48,6 +53,7 @@ class AccessControl:
         origin: of the page where a proxy stands before it; by default the request's own.
         token: secret that every request needs; None for none.
         max_bytes: of a request's body.
+        max_bytes_of: the same, of requests to some paths.
     """
 
     def __init__(
@@ -59,8 +65,10 @@ class AccessControl:
         origin: str | None = None,
         token: str | None = None,
         max_bytes: int,
+        max_bytes_of: Mapping[str, int] | None = None,
     ) -> None:
         self._app, self._token, self._max_bytes = app, token, max_bytes
+        self._max_bytes_of = max_bytes_of or {}
         self._origin, self._any_address = origin, any_address
         proxied = [] if origin is None else [urlsplit(origin).hostname or ""]
         self._hosts = {host.lower() for host in (*hosts, *proxied)}
@@ -80,19 +88,19 @@ class AccessControl:
         if answer is not None:
             await answer(scope, receive, _with_headers(send))
             return
-        received, started = 0, False
+        received, started, most = 0, False, self._most(scope)
 
         async def limited() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_bytes:
+            if received > most:
                 raise TooLarge
             return message
 
         async def answering(message: Message) -> None:
             nonlocal started
-            if received > self._max_bytes and not started:
+            if received > most and not started:
                 return  # the application's own answer to the exception
             started = True
             await _with_headers(send)(message)
@@ -100,7 +108,7 @@ class AccessControl:
         with contextlib.suppress(TooLarge):
             await self._app(scope, limited, answering)
         if not started:
-            await self._too_large()(scope, receive, _with_headers(send))
+            await self._too_large(scope)(scope, receive, _with_headers(send))
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """Return the answer to a request that is not passed on; None for one that is."""
@@ -130,15 +138,18 @@ class AccessControl:
                 return response
             if not self._is_token(_sent_token(headers)):
                 return _error(401, "a token is needed: Authorization: Bearer …, or /?token=… once")
-        if _content_length(headers) > self._max_bytes:
-            return self._too_large()
+        if content_length(headers) > self._most(scope):
+            return self._too_large(scope)
         return None
 
     def _is_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode(), (self._token or "").encode())
 
-    def _too_large(self) -> Response:
-        limit = f"{self._max_bytes / 1e6:g} MB"
+    def _most(self, scope: Scope) -> int:
+        return self._max_bytes_of.get(scope["path"], self._max_bytes)
+
+    def _too_large(self, scope: Scope) -> Response:
+        limit = f"{self._most(scope) / 1e6:g} MB"
         return _error(413, f"the request is too large; at most {limit} are taken")
 
 
@@ -161,7 +172,8 @@ def _sent_token(headers: Headers) -> str:
     return "" if cookie is None else cookie.value
 
 
-def _content_length(headers: Headers) -> int:
+def content_length(headers: Headers) -> int:
+    """Return the size of a request's body as it says it, 0 where it does not."""
     text = headers.get("content-length", "0")
     return int(text) if text.isdecimal() else 0
 

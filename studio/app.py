@@ -25,7 +25,12 @@ from speech2video.models.pipelines.body_video import BodySpeaker
 from speech2video.models.pipelines.speaker import load_speaker
 from speech2video.options.inference import SPEECH2FACE, SPEECH2VIDEO
 from speech2video.options.studio import ALL_ADDRESSES, StudioOptions
-from speech2video.studio.access import LOCAL_HOSTS, AccessControl
+from speech2video.studio.access import (
+    LOCAL_HOSTS,
+    REPORT_POLICY,
+    AccessControl,
+    content_length,
+)
 from speech2video.studio.api_page import render_api
 from speech2video.studio.jobs import (
     DONE,
@@ -48,6 +53,7 @@ from speech2video.studio.plans import (
     skeleton_edges,
 )
 from speech2video.studio.streaming import POLL_SECONDS, VideoStream, open_growing
+from speech2video.studio.trainings import FIELDS, MAX_FILES, Conflict, Training, Trainings
 from speech2video.studio.worker import (
     BACKGROUND_UPLOAD,
     BVH,
@@ -75,6 +81,7 @@ LANGUAGE, VOICE = re.compile(r"[A-Za-z0-9-]{1,20}"), re.compile(r"[\w:+.-]{1,60}
 MAX_TEXT = 100_000  # characters
 MAX_TAKES = 8
 MAX_JSON = 20_000_000  # bytes of an edited timeline
+MAX_FIELDS = 50  # of a form
 WAIT_SECONDS = 0.5  # between two checks of whether the client that waits is connected
 FILES = {"motion": MOTION, "bvh": BVH, "timeline": TIMELINE, "captions": CAPTIONS}
 ABOUT = f"""Speech in, video of a speaking person out.
@@ -85,6 +92,7 @@ A job is `{{"id", "kind", "state", "speaker", "title", "created", "position", "d
 "seconds_left", "error", "files"}}`. Its `state` is one of {", ".join(STATES)}. `done` and `total`
 count frames, `position` the jobs before it; `files` names what it made.
 """
+TRAININGS = "/api/trainings"
 MEDIA_TYPES = {".mp4": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime"}
 
 
@@ -134,6 +142,11 @@ class Studio:
             workers=options.workers,
             keep_bytes=round(options.keep_gb * 1e9),
             max_waiting=options.max_waiting,
+        )
+        self.trainings = Trainings(
+            options.output / "trainings",
+            checkpoints=options.checkpoints,
+            recordings=options.recordings,
         )
         self._load = functools.lru_cache(SPEAKERS)(
             functools.partial(load_speaker, checkpoints=options.checkpoints)
@@ -187,6 +200,13 @@ class Studio:
             raise Refused(404, f"{job_id!r:.60}: no such {kind or 'job'}")
         return job
 
+    def training(self, training_id: str) -> Training:
+        """Return a training; refuses names without one."""
+        found = self.trainings.get(training_id) if JOB_ID.fullmatch(training_id) else None
+        if found is None:
+            raise Refused(404, f"{training_id!r:.60}: no such training")
+        return found
+
     def plan(self, plan_id: str) -> tuple[Plan, Path]:
         """Return a plan that is ready, and its folder."""
         job = self.job(plan_id, PLAN)
@@ -223,6 +243,7 @@ def create_app(options: StudioOptions, *, threads: int = 1) -> FastAPI:
         if sessions is not None:
             await sessions.close_all()
         await asyncio.to_thread(studio.jobs.close)
+        await asyncio.to_thread(studio.trainings.close)
 
     app = FastAPI(
         title="speech2video",
@@ -242,11 +263,13 @@ def create_app(options: StudioOptions, *, threads: int = 1) -> FastAPI:
         origin=options.origin,
         token=options.token,
         max_bytes=options.max_upload_mb * 1_000_000,
+        max_bytes_of={TRAININGS: options.max_recordings_mb * 1_000_000},
     )
     _add_errors(app)
     _add_speakers(app, studio, live=sessions is not None)
     _add_jobs(app, studio)
     _add_plans(app, studio)
+    _add_trainings(app, studio)
     if sessions is not None:
         _add_live(app, studio, sessions)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -270,6 +293,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(QueueFull)
     async def full(_: Request, error: QueueFull) -> JSONResponse:
         return _error(503, str(error))
+
+    @app.exception_handler(Conflict)
+    async def conflicting(_: Request, error: Conflict) -> JSONResponse:
+        return _error(409, str(error))
 
     @app.exception_handler(UserError)
     async def unusable(_: Request, error: UserError) -> JSONResponse:
@@ -312,6 +339,8 @@ def _add_speakers(app: FastAPI, studio: Studio, *, live: bool) -> None:
             "languages": [{"tag": tag, "name": name} for tag, name in languages.items()],
             "voices": voices,
             "skeleton": {"edges": skeleton_edges()},
+            "training": studio.trainings.limits()
+            | {"max_upload_bytes": options.max_recordings_mb * 1_000_000},
         }
 
     @app.get("/api/speakers", tags=["Server"])
@@ -505,6 +534,74 @@ def _add_plans(app: FastAPI, studio: Studio) -> None:
         parsed = _timeline(speaker, timeline)
         content = preview_points(found, folder, speaker, seed=seed, timeline=parsed)
         return Response(content, media_type="application/octet-stream")
+
+
+def _training_form() -> dict[str, Any]:
+    """Return the description of the form of a training, which is read by hand."""
+    files = {"type": "array", "items": {"type": "string", "format": "binary"}}
+    files["description"] = "videos of one person, and files of their words with the same names"
+    texts = {name: {"type": "string", "description": text} for name, text in FIELDS.items()}
+    schema = {"type": "object", "required": ["name"], "properties": {"recordings": files, **texts}}
+    return {"requestBody": {"content": {"multipart/form-data": {"schema": schema}}}}
+
+
+def _add_trainings(app: FastAPI, studio: Studio) -> None:
+    trainings = studio.trainings
+
+    @app.post(TRAININGS, tags=["Trainings"], status_code=202, openapi_extra=_training_form())
+    async def train(request: Request) -> dict[str, Any]:
+        """Train a new speaker on recordings, or on a folder of recordings of the server."""
+        # the form is read here, as files of this size are taken only if there is room for them
+        with trainings.receiving(content_length(request.headers)):
+            async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
+                uploads = [
+                    (one.filename or "", one.file)
+                    for one in form.getlist("recordings")
+                    if not isinstance(one, str)
+                ]
+                fields = {name: text for name, text in form.items() if isinstance(text, str)}
+                training = await asyncio.to_thread(trainings.start, fields, uploads)
+        return trainings.describe(training, log=True)
+
+    @app.get(TRAININGS, tags=["Trainings"])
+    def all_trainings() -> list[dict[str, Any]]:
+        """Return all trainings, newest first."""
+        return [trainings.describe(training) for training in trainings.all()]
+
+    @app.get(f"{TRAININGS}/{{training_id}}", tags=["Trainings"])
+    def training(training_id: str) -> dict[str, Any]:
+        """Return a training: its parts, progress, reports and the end of its log."""
+        return trainings.describe(studio.training(training_id), log=True)
+
+    @app.post(f"{TRAININGS}/{{training_id}}/stop", tags=["Trainings"], status_code=202)
+    def stop(training_id: str) -> dict[str, Any]:
+        """Stop a training; it saves its state first."""
+        trainings.stop(studio.training(training_id).id)
+        return trainings.describe(studio.training(training_id), log=True)
+
+    @app.post(f"{TRAININGS}/{{training_id}}/continue", tags=["Trainings"], status_code=202)
+    def go_on(training_id: str) -> dict[str, Any]:
+        """Continue a training that was stopped or interrupted, or has failed."""
+        trainings.go_on(studio.training(training_id).id)
+        return trainings.describe(studio.training(training_id), log=True)
+
+    @app.delete(f"{TRAININGS}/{{training_id}}", tags=["Trainings"], status_code=204)
+    def remove_training(training_id: str) -> None:
+        """Remove a training that does not run, with its recordings; the speaker stays."""
+        trainings.remove(studio.training(training_id).id)
+
+    @app.get(
+        f"{TRAININGS}/{{training_id}}/reports/{{path:path}}",
+        tags=["Trainings"],
+        response_class=FileResponse,
+    )
+    def report(training_id: str, path: str) -> FileResponse:
+        """Return a page of a training's reports, or an image or video on it."""
+        file = trainings.report_file(studio.training(training_id).id, path)
+        if file is None:
+            raise Refused(404, f"{path!r:.60}: no such report")
+        headers = {"content-security-policy": REPORT_POLICY, "cache-control": "no-cache"}
+        return FileResponse(file, headers=headers)
 
 
 def _add_live(app: FastAPI, studio: Studio, sessions: "LiveSessions") -> None:

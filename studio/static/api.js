@@ -11,14 +11,35 @@ async function request(path, options = {}) {
     throw new ApiError("The studio does not answer. Is it running?");
   }
   if (response.ok) return response;
-  if (response.status === 401) {
-    throw new ApiError("The studio needs its token: open the address that it printed.");
+  throw refusal(response.status, await response.text());
+}
+
+function refusal(status, text) {
+  if (status === 401) {
+    return new ApiError("The studio needs its token: open the address that it printed.");
   }
-  let line = `The studio answered with status ${response.status}.`;
+  let line = `The studio answered with status ${status}.`;
   try {
-    line = String((await response.json()).error || line);
+    line = String(JSON.parse(text).error || line);
   } catch { /* an answer of something between here and the studio */ }
-  throw new ApiError(line);
+  return new ApiError(line);
+}
+
+/** Send a form whose upload takes a while; `sent(share)` is called as it goes on. */
+function upload(url, data, { signal, sent }) {
+  return new Promise((resolve, reject) => {
+    const asked = new XMLHttpRequest();
+    asked.open("POST", url);
+    asked.upload.addEventListener("progress", (event) =>
+      event.lengthComputable && sent(event.loaded / event.total));
+    asked.addEventListener("load", () => (asked.status < 300
+      ? resolve(JSON.parse(asked.responseText)) : reject(refusal(asked.status, asked.responseText))));
+    asked.addEventListener("error", () =>
+      reject(new ApiError("The studio does not answer. Is it running?")));
+    asked.addEventListener("abort", () => reject(new DOMException("", "AbortError")));
+    signal.addEventListener("abort", () => asked.abort());
+    asked.send(data);
+  });
 }
 
 const json = (method, body, more = {}) => ({
@@ -28,7 +49,9 @@ const json = (method, body, more = {}) => ({
 function form(values) {
   const data = new FormData();
   for (const [name, value] of Object.entries(values)) {
-    if (value !== "" && value !== null && value !== undefined) data.append(name, value);
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== "" && one !== null && one !== undefined) data.append(name, one);
+    }
   }
   return data;
 }
@@ -56,6 +79,13 @@ export const api = {
   live: async (body) => (await request("/api/live", json("POST", body))).json(),
   // keepalive: a page that is being closed ends its session, too
   endLive: (id) => request(`/api/live/${path(id)}`, { method: "DELETE", keepalive: true }),
+  trainings: () => read("/api/trainings"),
+  training: (id) => read(`/api/trainings/${path(id)}`),
+  train: (values, how) => upload("/api/trainings", form(values), how),
+  trainingDo: async (id, what) =>
+    (await request(`/api/trainings/${path(id)}/${what}`, { method: "POST" })).json(),
+  removeTraining: (id) => request(`/api/trainings/${path(id)}`, { method: "DELETE" }),
+  report: (id, name) => `/api/trainings/${path(id)}/reports/${name.split("/").map(path).join("/")}`,
   say: (id, values) => request(`/api/live/${path(id)}/text`, json("POST", values)),
 };
 

@@ -5,6 +5,7 @@ import { Direct } from "./direct.js";
 import { refresh } from "./jobs.js";
 import { Live } from "./live.js";
 import { Speak } from "./speak.js";
+import { Train } from "./train.js";
 
 const tabs = [...document.querySelectorAll("[role=tab]")];
 const names = tabs.map((tab) => tab.getAttribute("aria-controls"));
@@ -59,6 +60,12 @@ function card(speaker, attempt) {
     }, "Try")));
 }
 
+function showCards(speakers, tryOut) {
+  document.getElementById("no-speakers").hidden = speakers.length > 0;
+  document.getElementById("speaker-cards").replaceChildren(
+    ...speakers.map((speaker) => card(speaker, tryOut)));
+}
+
 async function start() {
   showPart();
   const [limits, speakers] = await Promise.all([api.limits(), api.speakers(), refresh()]);
@@ -71,14 +78,18 @@ async function start() {
     },
   });
   const live = new Live({ limits, speakers });
-  Object.assign(listeners, { direct, live });
-  document.getElementById("no-speakers").hidden = speakers.length > 0;
-  document.getElementById("speaker-cards").replaceChildren(
-    ...speakers.map((speaker) => card(speaker, (name) => {
-      speak.chooseSpeaker(name);
-      go("speak");
-      speak.speaker.focus();
-    })));
+  const tryOut = (name) => {
+    speak.chooseSpeaker(name);
+    go("speak");
+    speak.speaker.focus();
+  };
+  const train = new Train({ limits, speakers, tryOut, changed: async () => {
+    const now = await api.speakers();
+    for (const part of [speak, direct, live, train]) part.setSpeakers(now);
+    showCards(now, tryOut);
+  } });
+  Object.assign(listeners, { direct, live, train });
+  showCards(speakers, tryOut);
   document.documentElement.dataset.ready = "true";
   await refresh();
   showPart();

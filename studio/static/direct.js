@@ -18,7 +18,7 @@ const $ = (id) => document.getElementById(id);
 
 export class Direct {
   constructor({ limits, speakers }) {
-    [this.limits, this.speakers, this.plan, this.edits] = [limits, speakers, null, new Map()];
+    [this.limits, this.plan, this.edits] = [limits, null, new Map()];
     this.section = $("direct");
     this.error = $("direct-error");
     this.scroll = $("track-scroll");
@@ -28,7 +28,7 @@ export class Direct {
     this.selected = null;
     const form = $("direct-form");
     const speaker = form.elements.namedItem("speaker");
-    fillSpeakers(speaker, speakers.filter((one) => one.model !== "speech2face"));
+    this.setSpeakers(speakers);
     const speech = new SpeechInput(form.querySelector("[data-slot=speech]"), limits);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -70,6 +70,12 @@ export class Direct {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.drawWave());
     jobs.addEventListener("change", () => this.listPlans());
     this.listPlans();
+  }
+
+  setSpeakers(speakers) {
+    this.speakers = speakers;
+    fillSpeakers($("direct-form").elements.namedItem("speaker"),
+      speakers.filter((one) => one.model !== "speech2face"));
   }
 
   get edit() {

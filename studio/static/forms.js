@@ -7,7 +7,9 @@ let instances = 0;
 
 /** Fill a select with speakers, and keep what is chosen if it is among them. */
 export function fillSpeakers(select, speakers) {
+  const chosen = select.value;
   select.replaceChildren(...speakers.map((one) => new Option(one.name, one.name)));
+  if (speakers.some((one) => one.name === chosen)) select.value = chosen;
   select.disabled = !speakers.length;
 }
 

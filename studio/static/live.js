@@ -25,7 +25,7 @@ export class Live {
     [this.error, this.textError] = this.form.querySelectorAll(".error");
     [this.start, this.stopButton, this.say] = [one("[type=submit]"), one("[data-do=stop]"), one("[data-do=say]")];
     this.text = this.form.elements.namedItem("text");
-    fillSpeakers(this.form.elements.namedItem("speaker"), speakers);
+    this.setSpeakers(speakers);
     this.language = this.form.elements.namedItem("language");
     fillLanguages(this.language, limits);
     this.microphone = this.form.elements.namedItem("microphone");
@@ -48,6 +48,10 @@ export class Live {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.speak();
     });
     window.addEventListener("pagehide", () => this.close(""));
+  }
+
+  setSpeakers(speakers) {
+    fillSpeakers(this.form.elements.namedItem("speaker"), speakers);
   }
 
   async open() {

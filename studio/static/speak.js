@@ -9,14 +9,13 @@ const TAKES = 4;
 
 export class Speak {
   constructor({ limits, speakers, direct }) {
-    [this.limits, this.speakers, this.direct, this.player] = [limits, speakers, direct, null];
+    [this.limits, this.direct, this.player] = [limits, direct, null];
     this.form = document.getElementById("speak-form");
     this.result = document.getElementById("speak-result");
     this.error = this.form.querySelector(":scope > .error");
     this.takes = this.form.querySelector("[data-do=takes]");
     this.speaker = this.form.elements.namedItem("speaker");
     this.seed = this.form.elements.namedItem("seed");
-    fillSpeakers(this.speaker, speakers);
     this.speech = new SpeechInput(this.form.querySelector("[data-slot=speech]"), limits);
     this.options = new VideoOptions(this.form.querySelector("[data-slot=options]"), limits);
     this.speaker.addEventListener("change", () => this.chooseSpeaker());
@@ -38,6 +37,12 @@ export class Speak {
     const panel = document.querySelector(".jobs");
     showList(document.getElementById("job-list"), document.getElementById("no-jobs"),
       panel.querySelector(".error"), (job) => this.show(job));
+    this.setSpeakers(speakers);
+  }
+
+  setSpeakers(speakers) {
+    this.speakers = speakers;
+    fillSpeakers(this.speaker, speakers);
     this.chooseSpeaker();
   }
 

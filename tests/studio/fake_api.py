@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request
@@ -18,6 +19,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import UploadFile
 
+from speech2video.studio.access import REPORT_POLICY
 from speech2video.util.video.writer import write_video
 from tests.shared import ROOT
 
@@ -25,8 +27,27 @@ STATIC = ROOT / "studio" / "static"
 FRAMES, FPS, POINTS, SIZE = 75, 25, 144, 256
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-    "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'"
+    "media-src 'self' blob:; connect-src 'self'; frame-src 'self'; base-uri 'none'; "
+    "form-action 'none'"
 )
+PARTS = {
+    "clips": "Preprocessing",
+    "gestures": "Gestures",
+    "motion": "Speech to pose",
+    "images": "Pose to video",
+    "speaker": "Export",
+    "evaluation": "Evaluation",
+}
+REPORTS = {
+    "clips": ("Preprocessing", "dataset/report.html"),
+    "motion": ("Speech to pose", "runs/anna/audio2pose/index.html"),
+    "images": ("Pose to video", "runs/anna/pose2video/index.html"),
+}
+REPORT = """<!DOCTYPE html><html><head>
+<style>h1 { color: rgb(1, 2, 3); } p { height: 3000px; }</style></head><body>
+<h1>TITLE</h1><img src="images/a.jpg" alt="an image"><p></p>
+<script>parent.document.title = "changed by a report"</script></body></html>"""
+JPEG = cv2.imencode(".jpg", np.full((32, 32, 3), 128, np.uint8))[1].tobytes()
 HTML_NAME = "<img src=x onerror=alert(1)><b>bold</b>"
 SPEAKERS = [
     {
@@ -101,6 +122,8 @@ class FakeApi:
         errors: by path, the line of an error in place of an answer.
         hold: whether jobs stay at a quarter until they are cancelled.
         jobs: newest first.
+        trainings: newest first; each comes a part further whenever they are asked for.
+        speakers: those that are there.
     """
 
     folder: Path
@@ -108,6 +131,8 @@ class FakeApi:
     errors: dict[str, str] = field(default_factory=dict)
     hold: bool = False
     jobs: list[dict[str, Any]] = field(default_factory=list)
+    trainings: list[dict[str, Any]] = field(default_factory=list)
+    speakers: list[dict[str, Any]] = field(default_factory=lambda: list(SPEAKERS))
     limits: dict[str, Any] = field(
         default_factory=lambda: {
             "version": "0",
@@ -122,6 +147,19 @@ class FakeApi:
             "languages": [{"tag": "de", "name": "German"}, {"tag": "ja", "name": "Japanese"}],
             "voices": ["en-us", "flite:slt"],
             "skeleton": {"edges": [[0, 1, "#ff0000"], [1, 2, "#00ff00"], [1, 3, "#ffffff"]]},
+            "training": {
+                "problem": None,
+                "folders": {"talks": 3, HTML_NAME: 1},
+                "max_files": 200,
+                "recordings": [".mp4", ".mov"],
+                "words": [".TextGrid", ".txt"],
+                "quick_steps": 1000,
+                "default_steps": 4000,
+                "max_steps": 1_000_000,
+                "sizes": [256, 512],
+                "recognise": True,
+                "max_upload_bytes": 1_000_000,
+            },
         }
     )
 
@@ -169,6 +207,59 @@ class FakeApi:
                             "captions": "captions.srt",
                         }
                     job |= {"state": "done", "seconds_left": None, "files": files}
+
+    def add_training(self, name: str, **values: Any) -> dict[str, Any]:
+        """Add a training at its first part."""
+        training = {
+            "id": f"training{len(self.trainings)}",
+            "name": name,
+            "created": time.time(),
+            "folder": "",
+            "files": ["talk.mp4"],
+            "steps": 4000,
+            "size": 256,
+            "pretrained": None,
+            "notes": [],
+            "error": None,
+            "state": "running",
+            "parts": [{"key": k, "title": t, "state": "waiting"} for k, t in PARTS.items()],
+            "done": 1000,
+            "total": 4000,
+            "seconds_left": 500,
+            "seconds": 60,
+            "reports": [],
+            "log": ["== Preprocessing", "1 of 1 recordings"],
+        }
+        self.trainings.insert(0, training | values)
+        self.trainings[0]["parts"][0]["state"] = self.trainings[0]["state"]
+        return self.trainings[0]
+
+    def advance_training(self) -> None:
+        """Finish the part of the running training, add its report, and begin the next."""
+        training = next((one for one in self.trainings if one["state"] == "running"), None)
+        if training is None:
+            return
+        part = next(one for one in training["parts"] if one["state"] == "running")
+        part["state"] = "done"
+        if part["key"] in REPORTS:
+            title, path = REPORTS[part["key"]]
+            training["reports"].append({"title": title, "path": path, "changed": time.time()})
+        if part["key"] == "speaker":
+            self.speakers.append(SPEAKERS[0] | {"name": training["name"], "card": None})
+        waiting = [one for one in training["parts"] if one["state"] == "waiting"]
+        if waiting:
+            waiting[0]["state"] = "running"
+        else:
+            training["state"] = "done"
+
+    def set_training(self, name: str, state: str) -> dict[str, Any]:
+        """Set the state of a training, and of the part that was or is done."""
+        training = next(one for one in self.trainings if one["id"] == name)
+        for part in training["parts"]:
+            if part["state"] not in ("done", "waiting"):
+                part["state"] = state
+        training["state"] = state
+        return training
 
     def plan(self, job: dict[str, Any]) -> dict[str, Any]:
         """Return the plan of a job."""
@@ -228,7 +319,7 @@ def make_app(fake: FakeApi) -> FastAPI:
         if path in fake.errors:
             return JSONResponse({"error": fake.errors[path]}, 400)
         response = await call(request)
-        response.headers["Content-Security-Policy"] = CSP
+        response.headers.setdefault("Content-Security-Policy", CSP)
         return response
 
     async def read(request: Request) -> dict[str, Any]:
@@ -240,6 +331,8 @@ def make_app(fake: FakeApi) -> FastAPI:
                     values[name] = (value.filename, value.content_type, len(await value.read()))
                 else:
                     values[name] = value
+            if files := (await request.form()).getlist("recordings"):
+                values["recordings"] = [one.filename for one in files if not isinstance(one, str)]
         else:
             values = await request.json() if await request.body() else {}
         fake.requests.append((request.method, request.url.path, copy.deepcopy(values)))
@@ -255,7 +348,7 @@ def make_app(fake: FakeApi) -> FastAPI:
 
     @app.get("/api/speakers")
     def speakers() -> list[dict[str, Any]]:
-        return SPEAKERS
+        return fake.speakers
 
     @app.post("/api/videos", status_code=202)
     async def make_video(request: Request) -> dict[str, Any]:
@@ -301,6 +394,45 @@ def make_app(fake: FakeApi) -> FastAPI:
     async def new_points(name: str, request: Request) -> Response:
         values = await read(request)
         return Response(fake.points(values), media_type="application/octet-stream")
+
+    @app.post("/api/trainings", status_code=202)
+    async def train(request: Request) -> dict[str, Any]:
+        values = await read(request)
+        return fake.add_training(values["name"], folder=values.get("folder", ""))
+
+    @app.get("/api/trainings")
+    def trainings() -> list[dict[str, Any]]:
+        if not fake.hold:
+            fake.advance_training()
+        return fake.trainings
+
+    @app.get("/api/trainings/{name}")
+    def training(name: str) -> dict[str, Any]:
+        return next(one for one in fake.trainings if one["id"] == name)
+
+    @app.post("/api/trainings/{name}/stop", status_code=202)
+    async def stop_training(name: str, request: Request) -> dict[str, Any]:
+        await read(request)
+        return fake.set_training(name, "stopped")
+
+    @app.post("/api/trainings/{name}/continue", status_code=202)
+    async def continue_training(name: str, request: Request) -> dict[str, Any]:
+        await read(request)
+        return fake.set_training(name, "running")
+
+    @app.delete("/api/trainings/{name}", status_code=204)
+    async def remove_training(name: str, request: Request) -> None:
+        await read(request)
+        fake.trainings = [one for one in fake.trainings if one["id"] != name]
+
+    @app.get("/api/trainings/{name}/reports/{path:path}")
+    def report(name: str, path: str) -> Response:
+        if path.endswith(".jpg"):
+            return Response(JPEG, media_type="image/jpeg")
+        titles = [title for title, known in REPORTS.values() if known == path]
+        page = REPORT.replace("TITLE", titles[0])
+        policy = {"Content-Security-Policy": REPORT_POLICY}
+        return Response(page, media_type="text/html", headers=policy)
 
     @app.post("/api/live")
     async def live(request: Request) -> dict[str, Any]:

@@ -35,6 +35,7 @@ VIDEO_SUFFIXES = (
     *(".mp4", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".ts", ".mts"),
     *(".m2ts", ".3gp", ".flv", ".asf", ".mxf", ".ogv"),
 )
+RECORDING_SUFFIXES = (*VIDEO_SUFFIXES, ".3g2", ".f4v", ".m2t", ".vob")  # of files in folders
 AUDIO_SUFFIXES = (".wav", ".flac", ".m4a", ".mp3", ".aac", ".ogg", ".opus")
 # Demuxers of one file's own content: none that opens other files or addresses (hls, concat, dash,
 # sdp, image2), none of a device, none that takes any text for data.

@@ -6,7 +6,9 @@ not. Importing this module does not import MediaPipe.
 """
 
 import contextlib
+import importlib.util
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -55,6 +57,15 @@ FACE_TARGET = [*IBUG68, *indices(("right_eye", "left_eye"))]
 HAND_ROOTS = [5, 9, 13]  # the knuckles where index, middle and ring finger begin
 HAND_MIDDLE_ROOT = 9
 HAND_TARGETS = [PART_POINTS["left_hand_213"], PART_POINTS["right_hand_213"]]  # indices in `POINTS`
+
+
+def require_mediapipe(alternative: str = "") -> None:
+    """Raise `UserError`, with the alternative, where MediaPipe is not installed."""
+    if not importlib.util.find_spec("mediapipe"):
+        how = "pip install 'speech2video[preprocess]'"
+        if sys.version_info >= (3, 13):
+            how = "it has packages for Python 3.10 to 3.12 alone; use one of these"
+        raise UserError(f"mediapipe is not installed: {how}{alternative}")
 
 
 def import_mediapipe() -> Any:
