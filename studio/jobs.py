@@ -123,7 +123,9 @@ class JobQueue:
         Raises:
             QueueFull: too many wait.
         """
-        title = one_line(title)[:LONGEST_TITLE] or kind
+        title = one_line(title) or kind
+        if len(title) > LONGEST_TITLE:
+            title = f"{title[: LONGEST_TITLE - 1].rstrip()}…"
         job = Job(job_id, kind, speaker, title, time.time())
         write_json(self.folder(job_id) / REQUEST_FILE, request)
         with self._changed:

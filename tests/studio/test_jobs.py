@@ -83,6 +83,15 @@ def wait_for(queue: JobQueue, job_id: str, state: str) -> Job:
     raise AssertionError(f"{job} is not {state}")
 
 
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [("a\nb", "a b"), ("", "video"), ("one two " * 20, "one two " * 9 + "one two…")],
+)
+def test_a_title_is_one_short_line(queue: JobQueue, text: str, title: str) -> None:
+    job = queue.get(submit(queue, text))
+    assert job is not None and job.title == title
+
+
 def test_jobs_are_done_in_their_order_by_one_process(queue: JobQueue, log: Path) -> None:
     ids = [submit(queue, name) for name in "abc"]
     jobs = [queue.wait(job_id, SECONDS) for job_id in ids]
