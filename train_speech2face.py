@@ -12,7 +12,6 @@ if __name__ == "__main__":  # before the imports, which take seconds
     start_command()
 
 import dataclasses
-from collections import defaultdict
 from functools import partial
 
 import numpy as np
@@ -21,8 +20,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speech2video.data.loader import training_loader
-from speech2video.data.speech2face.clip import EMOTIONS, load_face_recordings, split_faces
-from speech2video.data.speech2face.dataset import FaceDataset, augmented_copies
+from speech2video.data.speech2face.clip import EMOTIONS, split_numbers
+from speech2video.data.speech2face.dataset import FaceDataset
+from speech2video.data.speech2face.index import (
+    GIGABYTE,
+    FaceIndex,
+    HeldOutClips,
+    StoredRecordings,
+)
 from speech2video.data.splits import remember_clips
 from speech2video.models.pose2video.renderer import to_floats
 from speech2video.models.speech2face import generator, predictor
@@ -30,9 +35,11 @@ from speech2video.models.speech2face.losses import TrainingConfig
 from speech2video.models.speech2face.model import Speech2FaceModel
 from speech2video.models.speech2face.teachers import ExternalTeacher
 from speech2video.models.trainer import fit, training_session
-from speech2video.options.speech2face import TrainSpeech2FaceOptions
-from speech2video.util.errors import run_command
+from speech2video.options.speech2face import REFERENCE_IMAGE, TrainSpeech2FaceOptions
+from speech2video.util import distributed
+from speech2video.util.errors import DataError, run_command
 
+MEL_SHARE = 1 / 8  # of --cache: they are slow to make, and small
 SAMPLED_CLIPS, SAMPLED_FRAMES = 16, 8  # of a speaker, of a clip, evenly spaced, for the appearance
 
 
@@ -46,24 +53,14 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
     """Load the data, build the model and train it."""
     weights = options.loss_weights()
     external = load_teachers(options, device)
-    recordings = load_face_recordings(options.dataset, size=options.size)
-    split = split_faces(
-        recordings,
-        held_out_sentences=options.held_out_sentences,
-        held_out_speakers=options.held_out_speakers,
-    )
-    dataset = FaceDataset(
-        augmented_copies(split.training, options.num_augmentations, seed=options.seed),
-        frames=options.seq_len,
-        noise_dim=options.noise,
-        item_count=options.epoch_items,
-        use_all_frames=options.use_all_frames,
-    )
-    options = dataclasses.replace(options, num_speakers=len(dataset.speakers))
-    networks = predictor.build_networks(options)
-    if pretrained := options.pretrained_folder():
-        predictor.load_pretrained(networks, pretrained)
-    set_statistics(predictor.Speech2FacePredictor(networks), dataset)
+    with distributed.main_process_first():  # it writes what the others read
+        index = FaceIndex.update(options.dataset, workers=options.workers)
+        dataset, held_out = build_dataset(index, options)
+        options = dataclasses.replace(options, num_speakers=len(dataset.speakers))
+        networks = predictor.build_networks(options)
+        if pretrained := options.pretrained_folder():
+            predictor.load_pretrained(networks, pretrained)
+        set_statistics(predictor.Speech2FacePredictor(networks), dataset)
     config = options.fill(
         TrainingConfig,
         stage_ends=options.stage_ends(),
@@ -76,11 +73,42 @@ def train(options: TrainSpeech2FaceOptions, device: torch.device) -> None:
     loader = training_loader(
         dataset, batch_size=options.batch_size, seed=options.seed, workers=options.workers
     )
-    lengths = {recording.name: len(recording) for recording in recordings}
+    lengths = dict(zip(index.names, index.frames_C.tolist(), strict=True))
     remember_clips(options.folder, options.dataset, lengths, resumed=options.is_resumed)
-    held_out = split.observed or split.unseen
+    fit(model, loader, options=options, validation=held_out)
+
+
+def build_dataset(
+    index: FaceIndex, options: TrainSpeech2FaceOptions
+) -> tuple[FaceDataset, HeldOutClips]:
+    """Return the training dataset, and the held-out clips to validate on."""
+    training, observed, unseen = split_numbers(
+        index.speaker_names,
+        index.sentences,
+        held_out_sentences=options.held_out_sentences,
+        held_out_speakers=options.held_out_speakers,
+    )
+    cache_bytes = round(options.cache * GIGABYTE)
+    kept_bytes = round(MEL_SHARE * cache_bytes)
+    dataset = FaceDataset(
+        index.recordings(training, size=options.size, cache_bytes=cache_bytes - kept_bytes),
+        frames=options.seq_len,
+        noise_dim=options.noise,
+        item_count=options.epoch_items,
+        use_all_frames=options.use_all_frames,
+        num_augmentations=options.num_augmentations,
+        seed=options.seed,
+        reference_images=options.baseline == REFERENCE_IMAGE,
+        kept_bytes=kept_bytes,
+        workers=options.workers,
+    )
+    if not dataset.speakers:
+        raise DataError(f"{options.dataset}: no clip says who speaks; some have to")
+    held_out = observed or unseen
     places = np.linspace(0, len(held_out) - 1, min(options.validate_clips, len(held_out)))
-    fit(model, loader, options=options, validation=[held_out[int(place)] for place in places])
+    chosen = [held_out[int(place)] for place in places]
+    clips = index.recordings(chosen, size=options.size, cache_bytes=0)
+    return dataset, HeldOutClips(clips, frames=options.validate_frames)
 
 
 def load_teachers(
@@ -106,14 +134,33 @@ def set_statistics(face: predictor.Speech2FacePredictor, dataset: FaceDataset) -
     """Set the networks' buffers and initial eigenfaces to the statistics of the training data."""
     for name, value in dataset.motion_statistics().items():
         getattr(face.head_motion, name).copy_(value)
-    face.content.mel_mean.copy_(torch.from_numpy(dataset.mel_mean_B))
-    face.content.mel_std.copy_(torch.from_numpy(dataset.mel_std_B))
-    if known := {recording.emotion for recording in dataset.recordings} - {""}:
+    face.content.mel_mean.copy_(torch.from_numpy(dataset.statistics.mel_mean_B))
+    face.content.mel_std.copy_(torch.from_numpy(dataset.statistics.mel_std_B))
+    if known := dataset.emotions:
         face.emotion.trained.copy_(torch.tensor([float(name in known) for name in EMOTIONS]))
     if not face.uses_reference_image:
         face.generator.init_eigenfaces(
-            *typical_appearance(dataset, scale=face.generator.portrait_scale)
+            *kept_appearance(dataset, scale=face.generator.portrait_scale)
         )
+
+
+def kept_appearance(dataset: FaceDataset, *, scale: int = 1) -> tuple[Tensor, Tensor]:
+    """Return `typical_appearance`, of clips on disk as it is kept there."""
+    if not isinstance(dataset.recordings, StoredRecordings):
+        return typical_appearance(dataset, scale=scale)
+
+    def make() -> dict[str, np.ndarray]:
+        heads, images = typical_appearance(dataset, scale=scale)
+        return {"heads": heads.numpy(), "images": images.numpy()}
+
+    count, side = len(dataset.speakers), dataset.size
+    shapes = {
+        "heads": (count, 3, scale * side, scale * side),
+        "images": (count, 3, side, side),
+    }
+    settings = dataset.use_all_frames, scale
+    found = dataset.recordings.cached("appearance", settings, shapes, make)
+    return torch.from_numpy(found["heads"]), torch.from_numpy(found["images"])
 
 
 def typical_appearance(dataset: FaceDataset, *, scale: int = 1) -> tuple[Tensor, Tensor]:
@@ -121,17 +168,13 @@ def typical_appearance(dataset: FaceDataset, *, scale: int = 1) -> tuple[Tensor,
 
     A head is warped back to its median place in the clip; of each speaker's, the one nearest to
     their mean is returned. The mean itself would be blurred, since heads turn and faces move, and
-    training hardly sharpens it. Augmented copies of a clip count once.
+    training hardly sharpens it.
     """
-    clips = {one.name: number for number, one in reversed([*enumerate(dataset.recordings)])}
-    numbers = defaultdict(list)
-    for number in clips.values():
-        numbers[dataset.recordings[number].speaker].append(number)
     heads, images = [], []
-    for speaker in dataset.speakers:
-        own = sorted(numbers[speaker])
+    for speaker in range(len(dataset.speakers)):
+        own = dataset.clips_of(speaker)
         chosen = np.unique(np.linspace(0, len(own) - 1, SAMPLED_CLIPS).round().astype(int))
-        found = [_rest_heads(dataset, own[place], scale) for place in chosen]
+        found = [_rest_heads(dataset, int(own[place]), scale) for place in chosen]
         heads_N3HW, images_N3HW = (torch.cat(parts) for parts in zip(*found, strict=True))
         distance_N = (heads_N3HW - heads_N3HW.mean(0)).abs().mean((1, 2, 3))
         heads.append(heads_N3HW[int(distance_N.argmin())])

@@ -9,6 +9,7 @@ Batches go on for ever; an epoch is a number of steps, without a pause. Settings
 the epoch (such as longer sequences) can depend on `item.epoch`.
 """
 
+import gc
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -129,6 +130,10 @@ def iterate_batches(
         UserError: raised while loading, in a worker too, with a message of one line.
     """
     _sampler(loader).first_step = step
+    if loader.num_workers:
+        # decoded frames hold threads of their converters, which do not exist in a forked process:
+        # one that collected such garbage would wait for them for ever
+        gc.collect()
     try:
         for batch in loader:
             yield to_device(batch, device)
@@ -155,5 +160,6 @@ def _sampler(loader: DataLoader) -> ResumableSampler:
 
 
 def _start_worker(number: int) -> None:
+    gc.freeze()  # what the main process made is not collected here
     # Ctrl-C reaches the whole process group; the main process decides when workers end
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -244,7 +244,15 @@ class BenchmarkOptions(Options):
         None, "trained speaker of audio2pose (by default an untrained one) and live (demo)"
     )
     checkpoints: Path = option(Path("checkpoints"), "folder of all runs")
-    train: bool = option(False, "pose2video: measure training steps in place of inference")
+    train: bool = option(
+        False,
+        "measure training in place of inference: steps of pose2video; memory and start-up of "
+        "speech2face with few and many clips",
+    )
+    clips: tuple[int, ...] = option(
+        (200, 20_000), "speech2face: numbers of clips to train on", min=12
+    )
+    index_lines: int = option(1_000_000, "speech2face: clips of a simulated index", min=1000)
     device: str = option("cpu", "where to train", choices=("cpu", "cuda"))
     steps: int = option(20, "training steps to measure", min=1)
     batch_size: int = inherit(TrainPose2VideoOptions, "batch_size", 4)
@@ -256,8 +264,9 @@ class BenchmarkOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.train and self.kind != "pose2video":
-            raise OptionError(f"--train: {self.kind} has no such benchmark; pose2video is needed")
+        if self.train and self.kind not in ("pose2video", "speech2face"):
+            needed = "pose2video or speech2face is needed"
+            raise OptionError(f"--train: {self.kind} has no such benchmark; {needed}")
 
 
 @dataclass(frozen=True)

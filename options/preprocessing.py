@@ -6,7 +6,10 @@ from pathlib import Path
 from speech2video.options.base import BODY_HELP, FOLDER, REQUIRED, Options, grouped
 
 # those of `data.speech2face.labels`, which options cannot import
-LABEL_SCHEMES = ("auto", "folders", "cremad", "ravdess", "grid", "mead", "voxceleb", "csv")
+LABEL_SCHEMES = (
+    *("auto", "folders", "cremad", "ravdess", "grid", "mead", "voxceleb", "hdtf"),
+    *("csv", "none"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,14 @@ class PreprocessOptions(Options):
     face_size: int = grouped.face(128, "height and width of face clips, pixels", min=32, max=1024)
     label_scheme: str = grouped.face(
         "auto",
-        "source of speaker and emotion: SPEAKER/EMOTION/name, file names of a public dataset, csv",
+        "source of speaker and emotion: SPEAKER/EMOTION/name, file names of a public dataset, csv; "
+        "none: both are unknown",
         choices=LABEL_SCHEMES,
+    )
+    list: Path | None = grouped.face(
+        None,
+        "text file of the recordings in --input to take, a line for each: NAME, or NAME and the "
+        "times of its clips, as in HDTF: NAME.mp4 00:30-01:15 02:11-02:33",
     )
     labels: Path | None = grouped.face(
         None, "csv with the columns file, speaker, emotion, sentence"

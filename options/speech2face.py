@@ -142,6 +142,10 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         None, "samples of an epoch; by default all frames once", min=1
     )
 
+    cache: float = grouped.machine(
+        4.0, "gigabytes of frames and spectra to keep, in each process that loads", min=0.01
+    )
+
     dropout: float = grouped.training(0.2, "of the speech encoders", min=0, max=0.9)
     ablate: tuple[str, ...] = grouped.losses((), "groups of losses to leave out", choices=ABLATIONS)
     weights: tuple[str, ...] = grouped.losses(

@@ -8,6 +8,7 @@ python scripts/benchmark.py pose2video --train [--device cuda] [--size 512] [--t
 python scripts/benchmark.py pipeline --threads 2 --minutes 10 [--size 512] [--precision bf16]
 python scripts/benchmark.py speech2face --threads 2 [--minutes 1]
 python scripts/benchmark.py live --threads 2 --name demo --minutes 10
+python scripts/benchmark.py speech2face --train [--clips 200 20000] [--index_lines 1000000]
 """
 
 from importlib import import_module
@@ -29,14 +30,16 @@ MODULES = {
     "speech2face": "generators",
     "live": "live",
     "training": "training",
+    "face_data": "face_data",
 }
+TRAINING = {"pose2video": "training", "speech2face": "face_data"}  # with --train
 
 
 def main() -> None:
     options = BenchmarkOptions.parse()
     torch.set_num_threads(options.threads)
     # Imported late, so that the memory of other parts is not measured.
-    kind = "training" if options.train else options.kind
+    kind = TRAINING[options.kind] if options.train else options.kind
     module = import_module(f"benchmarks.{MODULES[kind]}")
     measured = getattr(module, f"benchmark_{kind}")(options)
     metrics = {"benchmark": kind, "threads": options.threads, **measured}

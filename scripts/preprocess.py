@@ -2,13 +2,14 @@
 
 python scripts/preprocess.py --input recordings/ --output datasets/NAME --jobs 2
 python scripts/preprocess.py --faces --input people/ --output datasets/NAME   aligned faces instead
+python scripts/preprocess.py --faces --input hdtf/ --list RD_times.txt --output datasets/NAME
 
 A stopped run continues where it stopped, clip by clip. A recording that cannot be used does not
 stop the others; it is reported at the end.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,13 @@ from speech2video.data import motion_io
 from speech2video.data.clip import Clip
 from speech2video.data.preprocessing.detection.mediapipe_networks import require_mediapipe
 from speech2video.data.preprocessing.faces import FaceClipConfig, preprocess_face
+from speech2video.data.preprocessing.listing import (
+    FaceFiles,
+    Unread,
+    is_hidden,
+    is_recorded_frames,
+    is_recording,
+)
 from speech2video.data.preprocessing.recording import (
     ClipConfig,
     WordSource,
@@ -30,22 +38,14 @@ from speech2video.data.preprocessing.recording import (
 )
 from speech2video.data.preprocessing.report import write_report
 from speech2video.data.speech2face.clip import FaceClip
-from speech2video.data.speech2face.labels import read_labels
+from speech2video.data.speech2face.labels import label_keys, read_labels
 from speech2video.options.preprocessing import PreprocessOptions
 from speech2video.util.body.body_model import Body
-from speech2video.util.errors import DataError, OptionError, UserError, note, run_command
+from speech2video.util.errors import DataError, OptionError, UserError, run_command
 from speech2video.util.files import folder_lock
-from speech2video.util.process_pool import Progress, run_tasks
-from speech2video.util.video.reader import (
-    AUDIO_SUFFIXES,
-    IMAGES,
-    RECORDING_SUFFIXES,
-    folder_audio,
-    is_frame_folder,
-)
+from speech2video.util.process_pool import Progress, iterate_tasks
+from speech2video.util.video.reader import RECORDING_SUFFIXES, folder_audio, is_frame_folder
 
-UNNAMED = ("thumbs.db", "desktop.ini")  # what systems leave in folders
-NAMED = 5  # files that are not read, which a note names
 OPENPOSE = "openpose:"
 BAR = "{percentage:3.0f}%|{bar}| {n:.1f} of {total} recordings [{elapsed}, {remaining} left]"
 
@@ -58,6 +58,13 @@ class Task(NamedTuple):
     convert: Callable[[Progress], object]
 
 
+class Outcome(NamedTuple):
+    """What became of a recording: why it failed, or "", and remarks on its clips."""
+
+    reason: str
+    remarks: Sequence[str] = ()
+
+
 def main() -> None:
     options = PreprocessOptions.parse()
     with folder_lock(options.output):
@@ -68,22 +75,24 @@ def preprocess(options: PreprocessOptions) -> None:
     """Make the clips that the dataset lacks; exit with 2 if any failed."""
     torch.set_num_threads(1)  # threads compete; `--jobs` uses the other cores
     body = None if options.faces else Body.load(options.body)
-    tasks = face_tasks(options) if options.faces else body_tasks(options)
-    todo = [task for task in tasks if not _is_made(task)]
-    if len(todo) < len(tasks):
-        print(f"{options.output}: {len(tasks) - len(todo)} of {len(tasks)} recordings are there")
-    failed = make_clips(todo, options.jobs)
-    for task in todo:
-        if task.recording not in failed:
-            for remark in dict.fromkeys(n for clip in task.made() for n in clip.info().notes):
-                print(f"note: {task.recording}: {remark}")
-    if len(failed) < len(tasks):
-        print(f"{len(tasks) - len(failed)} of {len(tasks)} recordings in {options.output}")
+    tasks: Iterable[Task] = FaceTasks(options) if options.faces else body_tasks(options)
+    total = tasks.total if isinstance(tasks, FaceTasks) else len(list(tasks))
+    missing = sum(not _is_made(task) for task in tasks)
+    if missing < total:
+        print(f"{options.output}: {total - missing} of {total} recordings are there")
+    todo = (task for task in tasks if not _is_made(task))
+    outcomes = make_clips(todo, missing, options.jobs)
+    remarks = [remark for outcome in outcomes for remark in outcome.remarks]
+    reasons = [outcome.reason for outcome in outcomes if outcome.reason]
+    for remark in remarks:
+        print(f"note: {remark}")
+    if len(reasons) < total:
+        print(f"{total - len(reasons)} of {total} recordings in {options.output}")
         if body:
             print(f"report: {write_report(options.output, body=body)}")
-    for reason in failed.values():
+    for reason in reasons:
         print(f"error: {reason}", file=sys.stderr)
-    if failed:
+    if reasons:
         sys.exit(2)
 
 
@@ -115,43 +124,54 @@ def body_tasks(options: PreprocessOptions) -> list[Task]:
     return tasks
 
 
-def face_tasks(options: PreprocessOptions) -> list[Task]:
-    """Return the tasks for recordings of faces; raises `DataError` and `OptionError`.
+class FaceTasks:
+    """The tasks for recordings of faces, made one at a time, as often as they are iterated over.
 
     Clips are named after their recordings and the folders of these.
+
+    Attributes:
+        total: their number.
+
+    Raises:
+        DataError: no recordings, or two whose clips would have one name.
+        OptionError: options that do not go together.
     """
-    if (options.label_scheme == "csv") != (options.labels is not None):
-        raise OptionError("--label_scheme csv and --labels FILE go together")
-    require_mediapipe("")
-    table = read_labels(options.labels) if options.labels else None
-    root = options.input if options.input.is_dir() else options.input.parent
-    config = FaceClipConfig(options.face_size, options.label_scheme, root, table)
-    tasks: dict[str, Task] = {}
-    others = options.output, options.labels
-    for path in list_recordings(options.input, recursive=True, others=others):
-        name = "_".join(path.relative_to(root).with_suffix("").parts)
-        if name in tasks:
-            raise DataError(f"{tasks[name].recording} and {path}: both would become {name}")
-        clip = FaceClip(options.output / name)
-        convert = partial(preprocess_face, path, clip.folder, config)
-        tasks[name] = Task(path, partial(made_clips, clip, path), convert)
-    return list(tasks.values())
+
+    def __init__(self, options: PreprocessOptions) -> None:
+        if (options.label_scheme == "csv") != (options.labels is not None):
+            raise OptionError("--label_scheme csv and --labels FILE go together")
+        require_mediapipe("")
+        self._options = options
+        self._table = read_labels(options.labels) if options.labels else None
+        others = options.output, options.labels, options.list
+        self._files = FaceFiles.of(options.input, listed=options.list, others=others)
+        self.total = self._files.check()
+
+    def __iter__(self) -> Iterator[Task]:
+        """Yield the tasks; raises `DataError`."""
+        options, root = self._options, self._files.folder
+        for path, name, span in self._files:
+            own = None  # the whole table would be sent along with each task
+            if self._table is not None:
+                keys = label_keys(path, root)
+                own = {key: self._table[key] for key in keys if key in self._table}
+            scheme = options.label_scheme
+            config = FaceClipConfig(options.face_size, scheme, root, own, span)
+            clip = FaceClip(options.output / name)
+            convert = partial(preprocess_face, path, clip.folder, config)
+            yield Task(path, partial(made_clips, clip, path), convert)
 
 
 def list_recordings(
-    path: Path,
-    *,
-    recursive: bool = False,
-    words: WordSource | None = None,
-    others: Sequence[Path | None] = (),
+    path: Path, *, words: WordSource | None = None, others: Sequence[Path | None] = ()
 ) -> list[Path]:
-    """Return the recordings of a folder in name order, or the one recording.
+    """Return the recordings of bodies in a folder, in name order, or the one recording.
 
     A recording is a file, or a folder of numbered frames with audio. Other files are named in a
     note. Raises `DataError` if there is no recording.
 
     Args:
-        words: of recordings of bodies; None for those of faces, whose audio may be another file.
+        words: of the recordings.
         others: files and folders that are read, too.
     """
     if path.exists() and not path.is_dir():
@@ -159,48 +179,28 @@ def list_recordings(
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder; a recording is needed")
     try:
-        everything = sorted(path.rglob("*") if recursive else path.iterdir())
+        everything = sorted(path.iterdir())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     # macOS puts a hidden ._talk.mp4 next to talk.mp4 on foreign disks
-    shown = [one for one in everything if not any(map(_is_hidden, one.relative_to(path).parts))]
-    found = [one for one in shown if one.suffix.lower() in RECORDING_SUFFIXES or _is_frames(one)]
+    shown = [one for one in everything if not is_hidden(one.name)]
+    found = [one for one in shown if is_recording(one.name) or is_recorded_frames(one)]
     frames = [one for one in found if is_frame_folder(one)]
-    found = [one for one in found if not any(folder in one.parents for folder in frames)]
     if not found and is_frame_folder(path):
         return [path]
     read = {*others, *found, *map(folder_audio, frames)}
-    for one in found:
-        read |= {words.find(one)} if words else {one.with_suffix(end) for end in AUDIO_SUFFIXES}
+    if words:
+        read |= set(map(words.find, found))
     inside = {one.resolve() for one in read if one is not None}
-    rest = [
-        f"{one.relative_to(path)}{'/' if one.is_dir() else ''}"
-        for one in shown
-        if one.resolve() not in inside
-        and not inside & {parent.resolve() for parent in one.parents if parent != path}
-        and not (recursive and one.is_dir())
-    ]
     if not found:
         endings = ", ".join(RECORDING_SUFFIXES)
         raise DataError(f"{path}: no recordings in it ({endings}, or folders of frames)")
-    if rest:
-        more = f" and {len(rest) - NAMED} more" if len(rest) > NAMED else ""
-        note(f"{path}: not read: {', '.join(rest[:NAMED])}{more}")
+    unread = Unread()
+    for one in shown:
+        if one.resolve() not in inside:
+            unread.add(f"{one.name}{'/' if one.is_dir() else ''}")
+    unread.note(path)
     return found
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in UNNAMED
-
-
-def _is_frames(path: Path) -> bool:
-    """Return whether a path is a folder of numbered images with audio, and without videos."""
-    if not is_frame_folder(path) or folder_audio(path) is None:
-        return False
-    files = [one for one in path.iterdir() if not _is_hidden(one.name)]
-    images = [one for one in files if one.suffix.lower() in IMAGES]
-    videos = any(one.suffix.lower() in RECORDING_SUFFIXES for one in files)
-    return not videos and all(any(map(str.isdigit, one.stem)) for one in images)
 
 
 def clip_config(options: PreprocessOptions, recording: Path) -> ClipConfig:
@@ -227,43 +227,44 @@ def clip_config(options: PreprocessOptions, recording: Path) -> ClipConfig:
     )
 
 
-def make_clips(tasks: list[Task], jobs: int) -> dict[Path, str]:
-    """Make the clips under one progress bar; return the errors by recording."""
-    with tqdm(total=len(tasks), bar_format=BAR, dynamic_ncols=True, mininterval=1.0) as bar:
-        in_processes = jobs > 1 and len(tasks) > 1
-        reasons = run_tasks(
+def make_clips(tasks: Iterable[Task], count: int, jobs: int) -> list[Outcome]:
+    """Make the clips of so many tasks under one progress bar; return what is to be said of them."""
+    with tqdm(total=count, bar_format=BAR, dynamic_ncols=True, mininterval=1.0) as bar:
+        in_processes = jobs > 1 and count > 1
+        outcomes = iterate_tasks(
             start_worker if in_processes else lambda: make_clip,
             tasks,
-            jobs=jobs if in_processes else 0,
+            jobs=min(jobs, count) if in_processes else 0,
             on_progress=lambda done: bar.update(done - bar.n),
             on_killed=_killed,
-            stop_on_error=False,
         )
-        bar.update(len(tasks) - bar.n)
-    return {t.recording: reason for t, reason in zip(tasks, reasons, strict=True) if reason}
+        found = [outcome for outcome in outcomes if outcome.reason or outcome.remarks]
+        bar.update(count - bar.n)
+    return found
 
 
-def _killed(task: Task) -> str:
+def _killed(task: Task) -> Outcome:
     hint = "with fewer --jobs it takes less memory; finished clips are not made again"
-    return f"{task.recording}: not made, as a worker process was killed ({hint})"
+    return Outcome(f"{task.recording}: not made, as a worker process was killed ({hint})")
 
 
-def start_worker() -> Callable[[Task, Progress], str]:
+def start_worker() -> Callable[[Task, Progress], Outcome]:
     """Prepare a worker process: one thread for each library."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     return make_clip
 
 
-def make_clip(task: Task, progress: Progress) -> str:
-    """Make one clip; return the error in one line, or an empty string."""
-    reason = ""
+def make_clip(task: Task, progress: Progress) -> Outcome:
+    """Make one clip; return the error in one line, or the remarks on it."""
     try:
         task.convert(progress)
+        remarks = dict.fromkeys(n for clip in task.made() for n in clip.info().notes)
+        outcome = Outcome("", [f"{task.recording}: {remark}" for remark in remarks])
     except UserError as error:
-        reason = " ".join(str(error).split())
+        outcome = Outcome(" ".join(str(error).split()))
     progress(1.0)
-    return reason
+    return outcome
 
 
 if __name__ == "__main__":

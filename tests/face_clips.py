@@ -1,6 +1,6 @@
 """Drawn faces whose mouth follows a buzz's loudness, and small networks to train on them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -67,9 +67,11 @@ def recordings(*, frames: int = FRAMES) -> list[FaceRecording]:
     ]
 
 
-def write_face_clips(dataset: Path, *, frames: int = FRAMES) -> Path:
-    """Write the recordings as a data set's clips; return its folder."""
-    for one in recordings(frames=frames):
+def write_face_clips(
+    dataset: Path, clips: Sequence[FaceRecording] = (), *, frames: int = FRAMES
+) -> Path:
+    """Write recordings, by default all, as a data set's clips; return its folder."""
+    for one in clips or recordings(frames=frames):
         with FaceClip.create(dataset / one.name) as clip:
             write_video(clip.video, one.frames_T3HW, synthetic=False)
             write_audio(clip.audio, one.audio_S)

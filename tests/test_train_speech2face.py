@@ -1,6 +1,9 @@
 """`train_speech2face.py` as users run it: resumed, with two processes; then test.py."""
 
+import re
 import shutil
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,12 +13,14 @@ import pytest
 import torch
 
 import train_speech2face
+from speech2video.data.speech2face.clip import FaceClip
+from speech2video.data.speech2face.index import FOLDER
 from speech2video.models.checkpointing import read_tensors
 from speech2video.models.speech2face.predictor import APPEARANCE_WEIGHTS, SPEAKER_WEIGHTS
 from speech2video.util.audio.audio_io import write_audio
 from tests.face_clips import SIZE, recording, write_face_clips
 from tests.inference_command import command, read
-from tests.shared import run_here
+from tests.shared import ROOT, run_here
 from tests.training_command import TrainingCommand
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -222,10 +227,58 @@ def test_bad_options_are_one_line(
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_teacher_of_the_guide_is_learned_from(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    page = (ROOT / "docs/speech2face.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (options,) = re.findall(
+        r"(--emotion_teacher expressions.pt .*) --trust_torchscript$", page, re.M
+    )
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch would rather see torch.export
+        exec(code, {})
+    # clips need no emotion then
+    unlabelled = Path(shutil.copytree(dataset, tmp_path / "unlabelled"))
+    for clip in FaceClip.find_all(unlabelled):
+        clip.write_info(replace(clip.info(), emotion=""))
+    more = (unlabelled, tmp_path / "runs", "--steps", 2, *options.split())
+    assert "--trust_torchscript" in trainer.failing(capfd, *more, "--name", "refused")
+    assert trainer.run(*more, "--name", "own", "--trust_torchscript") == 0
+    assert trainer.run(*more[:4], "--name", "none") == 0
+    own, none = (trainer.weights(tmp_path / "runs", name) for name in ("own", "none"))
+    assert any(not torch.equal(own[key], none[key]) for key in own if key.startswith("emotion."))
+
+
+def test_clips_of_unknown_people_are_learned_from(dataset: Path, tmp_path: Path, capfd) -> None:
+    partly = Path(shutil.copytree(dataset, tmp_path / "partly"))
+    clips = FaceClip.find_all(partly)
+    for clip in clips[::2]:
+        clip.write_info(replace(clip.info(), speaker="", emotion=""))
+    assert trainer.run(partly, tmp_path / "runs", "--name", "partly", "--steps", 4) == 0
+    for clip in clips:
+        clip.write_info(replace(clip.info(), speaker=""))
+    message = trainer.failing(capfd, partly, tmp_path / "runs", "--name", "none", "--steps", 2)
+    assert "held out" in message or "who speaks" in message
+
+
+@pytest.mark.slow
+def test_memory_limit_and_workers_change_nothing(dataset: Path, runs: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
+    shutil.rmtree(copy / FOLDER, ignore_errors=True)
+    less = ("--name", "less", "--steps", STEPS, "--cache", 0.01, "--workers", 2)
+    assert trainer.run(copy, tmp_path / "runs", *less) == 0
+    straight, other = trainer.weights(runs, "straight"), trainer.weights(tmp_path / "runs", "less")
+    assert straight.keys() == other.keys()
+    assert [key for key in straight if not torch.equal(straight[key], other[key])] == []
+    assert len(list((copy / FOLDER).iterdir())) == 3  # index, statistics, appearance
+
+
 @pytest.mark.parametrize("file", ["video.mp4", "landmarks.npz", "audio.wav"])
 def test_an_incomplete_clip_is_named(dataset: Path, tmp_path: Path, capfd, file: str) -> None:
     copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
-    clip = min(copy.iterdir())
+    clip = min(path.parent for path in copy.glob("*/face.json"))
     (clip / file).unlink()
     message = trainer.failing(capfd, copy, tmp_path / "runs", "--name", "bad", "--steps", 2)
     assert str(clip / file) in message

@@ -2,6 +2,7 @@
 
 def start_worker() -> Worker: ...          # runs once in each process: threads, loaded models
 results = run_tasks(start_worker, tasks, jobs=4, on_progress=show)
+for result in iterate_tasks(start_worker, millions_of_tasks, jobs=4): ...
 """
 
 import contextlib
@@ -10,10 +11,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from itertools import islice
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ from speech2video.util.errors import UserError
 
 TERMINAL_SIGNALS = (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT))
 POLL_SECONDS = 0.2  # between two progress reports
+AHEAD = 8  # tasks of each process that are drawn, and whose results wait for their turn
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -60,45 +63,102 @@ def run_tasks(
         Exception: what a task raised. On this and on Ctrl-C the workers clean up and end.
     """
     if jobs == 0:
-        return _run_here(start_worker, tasks, on_progress)
+        return list(_run_here(start_worker, tasks, on_progress))
     if not tasks:
         return []
+    jobs, most = min(jobs, len(tasks)), len(tasks)
+    done = _run_in_processes(start_worker, tasks, jobs, most, on_progress, stop_on_error)
+    return [_result(future, task, on_killed) for task, future in list(done)]
+
+
+def iterate_tasks(
+    start_worker: Callable[[], Callable[[Task, Progress], Result]],
+    tasks: Iterable[Task],
+    *,
+    jobs: int,
+    on_progress: Callable[[float], object] = lambda _: None,
+    on_killed: Callable[[Task], Result] | None = None,
+) -> Generator[Result, None, None]:
+    """Yield the result of each task, in the order of the tasks, however many there are.
+
+    Tasks are drawn as processes take them. Arguments and errors as of `run_tasks`, but an error is
+    raised when its task's turn comes.
+    """
+    if jobs == 0:
+        yield from _run_here(start_worker, tasks, on_progress)
+        return
+    done = _run_in_processes(start_worker, tasks, jobs, AHEAD * jobs, on_progress, False)
+    with contextlib.closing(done):
+        for task, future in done:
+            yield _result(future, task, on_killed)
+
+
+def _run_here(
+    start_worker: Callable[[], Callable[[Task, Progress], Result]],
+    tasks: Iterable[Task],
+    on_progress: Callable[[float], object],
+) -> Iterator[Result]:
+    worker, done = start_worker(), 0.0
+    amount = 0.0  # of the task that is done now
+
+    def progress(now: float) -> None:
+        nonlocal amount
+        amount = now
+        on_progress(done + amount)
+
+    for task in tasks:
+        yield worker(task, progress)
+        done, amount = done + amount, 0.0
+
+
+def _run_in_processes(
+    start_worker: Callable[[], Callable[[Task, Progress], Result]],
+    tasks: Iterable[Task],
+    jobs: int,
+    most: int,
+    on_progress: Callable[[float], object],
+    stop_on_error: bool,
+) -> Generator[tuple[Task, "Future[Result]"], None, None]:
+    """Yield tasks that are done, in order, while at most so many are drawn and not yielded."""
     context = multiprocessing.get_context("spawn")  # forked torch and MediaPipe threads would hang
-    amounts, stop = context.Array("d", len(tasks)), context.Event()
+    amounts, stop = context.Array("d", most), context.Event()
     others = set(multiprocessing.active_children())
-    jobs, state = min(jobs, len(tasks)), (start_worker, amounts, stop)
-    with ProcessPoolExecutor(jobs, context, _init_worker, state) as pool:
-        with _blocked_signals():  # which workers inherit, until they ignore them
-            futures = {pool.submit(_run_task, n, task): task for n, task in enumerate(tasks)}
-        waiting = set(futures)
+    coming: deque[tuple[int, Task, Future[Result]]] = deque()
+    numbered, done = enumerate(tasks), 0.0  # progress of the tasks that are yielded
+    with ProcessPoolExecutor(jobs, context, _init_worker, (start_worker, amounts, stop)) as pool:
         try:
-            while waiting:
-                when = FIRST_EXCEPTION if stop_on_error else ALL_COMPLETED
-                done, waiting = wait(waiting, POLL_SECONDS, when)
-                for future in done if stop_on_error else ():
-                    _result(future, futures[future], on_killed)
-                on_progress(sum(amounts[:]))
+            while True:
+                for number, task in islice(numbered, most - len(coming)):
+                    coming.append((number, task, _submit(pool, number % most, task)))
+                if not coming:
+                    return
+                futures = [future for _, _, future in coming]
+                wait(futures if stop_on_error else futures[:1], POLL_SECONDS, FIRST_EXCEPTION)
+                for future in futures if stop_on_error else ():
+                    if future.done() and not isinstance(future.exception(), BrokenProcessPool):
+                        future.result()
+                on_progress(done + sum(amounts[:]))
+                while coming and coming[0][2].done():
+                    number, task, future = coming.popleft()
+                    done += amounts[number % most]
+                    amounts[number % most] = 0.0
+                    yield task, future
         except BaseException:
             stop.set()
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
             pool.shutdown(cancel_futures=True)
             raise
-    return [_result(future, task, on_killed) for future, task in futures.items()]
 
 
-def _run_here(
-    start_worker: Callable[[], Callable[[Task, Progress], Result]],
-    tasks: Sequence[Task],
-    on_progress: Callable[[float], object],
-) -> list[Result]:
-    worker, amounts = start_worker(), [0.0] * len(tasks)
-
-    def progress(number: int, amount: float) -> None:
-        amounts[number] = amount
-        on_progress(sum(amounts))
-
-    return [worker(task, partial(progress, number)) for number, task in enumerate(tasks)]
+def _submit(pool: ProcessPoolExecutor, place: int, task: Any) -> "Future[Any]":
+    with _blocked_signals():  # which workers inherit, until they ignore them
+        try:
+            return pool.submit(_run_task, place, task)
+        except BrokenProcessPool as error:
+            future: Future[Any] = Future()
+            future.set_exception(error)
+            return future
 
 
 def _result(

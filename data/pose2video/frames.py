@@ -1,16 +1,17 @@
 """Frames of clips: random access within a memory limit, static background, optical flow."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
 from av import VideoFrame
 from av.error import FFmpegError
 
-from speech2video.data.pose2video.clip import PoseVideo
+from speech2video.data.pose2video.clip import Framing, PoseVideo
 from speech2video.util.body.skeleton import indices, region_boxes
 from speech2video.util.errors import DataError
 from speech2video.util.timing import FPS
@@ -32,19 +33,68 @@ TORSO = indices(("left_shoulder", "right_shoulder", "right_hip", "left_hip"))
 BOXED_REGIONS = ("head", "left_hand", "right_hand")
 
 
+Value = TypeVar("Value")
+
+
+class MemoryCache:
+    """What was made once, the most recently used of it, up to a number of bytes.
+
+    Every process that loads data has its own, with its own limit.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.bytes = 0  # of what is kept now
+        self._kept: OrderedDict[Hashable, tuple[int, Any]] = OrderedDict()
+
+    def get(self, key: Hashable, size: int, make: Callable[[], Value]) -> Value:
+        """Return what was made for a key, or make it; it takes `size` bytes.
+
+        Room is made for it before. What is larger than the limit is not kept.
+        """
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key][1]
+        while self._kept and self.bytes + size > self.limit_bytes:
+            self.bytes -= self._kept.popitem(last=False)[1][0]
+        made = make()
+        if size <= self.limit_bytes:
+            self._kept[key] = size, made
+            self.bytes += size
+        return made
+
+
+class CachedVideo(Protocol):
+    """What a `FrameCache` needs to know of a clip, or of a part of one."""
+
+    @property
+    def video(self) -> Path: ...
+
+    @property
+    def framing(self) -> Framing: ...
+
+    @property
+    def begin(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+
 class FrameCache:
     """Cropped frames of clips, the most recently used ones kept in memory.
 
-    Every process that loads data has its own, with its own limit.
-
     Args:
+        videos: a list, or a sequence that makes each one when it is asked for.
         limit_bytes: of the cached frames. With room for all, each frame is decoded once.
     """
 
-    def __init__(self, videos: Sequence[PoseVideo], *, limit_bytes: int) -> None:
-        self.videos, self.limit_bytes = list(videos), limit_bytes
-        self.bytes = 0  # of the frames cached now
-        self._chunks: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
+    def __init__(self, videos: Sequence[CachedVideo], *, limit_bytes: int) -> None:
+        self.videos, self.limit_bytes = videos, limit_bytes
+        self._chunks = MemoryCache(limit_bytes)
+
+    @property
+    def bytes(self) -> int:
+        """The size of the frames cached now."""
+        return self._chunks.bytes
 
     def frames(self, video_index: int, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the frames (N, H, W, 3) uint8 of a clip with the given indices.
@@ -58,28 +108,17 @@ class FrameCache:
         chunks, offsets = np.divmod(np.asarray(numbers) + video.begin, CHUNK_FRAMES)
         for chunk in dict.fromkeys(chunks.tolist()):
             in_chunk = chunks == chunk
-            frames_NHW3[in_chunk] = self._chunk(video_index, chunk)[offsets[in_chunk]]
+            frames_NHW3[in_chunk] = self._chunk(video_index, video, chunk)[offsets[in_chunk]]
         return frames_NHW3
 
-    def _chunk(self, video_index: int, chunk: int) -> np.ndarray:
-        key = video_index, chunk
-        if key not in self._chunks:
-            video = self.videos[video_index]
-            begin = chunk * CHUNK_FRAMES
-            end = min(begin + CHUNK_FRAMES, video.begin + len(video))
-            size = (end - begin) * video.framing.width * video.framing.height * 3
-            while self._chunks and self.bytes + size > self.limit_bytes:
-                self.bytes -= self._chunks.popitem(last=False)[1].nbytes
-            frames_NHW3 = _decode(video, begin, end)
-            if size > self.limit_bytes:
-                return frames_NHW3
-            self._chunks[key] = frames_NHW3
-            self.bytes += size
-        self._chunks.move_to_end(key)
-        return self._chunks[key]
+    def _chunk(self, video_index: int, video: CachedVideo, chunk: int) -> np.ndarray:
+        begin = chunk * CHUNK_FRAMES
+        end = min(begin + CHUNK_FRAMES, video.begin + len(video))
+        size = (end - begin) * video.framing.width * video.framing.height * 3
+        return self._chunks.get((video_index, chunk), size, lambda: _decode(video, begin, end))
 
 
-def _decode(video: PoseVideo, begin: int, end: int) -> np.ndarray:
+def _decode(video: CachedVideo, begin: int, end: int) -> np.ndarray:
     """Return frames [begin, end) of the file, cropped, (N, H, W, 3) uint8."""
     found: dict[int, np.ndarray] = {}
     size = video.framing.source_width, video.framing.source_height

@@ -9,7 +9,7 @@ falls from 0.94 to 0.88).
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import numpy as np
 from speech2video.data.preprocessing import recording as recording_data
 from speech2video.data.preprocessing.cuts import CutDetector
 from speech2video.data.preprocessing.detection import mediapipe_keypoints, mediapipe_networks
+from speech2video.data.preprocessing.listing import Span
 from speech2video.data.preprocessing.recording import part_of, with_progress
 from speech2video.data.speech2face import clip as face_clip
 from speech2video.data.speech2face.clip import EYES_AT, LANDMARKS, FaceClip, FaceInfo
@@ -151,12 +152,14 @@ class FaceClipConfig:
         scheme: label scheme, as in `labels.parse_labels`.
         root: the folder that contains the speakers' folders.
         table: labels by file, for the scheme "csv".
+        span: the part of the recording to convert, seconds; by default all of it.
     """
 
     size: int
     scheme: str
     root: Path
     table: dict[str, FaceLabels] | None = None
+    span: Span | None = None
 
 
 def preprocess_face(
@@ -176,25 +179,33 @@ def preprocess_face(
         return made
     labels = parse_labels(recording, config.scheme, root=config.root, table=config.table)
     audio_S = _load_audio(recording)
-    report, detector = ReadReport(), CutDetector()
-    frames = detector.watch(read_frames(recording, fps=FPS, report=report))
-    count = probe(recording).duration * FPS
+    report, detector, span = ReadReport(), CutDetector(), config.span
+    wanted = slice(None)
+    if span is not None:
+        wanted = slice(*(round(time * FPS) for time in span))
+        audio_S = audio_S[wanted.start * SAMPLES_PER_FRAME : wanted.stop * SAMPLES_PER_FRAME]
+        labels = replace(labels, sentence=f"{labels.sentence or recording.stem}_{span}")
+    frames = read_frames(recording, fps=FPS, report=report)
+    frames = detector.watch(islice(frames, wanted.start, wanted.stop))
+    count = wanted.stop - wanted.start if span else probe(recording).duration * FPS
     frames = with_progress(frames, count, part_of(progress, 0.0, DETECTED))
     points_TK2, people = track_face(frames, fps=FPS)
     count = len(points_TK2)
     audio_S, length_notes = recording_data.fit_audio_length(audio_S, count)
+    if span is not None:
+        report.seconds = report.stated_seconds  # nothing is missing after its end
     notes = recording_data.damage_notes(report) + length_notes
     parts, left_out = _usable_parts(recording, points_TK2, detector.finish())
-    frames = read_frames(recording, fps=FPS)
+    frames = islice(read_frames(recording, fps=FPS), wanted.start, wanted.stop)
     frames = with_progress(frames, count, part_of(progress, DETECTED, 1.0))
-    old = recording_data.old_parts(FaceClip(folder), recording)
     made, done = [], 0
     with contextlib.ExitStack() as renamed_at_the_end:
         for part in parts:
             own = folder
             if len(parts) > 1 or left_out:
                 own = recording_data.part_folder(FaceClip(folder), len(made) + 1)
-            creation = FaceClip.create(own, over=FaceClip(own) in old)
+            over = own != folder and recording_data.is_part_of(FaceClip(own), recording)
+            creation = FaceClip.create(own, over=over)
             clip = renamed_at_the_end.enter_context(creation)
             transform_23 = face_clip.alignment_transform(points_TK2[part], config.size)
             own_TK2 = face_clip.transform_points(points_TK2[part], transform_23)

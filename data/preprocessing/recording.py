@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import glob
+import itertools
 import re
 import shutil
 import sys
@@ -212,8 +213,13 @@ def made_clips(clip: AnyClip, recording: Path) -> list[AnyClip]:
         if whole != recording.stem and Path(source := clip.info().source).stem == whole:
             raise DataError(f"{clip.folder}: a part of {source} already; rename {recording.name}")
         return [clip]
-    parts = old_parts(clip, recording)
-    return parts if parts and parts[0].folder == part_folder(clip, 1) else []
+    parts = (type(clip)(part_folder(clip, number)) for number in itertools.count(1))
+    return list(itertools.takewhile(lambda part: is_part_of(part, recording), parts))
+
+
+def is_part_of(clip: ClipFolder[Any], recording: Path) -> bool:
+    """Return whether a clip is complete and a part of a recording, by its description."""
+    return clip.is_complete and clip.info().source == recording.name
 
 
 def part_folder(clip: ClipFolder[Any], number: int) -> Path:

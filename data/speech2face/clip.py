@@ -7,6 +7,7 @@ puts the median of the eyes' midpoint at `EYES_AT`, and the eyes `EYE_DISTANCE` 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 
 from speech2video.data.clip import ClipFolder, join_names
+from speech2video.data.splits import good_runs
 from speech2video.util.audio.audio_io import load_audio
 from speech2video.util.errors import DataError
 from speech2video.util.files import read_npz, write_npz
@@ -26,6 +28,7 @@ EYES_AT = (0.5, 0.38)  # of the image's width and height
 EYE_DISTANCE = 0.30  # of the image's width: chins stay inside as mouths open
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)  # of the landmarks; the person's own sides
 HELD_OUT_SHARE = 0.2  # of a speaker's sentences, where none are named
+MIN_RUN = 15  # frames between two without a face that items are taken of
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class FaceInfo:
         source: file name of the recording.
         frames: their number, at 25 fps; the audio has 640 samples for each.
         size: height and width of the frames, pixels.
-        speaker: name of the person.
+        speaker: name of the person, "" where unknown.
         emotion: one of `EMOTIONS`, "" where unknown.
         sentence: a name that identifies the sentence, "" where unknown.
         notes: remarks for the user: damage, frames without a face, audio cut or padded.
@@ -130,7 +133,7 @@ class FaceRecording:
 
     Attributes:
         name: of the clip.
-        speaker: name of the person.
+        speaker: name of the person, or "".
         emotion: one of `EMOTIONS`, or "".
         sentence: name of the sentence; the clip's where unknown.
         frames_T3HW: uint8 RGB.
@@ -152,9 +155,8 @@ class FaceRecording:
 
     @property
     def bad_T(self) -> np.ndarray | None:
-        """Mask (T,) of frames without a face; None where all have one, or none has."""
-        found_T = np.asarray(np.isfinite(self.points_TK2).all((1, 2)))
-        return None if found_T.all() or not found_T.any() else ~found_T
+        """Mask (T,) of frames without a face; see `faceless_frames`."""
+        return faceless_frames(self.points_TK2)
 
     def part(self, begin: int, end: int) -> "FaceRecording":
         """Return frames `begin` to `end` with their audio, as a recording of its own."""
@@ -166,6 +168,17 @@ class FaceRecording:
         )
 
 
+def faceless_frames(points_TK2: np.ndarray) -> np.ndarray | None:
+    """Return the mask (T,) of frames without a face; None where all have one, or none has."""
+    found_T = np.asarray(np.isfinite(points_TK2).all((1, 2)))
+    return None if found_T.all() or not found_T.any() else ~found_T
+
+
+def face_runs(points_TK2: np.ndarray) -> list[slice]:
+    """Return the runs of at least `MIN_RUN` frames with a face; all frames if none is without."""
+    return good_runs(faceless_frames(points_TK2), len(points_TK2), shortest=MIN_RUN)
+
+
 def load_face_recordings(dataset: Path, *, size: int) -> list[FaceRecording]:
     """Return a data set's clips, frames of `size` pixels, in name order.
 
@@ -175,37 +188,64 @@ def load_face_recordings(dataset: Path, *, size: int) -> list[FaceRecording]:
     return [load_face_recording(clip, size=size) for clip in FaceClip.find_all(Path(dataset))]
 
 
-def load_face_recording(clip: FaceClip, *, size: int) -> FaceRecording:
-    """Return one clip, its frames of `size` pixels; raises `DataError`."""
+def load_face_recording(clip: FaceClip, *, size: int, frames: int | None = None) -> FaceRecording:
+    """Return one clip, or so many of its frames, `size` pixels large; raises `DataError`."""
     info = clip.info()
-    frames_T3HW = _load_frames(clip, info, size)
-    audio_S, points_TK2 = load_audio(clip.audio), clip.points()
-    if len(audio_S) != SAMPLES_PER_FRAME * info.frames:
-        needed = f"{SAMPLES_PER_FRAME * info.frames} for {info.frames} frames are needed"
-        raise DataError(f"{clip.audio}: {len(audio_S)} samples; {needed}")
+    frames_T3HW = _load_frames(clip, info, size, frames)
+    audio_S, points_TK2 = load_clip_audio(clip, info.frames), load_clip_points(clip, info, size)
+    name = clip.folder.name
+    labels = info.speaker, info.emotion, info.sentence or name
+    whole = FaceRecording(name, *labels, frames_T3HW, audio_S, points_TK2)
+    return whole if frames is None else whole.part(0, frames)
+
+
+def load_clip_audio(clip: FaceClip, frames: int) -> np.ndarray:
+    """Return a clip's audio (640 `frames`,); raises `DataError`."""
+    audio_S = load_audio(clip.audio)
+    check_samples(clip, len(audio_S), frames)
+    return audio_S
+
+
+def check_samples(clip: FaceClip, samples: int, frames: int) -> None:
+    """Raise `DataError` unless the audio has 640 samples for each frame."""
+    if samples != SAMPLES_PER_FRAME * frames:
+        needed = f"{SAMPLES_PER_FRAME * frames} for {frames} frames are needed"
+        raise DataError(f"{clip.audio}: {samples} samples; {needed}")
+
+
+def load_clip_points(clip: FaceClip, info: FaceInfo, size: int) -> np.ndarray:
+    """Return a clip's landmarks (T, 68, 2) in frames of `size` pixels; raises `DataError`."""
+    points_TK2 = clip.points()
     if len(points_TK2) != info.frames:
         raise DataError(f"{clip.landmarks}: {len(points_TK2)} frames; {info.frames} are needed")
-    if not info.speaker:
-        raise DataError(f"{clip.json}: no speaker; a name is needed")
-    name, points_TK2 = clip.folder.name, points_TK2 * np.float32(size / info.size)
-    labels = info.speaker, info.emotion, info.sentence or name
-    return FaceRecording(name, *labels, frames_T3HW, audio_S, points_TK2)
+    return points_TK2 * np.float32(size / info.size)
 
 
-def _load_frames(clip: FaceClip, info: FaceInfo, size: int) -> np.ndarray:
-    """Return the video's frames (T, 3, size, size)."""
+def check_video_size(clip: FaceClip, info: FaceInfo, width: int, height: int) -> None:
+    """Raise `DataError` unless the video has the size that the clip's description says."""
+    if (width, height) != (info.size, info.size):
+        found = f"{width} × {height} pixels"
+        raise DataError(f"{clip.video}: {found}; face.json says {info.size} × {info.size}")
+
+
+def check_video_frames(clip: FaceClip, info: FaceInfo, count: int) -> None:
+    """Raise `DataError` unless the video has as many frames as the clip's description says."""
+    if count != info.frames:
+        raise DataError(f"{clip.video}: {count} frames; face.json says {info.frames}")
+
+
+def _load_frames(clip: FaceClip, info: FaceInfo, size: int, count: int | None) -> np.ndarray:
+    """Return the video's frames (T, 3, size, size), the first ones if a number is given."""
     method = cv2.INTER_AREA if size < info.size else cv2.INTER_CUBIC
     frames = []
-    for frame in read_frames(clip.video, fps=FPS):
-        if frame.shape[1:] != (info.size, info.size):
-            found = f"{frame.shape[2]} × {frame.shape[1]} pixels"
-            raise DataError(f"{clip.video}: {found}; face.json says {info.size} × {info.size}")
+    for frame in islice(read_frames(clip.video, fps=FPS), count):
+        check_video_size(clip, info, frame.shape[2], frame.shape[1])
         if info.size != size:
             image_HW3 = np.ascontiguousarray(frame.transpose(1, 2, 0))
             frame = cv2.resize(image_HW3, (size, size), interpolation=method).transpose(2, 0, 1)
         frames.append(frame)
-    if len(frames) != info.frames:
-        raise DataError(f"{clip.video}: {len(frames)} frames; face.json says {info.frames}")
+    if count is None:
+        check_video_frames(clip, info, len(frames))
     return np.stack(frames)
 
 
@@ -226,38 +266,64 @@ def split_faces(
     held_out_sentences: Sequence[str] = (),
     held_out_speakers: Sequence[str] = (),
 ) -> FaceSplit:
-    """Return recordings split by sentence and speaker.
+    """Return recordings split by sentence and speaker; arguments and errors of `split_numbers`."""
+    found = split_numbers(
+        [one.speaker for one in recordings],
+        [one.sentence for one in recordings],
+        held_out_sentences=held_out_sentences,
+        held_out_speakers=held_out_speakers,
+    )
+    return FaceSplit(*([recordings[number] for number in numbers] for numbers in found))
+
+
+def split_numbers(
+    speakers: Sequence[str],
+    sentences: Sequence[str],
+    *,
+    held_out_sentences: Sequence[str] = (),
+    held_out_speakers: Sequence[str] = (),
+) -> tuple[list[int], list[int], list[int]]:
+    """Return the numbers of the clips to train on, and of the observed and the unseen ones.
 
     Args:
+        speakers, sentences: of each clip; clips of unknown speakers, "", are trained on.
         held_out_sentences: of all speakers. Without names, the last fifth of each speaker's
             sentences in name order is held out, at least one of two and more.
-        held_out_speakers: with all their recordings.
+        held_out_speakers: with all their clips.
 
     Raises:
         DataError: an unknown name, or nothing left on either side.
     """
-    for kind, names in (("sentence", held_out_sentences), ("speaker", held_out_speakers)):
-        known = sorted({getattr(one, kind) for one in recordings})
-        if unknown := sorted(set(names) - set(known)):
+    spoken: dict[str, set[str]] = defaultdict(set)
+    for speaker, sentence in zip(speakers, sentences, strict=True):
+        spoken[speaker].add(sentence)
+    known = set().union(*spoken.values()), set(spoken) - {""}
+    for kind, names, there in zip(
+        ("sentence", "speaker"), (held_out_sentences, held_out_speakers), known, strict=True
+    ):
+        if unknown := sorted(set(names) - there):
             option = f"--held_out_{kind}s {unknown[0]}"
-            raise DataError(f"{option}: no such {kind}; there are {join_names(known)}")
-    split, spoken = FaceSplit([], [], []), defaultdict(set)
-    for one in recordings:
-        spoken[one.speaker].add(one.sentence)
-    for one in recordings:
-        sentences = sorted(spoken[one.speaker])
-        last = max(1, int(HELD_OUT_SHARE * len(sentences))) if len(sentences) > 1 else 0
-        held_out = held_out_sentences or sentences[len(sentences) - last :]
-        if one.speaker in held_out_speakers:
-            split.unseen.append(one)
+            raise DataError(f"{option}: no such {kind}; there are {join_names(sorted(there))}")
+    held_out = {"": set[str]()}
+    for speaker in known[1]:
+        own = sorted(spoken[speaker])
+        last = max(1, int(HELD_OUT_SHARE * len(own))) if len(own) > 1 else 0
+        held_out[speaker] = set(held_out_sentences or own[len(own) - last :])
+    training: list[int] = []
+    observed: list[int] = []
+    unseen: list[int] = []
+    for number, (speaker, sentence) in enumerate(zip(speakers, sentences, strict=True)):
+        if speaker in held_out_speakers:
+            unseen.append(number)
         else:
-            (split.observed if one.sentence in held_out else split.training).append(one)
-    lost = sorted({r.speaker for r in split.observed} - {r.speaker for r in split.training})
-    count = len(recordings)
-    if not split.training or lost:
-        of_speaker = f" of {lost[0]}" if lost and split.training else ""
+            (observed if sentence in held_out[speaker] else training).append(number)
+    trained = {speakers[number] for number in training}
+    lost = sorted({speakers[number] for number in observed} - trained)
+    count = len(speakers)
+    if not training or lost:
+        of_speaker = f" of {lost[0]}" if lost and training else ""
         raise DataError(f"nothing{of_speaker} left to train on of {count} recordings of faces")
-    if not split.observed and not split.unseen:
+    if not observed and not unseen:
         found = f"{count} recordings, one sentence a speaker"
         raise DataError(f"nothing held out to evaluate on: {found}")
-    return split
+    return training, observed, unseen

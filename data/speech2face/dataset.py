@@ -5,9 +5,9 @@ noise at inference (`HeadMotionGenerator`). Lips follow speech: their shapes are
 content encoder.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +15,33 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from speech2video.data.loader import SampleIndex
-from speech2video.data.speech2face.clip import EMOTIONS, EYE_DISTANCE, FaceRecording
-from speech2video.data.splits import good_runs, note_left_out
+from speech2video.data.pose2video.frames import MemoryCache
+from speech2video.data.speech2face.clip import (
+    EMOTIONS,
+    EYE_DISTANCE,
+    LANDMARKS,
+    MIN_RUN,
+    FaceRecording,
+    face_runs,
+    faceless_frames,
+)
+from speech2video.data.speech2face.index import StoredRecording, StoredRecordings
+from speech2video.data.speech2face.statistics import (
+    EXTREME_QUANTILE,
+    MIN_STD,
+    SAMPLED_FRAMES,
+    SAMPLED_MEL_FRAMES,
+    FaceStatistics,
+    column_statistics,
+    every_nth,
+    repeated_quantile,
+    row_statistics,
+)
+from speech2video.data.splits import note_left_out
 from speech2video.util.audio import mel
 from speech2video.util.audio.augmentation import AudioAugmentation
 from speech2video.util.errors import DataError, note
+from speech2video.util.process_pool import Progress, iterate_tasks
 from speech2video.util.smoothing import SmoothNoise
 
 SYNC_SHIFTS = (5, 15)  # frames by which out-of-sync speech is shifted, at least and at most
@@ -36,13 +58,14 @@ INNER_LIPS = ((61, 67), (62, 66), (63, 65))
 LIP_PAIRS = ((51, 57), (54, 48), (33, 8))  # upper and lower lip, the corners, nose and chin
 NOSE_TIP = 30
 REST_QUANTILE = 0.1  # of a clip's mouth shapes: the closed mouth
-MIN_RUN = 15  # frames between two without a face that items are taken of
-MIN_STD = 0.02  # of a number that hardly moves, in its unit
-EXTREME_QUANTILE = 0.002  # beyond which generated motion is clamped
 MAX_MASKED_BANDS, MAX_MASKED_COLUMNS = 12, 16
 NOISE_STD = 0.2  # of the noise added to masked mels, in standard deviations of a band
 VTLP_STD = 0.08  # of the logarithm of the vocal tract's length
 NOISE_WARM_UP = 15  # frames of noise before an item begins
+MANY = 200  # versions of recordings, from which other processes compute their statistics
+AUGMENTATION = AudioAugmentation(pitch=None, formants=None)  # voice and timing stay
+MEL_BYTES = 4 * mel.N_MELS * mel.HOPS_PER_FRAME  # of a frame
+TRACK_BYTES = 8 * LANDMARKS + 4 * (len(MOTION) + len(LIPS))  # of a frame
 
 
 class FacePart(NamedTuple):
@@ -63,6 +86,14 @@ MOUTH = FacePart(tuple(range(48, 68)), sides=(0.40, 0.40), centre=(0.5, 0.71))
 EYES = FacePart((*range(17, 27), *range(36, 48)), sides=(0.56, 0.26), centre=(0.5, 0.36))
 
 
+class FaceTrack(NamedTuple):
+    """A clip's landmarks, `head_motion` and `lip_shapes`."""
+
+    points_TK2: np.ndarray
+    motion_TM: np.ndarray
+    lips_TL: np.ndarray
+
+
 class FaceDataset(Dataset):
     """Items of T frames of face clips; which one depends on its `SampleIndex`'s seed alone.
 
@@ -78,18 +109,30 @@ class FaceDataset(Dataset):
         noise: (`NOISE_WARM_UP` + T, Z) for `HeadMotionGenerator`.
         reference_image: (3, H, W) uint8 of the speaker, from another clip if there is one.
         speaker, emotion: index in `speakers`, in `EMOTIONS` (-1 where unknown).
-        clip, begin: the recording's index, and the item's first frame in it.
+        clip, begin: of the version of the recording, and the item's first frame in it.
+
+    Each recording has versions, one after the other: version v of C recordings' number n is clip
+    v C + n. All but the first have augmented audio: noise, echo, colour and level change, the voice
+    and its timing do not. Audio is augmented when it is asked for, always in the same way.
 
     Args:
+        recordings: in memory, or on disk; then memory does not grow with their number.
         frames: T.
         noise_dim: Z.
         item_count: of an epoch; by default each frame is seen about once.
         use_all_frames: whether to take items and reference images of frames without a face, too.
+        num_augmentations: versions of each recording.
+        seed: of their audio.
+        reference_images: whether items have one, which takes reading another clip.
+        kept_bytes: limit of the log-mels and landmarks that stay in memory once they are made, in
+            each process that loads.
+        workers: processes that compute the statistics of recordings on disk; 0: this one.
 
     Attributes:
         speakers: of the recordings, by name.
-        mel_mean_B, mel_std_B: (80,) of all recordings' log-mels.
-        motions, lips: of each recording.
+        speaker_C, emotion_C: index in `speakers` and `EMOTIONS` of each recording, or -1.
+        statistics: of all versions.
+        use_all_frames: as given, or since there are hardly any frames with a face.
 
     Raises:
         DataError: no recordings.
@@ -97,79 +140,81 @@ class FaceDataset(Dataset):
 
     def __init__(
         self,
-        recordings: Sequence[FaceRecording],
+        recordings: Sequence[FaceRecording] | StoredRecordings,
         *,
         frames: int = 25,
         noise_dim: int = 16,
         item_count: int | None = None,
         use_all_frames: bool = False,
+        num_augmentations: int = 1,
+        seed: int = 0,
+        reference_images: bool = True,
+        kept_bytes: int = 1 << 29,
+        workers: int = 0,
     ) -> None:
-        if not recordings:
+        if not len(recordings):
             raise DataError("no recordings of faces; at least one is needed")
-        self.recordings, self.frames, self.noise_dim = list(recordings), frames, noise_dim
-        self.speakers = tuple(sorted({recording.speaker for recording in recordings}))
-        lengths = np.array([len(recording) for recording in recordings])
-        self._starts = np.maximum(lengths - frames, 0) + 1
-        bad = [None if use_all_frames else one.bad_T for one in recordings]
-        self._runs = _runs_of(recordings, bad)
-        if not self._runs:
+        self.recordings: Sequence[FaceRecording | StoredRecording] = recordings
+        self.frames, self.noise_dim = frames, noise_dim
+        self.num_augmentations, self.seed = num_augmentations, seed
+        self.reference_images = reference_images
+        self.size = recordings[0].frames_T3HW.shape[-1]
+        columns = recordings if isinstance(recordings, StoredRecordings) else _Columns(recordings)
+        self.speakers, self.speaker_C = columns.speakers, columns.speaker_C
+        self.emotion_C, self._frames_C = columns.emotion_C, columns.frames_C
+        self.use_all_frames = use_all_frames
+        self._run_R3 = _whole_runs(self._frames_C) if use_all_frames else columns.run_R3
+        if not len(self._run_R3):
             note(f"no clip has {MIN_RUN} frames in a row with a face: all frames are trained on")
-            bad = [None] * len(recordings)
-            self._runs = _runs_of(recordings, bad)
-        run_lengths = np.array([run.stop - run.start for _, run in self._runs])
-        self._run_starts = np.maximum(run_lengths - frames, 0) + 1
-        self._rows = [
-            np.arange(len(one)) if mask is None else np.flatnonzero(~mask)
-            for one, mask in zip(recordings, bad, strict=True)
-        ]
-        used = int(run_lengths.sum())
-        note_left_out(int(lengths.sum()) - used, int(lengths.sum()))
-        self._items = max(used // frames, 1) if item_count is None else item_count
-        self._log_mels = [mel.log_mels(recording.audio_S) for recording in recordings]
-        mels_BN = np.concatenate(self._log_mels, 1)
-        self.mel_mean_B = mels_BN.mean(1)
-        self.mel_std_B = mels_BN.std(1).clip(min=mel.MIN_DEVIATION)
-        size = recordings[0].frames_T3HW.shape[-1]
-        motions = [head_motion(one.points_TK2, size) for one in recordings]
-        self.motions = subtract_speaker_median(motions, [one.speaker for one in recordings])
-        shapes = [lip_shapes(one.points_TK2) for one in recordings]
-        seen = np.concatenate([lips[np.isfinite(lips).all(1)] for lips in shapes])
-        std_L = seen.std(0).clip(min=MIN_STD) if len(seen) else np.ones(len(LIPS), np.float32)
-        self.lips = [lips / std_L for lips in shapes]
+            self.use_all_frames, self._run_R3 = True, _whole_runs(self._frames_C)
+        run_lengths = self._run_R3[:, 2] - self._run_R3[:, 1]
+        self._place_ends = np.maximum(run_lengths - frames, 0).astype(np.int64).cumsum()
+        self._place_ends += np.arange(1, len(run_lengths) + 1)
+        total, used = int(self._frames_C.sum(dtype=np.int64)), int(run_lengths.sum(dtype=np.int64))
+        note_left_out(total - used, total)
+        shown_once = max(num_augmentations * used // frames, 1)
+        self._items = shown_once if item_count is None else item_count
+        order = np.argsort(self.speaker_C, kind="stable")
+        ends_P = self.speaker_C[order].searchsorted(np.arange(-1, len(self.speakers)), "right")
+        self._by_speaker, self._speaker_ends = order, ends_P
+        self._kept = MemoryCache(kept_bytes)
+        self.statistics = self._statistics(workers)
 
     def __len__(self) -> int:
         """The number of items in an epoch."""
         return self._items
 
     def __getitem__(self, item: SampleIndex) -> dict[str, Tensor]:
-        """Return an item."""
+        """Return an item; raises `DataError` where a clip on disk cannot be read."""
         rng = item.rng()
-        place = int(rng.integers(self._run_starts.sum()))
-        number = int(np.searchsorted(self._run_starts.cumsum(), place, side="right"))
-        index, run = self._runs[number]
-        begin = run.start + place - int(self._run_starts[:number].sum())
-        recording = self.recordings[index]
+        places = int(self._place_ends[-1])
+        version, place = divmod(int(rng.integers(self.num_augmentations * places)), places)
+        number = int(np.searchsorted(self._place_ends, place, side="right"))
+        index, run_begin, run_end = self._run_R3[number].tolist()
+        begin = run_begin + place - (int(self._place_ends[number - 1]) if number else 0)
+        clip, recording = version * len(self.recordings) + index, self.recordings[index]
         numbers = np.arange(begin, begin + self.frames)
-        inside = numbers.clip(max=run.stop - 1)
-        present_T = numbers < run.stop
-        size = recording.frames_T3HW.shape[-1]
-        mel_BN, stats = self.mel(index), (self.mel_mean_B, self.mel_std_B)
+        inside = numbers.clip(max=run_end - 1)
+        present_T = numbers < run_end
+        log_mel_BN, track = self.log_mels(clip), self._track(index)
+        mel_BN = mel.normalise_utterance(log_mel_BN)
+        stats = self.statistics.mel_mean_B, self.statistics.mel_std_B
         mel_BL = self._columns(mel_BN, begin)
         shifted_BL = self._columns(mel_BN, self._shifted_begin(index, begin, rng))
-        voice_BL = mel.normalise_global(self._columns(self._log_mels[index], begin), *stats)
+        voice_BL = mel.normalise_global(self._columns(log_mel_BN, begin), *stats)
         content_rng = np.random.default_rng((item.seed, 2))
         tract = np.exp(VTLP_STD * content_rng.standard_normal())
         lips_TL = self.lips[index][inside]
         seen_T = np.isfinite(lips_TL).all(1) & present_T
+        points_TK2 = track.points_TK2[inside]
         arrays = {
             "mel": mel_BL,
             "shifted_mel": shifted_BL,
             "voice": voice_BL,
             "frames": recording.frames_T3HW[inside],
-            "mouth_boxes": part_boxes(recording.points_TK2[inside], size, MOUTH),
-            "eye_boxes": part_boxes(recording.points_TK2[inside], size, EYES),
+            "mouth_boxes": part_boxes(points_TK2, self.size, MOUTH),
+            "eye_boxes": part_boxes(points_TK2, self.size, EYES),
             "present": present_T.astype(np.float32),
-            "reference_image": self._reference_image(index, rng),
             "motion": self.motions[index][inside].astype(np.float32),
             "lips": np.where(seen_T[:, None], lips_TL, 0).astype(np.float32),
             "lips_seen": seen_T.astype(np.float32),
@@ -177,34 +222,74 @@ class FaceDataset(Dataset):
             "masked_voice": spec_augment(voice_BL, np.random.default_rng((item.seed, 1))),
             "masked_mel": spec_augment(perturb_vocal_tract(mel_BL, tract), content_rng),
         }
+        if self.reference_images:
+            arrays["reference_image"] = self._reference_image(clip, rng)
         tensors = {
-            "speaker": torch.tensor(self.speakers.index(recording.speaker)),
-            "emotion": torch.tensor(EMOTIONS.index(recording.emotion) if recording.emotion else -1),
-            "clip": torch.tensor(index),
+            "speaker": torch.tensor(int(self.speaker_C[index])),
+            "emotion": torch.tensor(int(self.emotion_C[index])),
+            "clip": torch.tensor(clip),
             "begin": torch.tensor(begin),
         }
         for name, array in arrays.items():
             tensors[name] = torch.from_numpy(np.ascontiguousarray(array))
         return tensors
 
+    @property
+    def emotions(self) -> set[str]:
+        """The emotions that the recordings are labelled with."""
+        return {EMOTIONS[number] for number in np.unique(self.emotion_C) if number >= 0}
+
+    @property
+    def motions(self) -> "Each":
+        """The motion (T, 7) of each recording, see `MOTION`."""
+        return Each(len(self.recordings), self._motion)
+
+    @property
+    def lips(self) -> "Each":
+        """The lips (T, 4) of each recording, see `LIPS`, standardised; NaN without landmarks."""
+        return Each(len(self.recordings), lambda n: self._track(n).lips_TL / self._lips_std_L)
+
+    def clips_of(self, speaker: int) -> np.ndarray:
+        """Return the numbers of a speaker's recordings, in order; -1 is the unknown speakers'."""
+        begin = self._speaker_ends[speaker] if speaker >= 0 else 0
+        return self._by_speaker[begin : self._speaker_ends[speaker + 1]]
+
     def good_rows(self, index: int) -> np.ndarray:
         """Return the numbers of a recording's frames with a face, or of all if all are used."""
-        return self._rows[index]
+        points_TK2 = self._track(index).points_TK2
+        mask_T = None if self.use_all_frames else faceless_frames(points_TK2)
+        return np.arange(len(points_TK2)) if mask_T is None else np.flatnonzero(~mask_T)
 
-    def mel(self, index: int) -> np.ndarray:
-        """Return a recording's log-mels (80, 4 T), normalised over it."""
-        return mel.normalise_utterance(self._log_mels[index])
+    def log_mels(self, clip: int) -> np.ndarray:
+        """Return the log-mels (80, 4 T) of a version of a recording."""
+        version, index = divmod(clip, len(self.recordings))
+        task = _MelTask(self.recordings[index], index, version, self.seed)
+        return self._kept.get(("mel", clip), MEL_BYTES * int(self._frames_C[index]), task.log_mels)
+
+    def mel(self, clip: int) -> np.ndarray:
+        """Return the log-mels (80, 4 T) of a version of a recording, normalised over it."""
+        return mel.normalise_utterance(self.log_mels(clip))
 
     def motion_statistics(self) -> dict[str, Tensor]:
         """Return mean, std, lowest and highest (7,) of the clips' motion."""
-        motion_NM = np.concatenate(self.motions)
-        found = {
-            "mean": motion_NM.mean(0),
-            "std": motion_NM.std(0).clip(min=MIN_STD * 0.1),
-            "lowest": np.quantile(motion_NM, EXTREME_QUANTILE, axis=0),
-            "highest": np.quantile(motion_NM, 1 - EXTREME_QUANTILE, axis=0),
-        }
-        return {name: torch.from_numpy(value.astype(np.float32)) for name, value in found.items()}
+        found = self.statistics._asdict()
+        names = "mean", "std", "lowest", "highest"
+        return {name: torch.from_numpy(found[f"motion_{name}_M"]) for name in names}
+
+    def _track(self, index: int) -> FaceTrack:
+        recording = self.recordings[index]
+        size = TRACK_BYTES * len(recording)
+        return self._kept.get(("track", index), size, lambda: _track_of(recording, self.size))
+
+    def _motion(self, index: int) -> np.ndarray:
+        speaker, motion_TM = int(self.speaker_C[index]), self._track(index).motion_TM
+        known = speaker >= 0
+        turn_2 = self.statistics.turn_P2[speaker] if known else median_turn([motion_TM])
+        return relative_motion(motion_TM, turn_2)
+
+    @property
+    def _lips_std_L(self) -> np.ndarray:
+        return self.statistics.lips_std_L
 
     def _columns(self, mel_BN: np.ndarray, begin: int) -> np.ndarray:
         columns = np.arange(mel.HOPS_PER_FRAME * self.frames) + mel.HOPS_PER_FRAME * begin
@@ -215,30 +300,167 @@ class FaceDataset(Dataset):
         shortest, longest = SYNC_SHIFTS
         shift = int(rng.integers(shortest, longest + 1))
         sign = 1 if rng.random() < 0.5 else -1
-        last = int(self._starts[index]) - 1
+        last = max(int(self._frames_C[index]) - self.frames, 0)
         offsets = sign * shift, -sign * shift, -sign * shortest
         inside = [begin + offset for offset in offsets if 0 <= begin + offset <= last]
         return (inside or [begin + (shortest if last - begin >= begin else -shortest)])[0]
 
-    def _reference_image(self, index: int, rng: np.random.Generator) -> np.ndarray:
-        speaker = self.recordings[index].speaker
-        others = [
-            n for n, r in enumerate(self.recordings) if r.speaker == speaker and n != index
-        ] or [index]
-        number = others[int(rng.integers(len(others)))]
+    def _reference_image(self, clip: int, rng: np.random.Generator) -> np.ndarray:
+        version, index = divmod(clip, len(self.recordings))
+        speaker = int(self.speaker_C[index])
+        # whether another clip is of the same person is unknown
+        own = self.clips_of(speaker) if speaker >= 0 else np.array([index])
+        place = version * len(own) + int(own.searchsorted(index))
+        others = self.num_augmentations * len(own) - 1
+        drawn = int(rng.integers(max(others, 1)))
+        number = int(own[(drawn + (drawn >= place)) % len(own)])
         rows = self.good_rows(number)
-        return self.recordings[number].frames_T3HW[rows[int(rng.integers(len(rows)))]]
+        return self.recordings[number].frames_T3HW[int(rows[int(rng.integers(len(rows)))])]
+
+    def _statistics(self, workers: int) -> FaceStatistics:
+        if not isinstance(self.recordings, StoredRecordings):
+            return self._compute_statistics(0)
+        bands, motion, lips = (mel.N_MELS,), (len(MOTION),), (len(LIPS),)
+        shapes = (bands, bands, (len(self.speakers), 2), motion, motion, motion, motion, lips)
+        found = self.recordings.cached(
+            "statistics",
+            (self.num_augmentations, self.seed if self.num_augmentations > 1 else 0),
+            dict(zip(FaceStatistics._fields, shapes, strict=True)),
+            lambda: self._compute_statistics(workers)._asdict(),
+        )
+        return FaceStatistics(**found)
+
+    def _compute_statistics(self, workers: int) -> FaceStatistics:
+        """Compute the statistics in bounded memory, of some clips where there are very many."""
+        count, versions = len(self.recordings), self.num_augmentations
+        workers = workers if versions * count >= MANY else 0
+        total = int(self._frames_C.sum(dtype=np.int64))
+        step = every_nth(versions * total, SAMPLED_MEL_FRAMES)
+        tasks = (
+            _MelTask(_elsewhere(self.recordings[index]), index, version, self.seed)
+            for version, index in product(range(versions), range(count))
+            if (version * count + index) % step == 0
+        )
+        log_mels = iterate_tasks(_start_log_mels, tasks, jobs=workers)
+        mel_mean_B, mel_std_B = column_statistics(log_mels)
+        step = every_nth(total, SAMPLED_FRAMES)
+        every = (self.clips_of(speaker)[::step] for speaker in range(-1, len(self.speakers)))
+        chosen = np.sort(np.concatenate(list(every)))
+        found = iterate_tasks(
+            _start_tracks,
+            ((_elsewhere(self.recordings[int(n)]), self.size) for n in chosen),
+            jobs=workers,
+        )
+        motions, lips = zip(*((track.motion_TM, track.lips_TL) for track in found), strict=True)
+        motion_NM, turn_P2 = self._relative_motions(chosen, motions)
+        seen_NL = np.concatenate([lips_TL[np.isfinite(lips_TL).all(1)] for lips_TL in lips])
+        lips_std_L = np.ones(len(LIPS), np.float32)
+        if len(seen_NL):
+            lips_std_L = row_statistics(seen_NL, versions)[1].clip(min=MIN_STD)
+        mean_M, std_M = row_statistics(motion_NM, versions)
+        lowest_M, highest_M = (
+            repeated_quantile(motion_NM, quantile, versions)
+            for quantile in (EXTREME_QUANTILE, 1 - EXTREME_QUANTILE)
+        )
+        return FaceStatistics(
+            mel_mean_B,
+            mel_std_B.clip(min=mel.MIN_DEVIATION),
+            turn_P2,
+            mean_M,
+            std_M.clip(min=MIN_STD * 0.1),
+            lowest_M.astype(np.float32),
+            highest_M.astype(np.float32),
+            lips_std_L,
+        )
+
+    def _relative_motions(
+        self, chosen: np.ndarray, motions: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the relative motion of chosen clips in a row, and each speaker's median turn."""
+        own: dict[int, list[np.ndarray]] = {}
+        for speaker, motion_TM in zip(self.speaker_C[chosen].tolist(), motions, strict=True):
+            own.setdefault(speaker, []).append(motion_TM)
+        turns = [median_turn(own[speaker]) for speaker in range(len(self.speakers))]
+        turn_P2 = np.array(turns, np.float32).reshape(-1, 2)
+        relative = [
+            relative_motion(motion_TM, turn_P2[p] if p >= 0 else median_turn([motion_TM]))
+            for p, motion_TM in zip(self.speaker_C[chosen], motions, strict=True)
+        ]
+        return np.concatenate(relative), turn_P2
 
 
-def _runs_of(
-    recordings: Sequence[FaceRecording], bad: Sequence[np.ndarray | None]
-) -> list[tuple[int, slice]]:
-    """Return the index of the recording, and the frames, of every run of good frames."""
-    return [
-        (index, run)
-        for index, one in enumerate(recordings)
-        for run in good_runs(bad[index], len(one), shortest=MIN_RUN)
-    ]
+class Each(Sequence[np.ndarray]):
+    """An array of each recording, which is made when it is asked for."""
+
+    def __init__(self, count: int, make: Callable[[int], np.ndarray]) -> None:
+        self._count, self._make = count, make
+
+    def __len__(self) -> int:
+        """The number of recordings."""
+        return self._count
+
+    def __getitem__(self, number: Any) -> Any:
+        """Return the array of a recording."""
+        if not 0 <= number < self._count:
+            raise IndexError(number)
+        return self._make(number)
+
+
+class _Columns:
+    """What `StoredRecordings` knows of its clips, of recordings in memory."""
+
+    def __init__(self, recordings: Sequence[FaceRecording]) -> None:
+        self.speakers = tuple(sorted({one.speaker for one in recordings} - {""}))
+        places = {name: place for place, name in enumerate(self.speakers)}
+        self.speaker_C = np.array([places.get(one.speaker, -1) for one in recordings])
+        emotions = [EMOTIONS.index(one.emotion) if one.emotion else -1 for one in recordings]
+        self.emotion_C = np.array(emotions)
+        self.frames_C = np.array([len(one) for one in recordings])
+        self.run_R3 = np.array(
+            [
+                (number, run.start, run.stop)
+                for number, one in enumerate(recordings)
+                for run in face_runs(one.points_TK2)
+            ]
+        ).reshape(-1, 3)
+
+
+def _whole_runs(frames_C: np.ndarray) -> np.ndarray:
+    return np.column_stack((np.arange(len(frames_C)), np.zeros_like(frames_C), frames_C))
+
+
+class _MelTask(NamedTuple):
+    """The log-mels of a version of a recording."""
+
+    recording: FaceRecording | StoredRecording
+    number: int
+    version: int
+    seed: int
+
+    def log_mels(self) -> np.ndarray:
+        audio_S = self.recording.audio_S
+        if self.version:
+            rng = np.random.default_rng((self.seed, self.number, self.version))
+            audio_S = AUGMENTATION.augment(audio_S, rng)
+        return mel.log_mels(audio_S)
+
+
+def _start_log_mels() -> Callable[[_MelTask, Progress], np.ndarray]:
+    return lambda task, _: task.log_mels()
+
+
+def _start_tracks() -> Callable[[tuple[Any, int], Progress], FaceTrack]:
+    return lambda task, _: _track_of(*task)
+
+
+def _track_of(recording: FaceRecording | StoredRecording, size: int) -> FaceTrack:
+    points_TK2 = recording.points_TK2
+    return FaceTrack(points_TK2, head_motion(points_TK2, size), lip_shapes(points_TK2))
+
+
+def _elsewhere(recording: FaceRecording | StoredRecording) -> FaceRecording | StoredRecording:
+    """Return a recording as other processes take it."""
+    return recording.elsewhere() if isinstance(recording, StoredRecording) else recording
 
 
 def part_boxes(points_TK2: np.ndarray, size: int, part: FacePart) -> np.ndarray:
@@ -258,13 +480,17 @@ def part_boxes(points_TK2: np.ndarray, size: int, part: FacePart) -> np.ndarray:
 def head_motion(points_TK2: np.ndarray, size: int) -> np.ndarray:
     """Return head and lids (T, 7) float32, see `MOTION`, of landmarks (T, 68, 2) in pixels.
 
-    Turn and nod are absolute; `subtract_speaker_median` follows. Frames without landmarks take
+    Turn and nod are absolute; `relative_motion` follows. Frames without landmarks take
     their neighbours' values, clips without any NaN.
     """
     seen = np.flatnonzero(np.isfinite(points_TK2).all((1, 2)))
     if not len(seen):
         return np.full((len(points_TK2), len(MOTION)), np.nan, np.float32)
-    nearest_T = seen[np.abs(np.arange(len(points_TK2))[:, None] - seen).argmin(1)]
+    frames_T = np.arange(len(points_TK2))
+    after_T = seen.searchsorted(frames_T).clip(max=len(seen) - 1)
+    before_T = (after_T - 1).clip(min=0)
+    nearer_T = np.abs(frames_T - seen[before_T]) <= np.abs(seen[after_T] - frames_T)
+    nearest_T = seen[np.where(nearer_T, before_T, after_T)]
     points = points_TK2[nearest_T].astype(np.float64)
     right_T2, left_T2 = (points[:, pair].mean(1) for pair in EYE_CORNERS)
     middle_T2, across_T2 = (right_T2 + left_T2) / 2, left_T2 - right_T2
@@ -282,23 +508,21 @@ def head_motion(points_TK2: np.ndarray, size: int) -> np.ndarray:
     return motion_TM.astype(np.float32)
 
 
-def subtract_speaker_median(
-    motions: Sequence[np.ndarray], speakers: Sequence[str]
-) -> list[np.ndarray]:
-    """Return clips' motion (T, 7) with turn and nod relative to each speaker's median.
+def median_turn(motions: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the median turn and nod (2,) of a speaker's clips' motion (T, 7); 0 where unknown.
 
-    A head may be turned all through a clip, so that the clip's own median means nothing. Unknown
-    motion becomes 0.
+    A head may be turned all through a clip, so that the clip's own median means nothing.
     """
-    found = []
-    for speaker, motion_TM in zip(speakers, motions, strict=True):
-        own = [one for one, other in zip(motions, speakers, strict=True) if other == speaker]
-        seen_NM = (own_NM := np.concatenate(own))[np.isfinite(own_NM).all(1)]
-        median_M = np.zeros(len(MOTION), np.float32)
-        if len(seen_NM):
-            median_M[PER_SPEAKER] = np.median(seen_NM[:, PER_SPEAKER], 0)
-        found.append(np.nan_to_num(motion_TM - median_M))
-    return found
+    own_NM = np.concatenate(list(motions))
+    seen_NM = own_NM[np.isfinite(own_NM).all(1)]
+    return np.median(seen_NM[:, PER_SPEAKER], 0) if len(seen_NM) else np.zeros(2, np.float32)
+
+
+def relative_motion(motion_TM: np.ndarray, turn_2: np.ndarray) -> np.ndarray:
+    """Return motion (T, 7) with turn and nod relative to a median; unknown motion becomes 0."""
+    median_M = np.zeros(len(MOTION), np.float32)
+    median_M[PER_SPEAKER] = turn_2
+    return np.nan_to_num(motion_TM - median_M)
 
 
 def lip_shapes(points_TK2: np.ndarray) -> np.ndarray:
@@ -339,22 +563,6 @@ def perturb_vocal_tract(mel_BL: np.ndarray, length: float) -> np.ndarray:
     below_B = np.floor(source_B).astype(int).clip(max=bands[-1] - 1)
     share_B1 = (source_B - below_B)[:, None]
     return (1 - share_B1) * mel_BL[below_B] + share_B1 * mel_BL[below_B + 1]
-
-
-def augmented_copies(
-    recordings: Sequence[FaceRecording], num_augmentations: int, *, seed: int
-) -> list[FaceRecording]:
-    """Return recordings, and `num_augmentations` − 1 copies of each with augmented audio.
-
-    Noise, echo, colour and level change, the voice and its timing do not. Frames are shared.
-    """
-    augmentation = AudioAugmentation(pitch=None, formants=None)
-    found = list(recordings)
-    for version in range(1, num_augmentations):
-        for number, one in enumerate(recordings):
-            rng = np.random.default_rng((seed, number, version))
-            found.append(replace(one, audio_S=augmentation.augment(one.audio_S, rng)))
-    return found
 
 
 def _distance(points_TK2: np.ndarray, pair: tuple[int, int]) -> np.ndarray:

@@ -8,8 +8,11 @@ ravdess   01-01-05-01-02-01-12.mp4         modality … emotion, level, statemen
 grid      s1/bbaf2n.mpg                    folder of the speaker, sentence letter by letter
 mead      M003/video/front/angry/level_1/001.mp4, or M003_angry_1_001.mp4
 voxceleb  id10270/5r0dWxy17C8/00001.mp4    speaker, video, utterance
+hdtf      WDA_BarackObama1.mp4             part of the set, speaker, number of the speaker's video;
+                                           RD_Radio11 is a speaker of its own
 
-A file outside any speaker's folder counts as a speaker of its own.
+"none" leaves speaker and emotion unknown. A file outside any speaker's folder counts as a speaker
+of its own.
 """
 
 import csv
@@ -39,7 +42,7 @@ SYNONYMS = {  # of `EMOTIONS`; of "": an emotion that they do not cover
 
 @dataclass(frozen=True)
 class FaceLabels:
-    """Labels of a recording; `emotion` is one of `EMOTIONS`, or "" where unknown."""
+    """Labels of a recording, "" where unknown; `emotion` is one of `EMOTIONS`."""
 
     speaker: str
     emotion: str = ""
@@ -64,9 +67,9 @@ def parse_labels(
     Raises:
         DataError: a name that does not fit the scheme, or that the table lacks.
     """
-    relative = path.relative_to(root) if root else Path(*path.parts[-3:])
+    relative = _relative(path, root)
     if scheme == "csv":
-        for key in (relative.as_posix(), path.name, path.stem):
+        for key in label_keys(path, root):
             if table and key in table:
                 return table[key]
         raise DataError(f"{path}: not in the csv of labels")
@@ -76,6 +79,15 @@ def parse_labels(
         if labels := parse(relative):
             return labels
     raise DataError(f"{path}: not a name of {scheme}; --label_scheme folders or csv takes any")
+
+
+def label_keys(path: Path, root: Path | None) -> tuple[str, ...]:
+    """Return the names that a recording may have in a csv, the first of which counts."""
+    return _relative(path, root).as_posix(), path.name, path.stem
+
+
+def _relative(path: Path, root: Path | None) -> Path:
+    return path.relative_to(root) if root else Path(*path.parts[-3:])
 
 
 def read_labels(path: Path) -> dict[str, FaceLabels]:
@@ -161,6 +173,18 @@ def _voxceleb(relative: Path) -> FaceLabels | None:
     return FaceLabels(speakers[0], "", "_".join((*after, relative.stem)))
 
 
+def _hdtf(relative: Path) -> FaceLabels | None:
+    match = re.fullmatch(r"(RD|WDA|WRA)_([A-Za-z.-]+?)(\d*)(_\d+)*", relative.stem)
+    if match is None:
+        return None
+    number = match[3] if match[1] == "RD" else ""
+    return FaceLabels(match[2] + number, "", relative.stem)
+
+
+def _none(relative: Path) -> FaceLabels:
+    return FaceLabels("", "", "_".join(relative.with_suffix("").parts))
+
+
 def _matching_folders(relative: Path, pattern: str) -> list[str]:
     return [part for part in relative.parts[:-1] if re.fullmatch(pattern, part)]
 
@@ -171,6 +195,8 @@ _PARSERS = {
     "grid": _grid,
     "mead": _mead,
     "voxceleb": _voxceleb,
+    "hdtf": _hdtf,
     "folders": _folders,
+    "none": _none,
 }
 SCHEMES = ("auto", *_PARSERS, "csv")

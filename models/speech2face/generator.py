@@ -229,13 +229,17 @@ class FaceGenerator(nn.Module):
         Args:
             source: see `encode_appearance`.
             inputs: of the frames, if frames are to be generated.
-            speaker_N: speakers to generate in place of `source`, whose logits are returned.
+            speaker_N: speakers to generate in place of `source`, whose logits are returned; where
+                they are unknown, -1, the first ones of the source are.
         """
         if inputs is None:
             return None, self.identity_bank.classify(source)
         if speaker_N is None:
             return self.generate(self.encode_appearance(source), *inputs), None
-        appearance = self.decode_appearance(self.identity_bank.appearances[speaker_N])
+        own_NK = self.identity_bank.appearances[speaker_N.clamp(min=0)]
+        known_N1 = (speaker_N >= 0)[:, None]
+        code_NK = torch.where(known_N1, own_NK, self.identity_bank(source[: len(own_NK)]))
+        appearance = self.decode_appearance(code_NK)
         return self.generate(appearance, *inputs), self.identity_bank.classify(source)
 
     @torch.no_grad()

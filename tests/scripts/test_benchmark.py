@@ -65,11 +65,20 @@ def test_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert metrics["peak_memory_mb"] > 0
 
 
-def test_only_pose2video_has_a_benchmark_of_training(
+@pytest.mark.slow
+def test_training_on_many_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    small = ("--clips", 12, 36, "--index_lines", 5000, "--steps", 4, "--batch_size", 2)
+    metrics = run_benchmark(tmp_path, monkeypatch, "speech2face", "--train", *small)
+    assert metrics["benchmark"] == "face_data" and abs(metrics["memory_growth"]) < 0.1
+    assert metrics["peak_memory_mb_36"] > 0 and metrics["startup_seconds_36"] > 0
+    assert metrics["index_lines"] == 5000 and metrics["index_memory_mb"] < 50
+
+
+def test_what_has_no_benchmark_of_training_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     assert run_here(monkeypatch, benchmark.main, "body", "--train") == 2
-    assert "pose2video is needed" in capsys.readouterr().err
+    assert "pose2video or speech2face is needed" in capsys.readouterr().err
 
 
 @pytest.mark.slow

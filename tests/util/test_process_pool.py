@@ -5,13 +5,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from speech2video.util.errors import UserError
-from speech2video.util.process_pool import Progress, run_tasks
+from speech2video.util.process_pool import AHEAD, Progress, iterate_tasks, run_tasks
 
 
 def start_worker() -> Callable[[Path | str, Progress], str]:
@@ -43,6 +43,38 @@ def test_results_are_in_order_and_progress_adds_up(jobs: int) -> None:
         "c done",
     ]
     assert seen == sorted(seen) and seen[-1] == 3
+
+
+@pytest.mark.parametrize("jobs", [0, 2])
+def test_tasks_without_number_are_drawn_as_they_are_done(jobs: int) -> None:
+    drawn = 0
+
+    def tasks() -> Iterator[str]:
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield str(drawn)
+
+    seen: list[float] = []
+    results = iterate_tasks(start_worker, tasks(), jobs=jobs, on_progress=seen.append)
+    for number in range(1, 51):
+        assert next(results) == f"{number} done"
+        assert drawn <= number + AHEAD * jobs
+    results.close()
+    assert seen == sorted(seen) and seen[-1] >= 40
+
+
+def test_an_error_is_raised_when_its_turn_comes(tmp_path: Path) -> None:
+    results = iterate_tasks(start_worker, ["a", "fail", tmp_path / "long"], jobs=2)
+    assert next(results) == "a done"
+    with pytest.raises(ValueError, match="failed"):
+        next(results)
+    assert not list(tmp_path.iterdir())
+
+
+def test_tasks_after_a_killed_worker_are_named() -> None:
+    results = iterate_tasks(start_worker, ["kill", *"abc"], jobs=1, on_killed=lambda t: f"no {t}")
+    assert list(results) == ["no kill", "no a", "no b", "no c"]
 
 
 def test_an_error_is_raised_and_stops_the_others(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_frames_are_those_of_the_file(
         clip = int(random.integers(2))
         numbers = random.integers(len(videos[clip]), size=5)
         assert np.array_equal(cache.frames(clip, numbers), ground_truth[clip][numbers])
-        kept = sum(chunk.nbytes for chunk in cache._chunks.values())
+        kept = sum(chunk.nbytes for _, chunk in cache._chunks._kept.values())
         assert kept == cache.bytes <= limit
 
 

@@ -17,6 +17,7 @@ from speech2video.data.speech2face.clip import (
     split_faces,
     transform_points,
 )
+from speech2video.data.speech2face.index import FaceIndex
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.errors import DataError
 from speech2video.util.timing import SAMPLES_PER_FRAME
@@ -159,7 +160,7 @@ def test_a_part_keeps_audio_and_frames_aligned() -> None:
 
 @pytest.mark.parametrize(
     ("part", "message"),
-    [("audio", "samples"), ("frames", "face.json says 9"), ("size", "pixels"), ("speaker", "name")],
+    [("audio", "samples"), ("frames", "face.json says 9"), ("size", "pixels")],
 )
 def test_parts_that_disagree_are_refused(tmp_path: Path, part: str, message: str) -> None:
     write_face_clips(tmp_path, frames=20)
@@ -167,10 +168,12 @@ def test_parts_that_disagree_are_refused(tmp_path: Path, part: str, message: str
     if part == "audio":
         write_audio(clip.audio, np.zeros(100, np.float32))
     else:
-        wrong = {"frames": 9, "size": 32, "speaker": ""}[part]
+        wrong = {"frames": 9, "size": 32}[part]
         clip.write_info(replace(clip.info(), **{part: wrong}))
     with pytest.raises(DataError, match=message):
         load_face_recordings(tmp_path, size=SIZE)
+    with pytest.raises(DataError, match=message):
+        FaceIndex.update(tmp_path)
 
 
 def test_the_last_fifth_of_each_speakers_sentences_is_held_out() -> None:
@@ -208,3 +211,12 @@ def test_an_impossible_split_is_refused(held: dict, message: str) -> None:
 def test_one_sentence_each_holds_nothing_out() -> None:
     with pytest.raises(DataError, match="nothing held out"):
         split_faces([recording(person) for person in range(len(SPEAKERS))])
+
+
+def test_clips_of_unknown_people_are_trained_on() -> None:
+    unknown = [replace(one, speaker="", sentence="zz") for one in recordings()[:3]]
+    split = split_faces([*unknown, *recordings()])
+    assert split.training[:3] == unknown
+    assert all(one.speaker for one in split.observed) and not split.unseen
+    with pytest.raises(DataError, match="nothing held out"):
+        split_faces(unknown)

@@ -1,13 +1,21 @@
 """Items of face clips: aligned in time, reproducible; head motion and lips from landmarks."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from speech2video.data.loader import SampleIndex, iterate_batches, training_loader
-from speech2video.data.speech2face.clip import EMOTIONS, FaceRecording
+from speech2video.data.speech2face import dataset as dataset_module
+from speech2video.data.speech2face.clip import (
+    EMOTIONS,
+    FaceRecording,
+    face_runs,
+    load_face_recordings,
+)
 from speech2video.data.speech2face.dataset import (
     EYES,
     LIPS,
@@ -17,16 +25,27 @@ from speech2video.data.speech2face.dataset import (
     SYNC_SHIFTS,
     FaceDataset,
     FacePart,
-    augmented_copies,
     head_motion,
     lip_shapes,
+    median_turn,
     part_boxes,
     perturb_vocal_tract,
-    subtract_speaker_median,
+    relative_motion,
 )
+from speech2video.data.speech2face.index import FOLDER, FaceIndex, StoredRecordings
+from speech2video.util.audio import mel
+from speech2video.util.audio.augmentation import AudioAugmentation
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.errors import DataError
-from tests.face_clips import EYE_OFFSET, EYES_Y, FRAMES, SIZE, recording, recordings
+from tests.face_clips import (
+    EYE_OFFSET,
+    EYES_Y,
+    FRAMES,
+    SIZE,
+    recording,
+    recordings,
+    write_face_clips,
+)
 
 T = 12
 
@@ -206,8 +225,10 @@ def test_a_nose_off_the_middle_is_a_turn(points: np.ndarray) -> None:
 def test_a_head_turned_all_through_a_clip_is_turned() -> None:
     motions = [np.full((n, len(MOTION)), turn, np.float32) for n, turn in ((9, 0.1), (4, 0.5))]
     lost = np.full((3, len(MOTION)), np.nan, np.float32)
-    frontal, turned, other, none = subtract_speaker_median(
-        [*motions, motions[1], lost], ["a", "a", "b", "b"]
+    turn = {"a": median_turn(motions), "b": median_turn([motions[1], lost])}
+    frontal, turned, other, none = (
+        relative_motion(motion, turn[speaker])
+        for motion, speaker in zip([*motions, motions[1], lost], "aabb", strict=True)
     )
     assert not column(frontal, "turn").any() and not column(other, "turn").any() and not none.any()
     np.testing.assert_allclose(column(turned, "turn"), 0.4, atol=1e-6)
@@ -287,16 +308,144 @@ def test_statistics_are_those_of_all_clips() -> None:
     assert (found["lowest"] <= found["mean"]).all() and (found["mean"] <= found["highest"]).all()
 
 
-def test_augmentation_changes_the_audio_only() -> None:
+def test_versions_differ_in_their_audio_only() -> None:
     originals = recordings()[:2]
-    copies = augmented_copies(originals, 3, seed=0)
-    assert len(copies) == 6 and copies[:2] == originals
-    for number, one in enumerate(copies[2:]):
-        original = originals[number % 2]
-        assert (
-            one.frames_T3HW is original.frames_T3HW and one.audio_S.shape == original.audio_S.shape
+    dataset, again = (FaceDataset(originals, frames=T, num_augmentations=3) for _ in range(2))
+    other = FaceDataset(originals, frames=T, num_augmentations=3, seed=1)
+    for clip in range(6):
+        np.testing.assert_array_equal(dataset.log_mels(clip), again.log_mels(clip))
+        assert dataset.log_mels(clip).shape == dataset.log_mels(clip % 2).shape
+    for clip in (2, 3, 4, 5):
+        assert not np.array_equal(dataset.log_mels(clip), dataset.log_mels(clip % 2))
+        assert not np.array_equal(dataset.log_mels(clip), other.log_mels(clip))
+    seen = set()
+    for seed in range(30):
+        item = dataset[SampleIndex(0, seed)]
+        clip, begin = int(item["clip"]), int(item["begin"])
+        seen.add(clip)
+        assert (item["frames"].numpy() == originals[clip % 2].frames_T3HW[begin : begin + T]).all()
+        np.testing.assert_array_equal(item["mel"], columns(dataset.mel(clip), begin))
+    assert seen == set(range(6))
+
+
+class InMemory:
+    """Items as of all clips and their augmented copies in memory, with NumPy's own statistics."""
+
+    def __init__(self, originals: list[FaceRecording], versions: int, seed: int) -> None:
+        clips = list(originals)
+        augmentation = AudioAugmentation(pitch=None, formants=None)
+        for version in range(1, versions):
+            for number, one in enumerate(originals):
+                rng = np.random.default_rng((seed, number, version))
+                clips.append(replace(one, audio_S=augmentation.augment(one.audio_S, rng)))
+        self.clips = clips
+        runs = [(n, run) for n, one in enumerate(clips) for run in face_runs(one.points_TK2)]
+        self.runs, self.starts = runs, np.array([max(r.stop - r.start - T, 0) + 1 for _, r in runs])
+        self.log_mels = [mel.log_mels(one.audio_S) for one in clips]
+        mels_BN = np.concatenate(self.log_mels, 1)
+        self.mel_mean_B, self.mel_std_B = mels_BN.mean(1), mels_BN.std(1).clip(min=0.1)
+        motions = [head_motion(one.points_TK2, SIZE) for one in clips]
+        self.motions = []
+        for one, motion_TM in zip(clips, motions, strict=True):
+            same = zip(clips, motions, strict=True)
+            own = [motion for other, motion in same if other.speaker == one.speaker]
+            own_NM = np.concatenate(own)
+            median_M = np.zeros(len(MOTION), np.float32)
+            median_M[4:6] = np.median(own_NM[np.isfinite(own_NM).all(1), 4:6], 0)
+            self.motions.append(np.nan_to_num(motion_TM - median_M))
+        motion_NM = np.concatenate(self.motions)
+        self.motion = {"mean": motion_NM.mean(0), "std": motion_NM.std(0).clip(min=0.002)}
+        self.motion["lowest"] = np.quantile(motion_NM, 0.002, axis=0)
+        self.motion["highest"] = np.quantile(motion_NM, 1 - 0.002, axis=0)
+        lips = [lip_shapes(one.points_TK2) for one in clips]
+        seen = np.concatenate([one[np.isfinite(one).all(1)] for one in lips])
+        self.lips = [one / seen.std(0).clip(min=0.02) for one in lips]
+
+    def item(self, sample: SampleIndex) -> dict[str, np.ndarray]:
+        """Return those parts of an item that depend on other clips."""
+        rng = sample.rng()
+        place = int(rng.integers(self.starts.sum()))
+        number = int(np.searchsorted(self.starts.cumsum(), place, side="right"))
+        index, run = self.runs[number]
+        begin = run.start + place - int(self.starts[:number].sum())
+        inside = np.arange(begin, begin + T).clip(max=run.stop - 1)
+        rng.integers(SYNC_SHIFTS[0], SYNC_SHIFTS[1] + 1)
+        rng.random()
+        of_speaker = [n for n, r in enumerate(self.clips) if r.speaker == self.clips[index].speaker]
+        others = [n for n in of_speaker if n != index] or [index]
+        reference = self.clips[others[int(rng.integers(len(others)))]]
+        found_T = np.isfinite(reference.points_TK2).all((1, 2))
+        good = np.flatnonzero(found_T) if found_T.any() else np.arange(len(reference))
+        columns = (np.arange(4 * T) + 4 * begin).clip(max=4 * len(self.clips[index]) - 1)
+        mel_BN, lips_TL = self.log_mels[index], self.lips[index][inside]
+        seen_T1 = (
+            np.isfinite(lips_TL).all(1)[:, None] & (np.arange(begin, begin + T) < run.stop)[:, None]
         )
-        assert one.speaker == original.speaker
-    assert any(not np.array_equal(one.audio_S, originals[0].audio_S) for one in copies[2::2])
-    again = augmented_copies(originals, 3, seed=0)
-    assert all(np.array_equal(a.audio_S, b.audio_S) for a, b in zip(copies, again, strict=True))
+        mels = mel_BN[:, columns], self.mel_mean_B, self.mel_std_B
+        return {
+            "clip": np.array(index),
+            "begin": np.array(begin),
+            "frames": self.clips[index].frames_T3HW[inside],
+            "mel": mel.normalise_utterance(mel_BN)[:, columns],
+            "voice": mel.normalise_global(*mels),
+            "motion": self.motions[index][inside],
+            "lips": np.where(seen_T1, lips_TL, 0),
+            "reference_image": reference.frames_T3HW[good[int(rng.integers(len(good)))]],
+        }
+
+
+@pytest.mark.parametrize("versions", [1, 2])
+@pytest.mark.parametrize("stored", [False, True])
+def test_items_equal_those_of_all_clips_in_memory(
+    tmp_path: Path, versions: int, stored: bool
+) -> None:
+    clips = [recording(s, e, n, frames=40) for s in (0, 1) for e in (0, 1) for n in (0, 1)]
+    lost = clips[1].points_TK2.copy()
+    lost[3:5] = np.nan
+    clips[1] = replace(clips[1], points_TK2=lost)
+    clips[6] = replace(clips[6], points_TK2=np.full_like(lost, np.nan))
+    given: list[FaceRecording] | StoredRecordings = clips
+    if stored:
+        write_face_clips(tmp_path, clips)
+        given = FaceIndex.update(tmp_path).recordings(range(8), size=SIZE, cache_bytes=10**6)
+        clips = load_face_recordings(tmp_path, size=SIZE)
+    memory = InMemory(clips, versions, seed=5)
+    dataset = FaceDataset(given, frames=T, num_augmentations=versions, seed=5)
+    statistics = dataset.statistics
+    np.testing.assert_array_equal(statistics.mel_mean_B, memory.mel_mean_B)
+    np.testing.assert_array_equal(statistics.mel_std_B, memory.mel_std_B)
+    for name, value in dataset.motion_statistics().items():
+        np.testing.assert_array_equal(value, memory.motion[name].astype(np.float32), err_msg=name)
+    for seed in range(10 if stored else 25):
+        item = dataset[SampleIndex(0, seed)]
+        for name, expected in memory.item(SampleIndex(0, seed)).items():
+            np.testing.assert_array_equal(item[name], expected, err_msg=name)
+
+
+@pytest.mark.slow
+def test_other_processes_compute_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_face_clips(tmp_path, recordings(frames=20)[:4])
+    stored = FaceIndex.update(tmp_path).recordings(range(4), size=SIZE, cache_bytes=0)
+    here = FaceDataset(stored, frames=T, num_augmentations=2)
+    shutil.rmtree(tmp_path / FOLDER)
+    monkeypatch.setattr(dataset_module, "MANY", 0)
+    there = FaceDataset(stored, frames=T, num_augmentations=2, workers=2)
+    for one, other in zip(here.statistics, there.statistics, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_unknown_people_have_no_number() -> None:
+    unknown = [replace(one, speaker="") for one in recordings()[:2]]
+    dataset = FaceDataset([*unknown, *recordings()[2:8]], frames=T)
+    assert dataset.speakers == ("ann", "bob")
+    items = [dataset[SampleIndex(0, seed)] for seed in range(40)]
+    for item in items:
+        clip = int(item["clip"])
+        assert int(item["speaker"]) == (-1 if clip < 2 else (clip >= 6))
+        if clip < 2:  # nothing tells which other clip is of the same person
+            frames = dataset.recordings[clip].frames_T3HW
+            assert (frames == item["reference_image"].numpy()).all((1, 2, 3)).any()
+    assert {int(item["clip"]) for item in items} >= {0, 1}
+    turn = median_turn([head_motion(unknown[0].points_TK2, SIZE)])
+    expected = relative_motion(head_motion(unknown[0].points_TK2, SIZE), turn)
+    np.testing.assert_array_equal(dataset.motions[0], expected)

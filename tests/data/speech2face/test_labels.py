@@ -23,6 +23,8 @@ NAMES = [
     ("mead", "M030_sad_3_001.mp4", ("M030", "sad", "001")),
     ("mead", "M030_contempt_3_001.mp4", ("M030", "", "001")),
     ("voxceleb", "id10270/5r0dWxy17C8/00001.mp4", ("id10270", "", "5r0dWxy17C8_00001")),
+    ("hdtf", "RD_Radio11.mp4", ("Radio11", "", "RD_Radio11")),
+    ("hdtf", "clips/WDA_BarackObama1_3.mp4", ("BarackObama", "", "WDA_BarackObama1_3")),
     ("folders", "ann/happy/one.mp4", ("ann", "happy", "one")),
     ("folders", "ann/Disgust/one.mp4", ("ann", "disgusted", "one")),
     ("folders", "ann/monday/one.mp4", ("ann", "", "one")),
@@ -37,10 +39,16 @@ def test_names_tell_who_and_how(scheme: str, name: str, expected: tuple[str, str
         assert parse_labels(ROOT / name, asked, root=ROOT) == FaceLabels(*expected)
 
 
-@pytest.mark.parametrize("scheme", ["cremad", "ravdess", "grid", "mead", "voxceleb"])
+@pytest.mark.parametrize("scheme", ["cremad", "ravdess", "grid", "mead", "voxceleb", "hdtf"])
 def test_other_names_are_refused_by_name(scheme: str) -> None:
     with pytest.raises(DataError, match=rf"talk\.mp4: not a name of {scheme}"):
         parse_labels(ROOT / "talk.mp4", scheme, root=ROOT)
+
+
+def test_none_tells_nothing_but_the_recordings_apart() -> None:
+    names = "ann/happy/one.mp4", "bob/happy/one.mp4"
+    first, second = (parse_labels(ROOT / name, "none", root=ROOT) for name in names)
+    assert first == FaceLabels("", "", "ann_happy_one") and second.sentence != first.sentence
 
 
 def test_what_can_be_asked_for_is_what_there_is() -> None:

@@ -107,6 +107,16 @@ def test_given_speakers_are_generated_whatever_the_identities() -> None:
     torch.testing.assert_close(frames, generator(own, inputs())[0], atol=1e-3, rtol=1e-3)
 
 
+def test_an_unknown_speaker_looks_as_the_identity_tells() -> None:
+    generator, identity = small(), unit(torch.randn(5, 128))
+    frames, logits = generator(identity, inputs(3), torch.tensor([0, -1, 1]))
+    known, _ = generator(identity, inputs(3), torch.tensor([0, 0, 1]))
+    mixed, _ = generator(identity[:3], inputs(3))
+    torch.testing.assert_close(frames[::2], known[::2])
+    torch.testing.assert_close(frames[1], mixed[1])
+    assert not torch.allclose(frames[1], known[1]) and logits.shape == (5, SPEAKERS)
+
+
 def test_portraits_start_as_the_speakers_mean_heads() -> None:
     generator, heads = small(16), torch.rand(SPEAKERS, 3, 16, 16) * 2 - 1
     generator.init_eigenfaces(heads, heads)
@@ -204,7 +214,7 @@ def test_an_inverse_undoes_a_warp() -> None:
 def test_typical_appearances_are_of_each_speaker() -> None:
     dataset = FaceDataset(recordings(), noise_dim=1, frames=16)
     static = FaceDataset(
-        [replace(r, points_TK2=np.full_like(r.points_TK2, np.nan)) for r in dataset.recordings],
+        [replace(r, points_TK2=np.full_like(r.points_TK2, np.nan)) for r in recordings()],
         noise_dim=1,
         frames=16,
     )
@@ -225,8 +235,7 @@ def test_typical_appearances_are_of_each_speaker() -> None:
 
 def test_augmented_copies_count_once_in_the_appearance() -> None:
     once = FaceDataset(recordings(), noise_dim=1, frames=16)
-    copies = [replace(r, frames_T3HW=255 - r.frames_T3HW) for r in once.recordings[:1]]
-    twice = FaceDataset([*once.recordings, *copies], noise_dim=1, frames=16)
+    twice = FaceDataset(recordings(), noise_dim=1, frames=16, num_augmentations=2)
     for mean, again in zip(typical_appearance(once), typical_appearance(twice), strict=True):
         torch.testing.assert_close(mean, again)
 
