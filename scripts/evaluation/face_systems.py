@@ -168,6 +168,8 @@ def load_runs(options: EvaluateFaceOptions) -> tuple[Run, dict[str, Run]]:
 def load_split(options: EvaluateFaceOptions, size: int) -> face_clips.FaceSplit:
     """Load the run's training clips, and held-out clips cut to --frames, with frames of a size.
 
+    Clips of unknown speakers are left out.
+
     Raises:
         DataError: no such dataset, or nothing held out.
     """
@@ -177,6 +179,7 @@ def load_split(options: EvaluateFaceOptions, size: int) -> face_clips.FaceSplit:
     held = options if options.held_out_sentences or options.held_out_speakers else trained
     sentences, speakers = held.held_out_sentences, held.held_out_speakers
     split = face_clips.split_faces(clips, held_out_sentences=sentences, held_out_speakers=speakers)
+    split.training[:] = [clip for clip in split.training if clip.speaker]
     if options.frames is not None:
         for part in (split.observed, split.unseen):
             part[:] = [clip.part(0, options.frames) for clip in part]
