@@ -259,7 +259,8 @@ class FaceGenerator(nn.Module):
         """Return the appearance of codes (N, `APPEARANCE_DIM`)."""
         shape = -1, COARSE // 2, COARSE // 2
         coarse = self.identity_projection(appearance_NK).unflatten(1, shape)
-        return AppearanceFeatures(*self.eigenfaces(appearance_NK), self.appearance_decoder(coarse))
+        head, mask, background = self.eigenfaces(appearance_NK)
+        return AppearanceFeatures(head, mask, background, self.appearance_decoder(coarse))
 
     def generate(
         self,

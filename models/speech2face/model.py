@@ -34,7 +34,9 @@ from speech2video.util.video.writer import write_video
 
 MAIN = "speech2face"  # the optimizer of all but the discriminators
 EPSILON = 1e-6  # of Adam, as in pose2video
-PORTRAIT_LR_SHARE = 0.1  # of the learning rate, for the eigenfaces
+# Of the learning rate, for the eigenfaces: pixels alone blur them, discriminators sharpen them.
+PORTRAIT_LR_SHARES = {ADVERSARIAL: 0.3}
+PORTRAIT_LR_SHARE = 0.05  # in other stages
 FRAME_SPACING = 3  # before the adversarial stage: neighbouring frames are nearly the same
 # Share of the frames' gradient that reaches the content encoder: all of an untrained generator's
 # drowns what lips teach, and the mouth stops following speech.
@@ -79,18 +81,25 @@ class Speech2FaceModel(BaseModel):
             self.net, self.teachers, self.weights, look_ahead=self.predictor.content.look_ahead
         )
         adam = functools.partial(torch.optim.Adam, eps=EPSILON)
-        # Adam moves every pixel of a portrait by the rate itself: in a hundred steps at the full
-        # one, what the flow does not yet explain has blurred it.
+        # Adam moves every pixel of a portrait by the rate itself: at the full one, what the flow
+        # does not yet explain has blurred it within a hundred steps.
         portraits = _portraits(self.predictor)
         of_portraits = {id(parameter) for parameter in portraits}
         others = [one for one in self.networks.parameters() if id(one) not in of_portraits]
-        groups = [{"params": others}, {"params": portraits, "lr_share": PORTRAIT_LR_SHARE}]
+        groups = [{"params": others}, {"params": portraits}]
         optimizer = adam([one for one in groups if one["params"]], betas=(0.9, 0.99), lr=config.lr)
         self.add_optimizer(MAIN, optimizer, lambda n: config.lr * config.lr_share(n))
         for name, (network_class, gan_mode) in DISCRIMINATORS.items():
             network = network_class(width=config.ndf).to(self.device)
             optimizer = adam(network.parameters(), lr=config.lr_d, betas=(0.0, 0.99))
             self.add_discriminator(name, GANDiscriminator(network, optimizer, gan_mode=gan_mode))
+
+    def set_learning_rates(self) -> None:
+        """Set the rate of each optimizer to its schedule's, of portraits to a share of it."""
+        share = PORTRAIT_LR_SHARES.get(self.config.stage(self.step), PORTRAIT_LR_SHARE)
+        for group in self.optimizers[MAIN].param_groups[1:]:
+            group["lr_share"] = share
+        super().set_learning_rates()
 
     def training_step(self, batch: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
         """Do one step on a batch of `FaceDataset`; return its losses."""

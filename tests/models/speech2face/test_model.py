@@ -15,7 +15,7 @@ from speech2video.models.speech2face.losses import (
     SynthesisBatch,
     TrainingConfig,
 )
-from speech2video.models.speech2face.model import MAIN, PORTRAIT_LR_SHARE, Speech2FaceModel
+from speech2video.models.speech2face.model import MAIN, Speech2FaceModel
 from speech2video.options.speech2face import (
     ABLATIONS,
     ADVERSARIAL,
@@ -182,8 +182,9 @@ def test_the_schedule_follows_the_step() -> None:
     assert replace(schedule, stage_ends=(0, 0, 0, 10)).stage(0) == ADVERSARIAL
 
 
-def test_portraits_learn_more_slowly(batch: dict) -> None:
-    made = model(GENERATOR)
+@pytest.mark.parametrize(("stage", "share"), [(GENERATOR, 0.05), (ADVERSARIAL, 0.3)])
+def test_portraits_learn_more_slowly(batch: dict, stage: str, share: float) -> None:
+    made = model(stage)
     before = state(made)
     made.set_learning_rates()
     made.training_step(batch)
@@ -192,7 +193,7 @@ def test_portraits_learn_more_slowly(batch: dict) -> None:
     # Adam's first steps are as large as the rate
     assert float(moved["generator.to_rgb.bias"]) == pytest.approx(rate, rel=0.01)
     portraits = [value for key, value in moved.items() if key.startswith("generator.eigenfaces.")]
-    assert float(max(portraits)) == pytest.approx(PORTRAIT_LR_SHARE * rate, rel=0.1)
+    assert float(max(portraits)) == pytest.approx(share * rate, rel=0.1)
     everything = {id(parameter) for parameter in made.networks.parameters()}
     groups = [group for one in made.optimizers.values() for group in one.param_groups]
     optimized = [parameter for group in groups for parameter in group["params"]]
