@@ -106,16 +106,18 @@ def line_chart(title: str, lines: Mapping[str, np.ndarray]) -> Tag:
     low, high = map(float, np.percentile(points_N2[:, 1], SHOWN_PERCENTILES))
     scale = np.log if low > 0 and high / low > LOGARITHMIC_RATIO else np.asarray
     chart = svg.svg(viewBox=f"0 -14 {CHART_WIDTH} {CHART_HEIGHT + 30}", width=CHART_WIDTH)
-    captions = []
+    captions = [
+        tags.span(f" {name} {line[-1, 1]:.4g}", style=f"color: {colour}")
+        for (name, line), colour in zip(lines.items(), cycle(COLOURS))
+    ]
     with chart:
         svg.rect(x=0, y=0, width=CHART_WIDTH, height=CHART_HEIGHT, cls="frame")
-        for (name, line), colour in zip(lines.items(), cycle(COLOURS)):
+        for line, colour in zip(lines.values(), cycle(COLOURS)):
             x = _share(line[:, 0], first, last) * CHART_WIDTH
             shown = scale(line[:, 1].clip(low, high))
             y = (1 - _share(shown, float(scale(low)), float(scale(high)))) * CHART_HEIGHT
             places = list(map("{:.1f},{:.1f}".format, x, y))
             svg.polyline(points=" ".join(places + places[-1:]), cls="line", stroke=colour)
-            captions.append(tags.span(f" {name} {line[-1, 1]:.4g}", style=f"color: {colour}"))
         svg.text(f"{high:.4g}" + (" (logarithmic)" if scale is np.log else ""), x=2, y=-3)
         svg.text(f"{low:.4g}", x=2, y=CHART_HEIGHT + 12)
         svg.text(f"step {last:.0f}", x=CHART_WIDTH - 2, y=CHART_HEIGHT + 12, text_anchor="end")

@@ -44,6 +44,8 @@ def test_a_wide_range_is_logarithmic() -> None:
     wide = html_report.line_chart("loss", {"train": np.stack([steps, np.exp(-steps / 10)], 1)})
     narrow = html_report.line_chart("loss", {"train": np.stack([steps, steps / 100 + 1], 1)})
     assert "logarithmic" in wide.render() and "logarithmic" not in narrow.render()
+    chart, caption = wide.render().split("</svg>")
+    assert "<span" not in chart and caption.count("<span") == 1  # a browser would end the chart
 
 
 def test_audio_charts_have_rows_gaps_and_shades(tmp_path: Path) -> None:
