@@ -137,6 +137,24 @@ def _eyes(one: FaceRecording) -> tuple[np.ndarray, np.ndarray]:
 
 
 @NEEDED
+def test_parts_of_a_list_are_cut_out(
+    recordings: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "list.txt").write_text("ann/happy/one.mp4 0.2-1.0\nbob/none.mp4\n")
+    more = ("--list", tmp_path / "list.txt", "--label_scheme", "none")
+    assert run(monkeypatch, recordings, tmp_path / "set", *more) == 2  # one is missing
+    (part,) = FaceClip.find_all(tmp_path / "set")
+    assert part.folder.name == "ann_happy_one_0.2-1"
+    info, whole = part.info(), FaceClip(dataset / "ann_happy_one")
+    assert (info.speaker, info.emotion, info.frames, info.notes) == ("", "", 20, ())
+    assert info.sentence == "ann_happy_one_0.2-1"
+    audio_S = load_audio(whole.audio)[5 * SAMPLES_PER_FRAME : 25 * SAMPLES_PER_FRAME]
+    np.testing.assert_array_equal(load_audio(part.audio), audio_S)
+    turn = [np.hypot(*(p[:, 57] - p[:, 51]).T) for p in (part.points(), whole.points()[5:25])]
+    assert np.corrcoef(turn)[0, 1] > 0.9
+
+
+@NEEDED
 def test_a_second_run_does_nothing(
     recordings: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
