@@ -27,7 +27,7 @@ from speech2video.options.speech2face import TrainSpeech2FaceOptions
 
 SIZE, FRAMES = 128, 30
 CACHE = 0.06  # gigabytes, which a few clips fill
-PEOPLE = 6000  # of the simulated index, about as many as in VoxCeleb2
+PEOPLE = 6000  # at most, of the simulated index, about as many as in VoxCeleb2
 
 
 def benchmark_face_data(options: BenchmarkOptions) -> Metrics:
@@ -110,8 +110,8 @@ def _train(options: TrainSpeech2FaceOptions) -> Metrics:
 
 def _simulate_index(folder: Path, lines: int) -> Metrics:
     """Make, keep, read and split an index of so many clips."""
-    before = peak_memory_mb()
-    names = [f"id{n * PEOPLE // lines:05}_21Uxsk56VDQ_{n:07}" for n in range(lines)]
+    before, people = peak_memory_mb(), min(PEOPLE, lines // 10)
+    names = [f"id{n * people // lines:05}_21Uxsk56VDQ_{n:07}" for n in range(lines)]
     summaries = (ClipSummary(n[:7], -1, n[8:], 200, SIZE, [slice(0, 200)]) for n in names)
     FaceIndex.of(folder, names, np.arange(lines, dtype=np.uint64), summaries).keep()
     begun = time.perf_counter()
