@@ -1,7 +1,7 @@
 """Benchmark of live sessions: the studio's server and its page in a browser, on one machine.
 
 A fake microphone says "Ah!" now and then. The page's video is compared with it: an utterance's
-first sound, and the first frame whose mouth is open. Needs the extra `studio`, Playwright and
+first sample, and the first frame whose mouth is open. Needs the extra `studio`, Playwright and
 Chromium.
 """
 
@@ -40,14 +40,14 @@ SAMPLE_SECONDS = 10.0  # between two measurements of memory and delay
 LEAD_SECONDS = 6.0  # in which the session settles
 UTTERANCE, INTERVALS = "Ah!", (1.6, 2.1, 1.8, 2.4)  # seconds from one to the next, repeated
 LOUD = 0.03  # root mean square of 5 ms of the microphone, as the page gets it
-QUIET_SECONDS = 0.5  # before an utterance's first sound
+QUIET_SECONDS = 0.5  # before an utterance's first sample
 OPEN_SHARE = 0.5  # of the way from a shut mouth to the open one, from which on it is open
-LONGEST_WAIT = 1.6  # seconds from sound to mouth that still belong together
+LONGEST_WAIT = 1.6  # seconds from audio to mouth that still belong together
 
 # Keeps the microphone that the page asks for, its loudness, and the mouth of each frame shown.
 WATCH = """
 () => {
-  window.watched = { sound: [], frames: [] };
+  window.watched = { level: [], frames: [] };
   const devices = navigator.mediaDevices;
   const ask = devices.getUserMedia.bind(devices);
   devices.getUserMedia = async (wanted) => {
@@ -60,7 +60,7 @@ WATCH = """
     setInterval(() => {
       analyser.getFloatTimeDomainData(samples);
       const power = samples.reduce((sum, one) => sum + one * one, 0) / samples.length;
-      window.watched.sound.push([performance.now() / 1000, Math.sqrt(power)]);
+      window.watched.level.push([performance.now() / 1000, Math.sqrt(power)]);
     }, 5);
     return stream;
   };
@@ -87,7 +87,7 @@ WATCH_VIDEO = """
 
 
 def benchmark_live(options: BenchmarkOptions) -> Metrics:
-    """Measure a live session in a browser: frames a second, sound to mouth, delay, memory.
+    """Measure a live session in a browser: frames a second, audio to mouth, delay, memory.
 
     Raises:
         DataError: not a speaker with a body.
@@ -204,7 +204,7 @@ def watch_live(
     page.wait_for_function("document.querySelector('#live-stage video').videoWidth > 0")
     page.evaluate(WATCH_VIDEO, list(box))
     page.wait_for_timeout(1000 * LEAD_SECONDS)
-    page.evaluate("() => { watched.sound = []; watched.frames = []; }")
+    page.evaluate("() => { watched.level = []; watched.frames = []; }")
     rows: list[tuple[float, float, float, float]] = []
     begin = time.monotonic()
     while time.monotonic() - begin < seconds:
@@ -216,8 +216,8 @@ def watch_live(
         rows.append((time.monotonic() - begin, delay / 1000, dropped, memory_mb(server)))
     watched = page.evaluate("() => watched")
     page.locator("[data-do=stop]").click()
-    frames_TX, sound_TX = np.array(watched["frames"]), np.array(watched["sound"])
-    starts, waits = sound_to_mouth(sound_TX, frames_TX)
+    frames_TX, level_TX = np.array(watched["frames"]), np.array(watched["level"])
+    starts, waits = audio_to_mouth(level_TX, frames_TX)
     times, delays, dropped, memory = np.array(rows).T
     shown = len(frames_TX) / (frames_TX[-1, 0] - frames_TX[0, 0])
     half = max(len(rows) // 2, 1)
@@ -227,8 +227,8 @@ def watch_live(
         "dropped_per_second": float(dropped[-1] - dropped[0]) / max(times[-1] - times[0], 1),
         "utterances": starts,
         "utterances_seen": len(waits),
-        "sound_to_mouth_seconds": float(np.median(waits)) if waits else float("nan"),
-        "sound_to_mouth_seconds_90_percent": float(np.quantile(waits, 0.9)) if waits else np.nan,
+        "audio_to_mouth_seconds": float(np.median(waits)) if waits else float("nan"),
+        "audio_to_mouth_seconds_90_percent": float(np.quantile(waits, 0.9)) if waits else np.nan,
         "delay_seconds_first_half": float(np.mean(delays[:half])),
         "delay_seconds_second_half": float(np.mean(delays[-half:])),
         "server_mb_first_half": float(np.max(memory[:half])),
@@ -236,16 +236,16 @@ def watch_live(
     }
 
 
-def sound_to_mouth(sound_TX: np.ndarray, frames_TX: np.ndarray) -> tuple[int, list[float]]:
-    """Return the number of utterances, and the seconds from the first sound of those whose mouth
+def audio_to_mouth(level_TX: np.ndarray, frames_TX: np.ndarray) -> tuple[int, list[float]]:
+    """Return the number of utterances, and the seconds from the first sample of those whose mouth
     opens to the first frame that shows it.
 
     Args:
-        sound_TX: time and loudness of the microphone.
+        level_TX: time and loudness of the microphone.
         frames_TX: time a frame was shown, and the lightness of its mouth; an open one is darker.
     """
     times_T, light_T = frames_TX[:, 0], frames_TX[:, 1]
-    loud_T = sound_TX[sound_TX[:, 1] > LOUD, 0]
+    loud_T = level_TX[level_TX[:, 1] > LOUD, 0]
     starts = loud_T[np.diff(loud_T, prepend=-np.inf) > QUIET_SECONDS]
     shut = float(np.quantile(light_T, 0.8))
     darkest = [

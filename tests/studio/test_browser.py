@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.skipif(find_browser() is None, reason="no chromium to test the studio with"),
 ]
 DEMO = "demo"
-SILENCE, SOUND = (0.3, 0.9), (1.1, 1.5)  # seconds of the recording
+SILENCE, SPEECH = (0.3, 0.9), (1.1, 1.5)  # seconds of the recording
 LIGHT = """
 async (video, { box, times }) => {
   const canvas = new OffscreenCanvas(24, 24);
@@ -102,7 +102,7 @@ def test_a_recording_becomes_a_video_that_plays_and_whose_lips_move(
     page.wait_for_function(
         "() => document.querySelector('#speak-result video').currentTime > 0.2", timeout=60_000
     )
-    times = [np.arange(start, end, 1 / FPS).tolist() for start, end in (SILENCE, SOUND)]
+    times = [np.arange(start, end, 1 / FPS).tolist() for start, end in (SILENCE, SPEECH)]
     shut, spoken = (video.evaluate(LIGHT, {"box": list(box), "times": one}) for one in times)
     assert np.mean(shut) - np.min(spoken) > 5 * np.std(shut) + 3  # an open mouth is darker
 
