@@ -42,7 +42,7 @@ UTTERANCE, INTERVALS = "Ah!", (1.6, 2.1, 1.8, 2.4)  # seconds from one to the ne
 LOUD = 0.03  # root mean square of 5 ms of the microphone, as the page gets it
 QUIET_SECONDS = 0.5  # before an utterance's first sample
 OPEN_SHARE = 0.5  # of the way from a shut mouth to the open one, from which on it is open
-LONGEST_WAIT = 1.6  # seconds from audio to mouth that still belong together
+LONGEST_WAIT = 1.6  # seconds from audio to mouth at most, to belong together
 
 # Keeps the microphone that the page asks for, its loudness, and the mouth of each frame shown.
 WATCH = """
