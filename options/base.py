@@ -28,6 +28,11 @@ if typing.TYPE_CHECKING:
 ARCHITECTURE = "architecture"  # the group that belongs to the weights: a resumed run keeps it
 MACHINE = "machine"  # the group that a resumed run does not take from its past
 REQUIRED = dataclasses.MISSING
+CERTIFICATE_HELP = (
+    "sign mp4 and mov with a C2PA manifest that says they are generated: the signer's certificate "
+    "and those of its issuers, PEM"
+)
+KEY_HELP = "private key of --c2pa_certificate, PEM without password"
 MOTION_ENDINGS = (".npz", ".bvh", ".glb", ".gltf", ".csv")  # of files that motion is written to
 FILE, FOLDER = "file", "folder"  # kinds of outputs
 Config = typing.TypeVar("Config")  # a dataclass
@@ -96,6 +101,12 @@ def check_ending(option: str, path: Path, endings: Sequence[str]) -> None:
     """Raise `OptionError` for an option, --option, with a file name of another ending."""
     if path.suffix.lower() not in endings:
         raise OptionError(f"--{option} {path}: a name that ends in {', '.join(endings)} is needed")
+
+
+def check_credentials(certificate: Path | None, key: Path | None) -> None:
+    """Raise `OptionError` for a certificate without a key, or the other way round."""
+    if (certificate is None) != (key is None):
+        raise OptionError("--c2pa_certificate and --c2pa_key: both are needed, or none")
 
 
 def check_pairs(options: "Options", *names: str) -> None:

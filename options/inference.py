@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speech2video.options.base import (
+    CERTIFICATE_HELP,
     FILE,
+    KEY_HELP,
     MOTION_ENDINGS,
     MOTION_HELP,
     REQUIRED,
     Options,
+    check_credentials,
     check_ending,
     check_name,
     grouped,
@@ -84,6 +87,8 @@ class InferenceOptions(Options):
     format: str = grouped.result(
         "mp4", "kind of video of --audio_list, or without --output", choices=FORMAT_NAMES
     )
+    c2pa_certificate: Path | None = grouped.result(None, CERTIFICATE_HELP)
+    c2pa_key: Path | None = grouped.result(None, KEY_HELP)
 
     device: str = grouped.machine("auto", "where to compute", choices=("auto", "cpu", "cuda"))
     threads: int | None = grouped.machine(None, "processor cores; by default all", min=1)
@@ -92,6 +97,7 @@ class InferenceOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_name(self.name)
+        check_credentials(self.c2pa_certificate, self.c2pa_key)
         self._exclude("audio", "text", "audio_list")
         self._exclude("text", "audio_list")
         if self.jobs > 1 and self.audio_list is None:

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speech2video.options.base import (
+    CERTIFICATE_HELP,
     FILE,
     FOLDER,
+    KEY_HELP,
     REQUIRED,
     Options,
+    check_credentials,
     check_name,
     grouped,
     option,
@@ -57,9 +60,12 @@ class StudioOptions(Options):
     workers: int = option(1, "videos that are made at the same time", min=1, max=64)
     max_waiting: int = option(1000, "jobs that wait, at most", min=1, max=100_000)
     viewers: int = option(2, "live sessions at the same time, at most", min=0, max=64)
+    c2pa_certificate: Path | None = option(None, CERTIFICATE_HELP)
+    c2pa_key: Path | None = option(None, KEY_HELP)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_credentials(self.c2pa_certificate, self.c2pa_key)
         if self.token not in (None, AUTO_TOKEN) and len(self.token) < MIN_TOKEN:
             raise OptionError(f"--token: {MIN_TOKEN} characters or more are needed")
         if self.token is None and self.host not in LOOPBACK:

@@ -14,8 +14,8 @@ compile() { # MINOR OUTPUT [uv options]
     local minor=$1 output=$2
     shift 2
     uv pip compile pyproject.toml --quiet --universal --no-build --generate-hashes --no-header --no-annotate \
-        --extra demo --extra dev --extra docs --extra engine --extra evaluate --extra export-engine \
-        --extra preprocess --extra render --extra studio \
+        --extra c2pa --extra demo --extra dev --extra docs --extra engine --extra evaluate \
+        --extra export-engine --extra preprocess --extra render --extra studio \
         --constraint requirements/constraints.txt --python-version "3.$minor" --output-file "$output" "$@"
 }
 

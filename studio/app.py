@@ -69,6 +69,7 @@ from speech2video.studio.worker import (
 from speech2video.util.errors import UserError, one_line
 from speech2video.util.text.languages import known_languages
 from speech2video.util.text.synthesis import known_voices
+from speech2video.util.video.content_credentials import VideoSigner
 from speech2video.util.video.formats import ALPHA_FORMATS, FORMATS, TRANSPARENT, parse_colour
 
 if TYPE_CHECKING:
@@ -133,12 +134,11 @@ class Studio:
 
     def __init__(self, options: StudioOptions, *, threads: int) -> None:
         self.options = options
-        start = start_worker(
-            options.checkpoints, max_seconds=60 * options.max_minutes, threads=threads
-        )
+        if options.c2pa_certificate and options.c2pa_key:
+            VideoSigner(options.c2pa_certificate, options.c2pa_key)  # whether they can sign
         self.jobs = JobQueue(
             options.output / "jobs",
-            start,
+            start_worker(options, threads=threads),
             workers=options.workers,
             keep_bytes=round(options.keep_gb * 1e9),
             max_waiting=options.max_waiting,
@@ -410,6 +410,8 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
             raise Refused(400, f"format {format}: cannot be transparent; one of {kinds} is needed")
         if stream and (format != "mp4" or wait):
             raise Refused(400, "stream: makes sense with mp4 only, and without wait")
+        if stream and studio.options.c2pa_certificate:
+            raise Refused(400, "stream: videos are signed here, once they are complete; use wait")
         if model == SPEECH2FACE and (background or background_file or plan or skeleton):
             raise Refused(400, f"{speaker}: a talking face has no background, plan or skeleton")
         if emotion:

@@ -4,7 +4,7 @@ Files have the names of this module, never those that users gave.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from speech2video.data.motion_io import read_motion
 from speech2video.models.pipelines.body_video import BodySpeaker
 from speech2video.models.pipelines.speaker import load_speaker
 from speech2video.options.inference import BodyVideoOptions, TalkingFaceOptions
+from speech2video.options.studio import StudioOptions
 from speech2video.studio.jobs import PLAN, REQUEST_FILE, StartWorker
 from speech2video.studio.plans import AUDIO_FILE, Plan, make_plan
 from speech2video.util.audio.audio_io import count_samples, load_audio, read_audio, write_audio
@@ -65,10 +66,13 @@ class StudioWorker:
     Args:
         checkpoints: folder of all speakers.
         max_seconds: of a speech.
+        signing: options that sign the videos.
     """
 
-    def __init__(self, checkpoints: Path, *, max_seconds: float) -> None:
-        self._max_seconds = max_seconds
+    def __init__(
+        self, checkpoints: Path, *, max_seconds: float, signing: Mapping[str, Path | None]
+    ) -> None:
+        self._max_seconds, self._signing = max_seconds, signing
         self._speaker = functools.lru_cache(SPEAKERS)(
             functools.partial(load_speaker, checkpoints=checkpoints)
         )
@@ -90,7 +94,7 @@ class StudioWorker:
         speech = self._speech(folder, request)
         output = folder / f"{VIDEO_NAME}{request.ending}"
         common = {"name": speaker.name, "audio": speech.audio, "output": output}
-        common |= {"seed": request.seeds[0]}
+        common |= {"seed": request.seeds[0], **self._signing}
         if isinstance(speaker, BodySpeaker):
             self._body_video(folder, request, speaker, speech, common, on_progress)
         else:
@@ -174,14 +178,16 @@ def _audio(speech: Speech) -> Path:
     return speech.audio
 
 
-def start_worker(checkpoints: Path, *, max_seconds: float, threads: int) -> StartWorker:
+def start_worker(options: StudioOptions, *, threads: int) -> StartWorker:
     """Return what a worker process runs at its start, see `JobQueue`."""
-    return functools.partial(_start, checkpoints, max_seconds, threads)
+    return functools.partial(_start, options, threads)
 
 
-def _start(checkpoints: Path, max_seconds: float, threads: int) -> Callable[..., None]:
+def _start(options: StudioOptions, threads: int) -> Callable[..., None]:
     torch.set_num_threads(threads)
-    worker = StudioWorker(checkpoints, max_seconds=max_seconds)
+    signing = {name: getattr(options, name) for name in ("c2pa_certificate", "c2pa_key")}
+    seconds = 60 * options.max_minutes
+    worker = StudioWorker(options.checkpoints, max_seconds=seconds, signing=signing)
 
     def do_job(folder: Path, on_progress: Callable[[int, int], object]) -> None:
         values = read_json(folder / REQUEST_FILE, what="a request")

@@ -191,8 +191,9 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
             name = outputs.video.name if bar else ""
             frames = speakers.show_progress(frames, total, bar=name, on_progress=on_progress)
             seed = f"seed {options.seed}"
-            kind = {"alpha": options.has_alpha, "fragmented": fragmented}
-            count = self._write_video(outputs.video, frames, audio, seed, **kind)
+            count = self._write_video(
+                outputs.video, frames, audio, seed, options, fragmented=fragmented
+            )
         if outputs.pose:
             motion = motion_from_pose(torch.cat([*kept]), self.body, camera=self.camera())
             comment = f"{self.provenance}; {seed}"

@@ -26,6 +26,7 @@ from speech2video.util.iteration import open_bar, progress_bar
 from speech2video.util.process_pool import run_tasks
 from speech2video.util.text.speech_source import Speech, recorded_speech
 from speech2video.util.timing import FPS, SAMPLE_RATE
+from speech2video.util.video.content_credentials import VideoSigner
 from speech2video.util.video.writer import GENERATED, write_video
 
 if TYPE_CHECKING:
@@ -155,13 +156,15 @@ class Speaker(abc.ABC, Generic[OptionsType]):
         frames: Iterable[np.ndarray],
         audio: Path | None,
         comment: str,
+        options: OptionsType,
         *,
-        alpha: bool = False,
         fragmented: bool = False,
     ) -> int:
         """Write frames with audio, and provenance in the metadata; return their number."""
         given: dict[str, Any] = {"metadata": {"comment": f"{self.provenance}; {comment}"}}
-        given |= {"alpha": alpha, "fragmented": fragmented}
+        given |= {"alpha": options.has_alpha, "fragmented": fragmented}
+        if options.c2pa_certificate and options.c2pa_key:
+            given["signer"] = VideoSigner(options.c2pa_certificate, options.c2pa_key)
         return write_video(path, frames, fps=FPS, audio=audio, **given, **GENERATED)
 
 

@@ -95,7 +95,9 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
             name = outputs.video.name if bar else ""
             frames = speaker.show_progress(frames, total, bar=name, on_progress=on_progress)
             comment = f"{emotion}; seed {options.seed}"
-            return self._write_video(outputs.video, frames, path, comment, fragmented=fragmented)
+            return self._write_video(
+                outputs.video, frames, path, comment, options, fragmented=fragmented
+            )
 
     def stream(
         self, chunks: Iterable[np.ndarray], *, seed: int = 0, background: str | None = None

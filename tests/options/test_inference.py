@@ -43,6 +43,8 @@ def test_model_selects_the_options() -> None:
         "--name demo --audio a.wav --background #fff --side_by_side",
         "--model speech2face --name demo --audio a.wav --background #fff",
         "--name demo --audio_list l.txt --pose a.npz",
+        "--name demo --audio a.wav --c2pa_certificate chain.pem",
+        "--name demo --audio a.wav --c2pa_key key.pem",
     ],
 )
 def test_contradictory_options_exit_with_2(line: str, capsys: pytest.CaptureFixture[str]) -> None:

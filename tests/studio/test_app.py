@@ -1,5 +1,6 @@
 """The API with a tiny speaker: plans, videos, files, and one line for whatever cannot be done."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,10 @@ from speech2video.data.motion_io import read_motion
 from speech2video.options.studio import StudioOptions
 from speech2video.studio.app import create_app
 from speech2video.studio.plans import NO_POINT, SUBPIXELS
+from speech2video.studio.worker import UPLOAD, StudioWorker, parse_request
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.body.skeleton import POINTS
+from speech2video.util.errors import DataError
 from speech2video.util.text.languages import language_voice
 from speech2video.util.text.synthesis import synthesise
 from speech2video.util.text.transcript import Word
@@ -228,6 +231,33 @@ def test_backgrounds(client: TestClient, audio: bytes, tmp_path: Path) -> None:
         files={"audio": audio},
     )
     assert answer.status_code == 400 and "cannot be transparent" in answer.json()["error"]
+
+
+def test_a_studio_with_a_certificate_signs_its_videos(
+    client: TestClient, audio: bytes, tmp_path: Path
+) -> None:
+    c2pa = pytest.importorskip("c2pa", reason="the extra `c2pa` is not installed")
+    from tests.certificates import write_credentials
+
+    plain = client.app.state.studio.options  # type: ignore[attr-defined]
+    signing = write_credentials(tmp_path)
+    options = dataclasses.replace(plain, output=tmp_path / "results", **signing)
+    with TestClient(create_app(options), base_url=URL) as signed:
+        asked = {"data": {"speaker": NAME}, "files": {"audio": audio}}
+        answer = signed.post("/api/videos?stream=true", **asked)
+        assert answer.status_code == 400 and "signed here" in answer.json()["error"]
+        assert signed.get("/api/jobs").json() == []
+    worker = StudioWorker(options.checkpoints, max_seconds=9, signing=signing)
+    (tmp_path / UPLOAD).write_bytes(audio)
+    request = parse_request({"speaker": NAME, "skeleton": True})
+    worker.video(tmp_path, request, lambda done, total: None)
+    with c2pa.Reader(str(tmp_path / "video.mp4")) as reader:
+        found = json.loads(reader.json())
+    assert found["validation_state"] == "Valid"
+    assert f"{NAME}: audio2pose" in json.dumps(found["manifests"])
+    (tmp_path / "key.pem").write_text("-----BEGIN nothing")
+    with pytest.raises(DataError, match="not a private key"):
+        create_app(options)
 
 
 BAD = {

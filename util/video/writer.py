@@ -29,6 +29,7 @@ from speech2video.util.audio.audio_io import LAYOUTS, read_audio_blocks
 from speech2video.util.errors import DataError, note
 from speech2video.util.files import atomic_write, write_errors
 from speech2video.util.timing import FPS
+from speech2video.util.video.content_credentials import VideoSigner
 from speech2video.util.video.formats import (
     FORMATS,
     FRAGMENTED,
@@ -47,6 +48,7 @@ STEADY = "no-mbtree=1"  # x264's macroblock tree reads unset memory: bytes vary 
 # Generated frames are small, and the generator waits for the same processor. x264's psychovisual
 # tuning spends bits on static backgrounds and smears lips; "psnr" turns it off.
 GENERATED = {"quality": 14, "preset": "veryfast", "tune": "psnr"}
+SIGNED = ("mp4", "mov")  # containers of C2PA manifests
 SYNTHETIC = "synthetic: made by speech2video"  # in every file, so that no viewer is deceived
 EXACT = 0x20 | 0x40000  # swscale's AREA and ACCURATE_RND, which PyAV names only from 18 on
 VP9_QUALITY = 1.3  # its quantiser's scale, in steps of x264's
@@ -75,6 +77,7 @@ def write_video(
     synthetic: bool = True,
     alpha: bool = False,
     fragmented: bool = False,
+    signer: VideoSigner | None = None,
 ) -> int:
     """Write frames (3, H, W) uint8 RGB as a video and return their number.
 
@@ -98,6 +101,7 @@ def write_video(
             apng or pngs.
         fragmented: whether what is written of an mp4 can be played while more of it is made: a
             second at a time. `files.partial_of(path)` is that file.
+        signer: adds a C2PA manifest to an mp4 or mov; others get a note.
 
     Raises:
         DataError: no frames, one of another shape or type, audio that cannot be read, another
@@ -109,6 +113,11 @@ def write_video(
         if kind is not FORMATS[".mp4"]:
             raise DataError(f"{path}: only mp4 is written in fragments")
         kind = FRAGMENTED
+    if signer and fragmented:
+        raise DataError(f"{path}: what is signed is complete, and not written in fragments")
+    if signer and (kind is None or kind.container not in SIGNED):
+        note(f"{path}: without a C2PA manifest, which {' and '.join(SIGNED)} have")
+        signer = None
     channels = 4 if alpha else 3
     track = None if audio is None else _AudioTrack(audio)
     comment = (metadata or {}).get("comment", "")
@@ -133,6 +142,9 @@ def write_video(
         if kind.container in _END_COMMENTS and comment:
             with write_errors(path):
                 _END_COMMENTS[kind.container](partial, comment)
+        if signer:
+            with write_errors(path):
+                signer.sign(partial, title=path.name, description=about["comment"])
         return count
 
 
