@@ -1,8 +1,8 @@
 // The page: tabs, speakers' cards, and what the parts share.
 
-import { api, h, showError } from "./api.js";
+import { api, attempt, h, showError } from "./api.js";
 import { Direct } from "./direct.js";
-import { refresh } from "./jobs.js";
+import { add, follow, jobs, refresh, videoResult } from "./jobs.js";
 import { Live } from "./live.js";
 import { Speak } from "./speak.js";
 import { Train } from "./train.js";
@@ -45,25 +45,53 @@ tabs.forEach((tab, index) => {
 });
 window.addEventListener("popstate", showPart);
 
-function card(speaker, attempt) {
+const SAMPLE = "Hello. This is how I speak, and how I move when something matters.";
+
+/** Return the place of a speaker's newest video, with a button that makes one. */
+function sample(speaker, limits) {
+  const line = h("p", { className: "error", role: "alert", hidden: true });
+  const make = h("button", {
+    type: "button", className: "secondary", ariaLabel: `Make a sample of ${speaker.name}`,
+    onclick: () => attempt(make, line, async () => {
+      showVideo(place, add(await api.makeVideo({ speaker: speaker.name, text: SAMPLE, seed: "0" })));
+    }),
+  }, "Make a sample");
+  const place = h("div", { className: "result sample" }, limits.text ? make : null, line);
+  place.dataset.speaker = speaker.name;
+  return place;
+}
+
+const showVideo = (place, job) => follow(place, job.id, (done) => videoResult(done)[0]);
+
+/** Fill the places without a video from the jobs. */
+function showSamples() {
+  for (const place of document.querySelectorAll(".sample")) {
+    const newest = jobs.list.find((job) => job.kind === "video" && job.state === "done" &&
+      job.speaker === place.dataset.speaker && job.files.video);
+    if (newest && !place.followed) showVideo(place, newest);
+  }
+}
+
+function card(speaker, limits, tryOut) {
   const facts = [speaker.width ? `${speaker.width} × ${speaker.height}` : null,
     speaker.model === "speech2face" ? "Face" : "Whole body",
     speaker.gestures ? "Gestures" : null,
     speaker.emotions.length ? `${speaker.emotions.length} emotions` : null];
-  return h("li", { className: "panel card" }, h("h2", {}, speaker.name),
+  return h("li", { className: "panel card" }, h("h2", {}, speaker.name), sample(speaker, limits),
     h("ul", { className: "facts" }, ...facts.filter(Boolean).map((fact) => h("li", {}, fact))),
     speaker.card ? h("details", {}, h("summary", {}, "Model card"),
       h("pre", { tabIndex: 0 }, speaker.card)) : null,
     h("div", { className: "actions" }, h("button", {
       type: "button", className: "secondary", ariaLabel: `Try ${speaker.name}`,
-      onclick: () => attempt(speaker.name),
+      onclick: () => tryOut(speaker.name),
     }, "Try")));
 }
 
-function showCards(speakers, tryOut) {
+function showCards(speakers, limits, tryOut) {
   document.getElementById("no-speakers").hidden = speakers.length > 0;
   document.getElementById("speaker-cards").replaceChildren(
-    ...speakers.map((speaker) => card(speaker, tryOut)));
+    ...speakers.map((speaker) => card(speaker, limits, tryOut)));
+  showSamples();
 }
 
 async function start() {
@@ -86,10 +114,11 @@ async function start() {
   const train = new Train({ limits, speakers, tryOut, changed: async () => {
     const now = await api.speakers();
     for (const part of [speak, direct, live, train]) part.setSpeakers(now);
-    showCards(now, tryOut);
+    showCards(now, limits, tryOut);
   } });
   Object.assign(listeners, { direct, live, train });
-  showCards(speakers, tryOut);
+  showCards(speakers, limits, tryOut);
+  jobs.addEventListener("change", showSamples);
   document.documentElement.dataset.ready = "true";
   await refresh();
   showPart();

@@ -289,6 +289,23 @@ def test_names_with_html_are_shown_as_text(page: Page, fake: FakeApi) -> None:
     assert page.locator("body b, body i, img[src=x]").count() == 0
 
 
+def test_a_speaker_shows_its_newest_video_or_makes_a_sample(page: Page, fake: FakeApi) -> None:
+    fake.add_job("video", "demo", "A speech")
+    for _ in range(3):
+        fake.advance()
+    open_page(page)
+    cards = go(page, "speakers").locator(".card")
+    expect(cards.filter(has_text="demo").locator("video")).to_have_count(1)
+    other = cards.filter(has=page.get_by_role("heading", name="face", exact=True))
+    expect(other.locator("video")).to_have_count(0)
+    other.get_by_role("button", name="Make a sample of face").click()
+    values = asked_soon(page, fake, "/api/videos")
+    assert values["speaker"] == "face" and values["text"].startswith("Hello")
+    for _ in range(3):
+        fake.advance()
+    expect(other.locator("video")).to_have_count(1)
+
+
 def test_gesture_switched_off_is_sent_as_skipped(page: Page, fake: FakeApi) -> None:
     direct = open_plan(page, fake)
     canvas, points = direct.locator("#direct-canvas"), "/api/plans/job0/points"
