@@ -11,6 +11,7 @@ one that was being done is reported as interrupted.
 import contextlib
 import dataclasses
 import multiprocessing
+import os
 import re
 import secrets
 import shutil
@@ -339,4 +340,10 @@ def _serve(start_worker: StartWorker, connection: Any) -> None:
 
 
 def _folder_size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Return the bytes of a folder's files; those that go meanwhile do not count."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total

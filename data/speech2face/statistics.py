@@ -1,4 +1,4 @@
-"""Means and deviations of more clips than fit into memory, to the bit as NumPy computes them.
+"""Means and deviations of more clips than fit into memory, added up as NumPy adds up all at once.
 
 Of very many clips some stand for all: see `every_nth`.
 """

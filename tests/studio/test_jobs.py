@@ -83,6 +83,22 @@ def wait_for(queue: JobQueue, job_id: str, state: str) -> Job:
     raise AssertionError(f"{job} is not {state}")
 
 
+def test_a_file_that_goes_while_sizes_are_added_up_stops_no_queue(
+    queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs' folders change at any time: a state is replaced, a job is removed."""
+    size_of = os.lstat
+
+    def lstat(path: str) -> os.stat_result:
+        if path.endswith("video.mp4"):
+            raise FileNotFoundError(path)
+        return size_of(path)
+
+    monkeypatch.setattr("os.lstat", lstat)
+    for name in ("first", "second"):
+        wait_for(queue, submit(queue, name), DONE)
+
+
 @pytest.mark.parametrize(
     ("text", "title"),
     [("a\nb", "a b"), ("", "video"), ("one two " * 20, "one two " * 9 + "one two…")],
