@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,10 +90,10 @@ def test_a_file_that_goes_while_sizes_are_added_up_stops_no_queue(
     """Jobs' folders change at any time: a state is replaced, a job is removed."""
     size_of = os.lstat
 
-    def lstat(path: str) -> os.stat_result:
-        if path.endswith("video.mp4"):
+    def lstat(path: Any, **more: Any) -> os.stat_result:
+        if str(path).endswith("video.mp4"):
             raise FileNotFoundError(path)
-        return size_of(path)
+        return size_of(path, **more)
 
     monkeypatch.setattr("os.lstat", lstat)
     for name in ("first", "second"):
