@@ -18,15 +18,7 @@ from speech2video.options.inference import BodyVideoOptions, MotionOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
 from speech2video.util.errors import OptionError
 
-BENCHMARKS = (
-    "body",
-    "preprocess",
-    "audio2pose",
-    "pose2video",
-    "pipeline",
-    "speech2face",
-    "live",
-)
+BENCHMARKS = ("body", "preprocess", "audio2pose", "pose2video", "pipeline", "speech2face", "live")
 GPU_CHECKS = ("renderer", "pose2video", "audio2pose", "speech2face", "training", "processes")
 
 
@@ -223,15 +215,7 @@ class BenchmarkOptions(Options):
     kind: str = option(
         REQUIRED,
         "part to benchmark",
-        choices=(
-            "body",
-            "preprocess",
-            "audio2pose",
-            "pose2video",
-            "pipeline",
-            "speech2face",
-            "live",
-        ),
+        choices=BENCHMARKS,
         positional=True,
     )
     threads: int = option(1, "processor cores to use", min=1)

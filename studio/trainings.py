@@ -488,8 +488,8 @@ class Trainings:
             raise Conflict("the recordings of another training arrive; one at a time")
 
     def _check_room(self, size: int) -> None:
-        rooms = (self._folder, FREE_BYTES + CLIP_RATIO * size), (Path(tempfile.gettempdir()), size)
-        for folder, needed in rooms:  # uploads arrive in the system's folder
+        uploads = Path(tempfile.gettempdir())  # where they arrive
+        for folder, needed in ((self._folder, FREE_BYTES + CLIP_RATIO * size), (uploads, size)):
             if (free := shutil.disk_usage(folder).free) < needed:
                 seen = f"{free / 1e9:.1f} GB are free on the disk"
                 raise DataError(f"{seen}; {needed / 1e9:.1f} GB are needed")
