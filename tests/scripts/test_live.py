@@ -114,7 +114,7 @@ def test_left_out_frames_are_shown_by_those_before() -> None:
 def test_an_interrupt_leaves_a_complete_file(
     checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pipe: Any
 ) -> None:
-    def interrupt() -> None:  # once the file is being written; the pipe goes on
+    def interrupt() -> None:  # once the file is being written; the pipe stays open
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob(".*.partial*")) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -126,7 +126,8 @@ def test_an_interrupt_leaves_a_complete_file(
     pipe(pcm(0.8), interrupt)
     assert run(monkeypatch, checkpoints, "--input", "-", "--output", output, *ALL) == 0
     frames, seconds, _ = read(output)
-    assert len(frames) == 20 and seconds == pytest.approx(0.8, abs=0.03)
+    assert 1 <= len(frames) <= 20  # how far it had come by then
+    assert seconds == pytest.approx(len(frames) / 25, abs=0.03)
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
