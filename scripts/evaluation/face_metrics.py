@@ -16,7 +16,7 @@ from speech2video.models.evaluators.face_classifier import FaceClassifier, Predi
 from speech2video.models.evaluators.image_metrics import ImageNetworks, inception_metrics
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.util.body.skeleton import IBUG68, POINTS
-from speech2video.util.metrics.image import flicker, psnr, sharpness, ssim
+from speech2video.util.metrics.image import flicker, jitter, psnr, sharpness, ssim
 from speech2video.util.metrics.motion import lip_opening
 from speech2video.util.metrics.recognition import centroids, cosines, macro_f1, one_of_two
 from speech2video.util.metrics.statistics import MIN_OVERLAP, finite_mean, frechet_distance
@@ -187,7 +187,11 @@ class FaceMetrics:
         self, clip: FaceRecording, key: Video, video: np.ndarray
     ) -> dict[str, float]:
         pair = video[::IMAGE_STEP], clip.frames_T3HW[::IMAGE_STEP]
-        values = {"flicker": flicker(video, clip.frames_T3HW), "sharpness": sharpness(pair[0])}
+        values = {
+            "flicker": flicker(video, clip.frames_T3HW),
+            "jitter": jitter(video),
+            "sharpness": sharpness(pair[0]),
+        }
         if key[0] != REAL:
             values |= {"psnr": psnr(*pair), "ssim": ssim(*pair)}
             lpips_T = self._networks.lpips(*pair)

@@ -157,22 +157,16 @@ def count_hands(points_TK2: np.ndarray) -> int:
 
 
 def image_metrics(frames_T3HW: np.ndarray, points_TK2: np.ndarray) -> dict[str, float]:
-    """Return sharpness of whole frames and heads, and flicker, without a reference.
-
-    Flicker is the mean absolute difference of a frame to the mean of its neighbours, in levels of
-    255. It includes camera noise: compare it with the recording's.
-    """
+    """Return sharpness of whole frames and heads, and jitter, without a reference."""
     count, _, height, width = frames_T3HW.shape
     boxes_T4 = visible_boxes(points_TK2, "head", (height, width))
-    values: dict[str, list[np.ndarray]] = {"sharpness": [], "head_sharpness": [], "flicker": []}
+    values: dict[str, list[np.ndarray]] = {"sharpness": [], "head_sharpness": [], "jitter": []}
     for begin in range(0, count, CHUNK):
         end = begin + CHUNK
         chunk = frames_T3HW[begin:end]
         values["sharpness"].append(sharpness(chunk))
         values["head_sharpness"].append(sharpness(chunk, boxes_T4[begin:end]))
-        levels = frames_T3HW[max(begin - 1, 0) : end + 1].astype(np.float32)
-        change = np.abs(levels[1:-1] - (levels[:-2] + levels[2:]) / 2)
-        values["flicker"].append(change.mean((1, 2, 3)))
+        values["jitter"].append(image.jitter(frames_T3HW[max(begin - 1, 0) : end + 1]))
     return {name: finite_mean(np.concatenate(found)) for name, found in values.items()}
 
 

@@ -104,7 +104,7 @@ def test_speeches_with_and_without_a_recording(
     assert {"lips_with_loudness", "lips_with_real", "mouth", "hands", "image"} <= set(metrics)
     assert set(metrics["lips_with_loudness"]) == {"pose", "real"}
     assert metrics["hands"]["generated"]["wrist_speed"] > 0
-    assert metrics["image"]["real"]["flicker"] > 0
+    assert metrics["image"]["real"]["jitter"] > 0
     page = (tmp_path / "out" / "report.html").read_text()
     for name, width in (("two", 2 * SIZE), ("a_voice", SIZE)):
         info = probe(tmp_path / "out" / f"{name}.mp4")
@@ -305,13 +305,13 @@ def test_a_mouth_open_in_speech_only_is_closed_in_silence():
     assert other["in_silence"] == pytest.approx(1) and other["in_speech"] == pytest.approx(0)
 
 
-def test_steady_change_is_no_flicker():
+def test_steady_change_is_no_jitter():
     brighter = np.arange(40, dtype=np.uint8)[:, None, None, None] * np.ones((3, 8, 8), np.uint8)
     points_TK2 = np.full((40, 144, 2), np.nan)
-    assert image_metrics(brighter, points_TK2)["flicker"] == 0
+    assert image_metrics(brighter, points_TK2)["jitter"] == 0
     blinking = brighter // 40 + 6 * (np.arange(40) % 2)[:, None, None, None].astype(np.uint8)
     metrics = image_metrics(blinking, points_TK2)
-    assert metrics["flicker"] == pytest.approx(6) and np.isnan(metrics["head_sharpness"])
+    assert metrics["jitter"] == pytest.approx(6) and np.isnan(metrics["head_sharpness"])
     assert metrics["sharpness"] == 0
 
 

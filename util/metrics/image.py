@@ -107,6 +107,19 @@ def flicker(
     return _mean_of_changes(change_THW, static_THW, boxes_T4)
 
 
+def jitter(frames_T3HW: np.ndarray) -> np.ndarray:
+    """Return the mean absolute difference (T,) of a frame to the mean of its neighbours.
+
+    In levels of 255. It needs no true video that moves alike, as `flicker` does, but includes
+    camera noise and quick motion: compare it with the recording's. NaN for first and last frame.
+    """
+    change_T = np.full(len(frames_T3HW), np.nan)
+    for number in range(1, len(frames_T3HW) - 1):
+        before, here, after = frames_T3HW[number - 1 : number + 2].astype(np.float32)
+        change_T[number] = np.abs(here - (before + after) / 2).mean()
+    return change_T
+
+
 def warping_error(
     frames_T3HW: np.ndarray,
     flow_T2HW: np.ndarray,

@@ -123,6 +123,15 @@ def test_flicker_is_change_of_static_pixels(frames: np.ndarray) -> None:
     assert np.isnan(metrics.flicker(blinking, static)[0])
 
 
+def test_steady_change_is_no_jitter() -> None:
+    brighter = np.arange(FRAMES, dtype=np.uint8)[:, None, None, None] * np.ones((3, 8, 8), np.uint8)
+    jitter_T = metrics.jitter(brighter)
+    assert np.isnan(jitter_T[[0, -1]]).all() and (jitter_T[1:-1] == 0).all()
+    brighter[1::2] += 6
+    assert metrics.jitter(brighter)[1:-1] == pytest.approx(np.full(FRAMES - 2, 6))
+    assert np.isnan(metrics.jitter(brighter[:2])).all()
+
+
 def test_motion_along_the_flow_has_no_warping_error(frames: np.ndarray) -> None:
     flow = np.zeros((FRAMES, 2, SIDE, SIDE), np.float32)
     flow[:, 0] = -1  # each pixel was one to the left
