@@ -90,7 +90,11 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         (), "instead: steps of each stage, --steps together", min=0
     )
 
-    size: int = grouped.architecture(128, "pixels a side of the face", choices=(64, 128))
+    size: int = grouped.architecture(
+        128,
+        "pixels a side of the face; 256 are first trained at half the size",
+        choices=(64, 128, 256),
+    )
     portrait_scale: int = grouped.architecture(
         2,
         "pixels of a portrait for one of a frame, across and down: 2 keeps it sharp",

@@ -113,14 +113,19 @@ def _ellipse(
 ITEM_FRAMES, LOOK_AHEAD, NOISE = 16, 2, 4
 
 
-def small_networks(*, baseline: bool = False) -> nn.ModuleDict:
+def small_networks(*, baseline: bool = False, coarse_to_fine: bool = False) -> nn.ModuleDict:
     """Return small networks with random weights whose output depends on every input."""
     torch.manual_seed(0)
     generator = (ReferenceFaceGenerator if baseline else FaceGenerator)(
-        motion_dim=len(MOTION), size=SIZE, speakers=2, channels=(16, 8, 8), blocks=(1, 1, 1)
+        motion_dim=len(MOTION),
+        size=SIZE,
+        speakers=2,
+        coarse_to_fine=coarse_to_fine,
+        channels=(16, 8, 8),
+        blocks=(1, 1, 1),
     )
     for name, weight in generator.named_parameters():
-        if name.endswith(("second.weight", "heads.weight", "to_rgb.weight")):
+        if name.endswith(("second.weight", "heads.weight", "rgb.weight")):
             nn.init.normal_(weight, std=0.2)
     networks = {
         "identity": IdentityEncoder(widths=(16, 16, 16, 16)),

@@ -24,7 +24,7 @@ from speech2video.models.speech2face import encoders
 from speech2video.models.speech2face.encoders import APPEARANCE_DIM, CONTENT_DIM, PATCH, RGB
 from speech2video.util.errors import DataError
 
-CHANNELS, BLOCKS = (128, 96, 64, 32), (1, 1, 1, 1)  # of each level, the coarsest first
+CHANNELS, BLOCKS = (128, 96, 64, 32, 16), (1, 1, 1, 1, 1)  # of each level, the coarsest first
 COARSE = 8  # pixels a side of the pyramid's coarsest level
 BACKGROUND_SIDE = 16  # pixels a side of the static background, which is smooth
 OPAQUE = 3.0  # initial logit of the head's mask
@@ -175,9 +175,11 @@ class FaceGenerator(nn.Module):
 
     Args:
         motion_dim: M numbers a frame, the first `PLACEMENT_DIM` of which place the head.
-        size: pixels a side, a power of two from 16 to 128.
+        size: pixels a side, a power of two from 16 to 256.
         speakers: P of the training data.
         portrait_scale: by which portraits are finer than frames.
+        coarse_to_fine: whether frames of half the size can be generated, too, from all levels but
+            the last, to train these first (Karras et al., Progressive Growing of GANs, 2018).
         channels, blocks: of the levels, from 8×8 to half the image; a smaller image leaves out the
             last ones.
 
@@ -194,6 +196,7 @@ class FaceGenerator(nn.Module):
         size: int = 128,
         speakers: int = 1,
         portrait_scale: int = 1,
+        coarse_to_fine: bool = False,
         channels: tuple[int, ...] = CHANNELS,
         blocks: tuple[int, ...] = BLOCKS,
     ) -> None:
@@ -217,10 +220,18 @@ class FaceGenerator(nn.Module):
         self.flow_level = min(FLOW_LEVEL, len(channels) - 1)
         self.flow_head = nn.Conv2d(channels[self.flow_level], 2, 3, padding=1)
         self.to_rgb = nn.Conv2d(channels[-1], RGB * PATCH**2, 3, padding=1)
+        self.coarse_to_fine = coarse_to_fine
+        if coarse_to_fine:
+            self.to_coarse_rgb = nn.Conv2d(channels[-2], RGB * PATCH**2, 3, padding=1)
         self._init_weights()
 
     def forward(
-        self, source: Tensor, inputs: FrameInputs | None = None, speaker_N: Tensor | None = None
+        self,
+        source: Tensor,
+        inputs: FrameInputs | None = None,
+        speaker_N: Tensor | None = None,
+        *,
+        coarse: bool = False,
     ) -> tuple[Tensor | None, Tensor | None]:
         """Return frames (N, T, 3, H, W) and speaker logits (M, P); None where not computed.
 
@@ -231,16 +242,18 @@ class FaceGenerator(nn.Module):
             inputs: of the frames, if frames are to be generated.
             speaker_N: speakers to generate in place of `source`, whose logits are returned; where
                 they are unknown, -1, the first ones of the source are.
+            coarse: see `generate`.
         """
         if inputs is None:
             return None, self.identity_bank.classify(source)
         if speaker_N is None:
-            return self.generate(self.encode_appearance(source), *inputs), None
+            return self.generate(self.encode_appearance(source), *inputs, coarse=coarse), None
         own_NK = self.identity_bank.appearances[speaker_N.clamp(min=0)]
         known_N1 = (speaker_N >= 0)[:, None]
         code_NK = torch.where(known_N1, own_NK, self.identity_bank(source[: len(own_NK)]))
         appearance = self.decode_appearance(code_NK)
-        return self.generate(appearance, *inputs), self.identity_bank.classify(source)
+        frames = self.generate(appearance, *inputs, coarse=coarse)
+        return frames, self.identity_bank.classify(source)
 
     @torch.no_grad()
     def init_eigenfaces(self, heads_P3HW: Tensor, images_P3HW: Tensor) -> None:
@@ -268,6 +281,8 @@ class FaceGenerator(nn.Module):
         content_NTC: Tensor,
         emotion_N8: Tensor,
         motion_NTM: Tensor,
+        *,
+        coarse: bool = False,
     ) -> Tensor:
         """Return frames (N, T, 3, H, W), about -1..1.
 
@@ -276,15 +291,20 @@ class FaceGenerator(nn.Module):
             content_NTC: (N, T, 256).
             emotion_N8: share of each emotion, sum 1.
             motion_NTM: head and lids, in the units of `data.speech2face.dataset.MOTION`.
+            coarse: whether frames have half the size and the last level is left out.
         """
+        levels = list(zip(self.levels, appearance.levels, strict=True))
+        size = self.size
+        if coarse:
+            levels, size = levels[:-1], size // 2
         count, length = content_NTC.shape[:2]
         # a mixture of learned codes carries nothing else of the voice, such as the speaker
         emotion_NTE = (emotion_N8 @ self.emotion_codes)[:, None].expand(-1, length, -1)
         inputs = torch.cat((content_NTC, emotion_NTE, motion_NTM[..., PLACEMENT_DIM:]), -1)
         style_MS = self.style(inputs.flatten(0, 1))
         place_M23 = head_transform(motion_NTM[..., :PLACEMENT_DIM].flatten(0, 1))
-        x = flow = None
-        for number, (level, maps) in enumerate(zip(self.levels, appearance.levels, strict=True)):
+        x = flow = residual = None
+        for number, (level, maps) in enumerate(levels):
             moving, static = (repeat_frames(one, length) for one in maps)
             here = warp_with_head(moving, place_M23, flow) + static
             x = here if x is None else F.pixel_shuffle(self.up[number - 1](x), 2) + here
@@ -292,11 +312,18 @@ class FaceGenerator(nn.Module):
                 x = block(x, style_MS)
             if number == self.flow_level:
                 flow = FLOW_SCALE * self.flow_head(x)
+            if self.coarse_to_fine and number == len(self.levels) - 2:
+                residual = F.pixel_shuffle(self.to_coarse_rgb(x), PATCH)
         finest = appearance.head, appearance.mask, appearance.background
+        if coarse:
+            finest = (F.avg_pool2d(one, 2) for one in finest)
         head, mask, background = (repeat_frames(one, length) for one in finest)
-        head, mask = (warp_with_head(one, place_M23, flow, self.size) for one in (head, mask))
+        head, mask = (warp_with_head(one, place_M23, flow, size) for one in (head, mask))
         portrait = torch.lerp(background, head, mask.sigmoid())
-        frames = portrait + F.pixel_shuffle(self.to_rgb(x), PATCH)
+        if not coarse:
+            fine = F.pixel_shuffle(self.to_rgb(x), PATCH)
+            residual = fine if residual is None else fine + F.interpolate(residual, scale_factor=2)
+        frames = portrait + residual
         return frames.unflatten(0, (count, length))
 
     def _add_appearance_layers(self, channels: tuple[int, ...], speakers: int) -> None:
@@ -311,6 +338,8 @@ class FaceGenerator(nn.Module):
                 nn.init.zeros_(layer.bias)
         nn.init.zeros_(self.flow_head.weight)
         nn.init.zeros_(self.to_rgb.weight)  # training starts from the unmoved portrait
+        if self.coarse_to_fine:
+            nn.init.zeros_(self.to_coarse_rgb.weight)
 
 
 class ReferenceFaceGenerator(FaceGenerator):

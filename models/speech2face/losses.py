@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from speech2video.models.gan import item_mean
@@ -25,6 +26,7 @@ from speech2video.util.audio.mel import HOPS_PER_FRAME
 WARM_UP = 50  # steps over which the learning rate rises at the beginning of each part
 MOUTH_WEIGHT, EYES_WEIGHT = 16.0, 6.0  # of errors there, compared with elsewhere
 WARM_UP_FRAMES = 4  # for the content encoder's memory, before the first generated frame
+COARSE_SHARE = 0.5  # of the generator's stage, trained at half the size
 FRAME_STRIDE = 2  # of the frames that the discriminators of single frames see
 
 Terms = dict[str, Callable[[], Tensor]]
@@ -64,6 +66,11 @@ class TrainingConfig:
         """Return the stage of a step; the last one does not end."""
         return STAGES[min(bisect_right(self.stage_ends, step), len(STAGES) - 1)]
 
+    def is_coarse(self, step: int) -> bool:
+        """Return whether a generator that grows is trained at half its size in a step."""
+        begin, end = self.stage_ends[1:3]
+        return step < begin + COARSE_SHARE * (end - begin)
+
     def r1_weight(self, step: int) -> float:
         """Return the weight of the gradient penalty in a step: that of several steps at once."""
         return 0.0 if step % self.r1_every else self.r1 * self.r1_every
@@ -88,6 +95,7 @@ class FrameWindow:
         frames: P.
         length: frames of an item with content.
         spacing: from one frame to the next, or less where items are too short.
+        shrink: by which real frames are made smaller.
 
     Attributes:
         real: (N, P, 3, H, W) -1..1.
@@ -98,7 +106,13 @@ class FrameWindow:
     """
 
     def __init__(
-        self, batch: Mapping[str, Tensor], *, frames: int, length: int, spacing: int = 1
+        self,
+        batch: Mapping[str, Tensor],
+        *,
+        frames: int,
+        length: int,
+        spacing: int = 1,
+        shrink: int = 1,
     ) -> None:
         warm_up = min(WARM_UP_FRAMES, length - frames)
         spacing = max(1, min(spacing, (length - warm_up - 1) // (frames - 1)))
@@ -106,8 +120,12 @@ class FrameWindow:
         starts = length - warm_up - spacing * (frames - 1)
         self._frames_NP = warm_up + batch["begin"][:, None] % starts + offsets_P
         self.real = to_floats(self.select(batch["frames"]))
-        names = ("mouth_boxes", "eye_boxes", "present")
-        self.mouth_boxes, self.eye_boxes, self.present = (self.select(batch[n]) for n in names)
+        if shrink > 1:
+            small = F.avg_pool2d(self.real.flatten(0, 1), shrink)
+            self.real = small.unflatten(0, self.real.shape[:2])
+        names = ("mouth_boxes", "eye_boxes")
+        self.mouth_boxes, self.eye_boxes = (self.select(batch[n]) / shrink for n in names)
+        self.present = self.select(batch["present"])
         mels = (batch[name].unflatten(2, (-1, HOPS_PER_FRAME)) for name in ("mel", "shifted_mel"))
         by_frame = (self.select(mel.transpose(1, 2)).transpose(1, 2) for mel in mels)
         self.mel, self.shifted_mel = (mel.flatten(2) for mel in by_frame)

@@ -169,10 +169,15 @@ class Speech2FaceModel(BaseModel):
         codes = self.distillation.encode(batch, generating=True)
         content_NTC = self.distillation.encode_content(batch, codes)
         losses = self.distillation.losses(codes, batch)
+        coarse = self.predictor.generator.coarse_to_fine and self.config.is_coarse(self.step)
         count = max(1, round(self.config.generator_share * len(batch["mel"])))
         part = {name: tensor[:count] for name, tensor in batch.items()}
         window = FrameWindow(
-            part, frames=self.config.num_frames, length=content_NTC.shape[1], spacing=spacing
+            part,
+            frames=self.config.num_frames,
+            length=content_NTC.shape[1],
+            spacing=spacing,
+            shrink=2 if coarse else 1,
         )
         content_NPC = window.select(content_NTC[:count])
         if "lips" in self.weights:
@@ -183,10 +188,10 @@ class Speech2FaceModel(BaseModel):
         else:
             emotion_N8 = codes.target_emotion_NT8.mean(1).softmax(1)[:count]
         inputs = content_NPC, emotion_N8, window.select(part["motion"])
-        generator = self.net("generator")
+        generate = functools.partial(self.net("generator"), coarse=coarse)
         identity_ND = self._bank_inputs(codes)
         if identity_ND is not None:
-            fake, logits_NP = generator(identity_ND, inputs, part["speaker"])
+            fake, logits_NP = generate(identity_ND, inputs, part["speaker"])
             bank_loss = distillation.masked_cross_entropy(logits_NP, batch["speaker"])
             losses["identity_bank"], identity_ND = bank_loss, identity_ND[:count]
         else:
@@ -194,7 +199,7 @@ class Speech2FaceModel(BaseModel):
             source = identity_ND = self._encode("identity", part["voice"], *distilled)
             if self.predictor.uses_reference_image:
                 source = to_floats(part["reference_image"])
-            fake, _ = generator(source, inputs)
+            fake, _ = generate(source, inputs)
         synthesis = SynthesisBatch(window, fake, identity_ND.detach())
         terms = synthesis.image_terms() | synthesis.perceptual_terms(self.teachers)
         losses |= {name: term() for name, term in terms.items() if name in self.weights}

@@ -35,6 +35,7 @@ from speech2video.util.smoothing import SmoothNoise
 SPEAKER_WEIGHTS = ("generator.identity_bank.", "generator.eigenfaces.")
 APPEARANCE_WEIGHTS = ("generator.identity_projection.", "generator.reference_encoder.")
 FRAMES_PER_STEP = 4  # computed together; scripts/benchmark.py measures what it gains
+COARSE_TO_FINE_SIZE = 256  # pixels a side from which faces are first trained at half the size
 WINDOW_OVERLAP = 0.5  # of the windows of speech that are embedded
 
 
@@ -211,6 +212,7 @@ def build_networks(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
         size=options.size,
         speakers=options.num_speakers,
         portrait_scale=options.portrait_scale,
+        coarse_to_fine=options.size >= COARSE_TO_FINE_SIZE,
     )
     networks: dict[str, nn.Module] = {
         "identity": encoders.IdentityEncoder(dropout=dropout),

@@ -46,7 +46,7 @@ CAPTURED_AFTER = 3  # calls before a CUDA graph is captured
 PRECISION_FRAMES = 25  # rendered in 16 and in 32 bits
 SHIPPED = Path(__file__).resolve().parents[2] / "checkpoints" / "demo"  # trained weights
 
-FACE_SIZES = (64, 128)  # pixels
+FACE_SIZES = (64, 128, 256)  # pixels
 FACE_FRAMES, FACE_WARM_UP = 200, 5
 
 

@@ -25,7 +25,7 @@ from tests.face_clips import SIZE, recordings
 from train_speech2face import typical_appearance
 
 SPEAKERS = 3
-MOTION, SMALL = 7, {"channels": (16, 8, 8, 8), "blocks": (1, 1, 1, 1)}
+MOTION, SMALL = 7, {"channels": (16, 8, 8, 8, 4), "blocks": (1, 1, 1, 1, 1)}
 
 
 def small(size: int = 64, kind: type[FaceGenerator] = FaceGenerator) -> FaceGenerator:
@@ -49,13 +49,13 @@ def unit(vectors: Tensor) -> Tensor:
     return F.normalize(vectors, dim=-1)
 
 
-@pytest.mark.parametrize("size", [16, 32, 64, 128])
+@pytest.mark.parametrize("size", [16, 32, 64, 128, 256])
 def test_faces_of_any_power_of_two(size: int) -> None:
     frames = small(size)(torch.randn(2, 128), inputs())[0]
     assert frames.shape == (2, 3, 3, size, size)
 
 
-@pytest.mark.parametrize("size", [0, 8, 100, 256])
+@pytest.mark.parametrize("size", [0, 8, 100, 512])
 def test_other_sizes_are_named(size: int) -> None:
     with pytest.raises(DataError, match=f"faces of {size} pixels"):
         small(size)
@@ -148,6 +148,29 @@ def test_portraits_may_be_finer_than_frames() -> None:
     torch.testing.assert_close(head, heads, atol=1e-4, rtol=0)
     assert mask.shape == (2, 1, 32, 32) and background.shape == (2, 3, 32, 32)
     assert generator(unit(torch.randn(2, 128)), inputs())[0].shape == (2, 3, 3, 32, 32)
+
+
+@pytest.mark.parametrize("kind", [FaceGenerator, ReferenceFaceGenerator])
+def test_coarse_frames_are_the_fine_ones_at_half_the_size(kind: type[FaceGenerator]) -> None:
+    torch.manual_seed(0)
+    options = {"size": 64, "speakers": SPEAKERS, "portrait_scale": 2, "coarse_to_fine": True}
+    generator = kind(motion_dim=MOTION, **options, **SMALL)
+    smooth = F.interpolate(torch.rand(SPEAKERS, 3, 8, 8) * 2 - 1, 128, mode="bicubic")
+    for name, weight in generator.named_parameters():
+        if name.endswith(("second.weight", "to_coarse_rgb.weight")):
+            torch.nn.init.normal_(weight, std=0.1)
+    source = unit(torch.randn(2, 128))
+    if kind is FaceGenerator:
+        generator.init_eigenfaces(smooth, F.avg_pool2d(smooth, 2))
+    else:
+        source = F.avg_pool2d(smooth[:2], 2)
+    coarse = generator(source, inputs(), coarse=True)[0]
+    fine = generator(source, inputs())[0]
+    assert coarse.shape == (2, 3, 3, 32, 32) and fine.shape == (2, 3, 3, 64, 64)
+    # the fine level adds nothing before it is trained
+    halved = F.avg_pool2d(fine.flatten(0, 1), 2).unflatten(0, (2, 3))
+    inner = (..., slice(4, -4), slice(4, -4))
+    assert (halved - coarse)[inner].abs().mean() < 0.1 * coarse[inner].std()
 
 
 def test_the_baseline_takes_an_image_in_place_of_an_identity() -> None:

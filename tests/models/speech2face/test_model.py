@@ -105,6 +105,29 @@ def test_each_stage_has_its_networks_and_losses(stage: str, batch: dict) -> None
     assert losses["loss"] == pytest.approx(total, rel=1e-4)
 
 
+def test_large_faces_are_trained_coarse_to_fine(batch: dict) -> None:
+    begin, last = 10, "generator.levels.2."
+    config = replace(model(GENERATOR).config, stage_ends=(0, begin, 2 * begin, 3 * begin))
+    networks = small_networks(coarse_to_fine=True)
+    made = Speech2FaceModel(networks, config, speakers=2)
+    for step_number, is_coarse in ((begin, True), (begin + 4, True), (begin + 5, False)):
+        made.step = step_number
+        keys = changed(made, batch)
+        assert any(key.startswith("generator.levels.1.") for key in keys)
+        assert any(key.startswith(last) for key in keys) != is_coarse
+        assert any(key.startswith("generator.to_coarse_rgb") for key in keys)
+    made.step = 2 * begin
+    assert any(key.startswith(last) for key in changed(made, batch))
+
+
+def test_smaller_real_frames_keep_their_regions(batch: dict) -> None:
+    whole = window(batch)
+    half = FrameWindow(batch, frames=5, length=ITEM_FRAMES - LOOK_AHEAD, shrink=2)
+    assert torch.equal(half.real[0], torch.nn.functional.avg_pool2d(whole.real[0], 2))
+    assert torch.equal(half.mouth_boxes, whole.mouth_boxes / 2)
+    assert torch.equal(half.present, whole.present)
+
+
 @pytest.mark.parametrize("ablation", ABLATIONS)
 def test_an_ablation_changes_its_own_losses_only(ablation: str, batch: dict) -> None:
     own = {name for name, loss in LOSSES.items() if ablation in loss.ablations}
