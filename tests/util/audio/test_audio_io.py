@@ -88,6 +88,24 @@ def test_written_audio_reads_back(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
+@pytest.mark.parametrize("samples", [1, 5_000, 40_001])
+def test_a_plain_wav_equals_what_a_decoder_reads(tmp_path, samples):
+    audio_S = np.random.default_rng(1).uniform(-1, 1, samples).astype(np.float32)
+    write_audio(tmp_path / "a.wav", audio_S)
+    decoded_S = np.concatenate(list(read_audio(tmp_path / "a.wav")))
+    assert np.array_equal(load_audio(tmp_path / "a.wav"), decoded_S)
+
+
+@pytest.mark.parametrize("size", [0, 7, 2**31, 2**32 - 1])
+def test_a_wav_whose_header_has_a_wrong_length_reads_as_by_a_decoder(tmp_path, size):
+    write_audio(tmp_path / "a.wav", tone(1.0, 16_000)[0])
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    content[40:44] = size.to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(content)
+    decoded_S = np.concatenate(list(read_audio(tmp_path / "a.wav")))
+    assert np.array_equal(load_audio(tmp_path / "a.wav"), decoded_S)
+
+
 def test_clipped_and_partly_broken_samples_stay_in_range(tmp_path):
     audio_CS = tone(1.0, 48_000) * 40
     audio_CS[0, 100:200] = np.nan
