@@ -195,7 +195,12 @@ class EvaluateFaceOptions(_Images, _Intervals, RunEvaluationOptions):
         "most held-out clips for video metrics, balanced over speakers; voice metrics use all",
         min=1,
     )
-    frames: int | None = grouped.data(None, "most frames of each clip", min=25)
+    loaded_clips: int = grouped.data(
+        2000,
+        "most clips in memory of the training and of the held-out ones, balanced over speakers",
+        min=2,
+    )
+    frames: int | None = grouped.data(None, "most frames of each held-out clip", min=25)
     seeds: int = grouped.data(
         3, "videos of each clip, with different blinks and head motion", min=1
     )

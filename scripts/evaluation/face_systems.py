@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from evaluation.tables import MODEL, REAL
-from speech2video.data.speech2face import clip as face_clips
-from speech2video.data.speech2face.clip import FaceRecording
+from speech2video.data.speech2face.clip import FaceRecording, FaceSplit, split_numbers
+from speech2video.data.speech2face.index import FaceIndex
 from speech2video.models.speech2face.predictor import Speech2FacePredictor, load_speech2face
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
@@ -165,25 +165,32 @@ def load_runs(options: EvaluateFaceOptions) -> tuple[Run, dict[str, Run]]:
     return run, others
 
 
-def load_split(options: EvaluateFaceOptions, size: int) -> face_clips.FaceSplit:
+def load_split(options: EvaluateFaceOptions, size: int) -> FaceSplit:
     """Load the run's training clips, and held-out clips cut to --frames, with frames of a size.
 
-    Clips of unknown speakers are left out.
+    At most --loaded_clips of each. Clips of unknown speakers are left out.
 
     Raises:
         DataError: no such dataset, or nothing held out.
     """
     folder = options.checkpoints / options.name / TrainSpeech2FaceOptions.KIND
     trained = TrainSpeech2FaceOptions.load(resolve_checkpoint(folder) / OPTIONS_FILE)
-    clips = face_clips.load_face_recordings(options.dataset or trained.dataset, size=size)
+    index = FaceIndex.update(options.dataset or trained.dataset)
     held = options if options.held_out_sentences or options.held_out_speakers else trained
-    sentences, speakers = held.held_out_sentences, held.held_out_speakers
-    split = face_clips.split_faces(clips, held_out_sentences=sentences, held_out_speakers=speakers)
-    split.training[:] = [clip for clip in split.training if clip.speaker]
-    if options.frames is not None:
-        for part in (split.observed, split.unseen):
-            part[:] = [clip.part(0, options.frames) for clip in part]
-    return split
+    training, *held_out = split_numbers(
+        index.speaker_names,
+        index.sentences,
+        held_out_sentences=held.held_out_sentences,
+        held_out_speakers=held.held_out_speakers,
+    )
+    known = [number for number in training if index.speaker_C[number] >= 0]
+
+    def load(numbers: Sequence[int], frames: int | None = None) -> list[FaceRecording]:
+        places = balanced_places([index.speaker_names[n] for n in numbers], options.loaded_clips)
+        chosen = [numbers[place] for place in places]
+        return [clip.load(frames) for clip in index.recordings(chosen, size=size, cache_bytes=0)]
+
+    return FaceSplit(load(known), *(load(numbers, options.frames) for numbers in held_out))
 
 
 def fit_length(frames_T3HW: np.ndarray, count: int) -> np.ndarray:
@@ -226,15 +233,19 @@ def contrasting_clip(clips: Sequence[FaceRecording], index: int) -> FaceRecordin
 
 def balanced_subset(clips: Sequence[FaceRecording], count: int | None) -> list[FaceRecording]:
     """Return a random subset of clips with equally many of each speaker, in their order."""
-    if count is None or count >= len(clips):
-        return list(clips)
+    return [clips[place] for place in balanced_places([one.speaker for one in clips], count)]
+
+
+def balanced_places(speakers: Sequence[str], count: int | None) -> list[int]:
+    """Return random places in a list of speakers, equally many of each, in order; None: all."""
+    if count is None or count >= len(speakers):
+        return list(range(len(speakers)))
     taken: Counter[str] = Counter()
     turns = []
-    for index in np.random.default_rng(0).permutation(len(clips)).tolist():
-        turns.append((taken[clips[index].speaker], index))
-        taken[clips[index].speaker] += 1
-    chosen = [index for _, index in sorted(turns, key=lambda turn: turn[0])[:count]]
-    return [clips[index] for index in sorted(chosen)]
+    for place in np.random.default_rng(0).permutation(len(speakers)).tolist():
+        turns.append((taken[speakers[place]], place))
+        taken[speakers[place]] += 1
+    return sorted(place for _, place in sorted(turns, key=lambda turn: turn[0])[:count])
 
 
 def _load_run(options: EvaluateFaceOptions, name: str) -> Run:

@@ -1,6 +1,7 @@
 """`scripts/evaluate.py face` with toy systems: a perfect copy, a constant face, delays."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from evaluation.face_systems import (
     contrasting_clip,
     fit_length,
     load_runs,
+    load_split,
     mean_face,
 )
 from evaluation.lip_sync import MAX_LAG, loudness
@@ -24,8 +26,10 @@ from evaluation.tables import ClipTable
 
 from speech2video.data.speech2face.clip import FaceRecording, split_faces
 from speech2video.options.evaluation import EvaluateFaceOptions
+from speech2video.options.speech2face import TrainSpeech2FaceOptions
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.image import IDENTICAL_DB
+from tests.face_clips import FRAMES, SIZE, write_face_clips
 from tests.shared import run_here
 from tests.toy_faces import (
     SPEAKERS,
@@ -222,6 +226,24 @@ def test_subsets_are_balanced_over_speakers(clips: list[FaceRecording]) -> None:
     for index, clip in enumerate(clips):
         other = contrasting_clip(clips, index)
         assert other.speaker != clip.speaker and other.emotion != clip.emotion
+
+
+def test_no_more_clips_are_loaded_than_asked_for(tmp_path: Path) -> None:
+    dataset = write_face_clips(tmp_path / "faces")
+    trained = TrainSpeech2FaceOptions(name="run", dataset=dataset, checkpoints=tmp_path)
+    trained.folder.mkdir(parents=True)
+    trained.save(trained.folder / "options.json")
+    (trained.folder / "model.safetensors").touch()
+    options = EvaluateFaceOptions(name="run", checkpoints=tmp_path, output=tmp_path / "out")
+    whole = load_split(options, SIZE)
+    assert [len(clip) for clip in whole.observed] == len(whole.observed) * [FRAMES]
+    some = load_split(replace(options, loaded_clips=2, frames=25), SIZE)
+    for all_clips, chosen in zip(whole[:2], some[:2], strict=True):
+        names = [clip.name for clip in all_clips]
+        assert len(names) > 2 == len({clip.speaker for clip in chosen})
+        assert {clip.name for clip in chosen} < set(names)
+    assert [len(clip) for clip in some.observed] == [25, 25]
+    assert [len(clip) for clip in some.training] == [FRAMES, FRAMES] and not some.unseen
 
 
 def test_systems_generate_what_they_are_named_after(clips: list[FaceRecording]) -> None:
