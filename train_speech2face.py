@@ -12,6 +12,7 @@ if __name__ == "__main__":  # before the imports, which take seconds
     start_command()
 
 import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -38,8 +39,10 @@ from speech2video.models.trainer import fit, training_session
 from speech2video.options.speech2face import REFERENCE_IMAGE, TrainSpeech2FaceOptions
 from speech2video.util import distributed
 from speech2video.util.errors import DataError, run_command
+from speech2video.util.iteration import open_bar
 
 MEL_SHARE = 1 / 8  # of --cache: they are slow to make, and small
+BAR = 100  # people from which a progress bar is shown
 SAMPLED_CLIPS, SAMPLED_FRAMES = 16, 8  # of a speaker, of a clip, evenly spaced, for the appearance
 
 
@@ -139,47 +142,68 @@ def set_statistics(face: predictor.Speech2FacePredictor, dataset: FaceDataset) -
     if known := dataset.emotions:
         face.emotion.trained.copy_(torch.tensor([float(name in known) for name in EMOTIONS]))
     if not face.uses_reference_image:
-        face.generator.init_eigenfaces(
-            *kept_appearance(dataset, scale=face.generator.portrait_scale)
-        )
+        set_appearance(face.generator, dataset)
 
 
-def kept_appearance(dataset: FaceDataset, *, scale: int = 1) -> tuple[Tensor, Tensor]:
-    """Return `typical_appearance`, of clips on disk as it is kept there."""
-    if not isinstance(dataset.recordings, StoredRecordings):
-        return typical_appearance(dataset, scale=scale)
+def set_appearance(faces: generator.FaceGenerator, dataset: FaceDataset) -> None:
+    """Set a generator's initial eigenfaces, and its speakers' codes."""
+    scale, count, side = faces.portrait_scale, len(dataset.speakers), dataset.size
+    chosen = generator.eigenface_speakers(count)
+    rest = np.setdiff1d(np.arange(count), chosen)
 
-    def make() -> dict[str, np.ndarray]:
-        heads, images = typical_appearance(dataset, scale=scale)
-        return {"heads": heads.numpy(), "images": images.numpy()}
+    def heads_and_images() -> dict[str, np.ndarray]:
+        found = zip(*typical_appearance(dataset, chosen, scale=scale), strict=True)
+        return dict(zip(("heads", "images"), map(np.stack, found), strict=True))
 
-    count, side = len(dataset.speakers), dataset.size
-    shapes = {
-        "heads": (count, 3, scale * side, scale * side),
-        "images": (count, 3, side, side),
-    }
-    settings = dataset.use_all_frames, scale
-    found = dataset.recordings.cached("appearance", settings, shapes, make)
-    return torch.from_numpy(found["heads"]), torch.from_numpy(found["images"])
+    def codes_of_rest() -> dict[str, np.ndarray]:
+        found = typical_appearance(dataset, rest, scale=scale)
+        codes = [faces.eigenfaces.encode(torch.from_numpy(head)[None]).numpy() for head, _ in found]
+        return {"codes": np.concatenate(codes)}
+
+    settings, larger = (dataset.use_all_frames, scale), scale * side
+    shapes = {"heads": (len(chosen), 3, larger, larger), "images": (len(chosen), 3, side, side)}
+    found = _kept(dataset, "appearance", settings, shapes, heads_and_images)
+
+    def others() -> Tensor:
+        shapes = {"codes": (len(rest), generator.APPEARANCE_DIM)}
+        codes = _kept(dataset, "appearance_codes", settings, shapes, codes_of_rest)
+        return torch.from_numpy(codes["codes"])
+
+    faces.init_eigenfaces(*(torch.from_numpy(found[name]) for name in shapes), others)
 
 
-def typical_appearance(dataset: FaceDataset, *, scale: int = 1) -> tuple[Tensor, Tensor]:
-    """Return heads, `scale` times as large, and mean images of the speakers, (P, 3, H, W) -1..1.
+def _kept(
+    dataset: FaceDataset,
+    name: str,
+    settings: tuple[object, ...],
+    shapes: Mapping[str, tuple[int, ...]],
+    make: Callable[[], dict[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """Return arrays that are computed of a data set, of clips on disk as they are kept there."""
+    if isinstance(dataset.recordings, StoredRecordings):
+        return dataset.recordings.cached(name, settings, shapes, make)
+    return make()
+
+
+def typical_appearance(
+    dataset: FaceDataset, speakers: Sequence[int] | np.ndarray, *, scale: int = 1
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the head, `scale` times as large, and the mean image of speakers, (3, H, W) -1..1.
 
     A head is warped back to its median place in the clip; of each speaker's, the one nearest to
     their mean is returned. The mean itself would be blurred, since heads turn and faces move, and
     training hardly sharpens it.
     """
-    heads, images = [], []
-    for speaker in range(len(dataset.speakers)):
-        own = dataset.clips_of(speaker)
-        chosen = np.unique(np.linspace(0, len(own) - 1, SAMPLED_CLIPS).round().astype(int))
-        found = [_rest_heads(dataset, int(own[place]), scale) for place in chosen]
-        heads_N3HW, images_N3HW = (torch.cat(parts) for parts in zip(*found, strict=True))
-        distance_N = (heads_N3HW - heads_N3HW.mean(0)).abs().mean((1, 2, 3))
-        heads.append(heads_N3HW[int(distance_N.argmin())])
-        images.append(images_N3HW.mean(0))
-    return torch.stack(heads), torch.stack(images)
+    hidden = len(speakers) < BAR or not distributed.is_main()
+    with open_bar(total=len(speakers), name="faces", unit="person", disable=hidden) as bar:
+        for speaker in speakers:
+            own = dataset.clips_of(int(speaker))
+            chosen = np.unique(np.linspace(0, len(own) - 1, SAMPLED_CLIPS).round().astype(int))
+            found = [_rest_heads(dataset, int(own[place]), scale) for place in chosen]
+            heads_N3HW, images_N3HW = (torch.cat(parts) for parts in zip(*found, strict=True))
+            distance_N = (heads_N3HW - heads_N3HW.mean(0)).abs().mean((1, 2, 3))
+            yield heads_N3HW[int(distance_N.argmin())].numpy(), images_N3HW.mean(0).numpy()
+            bar.update()
 
 
 def _rest_heads(dataset: FaceDataset, number: int, scale: int) -> tuple[Tensor, Tensor]:

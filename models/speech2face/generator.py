@@ -11,11 +11,12 @@ and Siarohin et al., First Order Motion Model, 2019) and a residual that is adde
 independent of each other, so that long videos do not drift.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from speech2video.util.errors import DataError
 CHANNELS, BLOCKS = (128, 96, 64, 32, 16), (1, 1, 1, 1, 1)  # of each level, the coarsest first
 COARSE = 8  # pixels a side of the pyramid's coarsest level
 BACKGROUND_SIDE = 16  # pixels a side of the static background, which is smooth
+EIGENFACE_SPEAKERS = 256  # at most, so that their heads fit into memory
 OPAQUE = 3.0  # initial logit of the head's mask
 PLACEMENT_DIM = 4  # the first numbers of the motion: right, down, roll, zoom
 STYLE_DIM = 192
@@ -103,6 +105,15 @@ class EigenfaceDecoder(nn.Module):
         weight_YR = (backgrounds - mean_background).T @ scores_PR[:, :count] / scale
         self.background.weight[:, :count] = weight_YR
         return F.pad(scale * scores_PR[:, :count], (0, APPEARANCE_DIM - count))
+
+    @torch.no_grad()
+    def encode(self, heads_N3HW: Tensor) -> Tensor:
+        """Return the codes (N, `APPEARANCE_DIM`) of other heads, after `init_from_means`."""
+        end = heads_N3HW[0].numel()
+        weight_XR, mean_X = self.heads.weight[:end], self.heads.bias[:end]
+        norm_R = weight_XR.square().sum(0)
+        scores_NR = (heads_N3HW.flatten(1) - mean_X) @ weight_XR  # its columns are orthogonal
+        return torch.where(norm_R > 0, scores_NR / norm_R.clamp(min=1e-12), 0.0)
 
     def forward(self, appearance_NK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return heads (N, 3, S, S), masks (N, 1, H, W) and backgrounds (N, 3, H, W)."""
@@ -256,13 +267,25 @@ class FaceGenerator(nn.Module):
         return frames, self.identity_bank.classify(source)
 
     @torch.no_grad()
-    def init_eigenfaces(self, heads_P3HW: Tensor, images_P3HW: Tensor) -> None:
-        """Initialise portraits with the speakers' heads and mean images, (P, 3, H, W) -1..1.
+    def init_eigenfaces(
+        self,
+        heads_P3HW: Tensor,
+        images_P3HW: Tensor,
+        others: Callable[[], Tensor] | None = None,
+    ) -> None:
+        """Initialise portraits with speakers' heads and mean images, (P, 3, H, W) -1..1.
 
-        Heads are `portrait_scale` times as large as frames.
+        Heads are `portrait_scale` times as large as frames. Of very many speakers they are of
+        `eigenface_speakers`, and `others` returns the codes of the rest, once these have been made.
         """
         codes_PK = self.eigenfaces.init_from_means(heads_P3HW, images_P3HW)
-        self.identity_bank.appearances.copy_(codes_PK)
+        bank = self.identity_bank.appearances
+        chosen = eigenface_speakers(len(bank))
+        rest = np.setdiff1d(np.arange(len(bank)), chosen)
+        bank[chosen] = codes_PK
+        if len(rest):
+            assert others is not None
+            bank[rest] = others()
 
     def encode_appearance(self, source: Tensor) -> AppearanceFeatures:
         """Return the appearance of identities (N, I), unit vectors."""
@@ -356,6 +379,12 @@ class ReferenceFaceGenerator(FaceGenerator):
 
     def _add_appearance_layers(self, channels: tuple[int, ...], speakers: int) -> None:
         self.reference_encoder = encoders.ReferenceImageEncoder(channels)
+
+
+def eigenface_speakers(speakers: int) -> np.ndarray:
+    """Return the numbers of the speakers whose heads eigenfaces are made of, evenly spaced."""
+    count = min(speakers, EIGENFACE_SPEAKERS)
+    return np.linspace(0, speakers - 1, count).round().astype(int)
 
 
 def repeat_frames(maps_NCHW: Tensor, length: int) -> Tensor:

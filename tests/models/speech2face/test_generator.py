@@ -1,6 +1,7 @@
 """The face generator: independent frames, warped heads, eigenfaces, and the baseline."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speech2video.data.speech2face.dataset import FaceDataset
+from speech2video.data.speech2face.index import FaceIndex
 from speech2video.models.pose2video.renderer import to_floats
 from speech2video.models.speech2face.encoders import APPEARANCE_DIM, RGB
 from speech2video.models.speech2face.generator import (
@@ -21,8 +23,8 @@ from speech2video.models.speech2face.generator import (
     warp_with_head,
 )
 from speech2video.util.errors import DataError
-from tests.face_clips import SIZE, recordings
-from train_speech2face import typical_appearance
+from tests.face_clips import SIZE, recordings, write_face_clips
+from train_speech2face import set_appearance, typical_appearance
 
 SPEAKERS = 3
 MOTION, SMALL = 7, {"channels": (16, 8, 8, 8, 4), "blocks": (1, 1, 1, 1, 1)}
@@ -234,6 +236,12 @@ def test_an_inverse_undoes_a_warp() -> None:
     assert float((warped - smooth).abs().max()) > 0.1
 
 
+def appearances(dataset: FaceDataset) -> list[Tensor]:
+    """Return heads and mean images of all speakers."""
+    pairs = typical_appearance(dataset, range(len(dataset.speakers)))
+    return [torch.from_numpy(np.stack(parts)) for parts in zip(*pairs, strict=True)]
+
+
 def test_typical_appearances_are_of_each_speaker() -> None:
     dataset = FaceDataset(recordings(), noise_dim=1, frames=16)
     static = FaceDataset(
@@ -241,7 +249,7 @@ def test_typical_appearances_are_of_each_speaker() -> None:
         noise_dim=1,
         frames=16,
     )
-    for heads, images in (typical_appearance(dataset), typical_appearance(static)):
+    for heads, images in (appearances(dataset), appearances(static)):
         assert heads.shape == images.shape == (len(dataset.speakers), 3, SIZE, SIZE)
     for number, speaker in enumerate(dataset.speakers):
         own = [r.frames_T3HW for r in dataset.recordings if r.speaker == speaker]
@@ -259,8 +267,42 @@ def test_typical_appearances_are_of_each_speaker() -> None:
 def test_augmented_copies_count_once_in_the_appearance() -> None:
     once = FaceDataset(recordings(), noise_dim=1, frames=16)
     twice = FaceDataset(recordings(), noise_dim=1, frames=16, num_augmentations=2)
-    for mean, again in zip(typical_appearance(once), typical_appearance(twice), strict=True):
+    for mean, again in zip(appearances(once), appearances(twice), strict=True):
         torch.testing.assert_close(mean, again)
+
+
+def test_other_heads_have_codes_that_reconstruct_them() -> None:
+    torch.manual_seed(0)
+    heads, images = torch.rand(2, 6, RGB, 32, 32).mul(2).sub(1)
+    decoder = EigenfaceDecoder(32)
+    codes_PK = decoder.init_from_means(heads, images)
+    torch.testing.assert_close(decoder.encode(heads), codes_PK, atol=1e-4, rtol=1e-4)
+    between = torch.lerp(heads[0], heads[1], 0.3)[None]
+    torch.testing.assert_close(decoder(decoder.encode(between))[0], between, atol=1e-4, rtol=0)
+
+
+def test_of_very_many_speakers_some_make_the_eigenfaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("speech2video.models.speech2face.generator.EIGENFACE_SPEAKERS", 1)
+    write_face_clips(tmp_path / "faces", frames=20)
+    index = FaceIndex.update(tmp_path / "faces")
+    stored = index.recordings(range(len(index)), size=SIZE)
+    in_memory = FaceDataset(recordings(frames=20), noise_dim=1, frames=16)
+    dataset = FaceDataset(stored, noise_dim=1, frames=16)
+    made = []
+    for one in (in_memory, dataset, dataset):  # the last time from files
+        generator = FaceGenerator(motion_dim=MOTION, size=SIZE, speakers=2, **SMALL)
+        set_appearance(generator, one)
+        made.append(generator.state_dict())
+        codes = generator.identity_bank.appearances
+        heads, _ = appearances(one)
+        torch.testing.assert_close(codes[1:], generator.eigenfaces.encode(heads[1:]))
+        torch.testing.assert_close(generator.eigenfaces(codes[:1])[0], heads[:1], atol=1e-4, rtol=0)
+    names = [name for name in made[0] if name.startswith(("eigenfaces", "identity_bank.appear"))]
+    for name in names:
+        assert torch.equal(made[1][name], made[2][name])
+        assert float((made[0][name] - made[1][name]).abs().mean()) < 0.05  # videos are compressed
 
 
 def test_eigenfaces_reconstruct_the_speakers_means() -> None:
