@@ -36,7 +36,7 @@ from speech2video.models.speech2face.losses import TrainingConfig
 from speech2video.models.speech2face.model import Speech2FaceModel
 from speech2video.models.speech2face.teachers import ExternalTeacher
 from speech2video.models.trainer import fit, training_session
-from speech2video.options.speech2face import REFERENCE_IMAGE, TrainSpeech2FaceOptions
+from speech2video.options.speech2face import MEL, REFERENCE_IMAGE, TrainSpeech2FaceOptions
 from speech2video.util import distributed
 from speech2video.util.errors import DataError, run_command
 from speech2video.util.iteration import open_bar
@@ -102,6 +102,7 @@ def build_dataset(
         num_augmentations=options.num_augmentations,
         seed=options.seed,
         reference_images=options.baseline == REFERENCE_IMAGE,
+        features=options.features,
         kept_bytes=kept_bytes,
         workers=options.workers,
     )
@@ -137,6 +138,9 @@ def set_statistics(face: predictor.Speech2FacePredictor, dataset: FaceDataset) -
     """Set the networks' buffers and initial eigenfaces to the statistics of the training data."""
     for name, value in dataset.motion_statistics().items():
         getattr(face.head_motion, name).copy_(value)
+    if face.features != MEL:
+        for name, value in zip(("mean", "std"), dataset.feature_statistics(), strict=True):
+            getattr(face.content, f"feature_{name}").copy_(torch.from_numpy(value))
     face.content.mel_mean.copy_(torch.from_numpy(dataset.statistics.mel_mean_B))
     face.content.mel_std.copy_(torch.from_numpy(dataset.statistics.mel_std_B))
     if known := dataset.emotions:

@@ -7,9 +7,11 @@ from typing import Any, ClassVar, NamedTuple
 
 from speech2video.options.base import TRUST_HELP, check_pairs, grouped, inherit
 from speech2video.options.training import TrainingOptions, parse_loss_weights
-from speech2video.util.errors import OptionError
+from speech2video.util.audio.features import FEATURE_SETS, check_features
+from speech2video.util.errors import DataError, OptionError
 
 NONE, REFERENCE_IMAGE = "none", "reference_image"
+MEL = "mel"  # log-mels normalised over the whole utterance, not one of `FEATURE_SETS`
 TEACHERS, STUDENTS, GENERATOR, ADVERSARIAL = "teachers", "students", "generator", "adversarial"
 STAGES = (TEACHERS, STUDENTS, GENERATOR, ADVERSARIAL)
 
@@ -64,7 +66,7 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     """Train speech to a talking face on clips of many people's faces and voices."""
 
     KIND: ClassVar[str] = "speech2face"
-    BEFORE: ClassVar[dict[str, Any]] = {"portrait_scale": 1}
+    BEFORE: ClassVar[dict[str, Any]] = {"portrait_scale": 1, "features": MEL}
     TRAINING_ONLY: ClassVar[tuple[str, ...]] = ("teachers", "heads")
     MACHINE_FILES: ClassVar[tuple[str, ...]] = (
         "identity_teacher",
@@ -107,6 +109,11 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         NONE,
         "reference_image: the paper's baseline, whose generator is given an image of the person",
         choices=(NONE, REFERENCE_IMAGE),
+    )
+    features: str = grouped.architecture(
+        "phonetic",
+        f"speech that lips follow: {MEL}, or as in audio2pose {', '.join(FEATURE_SETS)}, or a "
+        "pretrained encoder",
     )
     look_ahead: int = grouped.architecture(
         5, "frames of audio after each frame to encode", min=0, max=15
@@ -189,6 +196,11 @@ class TrainSpeech2FaceOptions(TrainingOptions):
             raise OptionError(
                 f"--seq_len {self.seq_len}: with --look_ahead and --num_frames {needed} are needed"
             )
+        if self.features != MEL:
+            try:
+                check_features(self.features)
+            except DataError as error:
+                raise OptionError(f"--{error}") from None
         if self.emotion_classes and self.emotion_teacher is None:
             raise OptionError("--emotion_classes: makes sense with --emotion_teacher only")
         check_pairs(self, "weights")

@@ -18,6 +18,7 @@ from speech2video.models.speech2face.encoders import (
     IdentityEncoder,
 )
 from speech2video.models.speech2face.generator import FaceGenerator, ReferenceFaceGenerator
+from speech2video.options.speech2face import MEL
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.timing import SAMPLE_RATE, SAMPLES_PER_FRAME
 from speech2video.util.video.writer import write_video
@@ -113,7 +114,9 @@ def _ellipse(
 ITEM_FRAMES, LOOK_AHEAD, NOISE = 16, 2, 4
 
 
-def small_networks(*, baseline: bool = False, coarse_to_fine: bool = False) -> nn.ModuleDict:
+def small_networks(
+    *, baseline: bool = False, coarse_to_fine: bool = False, features: str = MEL
+) -> nn.ModuleDict:
     """Return small networks with random weights whose output depends on every input."""
     torch.manual_seed(0)
     generator = (ReferenceFaceGenerator if baseline else FaceGenerator)(
@@ -130,7 +133,7 @@ def small_networks(*, baseline: bool = False, coarse_to_fine: bool = False) -> n
     networks = {
         "identity": IdentityEncoder(widths=(16, 16, 16, 16)),
         "emotion": EmotionEncoder(widths=(8, 8, 8, 8)),
-        "content": ContentEncoder(look_ahead=LOOK_AHEAD),
+        "content": ContentEncoder(features=features, look_ahead=LOOK_AHEAD),
         "head_motion": HeadMotionGenerator(len(MOTION), noise_dim=NOISE),
         "generator": generator,
     }

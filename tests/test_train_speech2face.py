@@ -83,6 +83,12 @@ def test_pretrained_weights_are_loaded_without_the_speakers(
     assert {key for key in speech - speakers if not key.startswith(APPEARANCE_WEIGHTS)} <= {
         key for key in pretrained if key in baseline and torch.equal(pretrained[key], baseline[key])
     }
+    features = (*arguments, *frozen, "--features", "mfcc", "--name", "features")
+    assert trainer.run(*features) == 0
+    other = trainer.weights(runs, "features")
+    same = {key for key in pretrained if key in other and torch.equal(pretrained[key], other[key])}
+    kept = {key for key in speech - speakers if not key.startswith("content.")}
+    assert kept <= same and not {key for key in same if key.startswith("content.conv")}
     assert trainer.run(*arguments, "--size", 2 * SIZE, "--name", "other") == 2
     assert "weights of another network" in capsys.readouterr().err
 

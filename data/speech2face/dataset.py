@@ -38,8 +38,11 @@ from speech2video.data.speech2face.statistics import (
     row_statistics,
 )
 from speech2video.data.splits import note_left_out
+from speech2video.options.speech2face import MEL
 from speech2video.util.audio import mel
 from speech2video.util.audio.augmentation import AudioAugmentation
+from speech2video.util.audio.features import feature_set
+from speech2video.util.audio.normalisation import speech_features
 from speech2video.util.errors import DataError, note
 from speech2video.util.process_pool import Progress, iterate_tasks
 from speech2video.util.smoothing import SmoothNoise
@@ -63,6 +66,7 @@ NOISE_STD = 0.2  # of the noise added to masked mels, in standard deviations of 
 VTLP_STD = 0.08  # of the logarithm of the vocal tract's length
 NOISE_WARM_UP = 15  # frames of noise before an item begins
 MANY = 200  # versions of recordings, from which other processes compute their statistics
+SAMPLED_FEATURES = 200  # recordings that features are standardised by
 AUGMENTATION = AudioAugmentation(pitch=None, formants=None)  # voice and timing stay
 MEL_BYTES = 4 * mel.N_MELS * mel.HOPS_PER_FRAME  # of a frame
 TRACK_BYTES = 8 * LANDMARKS + 4 * (len(MOTION) + len(LIPS))  # of a frame
@@ -98,7 +102,9 @@ class FaceDataset(Dataset):
     """Items of T frames of face clips; which one depends on its `SampleIndex`'s seed alone.
 
     An item is a dict of tensors:
-        mel, masked_mel: log-mels (80, 4 T) normalised per utterance; masked, vocal tract perturbed.
+        mel: log-mels (80, 4 T) normalised per utterance.
+        speech: that content is encoded from: mel masked, and its vocal tract perturbed, or features
+            (T, F).
         voice, masked_voice: log-mels (80, 4 T) that keep the timbre (`normalise_global`); masked.
         shifted_mel: mel of the same clip 5 to 15 frames earlier or later.
         frames: (T, 3, H, W) uint8.
@@ -124,6 +130,7 @@ class FaceDataset(Dataset):
         num_augmentations: versions of each recording.
         seed: of their audio.
         reference_images: whether items have one, which takes reading another clip.
+        features: that content is encoded from, see `ContentEncoder`.
         kept_bytes: limit of the log-mels and landmarks that stay in memory once they are made, in
             each process that loads.
         workers: processes that compute the statistics of recordings on disk; 0: this one.
@@ -149,6 +156,7 @@ class FaceDataset(Dataset):
         num_augmentations: int = 1,
         seed: int = 0,
         reference_images: bool = True,
+        features: str = MEL,
         kept_bytes: int = 1 << 29,
         workers: int = 0,
     ) -> None:
@@ -157,7 +165,7 @@ class FaceDataset(Dataset):
         self.recordings: Sequence[FaceRecording | StoredRecording] = recordings
         self.frames, self.noise_dim = frames, noise_dim
         self.num_augmentations, self.seed = num_augmentations, seed
-        self.reference_images = reference_images
+        self.reference_images, self.features = reference_images, features
         self.size = recordings[0].frames_T3HW.shape[-1]
         columns = recordings if isinstance(recordings, StoredRecordings) else _Columns(recordings)
         self.speakers, self.speaker_C = columns.speakers, columns.speaker_C
@@ -220,8 +228,13 @@ class FaceDataset(Dataset):
             "lips_seen": seen_T.astype(np.float32),
             "noise": SmoothNoise(self.noise_dim, seed=item.seed).next(NOISE_WARM_UP + self.frames),
             "masked_voice": spec_augment(voice_BL, np.random.default_rng((item.seed, 1))),
-            "masked_mel": spec_augment(perturb_vocal_tract(mel_BL, tract), content_rng),
         }
+        if self.features == MEL:
+            arrays["speech"] = spec_augment(perturb_vocal_tract(mel_BL, tract), content_rng)
+        else:
+            features_TF = self.speech_features(clip)
+            rows = numbers.clip(max=len(features_TF) - 1)
+            arrays["speech"] = features_TF[rows].astype(np.float32)
         if self.reference_images:
             arrays["reference_image"] = self._reference_image(clip, rng)
         tensors = {
@@ -263,8 +276,24 @@ class FaceDataset(Dataset):
     def log_mels(self, clip: int) -> np.ndarray:
         """Return the log-mels (80, 4 T) of a version of a recording."""
         version, index = divmod(clip, len(self.recordings))
-        task = _MelTask(self.recordings[index], index, version, self.seed)
+        task = _SpeechTask(self.recordings[index], index, version, self.seed)
         return self._kept.get(("mel", clip), MEL_BYTES * int(self._frames_C[index]), task.log_mels)
+
+    def speech_features(self, clip: int) -> np.ndarray:
+        """Return the features (T, F) float16 of a version of a recording."""
+        version, index = divmod(clip, len(self.recordings))
+        task = _SpeechTask(self.recordings[index], index, version, self.seed)
+        size = 2 * feature_set(self.features).size * int(self._frames_C[index])
+        return self._kept.get(("speech", clip), size, lambda: task.features(self.features))
+
+    def feature_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and deviation (F,) of the features, of some recordings if there are many."""
+        count = len(self.recordings)
+        chosen = np.unique(np.linspace(0, count - 1, SAMPLED_FEATURES).round().astype(int))
+        found_NF = np.concatenate([self.speech_features(int(number)) for number in chosen])
+        found_NF = found_NF.astype(np.float64)
+        std_F = found_NF.std(0).clip(min=feature_set(self.features).min_std)
+        return found_NF.mean(0).astype(np.float32), std_F.astype(np.float32)
 
     def mel(self, clip: int) -> np.ndarray:
         """Return the log-mels (80, 4 T) of a version of a recording, normalised over it."""
@@ -337,7 +366,7 @@ class FaceDataset(Dataset):
         total = int(self._frames_C.sum(dtype=np.int64))
         step = every_nth(versions * total, SAMPLED_MEL_FRAMES)
         tasks = (
-            _MelTask(_elsewhere(self.recordings[index]), index, version, self.seed)
+            _SpeechTask(_elsewhere(self.recordings[index]), index, version, self.seed)
             for version, index in product(range(versions), range(count))
             if (version * count + index) % step == 0
         )
@@ -429,8 +458,8 @@ def _whole_runs(frames_C: np.ndarray) -> np.ndarray:
     return np.column_stack((np.arange(len(frames_C)), np.zeros_like(frames_C), frames_C))
 
 
-class _MelTask(NamedTuple):
-    """The log-mels of a version of a recording."""
+class _SpeechTask(NamedTuple):
+    """The speech of a version of a recording."""
 
     recording: FaceRecording | StoredRecording
     number: int
@@ -438,14 +467,20 @@ class _MelTask(NamedTuple):
     seed: int
 
     def log_mels(self) -> np.ndarray:
+        return mel.log_mels(self._audio())
+
+    def features(self, kind: str) -> np.ndarray:
+        return speech_features(self._audio(), kind).astype(np.float16)
+
+    def _audio(self) -> np.ndarray:
         audio_S = self.recording.audio_S
         if self.version:
             rng = np.random.default_rng((self.seed, self.number, self.version))
             audio_S = AUGMENTATION.augment(audio_S, rng)
-        return mel.log_mels(audio_S)
+        return audio_S
 
 
-def _start_log_mels() -> Callable[[_MelTask, Progress], np.ndarray]:
+def _start_log_mels() -> Callable[[_SpeechTask, Progress], np.ndarray]:
     return lambda task, _: task.log_mels()
 
 

@@ -2,8 +2,9 @@
 
 audio      16 kHz, second by second                      util/audio/audio_io.py
 mels       (80, 4 n), normalised over the whole speech   util/audio/mel.py
+features   (n, F), phonetic ones, in place of mels       util/audio/normalisation.py
 embedding  identity and emotion of the voice             models/speech2face/predictor.py
-frames     (3, H, W) of embedding and mels               models/speech2face/predictor.py
+frames     (3, H, W) of embedding and features           models/speech2face/predictor.py
 mp4        H.264, with the audio                         util/video/writer.py
 
 The mels' statistics and the embedding need the whole speech, so the file is read three times; each
@@ -22,8 +23,10 @@ from speech2video.models.checkpointing import weights_id
 from speech2video.models.pipelines import speaker
 from speech2video.models.speech2face.predictor import Speech2FacePredictor, load_speech2face
 from speech2video.options.inference import SPEECH2FACE, TalkingFaceOptions
+from speech2video.options.speech2face import MEL
 from speech2video.util.audio import mel
 from speech2video.util.audio.audio_io import read_audio
+from speech2video.util.audio.normalisation import stream_speech_features
 from speech2video.util.errors import DataError
 from speech2video.util.iteration import PrefetchStack
 from speech2video.util.text.speech_source import Speech
@@ -81,11 +84,9 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
         embedding = self.speech2face.embed_speech(stream_mels(read_audio(path, whole=True)))
         emotion = options.emotion or embedding.emotion
         with PrefetchStack() as stages:
-            mels = stages.prefetch(
-                normalise_mels(stream_mels(read_audio(path, whole=True)), *stats)
-            )
+            spoken = stages.prefetch(self._stream_speech(read_audio(path, whole=True), *stats))
             frames = self.speech2face.stream(
-                mels,
+                spoken,
                 embedding=embedding,
                 emotion=options.emotion,
                 seed=options.seed,
@@ -108,13 +109,21 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
         lead_BL = mel.log_mels(lead_S)
         _, *stats = measure_mels([lead_BL])
         frames = self.speech2face.stream(
-            normalise_mels(stream_mels(chunks), *stats),
+            self._stream_speech(chunks, *stats),
             embedding=self.speech2face.embed_speech([lead_BL]),
             seed=seed,
             reference_image=self.reference_image,
         )
         for frame_3HW in frames:
             yield frame_3HW.transpose(1, 2, 0)
+
+    def _stream_speech(
+        self, chunks: Iterable[np.ndarray], mean_B1: np.ndarray, deviation_B1: np.ndarray
+    ) -> Iterator[np.ndarray]:
+        """Yield what content is encoded from, of audio chunks (S,); mels by their statistics."""
+        if self.speech2face.features == MEL:
+            return normalise_mels(stream_mels(chunks), mean_B1, deviation_B1)
+        return stream_speech_features(chunks, self.speech2face.features)
 
 
 def measure_mels(mels: Iterable[np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:

@@ -102,7 +102,7 @@ class Distillation:
 
     def encode_content(self, batch: Mapping[str, Tensor], codes: DistillationBatch) -> Tensor:
         """Return content (N, T − look-ahead, 256), each at its own frame, and add its losses."""
-        content_NTC, _ = self.network("content").train()(batch["masked_mel"])
+        content_NTC, _ = self.network("content").train()(batch["speech"])
         content_NTC = content_NTC[:, self.look_ahead :]
         codes.head_inputs["lips"] = content_NTC
         codes.head_inputs["speaker_in_content"] = reverse_gradient(content_NTC.mean(1))

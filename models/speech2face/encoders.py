@@ -1,9 +1,9 @@
 """Encoders of speech (identity, emotion, content) and of a reference image, and head motion noise.
 
-Content is encoded from mels normalised per utterance, which removes most of the speaker's timbre;
-identity and emotion from mels that keep it (`util/audio/mel.py`). Norms act within one time step or
-one window, so that content streams and does not depend on how the audio is chunked. Widths follow
-Wen et al. 2019 (identity) and Albanie et al. 2018 (emotion).
+Content is encoded from phonetic features, or from mels normalised per utterance, which removes most
+of the speaker's timbre; identity and emotion from mels that keep it (`util/audio/mel.py`). Norms
+act within one time step or one window, so that content streams and does not depend on how the audio
+is chunked. Widths follow Wen et al. 2019 (identity) and Albanie et al. 2018 (emotion).
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech2video.data.speech2face.clip import EMOTIONS
+from speech2video.options.speech2face import MEL
+from speech2video.util.audio.features import feature_set
 from speech2video.util.audio.mel import N_MELS
 
 NUM_EMOTIONS = len(EMOTIONS)
@@ -22,7 +24,9 @@ IDENTITY_WIDTHS, EMOTION_WIDTHS = (256, 384, 576, 864), (32, 64, 128, 256)
 ATTENTION_DIM, EMOTION_HIDDEN, GROUPS = 128, 128, 8
 MIN_VARIANCE = 1e-5
 UNSEEN_LOGIT = -30.0  # of an emotion without training clips
-KERNELS, STRIDES = (5, 4, 4), (1, 2, 2)  # of content: 100 columns a second become 25
+# Of content: 100 columns of log-mels a second become 25; features are 25 a second as they are.
+MEL_KERNELS, MEL_STRIDES = (5, 4, 4), (1, 2, 2)
+FEATURE_KERNELS, FEATURE_STRIDES = (3, 3), (1, 1)
 NOISE_DIM, NOISE_HIDDEN = 16, 64
 APPEARANCE_DIM = 32
 BANK_SCALE = 24.0  # from cosines of identities to logits of speakers
@@ -112,40 +116,57 @@ class EmotionEncoder(nn.Module):
 
 
 class ContentEncoder(nn.Module):
-    """Encode mels at 25 Hz, by causal convolutions and a GRU with a delayed output.
+    """Encode speech at 25 Hz, by causal convolutions and a GRU with a delayed output.
 
     Lips open before their speech begins: the output at frame t + `look_ahead` belongs to frame t
     ("Synthesizing Obama", Suwajanakorn et al. 2017).
 
+    Args:
+        features: "mel", or a name of `util.audio.features`.
+        look_ahead: frames.
+
     Attributes:
         mel_mean, mel_std: (80,) of the training voices' log-mels.
+        feature_mean, feature_std: (F,) of their features, by which these are standardised.
     """
 
     mel_mean: Tensor
     mel_std: Tensor
+    feature_mean: Tensor
+    feature_std: Tensor
 
-    def __init__(self, *, look_ahead: int = 5, dropout: float = 0.0) -> None:
+    def __init__(self, *, features: str = MEL, look_ahead: int = 5, dropout: float = 0.0) -> None:
         super().__init__()
-        self.look_ahead = look_ahead
+        self.features, self.look_ahead = features, look_ahead
+        self.kernels, self.strides = MEL_KERNELS, MEL_STRIDES
+        size = N_MELS
+        if features != MEL:
+            self.kernels, self.strides = FEATURE_KERNELS, FEATURE_STRIDES
+            size = feature_set(features).size
+            self.register_buffer("feature_mean", torch.zeros(size))
+            self.register_buffer("feature_std", torch.ones(size))
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(N_MELS if i == 0 else CONTENT_DIM, CONTENT_DIM, kernel, stride)
-            for i, (kernel, stride) in enumerate(zip(KERNELS, STRIDES, strict=True))
+            nn.Conv1d(size if i == 0 else CONTENT_DIM, CONTENT_DIM, kernel, stride)
+            for i, (kernel, stride) in enumerate(zip(self.kernels, self.strides, strict=True))
         )
-        self.norms = nn.ModuleList(ChannelNorm(CONTENT_DIM) for _ in KERNELS)
+        self.norms = nn.ModuleList(ChannelNorm(CONTENT_DIM) for _ in self.kernels)
         self.gru = nn.GRU(CONTENT_DIM, CONTENT_DIM, batch_first=True)
         self.norm = nn.LayerNorm(CONTENT_DIM)
         self.dropout = nn.Dropout(dropout)
         self.register_buffer("mel_mean", torch.zeros(N_MELS))
         self.register_buffer("mel_std", torch.ones(N_MELS))
 
-    def forward(self, mel_NBL: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, speech: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return content (N, T, 256), `look_ahead` frames late, and the state after it.
 
-        Mels are (N, 80, 4 T). The first `look_ahead` outputs of a stream belong to no frame.
+        Speech is mels (N, 80, 4 T) or features (N, T, F). The first `look_ahead` outputs of a
+        stream belong to no frame.
         """
-        pasts, memory = state if state is not None else ([None] * len(KERNELS), None)
-        hidden, after = mel_NBL, []
-        layers = zip(self.convolutions, self.norms, pasts, KERNELS, STRIDES, strict=True)
+        pasts, memory = state if state is not None else ([None] * len(self.kernels), None)
+        hidden, after = speech, []
+        if self.features != MEL:
+            hidden = ((speech - self.feature_mean) / self.feature_std).transpose(1, 2)
+        layers = zip(self.convolutions, self.norms, pasts, self.kernels, self.strides, strict=True)
         for convolution, norm, past, kernel, stride in layers:
             kept = kernel - stride
             if past is None:

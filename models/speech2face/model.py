@@ -26,7 +26,7 @@ from speech2video.models.speech2face.losses import FrameWindow, SynthesisBatch, 
 from speech2video.models.speech2face.predictor import Speech2FacePredictor
 from speech2video.models.speech2face.teachers import FaceTeachers
 from speech2video.options.speech2face import ADVERSARIAL, GENERATOR, STUDENTS, TEACHERS
-from speech2video.util.audio.mel import log_mels, normalise_utterance
+from speech2video.util.audio.mel import log_mels
 from speech2video.util.metrics.image import mean_in_boxes, psnr, ssim_map
 from speech2video.util.metrics.statistics import correlation, finite_mean
 from speech2video.util.training_log import TrainingLog
@@ -271,11 +271,11 @@ class Speech2FaceModel(BaseModel):
     def _metrics(
         self, clip: FaceRecording, frames_T3HW: np.ndarray, speakers: dict[str, Tensor]
     ) -> dict[str, float]:
-        mel_BL, face = log_mels(clip.audio_S), self.predictor
-        embedding = face.embed_speech([mel_BL])
+        face = self.predictor
+        embedding = face.embed_speech([log_mels(clip.audio_S)])
         generated = self._evaluated(frames_T3HW)
         gap_T = lip_shapes(clip.points_TK2)[:, 0]
-        content_NTC = torch.cat(list(face.encode_content([normalise_utterance(mel_BL)])), 1)
+        content_NTC = torch.cat(list(face.encode_content([face.speech_of(clip.audio_S)])), 1)
         voice_gap_T = self.networks["heads"]({"lips": content_NTC})["lips"][0, :, 0].cpu().numpy()
         boxes = part_boxes(clip.points_TK2, frames_T3HW.shape[-1], MOUTH)
         images, boxes_T4 = (torch.from_numpy(x).to(self.device) for x in (frames_T3HW, boxes))

@@ -1,9 +1,8 @@
-"""Inference of speech to a talking face: log-mels in, frames out, as a stream.
+"""Inference of speech to a talking face: speech in, frames out, as a stream.
 
 face = load_speech2face(Path("checkpoints/demo_face/speech2face"))
-mel_BN = log_mels(audio_S)
-embedding = face.embed_speech([mel_BN])                           # identity and emotion
-for frame in face.stream([normalise_utterance(mel_BN)], embedding=embedding, emotion="happy"):
+embedding = face.embed_speech([log_mels(audio_S)])                # identity and emotion
+for frame in face.stream([face.speech_of(audio_S)], embedding=embedding, emotion="happy"):
     ...                                                          # (3, H, W) uint8, one at a time
 
 Frames are computed four at once, counted from the first: how the audio is chunked changes no bit.
@@ -25,8 +24,9 @@ from speech2video.data.speech2face.dataset import MOTION
 from speech2video.models.checkpointing import copy_tensors, load_networks
 from speech2video.models.pose2video.renderer import to_bytes, to_floats
 from speech2video.models.speech2face import encoders, generator
-from speech2video.options.speech2face import REFERENCE_IMAGE, TrainSpeech2FaceOptions
+from speech2video.options.speech2face import MEL, REFERENCE_IMAGE, TrainSpeech2FaceOptions
 from speech2video.util.audio import mel
+from speech2video.util.audio.normalisation import speech_features
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError, OptionError
 from speech2video.util.smoothing import SmoothNoise
@@ -34,6 +34,7 @@ from speech2video.util.smoothing import SmoothNoise
 # weights of the training speakers, and of where the appearance comes from
 SPEAKER_WEIGHTS = ("generator.identity_bank.", "generator.eigenfaces.")
 APPEARANCE_WEIGHTS = ("generator.identity_projection.", "generator.reference_encoder.")
+CONTENT_WEIGHTS = ("content.",)
 FRAMES_PER_STEP = 4  # computed together; scripts/benchmark.py measures what it gains
 COARSE_TO_FINE_SIZE = 256  # pixels a side from which faces are first trained at half the size
 WINDOW_OVERLAP = 0.5  # of the windows of speech that are embedded
@@ -63,6 +64,7 @@ class Speech2FacePredictor:
     Attributes:
         networks: identity, emotion, content, head_motion, generator; in evaluation mode.
         size: pixels a side of the frames.
+        features: that lips follow, see `ContentEncoder`.
         uses_reference_image: whether it is the baseline, which needs an image of the person.
     """
 
@@ -74,7 +76,7 @@ class Speech2FacePredictor:
         self.content: encoders.ContentEncoder = by_name["content"]
         self.head_motion: encoders.HeadMotionGenerator = by_name["head_motion"]
         self.generator: generator.FaceGenerator = by_name["generator"]
-        self.size = self.generator.size
+        self.size, self.features = self.generator.size, self.content.features
         self.uses_reference_image = self.generator.uses_reference_image
 
     @property
@@ -125,10 +127,10 @@ class Speech2FacePredictor:
         seed: int = 0,
         reference_image: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
-        """Yield a frame (3, H, W) uint8 for each four columns of normalised log-mels.
+        """Yield a frame (3, H, W) uint8 for each one of speech.
 
         Args:
-            chunks: (80, 4 n) each.
+            chunks: as `speech_of` returns them, of n frames each.
             embedding: identity and emotion.
             emotion: in place of the embedding's.
             seed: of the motion of head and lids.
@@ -161,21 +163,29 @@ class Speech2FacePredictor:
 
         The embedding is that of the audio by default.
         """
-        mel_BL = mel.log_mels(audio_S)
-        embedding = embedding or self.embed_speech([mel_BL])
+        embedding = embedding or self.embed_speech([mel.log_mels(audio_S)])
         given = {"emotion": emotion, "seed": seed, "reference_image": reference_image}
-        mels = [mel.normalise_utterance(mel_BL)]
-        return np.stack(list(self.stream(mels, embedding=embedding, **given)))
+        speech = [self.speech_of(audio_S)]
+        return np.stack(list(self.stream(speech, embedding=embedding, **given)))
+
+    def speech_of(self, audio_S: np.ndarray) -> np.ndarray:
+        """Return what content is encoded from: normalised mels (80, 4 T), or features (T, F)."""
+        if self.features == MEL:
+            return mel.normalise_utterance(mel.log_mels(audio_S))
+        return speech_features(audio_S, self.features)
 
     @torch.inference_mode()
     def encode_content(self, chunks: Iterable[np.ndarray]) -> Iterator[Tensor]:
-        """Yield content (1, 1, 256) frame by frame; the last mels are repeated beyond the end."""
+        """Yield content (1, 1, 256) frame by frame; the last speech is repeated beyond the end."""
         state: encoders.State | None = None
         early = self.content.look_ahead  # outputs that belong to no frame
-        frames = mel.repeat_last(mel.mel_frames(chunks), early)
-        for group in mel.batched(frames, FRAMES_PER_STEP):
-            mel_NBL = torch.from_numpy(np.concatenate(group, 1))[None].to(self.device)
-            content_NTC, state = self.content(mel_NBL, state)
+        if self.features == MEL:
+            frames, axis = mel.mel_frames(chunks), 1
+        else:
+            frames, axis = (row[None] for chunk in chunks for row in chunk), 0
+        for group in mel.batched(mel.repeat_last(frames, early), FRAMES_PER_STEP):
+            speech = torch.from_numpy(np.concatenate(group, axis))[None].to(self.device)
+            content_NTC, state = self.content(speech, state)
             for t in range(early, len(group)):
                 yield content_NTC[:, t : t + 1]
             early = max(0, early - len(group))
@@ -217,7 +227,9 @@ def build_networks(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
     networks: dict[str, nn.Module] = {
         "identity": encoders.IdentityEncoder(dropout=dropout),
         "emotion": encoders.EmotionEncoder(dropout=dropout),
-        "content": encoders.ContentEncoder(look_ahead=options.look_ahead, dropout=dropout),
+        "content": encoders.ContentEncoder(
+            features=options.features, look_ahead=options.look_ahead, dropout=dropout
+        ),
         "head_motion": encoders.HeadMotionGenerator(len(MOTION), noise_dim=options.noise),
         "generator": faces.to(memory_format=torch.channels_last),
     }
@@ -227,7 +239,8 @@ def build_networks(options: TrainSpeech2FaceOptions) -> nn.ModuleDict:
 def load_pretrained(networks: nn.ModuleDict, folder: Path) -> None:
     """Load the weights of another run or of a shipped checkpoint.
 
-    All but those of its speakers and, if one of the two is the baseline, of its appearance layers.
+    All but those of its speakers; if one of the two is the baseline, of its appearance layers; and
+    if lips follow other features, of its content encoder.
 
     Raises:
         DataError: no checkpoint there, broken, or of another architecture.
@@ -236,6 +249,8 @@ def load_pretrained(networks: nn.ModuleDict, folder: Path) -> None:
     left_out = SPEAKER_WEIGHTS
     if pretrained.uses_reference_image != Speech2FacePredictor(networks).uses_reference_image:
         left_out += APPEARANCE_WEIGHTS
+    if pretrained.features != Speech2FacePredictor(networks).features:
+        left_out += CONTENT_WEIGHTS
     own, other = (
         {name: tensor for name, tensor in one.state_dict().items() if not name.startswith(left_out)}
         for one in (networks, pretrained.networks)

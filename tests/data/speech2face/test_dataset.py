@@ -36,6 +36,7 @@ from speech2video.data.speech2face.index import FOLDER, FaceIndex, StoredRecordi
 from speech2video.util.audio import mel
 from speech2video.util.audio.augmentation import AudioAugmentation
 from speech2video.util.audio.mel import HOPS_PER_FRAME
+from speech2video.util.audio.normalisation import speech_features
 from speech2video.util.errors import DataError
 from tests.face_clips import (
     EYE_OFFSET,
@@ -281,7 +282,7 @@ def test_voices_are_masked() -> None:
 
 def test_content_mels_are_of_perturbed_vocal_tracts() -> None:
     dataset = FaceDataset(recordings(), noise_dim=1, frames=16)
-    one, again, other = (dataset[SampleIndex(0, seed)]["masked_mel"] for seed in (3, 3, 4))
+    one, again, other = (dataset[SampleIndex(0, seed)]["speech"] for seed in (3, 3, 4))
     assert torch.equal(one, again) and not torch.equal(one, other)
     mel_BL = np.linspace(0, 79, 80)[:, None] + np.arange(3)
     np.testing.assert_allclose(perturb_vocal_tract(mel_BL, 1.0), mel_BL)
@@ -289,6 +290,24 @@ def test_content_mels_are_of_perturbed_vocal_tracts() -> None:
     longer = perturb_vocal_tract(mel_BL, 1.25)
     np.testing.assert_allclose(longer[10], mel_BL[12] + 0.5)
     np.testing.assert_allclose(longer[70], mel_BL[79])  # clamped at the highest band
+
+
+def test_content_is_encoded_from_features_of_each_version() -> None:
+    clips = recordings()[:2]
+    dataset = FaceDataset(clips, frames=T, num_augmentations=2, features="mfcc")
+    plain = [speech_features(clip.audio_S, "mfcc") for clip in clips]
+    seen = set()
+    for seed in range(20):
+        item = dataset[SampleIndex(0, seed)]
+        clip, rows = int(item["clip"]), slice(int(item["begin"]), int(item["begin"]) + T)
+        seen.add(clip)
+        assert torch.equal(item["speech"], dataset[SampleIndex(0, seed)]["speech"])
+        close = np.allclose(item["speech"], plain[clip % 2][rows], atol=0.01, rtol=0.01)
+        assert close == (clip < 2)
+    assert seen == set(range(4))
+    mean_F, std_F = dataset.feature_statistics()
+    np.testing.assert_allclose(mean_F, np.concatenate(plain).mean(0), atol=0.01)
+    assert mean_F.shape == std_F.shape == plain[0][0].shape and (std_F > 0).all()
 
 
 def test_unseen_lips_are_marked() -> None:

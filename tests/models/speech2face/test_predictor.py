@@ -12,7 +12,9 @@ from speech2video.models.speech2face.predictor import (
     Speech2FacePredictor,
     SpeechEmbedding,
 )
+from speech2video.util.audio.features import feature_set
 from speech2video.util.audio.mel import WINDOW_FRAMES, log_mels, normalise_utterance
+from speech2video.util.audio.normalisation import stream_speech_features
 from speech2video.util.errors import DataError
 from tests.face_clips import LOOK_AHEAD, SIZE, recording, small_networks
 
@@ -78,6 +80,27 @@ def test_frames_come_while_audio_comes(
 
     for number, _ in enumerate(face.stream(chunks(), embedding=embedding)):
         assert pushed < number + 2 * FRAMES_PER_STEP + LOOK_AHEAD
+
+
+def test_lips_follow_features_as_they_arrive() -> None:
+    face = Speech2FacePredictor(small_networks(features="mfcc").eval())
+    audio_S = recording(frames=FRAMES).audio_S
+    features_TF = face.speech_of(audio_S)
+    assert features_TF.shape == (FRAMES, feature_set("mfcc").size)
+    whole = torch.cat(list(face.encode_content([features_TF])), 1)
+    assert whole.shape[1] == FRAMES
+    parts = np.array_split(features_TF, [1, 4, 5, 30])
+    assert torch.equal(torch.cat(list(face.encode_content(iter(parts))), 1), whole)
+    streamed = stream_speech_features(np.array_split(audio_S, 7), "mfcc")
+    assert torch.equal(torch.cat(list(face.encode_content(streamed)), 1), whole)
+    beyond_NTF = torch.from_numpy(features_TF[[*range(FRAMES), *[FRAMES - 1] * LOOK_AHEAD]])[None]
+    with torch.no_grad():
+        expected, _ = face.content(beyond_NTF)
+        torch.testing.assert_close(whole, expected[:, LOOK_AHEAD:], atol=1e-5, rtol=1e-4)
+        face.content.feature_mean[:], face.content.feature_std[:] = 3, 2
+        again, _ = face.content(2 * beyond_NTF + 3)
+    torch.testing.assert_close(again, expected, atol=1e-5, rtol=1e-4)
+    assert face.generate_frames(audio_S).shape == (FRAMES, 3, SIZE, SIZE)
 
 
 def test_the_seed_decides_the_head_motion(
