@@ -68,6 +68,17 @@ class InferenceOptions(Options):
     audio_list: Path | None = grouped.speech(
         None, "text file with the path of an audio file on each line"
     )
+    words: Path | None = grouped.speech(
+        None,
+        "words with times, for lips and gestures: TextGrid, csv, SRT …; with --audio_list a folder "
+        "of such files, named after the audio files",
+    )
+    transcript: str | None = grouped.speech(
+        None, "words of --audio, aligned with it, for lips and gestures"
+    )
+    recognise: bool = grouped.speech(
+        False, "recognise the words of the speech by faster-whisper, for lips and gestures"
+    )
     language: str | None = grouped.speech(
         None, "language of the speech: de, pt-BR, zh …; by default English, or as recognised"
     )
@@ -100,6 +111,14 @@ class InferenceOptions(Options):
         check_credentials(self.c2pa_certificate, self.c2pa_key)
         self._exclude("audio", "text", "audio_list")
         self._exclude("text", "audio_list")
+        self._exclude("words", "transcript", "recognise")
+        self._exclude("transcript", "recognise")
+        self._exclude("text", "words", "transcript", "recognise")
+        self._exclude("audio_list", "transcript")
+        if self.transcript is not None and self.audio is None:
+            raise OptionError("--transcript: makes sense with --audio only")
+        if self.recognise and not (self.audio or self.audio_list):
+            raise OptionError("--recognise: makes sense with --audio or --audio_list only")
         if self.jobs > 1 and self.audio_list is None:
             raise OptionError("--jobs: makes sense with --audio_list only")
         if self.format != "mp4" and self.output is not None and self.audio_list is None:
@@ -118,6 +137,11 @@ class InferenceOptions(Options):
     def has_input(self) -> bool:
         """Whether there is input for a video; without, a speaker is loaded for later use."""
         return any(map(self._given, ("audio", "text", "audio_list")))
+
+    @property
+    def has_words(self) -> bool:
+        """Whether words with their times are given, or come with a text."""
+        return any(map(self._given, ("text", "words", "transcript", "recognise")))
 
     @property
     def has_alpha(self) -> bool:
@@ -196,18 +220,6 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
     body: Path | None = grouped.speaker(
         None, "SMPLX_NEUTRAL.npz, for a speaker that was trained with it"
     )
-    words: Path | None = grouped.speech(
-        None,
-        "words with times, for lips and gestures: TextGrid, csv, SRT …; with --audio_list a folder "
-        "of such files, named after the audio files",
-    )
-    transcript: str | None = grouped.speech(
-        None, "words of --audio, aligned with it, for lips and gestures"
-    )
-    recognise: bool = grouped.speech(
-        False, "recognise the words of the speech by faster-whisper, for lips and gestures"
-    )
-
     pose: Path | None = grouped.motion(
         None,
         f"in place of predicted motion, {MOTION_HELP}",
@@ -267,10 +279,7 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
         super().__post_init__()
         if len(self.size) != 2:
             raise OptionError("--size: two numbers are needed, width and height")
-        self._exclude("words", "transcript", "recognise")
-        self._exclude("transcript", "recognise")
-        self._exclude("text", "words", "transcript", "recognise")
-        self._exclude("audio_list", "transcript", "timeline", "pose", "openpose")
+        self._exclude("audio_list", "timeline", "pose", "openpose")
         self._exclude("pose", "openpose", "face_motion_scale")
         self._exclude("skeleton", "side_by_side")
         if self.engine == OPENVINO and self.precision != AUTO:
@@ -293,10 +302,6 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
                 check_ending("save_pose", self.save_pose, MOTION_ENDINGS)
             if self.save_pose_format != "npz":
                 raise OptionError("--save_pose_format: makes sense with --audio_list only")
-        if self.transcript is not None and self.audio is None:
-            raise OptionError("--transcript: makes sense with --audio only")
-        if self.recognise and not (self.audio or self.audio_list):
-            raise OptionError("--recognise: makes sense with --audio or --audio_list only")
         if self.gestures == OFF and (self.timeline or self.save_timeline):
             raise OptionError("--gestures off: then there is no timeline of them")
         asked = "gestures" if self.gestures not in (None, OFF) else "save_timeline"
@@ -310,11 +315,6 @@ class BodyVideoOptions(MotionOptions, InferenceOptions):
     def has_alpha(self) -> bool:
         """Whether the frames of the video have an alpha channel."""
         return self.background == TRANSPARENT
-
-    @property
-    def has_words(self) -> bool:
-        """Whether words with their times are given."""
-        return any(map(self._given, ("text", "words", "transcript", "recognise")))
 
     @property
     def has_input(self) -> bool:

@@ -50,7 +50,7 @@ from speech2video.util.rendering.openpose import draw_vid2vid_authors_map
 from speech2video.util.rendering.openpose_json import OpenPoseRecording
 from speech2video.util.rendering.skeleton_maps import draw_skeleton_maps
 from speech2video.util.smoothing import PoseSmoother
-from speech2video.util.text.speech_source import Speech, recorded_speech
+from speech2video.util.text.speech_source import Speech
 from speech2video.util.timing import frame_count
 from speech2video.util.video.compositing import composite, open_background
 
@@ -140,13 +140,7 @@ class BodySpeaker(speakers.Speaker[BodyVideoOptions]):
 
     def read_speech(self, audio: Path | None, options: BodyVideoOptions) -> Speech:
         if audio is not None:
-            return recorded_speech(
-                audio,
-                words=options.words,
-                transcript=options.transcript,
-                recognise=options.recognise,
-                language=options.language,
-            )
+            return super().read_speech(audio, options)
         motion = options.pose or options.openpose
         assert motion is not None
         return Speech(motion.resolve().name if motion.is_dir() else motion.stem)

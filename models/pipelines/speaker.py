@@ -130,7 +130,13 @@ class Speaker(abc.ABC, Generic[OptionsType]):
     def read_speech(self, audio: Path | None, options: OptionsType) -> Speech:
         """Return the speech of an audio file with its words; without audio, of a given motion."""
         assert audio is not None
-        return recorded_speech(audio)
+        return recorded_speech(
+            audio,
+            words=options.words,
+            transcript=options.transcript,
+            recognise=options.recognise,
+            language=options.language,
+        )
 
     def speak(self, audio: Path | str, output: Path | str, *, seed: int = 0, **more: Any) -> int:
         """Write a video of an audio file; return its number of frames.

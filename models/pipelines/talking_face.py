@@ -11,7 +11,7 @@ The mels' statistics and the embedding need the whole speech, so the file is rea
 time as a stream, so that an hour of speech needs the memory of a minute.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +27,10 @@ from speech2video.options.speech2face import MEL
 from speech2video.util.audio import mel
 from speech2video.util.audio.audio_io import read_audio
 from speech2video.util.audio.normalisation import stream_speech_features
-from speech2video.util.errors import DataError
+from speech2video.util.audio.phonetic import PhoneReplacer
+from speech2video.util.errors import DataError, note
 from speech2video.util.iteration import PrefetchStack
+from speech2video.util.text.phones import Phone
 from speech2video.util.text.speech_source import Speech
 
 
@@ -77,6 +79,8 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
     ) -> int:
         path, outputs = speech.audio, options.outputs(speech.stem)
         assert path is not None
+        if options.has_words and options.text is None and not self.speech2face.follows_phones:
+            note(f"{self.name}: its lips follow the audio alone, not words")
         options.check_outputs({speech.stem: path})
         total, *stats = measure_mels(stream_columns(read_audio(path, whole=True)))
         if not total:
@@ -84,7 +88,9 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
         embedding = self.speech2face.embed_speech(stream_mels(read_audio(path, whole=True)))
         emotion = options.emotion or embedding.emotion
         with PrefetchStack() as stages:
-            spoken = stages.prefetch(self._stream_speech(read_audio(path, whole=True), *stats))
+            spoken = stages.prefetch(
+                self._stream_speech(read_audio(path, whole=True), *stats, phones=speech.phones)
+            )
             frames = self.speech2face.stream(
                 spoken,
                 embedding=embedding,
@@ -118,12 +124,25 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
             yield frame_3HW.transpose(1, 2, 0)
 
     def _stream_speech(
-        self, chunks: Iterable[np.ndarray], mean_B1: np.ndarray, deviation_B1: np.ndarray
+        self,
+        chunks: Iterable[np.ndarray],
+        mean_B1: np.ndarray,
+        deviation_B1: np.ndarray,
+        *,
+        phones: Sequence[Phone] | None = None,
     ) -> Iterator[np.ndarray]:
-        """Yield what content is encoded from, of audio chunks (S,); mels by their statistics."""
+        """Yield what content is encoded from, of audio chunks (S,).
+
+        Args:
+            mean_B1, deviation_B1: of all of its log-mels.
+            phones: that are said, where they are known; phonetic features are replaced by them.
+        """
         if self.speech2face.features == MEL:
             return normalise_mels(stream_mels(chunks), mean_B1, deviation_B1)
-        return stream_speech_features(chunks, self.speech2face.features)
+        features = stream_speech_features(chunks, self.speech2face.features)
+        if phones and self.speech2face.follows_phones:
+            return map(PhoneReplacer(phones).push, features)
+        return features
 
 
 def measure_mels(mels: Iterable[np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:

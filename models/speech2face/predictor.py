@@ -26,6 +26,7 @@ from speech2video.models.pose2video.renderer import to_bytes, to_floats
 from speech2video.models.speech2face import encoders, generator
 from speech2video.options.speech2face import MEL, REFERENCE_IMAGE, TrainSpeech2FaceOptions
 from speech2video.util.audio import mel
+from speech2video.util.audio.features import is_phonetic
 from speech2video.util.audio.normalisation import speech_features
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError, OptionError
@@ -84,6 +85,11 @@ class Speech2FacePredictor:
         """The emotions it was trained with."""
         trained_8 = self.emotion.trained.cpu()
         return tuple(name for name, trained in zip(EMOTIONS, trained_8, strict=True) if trained)
+
+    @property
+    def follows_phones(self) -> bool:
+        """Whether known phones can drive the lips; with other features they are ignored."""
+        return is_phonetic(self.features)
 
     @torch.inference_mode()
     def embed_speech(self, chunks: Iterable[np.ndarray]) -> SpeechEmbedding:

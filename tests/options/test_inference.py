@@ -24,7 +24,7 @@ def test_model_selects_the_options() -> None:
     [
         "--name demo",
         "--name demo --audio a.wav --emotion happy",
-        "--model speech2face --name demo --audio a.wav --words w.csv",
+        "--model speech2face --name demo --text hello --words w.csv",
         "--model speech2face --name demo --pose a.npz",
         "--model other --name demo --audio a.wav",
         "--name demo --audio a.wav --text hello",

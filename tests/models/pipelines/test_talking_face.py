@@ -8,10 +8,51 @@ import pytest
 
 from speech2video.models.pipelines import speaker
 from speech2video.models.pipelines.speaker import load_speaker
+from speech2video.models.pipelines.talking_face import TalkingFace
+from speech2video.models.speech2face.predictor import Speech2FacePredictor
+from speech2video.options.inference import TalkingFaceOptions
 from speech2video.util.audio.audio_io import write_audio
 from speech2video.util.errors import DataError
+from speech2video.util.text.phones import Phone
+from speech2video.util.text.speech_source import Speech
+from tests.face_clips import LOOK_AHEAD, small_networks
 from tests.shared import ROOT
 from tests.tiny_speaker import voice
+
+
+def test_known_phones_drive_the_lips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Speech2FacePredictor(small_networks(features="phonetic").eval())
+    face = TalkingFace("toy", "toy", predictor)
+    write_audio(tmp_path / "a.wav", voice(1.0))
+    videos = []
+
+    def write(path: Path, images: Iterable[np.ndarray], **_: object) -> int:
+        videos.append(np.stack(list(images)))
+        return len(videos[-1])
+
+    monkeypatch.setattr(speaker, "write_video", write)
+    options = TalkingFaceOptions(name="toy", audio=tmp_path / "a.wav", output=tmp_path / "a.mp4")
+    for phones in (None, [], [Phone("a", 0.5, 0.6)], [Phone("a", 0.5, 0.6, confidence=0)]):
+        speech = Speech("a", tmp_path / "a.wav", phones=phones)
+        assert face.make_video(speech, options) == 25
+    heard, none, said, unsure = videos
+    assert np.array_equal(heard, none) and np.array_equal(heard, unsure)
+    before = 12 - LOOK_AHEAD
+    assert np.array_equal(said[:before], heard[:before]) and not np.array_equal(said, heard)
+
+
+def test_words_change_nothing_where_lips_follow_mels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    face = TalkingFace("toy", "toy", Speech2FacePredictor(small_networks().eval()))
+    write_audio(tmp_path / "a.wav", voice(0.2))
+    monkeypatch.setattr(speaker, "write_video", lambda path, images, **_: len(list(images)))
+    speech = Speech("a", tmp_path / "a.wav", phones=[Phone("a", 0.0, 0.2)])
+    options = TalkingFaceOptions(
+        name="toy", audio=tmp_path / "a.wav", transcript="ah", output=tmp_path / "a.mp4"
+    )
+    assert face.make_video(speech, options) == 5
+    assert "toy: its lips follow the audio alone" in capsys.readouterr().err
 
 
 def test_a_loaded_face_speaks_and_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
