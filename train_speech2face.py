@@ -29,6 +29,7 @@ from speech2video.data.speech2face.index import (
     HeldOutClips,
     StoredRecordings,
 )
+from speech2video.data.speech2face.speech import LipClips
 from speech2video.data.splits import remember_clips
 from speech2video.models.pose2video.renderer import to_floats
 from speech2video.models.speech2face import generator, predictor
@@ -103,6 +104,7 @@ def build_dataset(
         seed=options.seed,
         reference_images=options.baseline == REFERENCE_IMAGE,
         features=options.features,
+        lip_clips=load_lip_clips(options),
         kept_bytes=kept_bytes,
         workers=options.workers,
     )
@@ -113,6 +115,16 @@ def build_dataset(
     chosen = [held_out[int(place)] for place in places]
     clips = index.recordings(chosen, size=options.size, cache_bytes=0)
     return dataset, HeldOutClips(clips, frames=options.validate_frames)
+
+
+def load_lip_clips(options: TrainSpeech2FaceOptions) -> LipClips | None:
+    """Return the clips of speech and motion whose lips are learned, too, if there are any."""
+    if options.lip_dataset is None:
+        return None
+    versions = options.num_augmentations
+    return LipClips(
+        options.lip_dataset, options.features, num_augmentations=versions, seed=options.seed
+    )
 
 
 def load_teachers(
@@ -139,7 +151,7 @@ def set_statistics(face: predictor.Speech2FacePredictor, dataset: FaceDataset) -
     for name, value in dataset.motion_statistics().items():
         getattr(face.head_motion, name).copy_(value)
     if face.features != MEL:
-        for name, value in zip(("mean", "std"), dataset.feature_statistics(), strict=True):
+        for name, value in zip(("mean", "std"), dataset.speech_statistics(), strict=True):
             getattr(face.content, f"feature_{name}").copy_(torch.from_numpy(value))
     face.content.mel_mean.copy_(torch.from_numpy(dataset.statistics.mel_mean_B))
     face.content.mel_std.copy_(torch.from_numpy(dataset.statistics.mel_std_B))
@@ -173,7 +185,8 @@ def set_appearance(faces: generator.FaceGenerator, dataset: FaceDataset) -> None
         codes = _kept(dataset, "appearance_codes", settings, shapes, codes_of_rest)
         return torch.from_numpy(codes["codes"])
 
-    faces.init_eigenfaces(*(torch.from_numpy(found[name]) for name in shapes), others)
+    heads, images = (torch.from_numpy(found[name]) for name in shapes)
+    faces.init_eigenfaces(heads, images, others)
 
 
 def _kept(

@@ -11,7 +11,7 @@ from speech2video.util.audio.features import FEATURE_SETS, check_features
 from speech2video.util.errors import DataError, OptionError
 
 NONE, REFERENCE_IMAGE = "none", "reference_image"
-MEL = "mel"  # log-mels normalised over the whole utterance, not one of `FEATURE_SETS`
+MEL = "mel"  # log-mels normalised over the whole utterance; not one of `FEATURE_SETS`
 TEACHERS, STUDENTS, GENERATOR, ADVERSARIAL = "teachers", "students", "generator", "adversarial"
 STAGES = (TEACHERS, STUDENTS, GENERATOR, ADVERSARIAL)
 
@@ -36,6 +36,8 @@ LOSSES: dict[str, Loss] = {
     "posterior": Loss(1.0, "identity", _SPEECH, ("identity_distillation", "distillation")),
     "emotion_distance": Loss(1.0, "emotion", _SPEECH, ("emotion_distillation", "distillation")),
     "lips": Loss(1.0, "content", _SPEECH, ("lip_distillation", "distillation")),
+    # of --lip_dataset only
+    "other_lips": Loss(1.0, "content", _SPEECH, ("lip_distillation", "distillation")),
     "identity_bank": Loss(1.0, "identity bank", _SPEECH),
     "speaker_in_emotion": Loss(0.05, "emotion", _SPEECH, ("gradient_reversal", "disentangling")),
     "emotion_in_identity": Loss(0.05, "identity", _SPEECH, ("gradient_reversal", "disentangling")),
@@ -69,6 +71,7 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     BEFORE: ClassVar[dict[str, Any]] = {"portrait_scale": 1, "features": MEL}
     TRAINING_ONLY: ClassVar[tuple[str, ...]] = ("teachers", "heads")
     MACHINE_FILES: ClassVar[tuple[str, ...]] = (
+        "lip_dataset",
         "identity_teacher",
         "emotion_teacher",
         "emotion_classes",
@@ -111,9 +114,9 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         choices=(NONE, REFERENCE_IMAGE),
     )
     features: str = grouped.architecture(
-        "phonetic",
+        f"phonetic+{MEL}",
         f"speech that lips follow: {MEL}, or as in audio2pose {', '.join(FEATURE_SETS)}, or a "
-        "pretrained encoder",
+        "pretrained encoder; several are joined by +",
     )
     look_ahead: int = grouped.architecture(
         5, "frames of audio after each frame to encode", min=0, max=15
@@ -137,6 +140,10 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     trust_torchscript: bool = grouped.machine(False, TRUST_HELP)
     teacher_size: int = grouped.teachers(112, "pixels a side of their inputs", min=16, max=1024)
 
+    lip_dataset: Path | None = grouped.data(
+        None,
+        "clips of speech and motion (make_demo_speech.py) whose lips are learned, too: more voices",
+    )
     held_out_sentences: tuple[str, ...] = grouped.data(
         (), "to validate on; by default the last fifth of each speaker's"
     )
@@ -196,9 +203,10 @@ class TrainSpeech2FaceOptions(TrainingOptions):
             raise OptionError(
                 f"--seq_len {self.seq_len}: with --look_ahead and --num_frames {needed} are needed"
             )
-        if self.features != MEL:
+        for part in self.features.split("+"):
             try:
-                check_features(self.features)
+                if part != MEL:
+                    check_features(part)
             except DataError as error:
                 raise OptionError(f"--{error}") from None
         if self.emotion_classes and self.emotion_teacher is None:

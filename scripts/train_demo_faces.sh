@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# From nothing to the demo faces: clips of synthetic people, one straight training, report, checkpoint.
+# From nothing to the demo faces: clips of synthetic people, speech of more voices, one straight
+# training, report, checkpoint.
 #
 #   bash scripts/train_demo_faces.sh [NAME] [SENTENCES]     # my_faces, 40 sentences of each of 24 people
 #
@@ -10,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
 name=${1:-my_faces} sentences=${2:-40}
-dataset=datasets/$name results=results/$name jobs=${JOBS:-$(nproc)}
+dataset=datasets/$name speech=datasets/${name}_speech results=results/$name jobs=${JOBS:-$(nproc)}
 threads=${OMP_NUM_THREADS:-$(nproc)} processes=${PROCESSES:-1}
 export OMP_NUM_THREADS=$threads
 # shellcheck disable=SC2206  # options are split at blanks
@@ -18,9 +19,10 @@ faces=(${FACES:-}) evaluation=(${EVALUATION:-})
 
 OMP_NUM_THREADS=1 "$python" scripts/make_demo_faces.py --output "$dataset" --sentences "$sentences" \
     --seed 0 --jobs "$jobs"
+"$python" scripts/make_demo_speech.py --output "$speech" --minutes 80 --seed 1 --jobs "$jobs"
 OMP_NUM_THREADS=$((threads > processes ? threads / processes : 1)) \
     "$python" -m torch.distributed.run --nproc_per_node "$processes" \
-    train_speech2face.py --dataset "$dataset" --name "$name" --seed 0 \
+    train_speech2face.py --dataset "$dataset" --lip_dataset "$speech" --name "$name" --seed 0 \
     --batch_size 32 --num_augmentations 2 --steps 6200 --stage_steps 400 1000 3200 1600 \
     --save_every 200 --keep 2 --validate_every 2000 "${faces[@]}"
 "$python" scripts/export_checkpoint.py --name "$name" --kind speech2face --output "$results/checkpoint"

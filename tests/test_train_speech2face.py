@@ -18,9 +18,11 @@ from speech2video.data.speech2face.index import FOLDER
 from speech2video.models.checkpointing import read_tensors
 from speech2video.models.speech2face.predictor import APPEARANCE_WEIGHTS, SPEAKER_WEIGHTS
 from speech2video.util.audio.audio_io import write_audio
+from speech2video.util.body.body_model import Body
 from tests.face_clips import SIZE, recording, write_face_clips
 from tests.inference_command import command, read
 from tests.shared import ROOT, run_here
+from tests.speech_clips import write_speech_clips
 from tests.training_command import TrainingCommand
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -91,6 +93,19 @@ def test_pretrained_weights_are_loaded_without_the_speakers(
     assert kept <= same and not {key for key in same if key.startswith("content.conv")}
     assert trainer.run(*arguments, "--size", 2 * SIZE, "--name", "other") == 2
     assert "weights of another network" in capsys.readouterr().err
+
+
+def test_lips_of_other_speech_are_learned(
+    dataset: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_speech_clips(tmp_path / "speech", Body.load())
+    arguments = (dataset, runs, "--name", "lips", "--steps", 4, "--features", "mfcc+mel")
+    assert trainer.run(*arguments, "--lip_dataset", tmp_path / "speech") == 0
+    assert "other_lips" in (runs / "lips" / "speech2face" / "log.json").read_text()
+    (tmp_path / "none").mkdir()
+    wrong = (*arguments[:2], "--name", "wrong", "--steps", 4)
+    assert trainer.run(*wrong, "--lip_dataset", tmp_path / "none") == 2
+    assert "none" in capsys.readouterr().err
 
 
 def test_the_page_shows_the_run(runs: Path) -> None:

@@ -27,6 +27,12 @@ LANDMARKS = 68  # iBUG 300-W's (Sagonas et al. 2013)
 EYES_AT = (0.5, 0.38)  # of the image's width and height
 EYE_DISTANCE = 0.30  # of the image's width: chins stay inside as mouths open
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)  # of the landmarks; the person's own sides
+# Of a mouth, relative to its rest, in eye distances.
+LIPS = ("gap", "height", "width", "chin")
+EYE_CORNERS = ((36, 39), (42, 45))  # of the right and left eye: blinks do not move them
+INNER_LIPS = ((61, 67), (62, 66), (63, 65))
+LIP_PAIRS = ((51, 57), (54, 48), (33, 8))  # upper and lower lip, the corners, nose and chin
+REST_QUANTILE = 0.1  # of a clip's mouth shapes: the closed mouth
 HELD_OUT_SHARE = 0.2  # of a speaker's sentences, where none are named
 MIN_RUN = 15  # frames between two without a face that items are taken of
 
@@ -232,6 +238,26 @@ def check_video_frames(clip: FaceClip, info: FaceInfo, count: int) -> None:
     """Raise `DataError` unless the video has as many frames as the clip's description says."""
     if count != info.frames:
         raise DataError(f"{clip.video}: {count} frames; face.json says {info.frames}")
+
+
+def lip_shapes(points_TK2: np.ndarray) -> np.ndarray:
+    """Return lips (T, 4) float32, see `LIPS`, of landmarks (T, 68, 2); NaN without landmarks."""
+    right_T2, left_T2 = (points_TK2[:, pair].mean(1) for pair in EYE_CORNERS)
+    distance_T = np.hypot(*(left_T2 - right_T2).T)
+    gap_T = np.mean([pair_distance(points_TK2, pair) for pair in INNER_LIPS], 0)
+    shapes_TL = np.column_stack((gap_T, *(pair_distance(points_TK2, pair) for pair in LIP_PAIRS)))
+    shapes_TL /= distance_T[:, None]
+    seen_T = np.isfinite(shapes_TL).all(1)
+    if not seen_T.any():
+        return np.full((len(points_TK2), len(LIPS)), np.nan, np.float32)
+    rest_L = np.quantile(shapes_TL[seen_T], REST_QUANTILE, 0)
+    rest_L[LIPS.index("width")] = np.median(shapes_TL[seen_T, LIPS.index("width")])
+    return np.where(seen_T[:, None], shapes_TL - rest_L, np.nan).astype(np.float32)
+
+
+def pair_distance(points_TK2: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
+    """Return the distance (T,) of two landmarks."""
+    return np.hypot(*(points_TK2[:, pair[0]] - points_TK2[:, pair[1]]).T)
 
 
 def _load_frames(clip: FaceClip, info: FaceInfo, size: int, count: int | None) -> np.ndarray:

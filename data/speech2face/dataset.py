@@ -18,14 +18,26 @@ from speech2video.data.loader import SampleIndex
 from speech2video.data.pose2video.frames import MemoryCache
 from speech2video.data.speech2face.clip import (
     EMOTIONS,
+    EYE_CORNERS,
     EYE_DISTANCE,
     LANDMARKS,
+    LIPS,
     MIN_RUN,
     FaceRecording,
     face_runs,
     faceless_frames,
+    lip_shapes,
+    pair_distance,
 )
 from speech2video.data.speech2face.index import StoredRecording, StoredRecordings
+from speech2video.data.speech2face.speech import (
+    LipClips,
+    augment_mels,
+    mel_frames,
+    min_deviations,
+    spec_augment,
+    speech_parts,
+)
 from speech2video.data.speech2face.statistics import (
     EXTREME_QUANTILE,
     MIN_STD,
@@ -53,20 +65,12 @@ SYNC_SHIFTS = (5, 15)  # frames by which out-of-sync speech is shifted, at least
 # relative to the clip's median: opening of the lids (share).
 MOTION = ("right", "down", "roll", "zoom", "turn", "nod", "lids")
 PER_CLIP, PER_SPEAKER = slice(0, 4), slice(4, 6)
-# Relative to the mouth at rest, in eye distances.
-LIPS = ("gap", "height", "width", "chin")
-EYE_CORNERS = ((36, 39), (42, 45))  # of the right and left eye: blinks do not move them
 LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
-INNER_LIPS = ((61, 67), (62, 66), (63, 65))
-LIP_PAIRS = ((51, 57), (54, 48), (33, 8))  # upper and lower lip, the corners, nose and chin
 NOSE_TIP = 30
-REST_QUANTILE = 0.1  # of a clip's mouth shapes: the closed mouth
-MAX_MASKED_BANDS, MAX_MASKED_COLUMNS = 12, 16
-NOISE_STD = 0.2  # of the noise added to masked mels, in standard deviations of a band
-VTLP_STD = 0.08  # of the logarithm of the vocal tract's length
 NOISE_WARM_UP = 15  # frames of noise before an item begins
 MANY = 200  # versions of recordings, from which other processes compute their statistics
-SAMPLED_FEATURES = 200  # recordings that features are standardised by
+SAMPLED_SPEECH = 200  # recordings that speech is standardised by
+LIP_FRAMES = 60  # of a sample of other speech
 AUGMENTATION = AudioAugmentation(pitch=None, formants=None)  # voice and timing stay
 MEL_BYTES = 4 * mel.N_MELS * mel.HOPS_PER_FRAME  # of a frame
 TRACK_BYTES = 8 * LANDMARKS + 4 * (len(MOTION) + len(LIPS))  # of a frame
@@ -103,8 +107,8 @@ class FaceDataset(Dataset):
 
     An item is a dict of tensors:
         mel: log-mels (80, 4 T) normalised per utterance.
-        speech: that content is encoded from: mel masked, and its vocal tract perturbed, or features
-            (T, F).
+        speech: (T, F), that content is encoded from, see `speech`; its mels augmented.
+        other_speech, other_lips: (`LIP_FRAMES`, F) and (`LIP_FRAMES`, 4) of `lip_clips`.
         voice, masked_voice: log-mels (80, 4 T) that keep the timbre (`normalise_global`); masked.
         shifted_mel: mel of the same clip 5 to 15 frames earlier or later.
         frames: (T, 3, H, W) uint8.
@@ -130,7 +134,8 @@ class FaceDataset(Dataset):
         num_augmentations: versions of each recording.
         seed: of their audio.
         reference_images: whether items have one, which takes reading another clip.
-        features: that content is encoded from, see `ContentEncoder`.
+        features: name of the speech that content is encoded from.
+        lip_clips: other speech with lips.
         kept_bytes: limit of the log-mels and landmarks that stay in memory once they are made, in
             each process that loads.
         workers: processes that compute the statistics of recordings on disk; 0: this one.
@@ -157,6 +162,7 @@ class FaceDataset(Dataset):
         seed: int = 0,
         reference_images: bool = True,
         features: str = MEL,
+        lip_clips: LipClips | None = None,
         kept_bytes: int = 1 << 29,
         workers: int = 0,
     ) -> None:
@@ -165,7 +171,8 @@ class FaceDataset(Dataset):
         self.recordings: Sequence[FaceRecording | StoredRecording] = recordings
         self.frames, self.noise_dim = frames, noise_dim
         self.num_augmentations, self.seed = num_augmentations, seed
-        self.reference_images, self.features = reference_images, features
+        self.reference_images = reference_images
+        self.features, self.lip_clips = features, lip_clips
         self.size = recordings[0].frames_T3HW.shape[-1]
         columns = recordings if isinstance(recordings, StoredRecordings) else _Columns(recordings)
         self.speakers, self.speaker_C = columns.speakers, columns.speaker_C
@@ -211,7 +218,6 @@ class FaceDataset(Dataset):
         shifted_BL = self._columns(mel_BN, self._shifted_begin(index, begin, rng))
         voice_BL = mel.normalise_global(self._columns(log_mel_BN, begin), *stats)
         content_rng = np.random.default_rng((item.seed, 2))
-        tract = np.exp(VTLP_STD * content_rng.standard_normal())
         lips_TL = self.lips[index][inside]
         seen_T = np.isfinite(lips_TL).all(1) & present_T
         points_TK2 = track.points_TK2[inside]
@@ -229,12 +235,10 @@ class FaceDataset(Dataset):
             "noise": SmoothNoise(self.noise_dim, seed=item.seed).next(NOISE_WARM_UP + self.frames),
             "masked_voice": spec_augment(voice_BL, np.random.default_rng((item.seed, 1))),
         }
-        if self.features == MEL:
-            arrays["speech"] = spec_augment(perturb_vocal_tract(mel_BL, tract), content_rng)
-        else:
-            features_TF = self.speech_features(clip)
-            rows = numbers.clip(max=len(features_TF) - 1)
-            arrays["speech"] = features_TF[rows].astype(np.float32)
+        arrays["speech"] = self._augmented_speech(clip, mel_BL, numbers, content_rng)
+        if self.lip_clips is not None:
+            sampled = self.lip_clips.sample(np.random.default_rng((item.seed, 3)), LIP_FRAMES)
+            arrays["other_speech"], arrays["other_lips"] = sampled
         if self.reference_images:
             arrays["reference_image"] = self._reference_image(clip, rng)
         tensors = {
@@ -279,21 +283,38 @@ class FaceDataset(Dataset):
         task = _SpeechTask(self.recordings[index], index, version, self.seed)
         return self._kept.get(("mel", clip), MEL_BYTES * int(self._frames_C[index]), task.log_mels)
 
-    def speech_features(self, clip: int) -> np.ndarray:
-        """Return the features (T, F) float16 of a version of a recording."""
+    def speech_features(self, clip: int, kind: str) -> np.ndarray:
+        """Return features (T, F) float16 of a version of a recording, of one kind."""
         version, index = divmod(clip, len(self.recordings))
         task = _SpeechTask(self.recordings[index], index, version, self.seed)
-        size = 2 * feature_set(self.features).size * int(self._frames_C[index])
-        return self._kept.get(("speech", clip), size, lambda: task.features(self.features))
+        size = 2 * feature_set(kind).size * int(self._frames_C[index])
+        return self._kept.get((kind, clip), size, lambda: task.features(kind))
 
-    def feature_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and deviation (F,) of the features, of some recordings if there are many."""
+    def speech_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and deviation (F,) of the speech, of some recordings if there are many."""
         count = len(self.recordings)
-        chosen = np.unique(np.linspace(0, count - 1, SAMPLED_FEATURES).round().astype(int))
-        found_NF = np.concatenate([self.speech_features(int(number)) for number in chosen])
-        found_NF = found_NF.astype(np.float64)
-        std_F = found_NF.std(0).clip(min=feature_set(self.features).min_std)
-        return found_NF.mean(0).astype(np.float32), std_F.astype(np.float32)
+        chosen = np.unique(np.linspace(0, count - 1, SAMPLED_SPEECH).round().astype(int))
+        speech = [self._speech(int(number), self.mel(int(number))) for number in chosen]
+        speech_NF = np.concatenate(speech).astype(np.float64)
+        std_F = speech_NF.std(0).clip(min=min_deviations(self.features))
+        return speech_NF.mean(0).astype(np.float32), std_F.astype(np.float32)
+
+    def _speech(self, clip: int, mel_BL: np.ndarray, frames: Any = slice(None)) -> np.ndarray:
+        """Return the speech (n, F) of frames of a version of a recording, given their mels."""
+        parts = []
+        for part in speech_parts(self.features):
+            if part == MEL:
+                parts.append(mel_frames(mel_BL))
+            else:
+                parts.append(self.speech_features(clip, part)[frames].astype(np.float32))
+        return np.concatenate(parts, 1)
+
+    def _augmented_speech(
+        self, clip: int, mel_BL: np.ndarray, frames: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        mel_BL = augment_mels(mel_BL, rng, droppable=self.features != MEL)
+        last = int(self._frames_C[clip % len(self.recordings)]) - 1
+        return self._speech(clip, mel_BL, frames.clip(max=last))
 
     def mel(self, clip: int) -> np.ndarray:
         """Return the log-mels (80, 4 T) of a version of a recording, normalised over it."""
@@ -534,7 +555,7 @@ def head_motion(points_TK2: np.ndarray, size: int) -> np.ndarray:
     cos_T, sin_T = np.cos(roll_T), np.sin(roll_T)
     x_T, y_T = (points[:, NOSE_TIP] - middle_T2).T
     nose_2T = np.stack((cos_T * x_T + sin_T * y_T, cos_T * y_T - sin_T * x_T)) / distance_T
-    open_T = sum(_distance(points, pair) for pair in LIDS) / distance_T
+    open_T = sum(pair_distance(points, pair) for pair in LIDS) / distance_T
     zoom_T = np.log(distance_T / (EYE_DISTANCE * size))
     motion_TM = np.column_stack((middle_T2 / size, roll_T, zoom_T, *nose_2T, open_T))
     median_M = np.median(motion_TM, 0)
@@ -558,47 +579,3 @@ def relative_motion(motion_TM: np.ndarray, turn_2: np.ndarray) -> np.ndarray:
     median_M = np.zeros(len(MOTION), np.float32)
     median_M[PER_SPEAKER] = turn_2
     return np.nan_to_num(motion_TM - median_M)
-
-
-def lip_shapes(points_TK2: np.ndarray) -> np.ndarray:
-    """Return lips (T, 4) float32, see `LIPS`, of landmarks (T, 68, 2); NaN without landmarks."""
-    right_T2, left_T2 = (points_TK2[:, pair].mean(1) for pair in EYE_CORNERS)
-    distance_T = np.hypot(*(left_T2 - right_T2).T)
-    gap_T = np.mean([_distance(points_TK2, pair) for pair in INNER_LIPS], 0)
-    shapes_TL = np.column_stack((gap_T, *(_distance(points_TK2, pair) for pair in LIP_PAIRS)))
-    shapes_TL /= distance_T[:, None]
-    seen_T = np.isfinite(shapes_TL).all(1)
-    if not seen_T.any():
-        return np.full((len(points_TK2), len(LIPS)), np.nan, np.float32)
-    rest_L = np.quantile(shapes_TL[seen_T], REST_QUANTILE, 0)
-    rest_L[LIPS.index("width")] = np.median(shapes_TL[seen_T, LIPS.index("width")])
-    return np.where(seen_T[:, None], shapes_TL - rest_L, np.nan).astype(np.float32)
-
-
-def spec_augment(mel_BL: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return normalised log-mels (80, L) with noise, and some bands and columns masked by 0.
-
-    Park et al., SpecAugment, 2019.
-    """
-    bands, columns = mel_BL.shape
-    mel_BL = mel_BL + NOISE_STD * rng.standard_normal(mel_BL.shape)
-    for axis, size, most in ((0, bands, MAX_MASKED_BANDS), (1, columns, MAX_MASKED_COLUMNS)):
-        begin, count = rng.integers(size), rng.integers(most + 1)
-        mel_BL[(slice(None),) * axis + (slice(begin, begin + count),)] = 0
-    return mel_BL.astype(np.float32)
-
-
-def perturb_vocal_tract(mel_BL: np.ndarray, length: float) -> np.ndarray:
-    """Return log-mels (80, L) of a vocal tract of another length: band b is read at `length` b.
-
-    Jaitly and Hinton, Vocal Tract Length Perturbation, 2013.
-    """
-    bands = np.arange(len(mel_BL))
-    source_B = np.clip(length * bands, 0, bands[-1])
-    below_B = np.floor(source_B).astype(int).clip(max=bands[-1] - 1)
-    share_B1 = (source_B - below_B)[:, None]
-    return (1 - share_B1) * mel_BL[below_B] + share_B1 * mel_BL[below_B + 1]
-
-
-def _distance(points_TK2: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
-    return np.hypot(*(points_TK2[:, pair[0]] - points_TK2[:, pair[1]]).T)

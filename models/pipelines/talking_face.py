@@ -1,17 +1,16 @@
 """Talking face: from speech alone to the video of a face that fits the voice.
 
 audio      16 kHz, second by second                      util/audio/audio_io.py
-mels       (80, 4 n), normalised over the whole speech   util/audio/mel.py
-features   (n, F), phonetic ones, in place of mels       util/audio/normalisation.py
+speech     (n, F), phones and mels normalised over it    data/speech2face/speech.py
 embedding  identity and emotion of the voice             models/speech2face/predictor.py
-frames     (3, H, W) of embedding and features           models/speech2face/predictor.py
+frames     (3, H, W) of embedding and speech             models/speech2face/predictor.py
 mp4        H.264, with the audio                         util/video/writer.py
 
 The mels' statistics and the embedding need the whole speech, so the file is read three times; each
 time as a stream, so that an hour of speech needs the memory of a minute.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +18,15 @@ import cv2
 import numpy as np
 import torch
 
+from speech2video.data.speech2face.speech import stream_speech
 from speech2video.models.checkpointing import weights_id
 from speech2video.models.pipelines import speaker
 from speech2video.models.speech2face.predictor import Speech2FacePredictor, load_speech2face
 from speech2video.options.inference import SPEECH2FACE, TalkingFaceOptions
-from speech2video.options.speech2face import MEL
 from speech2video.util.audio import mel
 from speech2video.util.audio.audio_io import read_audio
-from speech2video.util.audio.normalisation import stream_speech_features
-from speech2video.util.audio.phonetic import PhoneReplacer
 from speech2video.util.errors import DataError, note
 from speech2video.util.iteration import PrefetchStack
-from speech2video.util.text.phones import Phone
 from speech2video.util.text.speech_source import Speech
 
 
@@ -88,9 +84,8 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
         embedding = self.speech2face.embed_speech(stream_mels(read_audio(path, whole=True)))
         emotion = options.emotion or embedding.emotion
         with PrefetchStack() as stages:
-            spoken = stages.prefetch(
-                self._stream_speech(read_audio(path, whole=True), *stats, phones=speech.phones)
-            )
+            features, audio = self.speech2face.features, read_audio(path, whole=True)
+            spoken = stages.prefetch(stream_speech(audio, features, *stats, phones=speech.phones))
             frames = self.speech2face.stream(
                 spoken,
                 embedding=embedding,
@@ -115,34 +110,13 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
         lead_BL = mel.log_mels(lead_S)
         _, *stats = measure_mels([lead_BL])
         frames = self.speech2face.stream(
-            self._stream_speech(chunks, *stats),
+            stream_speech(chunks, self.speech2face.features, *stats),
             embedding=self.speech2face.embed_speech([lead_BL]),
             seed=seed,
             reference_image=self.reference_image,
         )
         for frame_3HW in frames:
             yield frame_3HW.transpose(1, 2, 0)
-
-    def _stream_speech(
-        self,
-        chunks: Iterable[np.ndarray],
-        mean_B1: np.ndarray,
-        deviation_B1: np.ndarray,
-        *,
-        phones: Sequence[Phone] | None = None,
-    ) -> Iterator[np.ndarray]:
-        """Yield what content is encoded from, of audio chunks (S,).
-
-        Args:
-            mean_B1, deviation_B1: of all of its log-mels.
-            phones: that are said, where they are known; phonetic features are replaced by them.
-        """
-        if self.speech2face.features == MEL:
-            return normalise_mels(stream_mels(chunks), mean_B1, deviation_B1)
-        features = stream_speech_features(chunks, self.speech2face.features)
-        if phones and self.speech2face.follows_phones:
-            return map(PhoneReplacer(phones).push, features)
-        return features
 
 
 def measure_mels(mels: Iterable[np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:
@@ -158,14 +132,6 @@ def measure_mels(mels: Iterable[np.ndarray]) -> tuple[int, np.ndarray, np.ndarra
     mean_B1, mean_square_B1 = sum_B1 / max(count, 1), squares_B1 / max(count, 1)
     variance_B1 = (mean_square_B1 - np.square(mean_B1)).clip(min=mel.MIN_DEVIATION**2)
     return count // mel.HOPS_PER_FRAME, mean_B1, np.sqrt(variance_B1)
-
-
-def normalise_mels(
-    mels: Iterable[np.ndarray], mean_B1: np.ndarray, deviation_B1: np.ndarray
-) -> Iterator[np.ndarray]:
-    """Yield log-mels (80, 4 n) with mean 0 and deviation 1 in each band."""
-    for mel_BL in mels:
-        yield ((mel_BL - mean_B1) / deviation_B1).astype(np.float32)
 
 
 def stream_mels(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

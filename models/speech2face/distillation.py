@@ -43,8 +43,8 @@ class DistillationHeads(nn.Module):
         )
 
     def forward(self, codes: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the outputs of the named heads."""
-        return {name: self.heads[name](code) for name, code in codes.items()}
+        """Return the outputs of the named heads; that of "other_lips" is that of "lips"."""
+        return {name: self.heads[name.removeprefix("other_")](code) for name, code in codes.items()}
 
 
 @dataclass(eq=False)
@@ -102,8 +102,16 @@ class Distillation:
 
     def encode_content(self, batch: Mapping[str, Tensor], codes: DistillationBatch) -> Tensor:
         """Return content (N, T − look-ahead, 256), each at its own frame, and add its losses."""
-        content_NTC, _ = self.network("content").train()(batch["speech"])
+        speech_NTF, other_NTF = batch["speech"], batch.get("other_speech")
+        count, length = speech_NTF.shape[:2]
+        if other_NTF is not None:  # encoded in one call; frames beyond the end change none before
+            beyond = (0, 0, 0, other_NTF.shape[1] - length)
+            speech_NTF = torch.cat((F.pad(speech_NTF, beyond), other_NTF))
+        content_NTC, _ = self.network("content").train()(speech_NTF)
         content_NTC = content_NTC[:, self.look_ahead :]
+        if other_NTF is not None:
+            codes.head_inputs["other_lips"] = content_NTC[count:]
+        content_NTC = content_NTC[:count, : length - self.look_ahead]
         codes.head_inputs["lips"] = content_NTC
         codes.head_inputs["speaker_in_content"] = reverse_gradient(content_NTC.mean(1))
         return content_NTC
@@ -117,6 +125,9 @@ class Distillation:
             if name == "lips":
                 lips, seen = (batch[key][:, : output.shape[1]] for key in ("lips", "lips_seen"))
                 losses[name] = masked_mse(output, lips, seen)
+            elif name == "other_lips":
+                lips = batch[name][:, : output.shape[1]]
+                losses[name] = masked_mse(output, lips, torch.ones_like(lips[..., 0]))
             else:
                 losses[name] = masked_cross_entropy(output, batch[name.partition("_")[0]])
         return losses

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech2video.data.speech2face.clip import EMOTIONS
+from speech2video.data.speech2face.speech import part_sizes
 from speech2video.options.speech2face import MEL
-from speech2video.util.audio.features import feature_set
-from speech2video.util.audio.mel import N_MELS
+from speech2video.util.audio.mel import HOPS_PER_FRAME, N_MELS
 
 NUM_EMOTIONS = len(EMOTIONS)
 IDENTITY_DIM, EMOTION_CODE_DIM, CONTENT_DIM = 128, 64, 256
@@ -24,7 +24,7 @@ IDENTITY_WIDTHS, EMOTION_WIDTHS = (256, 384, 576, 864), (32, 64, 128, 256)
 ATTENTION_DIM, EMOTION_HIDDEN, GROUPS = 128, 128, 8
 MIN_VARIANCE = 1e-5
 UNSEEN_LOGIT = -30.0  # of an emotion without training clips
-# Of content: 100 columns of log-mels a second become 25; features are 25 a second as they are.
+# Of content: of mels alone, 100 columns a second become 25; else there are 25 frames a second.
 MEL_KERNELS, MEL_STRIDES = (5, 4, 4), (1, 2, 2)
 FEATURE_KERNELS, FEATURE_STRIDES = (3, 3), (1, 1)
 NOISE_DIM, NOISE_HIDDEN = 16, 64
@@ -122,12 +122,13 @@ class ContentEncoder(nn.Module):
     ("Synthesizing Obama", Suwajanakorn et al. 2017).
 
     Args:
-        features: "mel", or a name of `util.audio.features`.
+        features: name of its speech, see `data.speech2face.speech`.
         look_ahead: frames.
 
     Attributes:
         mel_mean, mel_std: (80,) of the training voices' log-mels.
-        feature_mean, feature_std: (F,) of their features, by which these are standardised.
+        feature_mean, feature_std: (F,) of their speech, by which it is standardised; not of mels
+            alone.
     """
 
     mel_mean: Tensor
@@ -142,7 +143,7 @@ class ContentEncoder(nn.Module):
         size = N_MELS
         if features != MEL:
             self.kernels, self.strides = FEATURE_KERNELS, FEATURE_STRIDES
-            size = feature_set(features).size
+            size = sum(part_sizes(features))
             self.register_buffer("feature_mean", torch.zeros(size))
             self.register_buffer("feature_std", torch.ones(size))
         self.convolutions = nn.ModuleList(
@@ -159,13 +160,14 @@ class ContentEncoder(nn.Module):
     def forward(self, speech: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return content (N, T, 256), `look_ahead` frames late, and the state after it.
 
-        Speech is mels (N, 80, 4 T) or features (N, T, F). The first `look_ahead` outputs of a
-        stream belong to no frame.
+        Speech is (N, T, F). The first `look_ahead` outputs of a stream belong to no frame.
         """
         pasts, memory = state if state is not None else ([None] * len(self.kernels), None)
-        hidden, after = speech, []
-        if self.features != MEL:
+        if self.features == MEL:
+            hidden = speech.unflatten(2, (HOPS_PER_FRAME, N_MELS)).flatten(1, 2).transpose(1, 2)
+        else:
             hidden = ((speech - self.feature_mean) / self.feature_std).transpose(1, 2)
+        after = []
         layers = zip(self.convolutions, self.norms, pasts, self.kernels, self.strides, strict=True)
         for convolution, norm, past, kernel, stride in layers:
             kept = kernel - stride

@@ -135,7 +135,7 @@ class Speech2FaceModel(BaseModel):
 
     def _distil(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         codes = self.distillation.encode(batch, generating=False)
-        if self.distillation.uses("lips", "speaker_in_content"):
+        if self.distillation.uses("lips", "other_lips", "speaker_in_content"):
             self.distillation.encode_content(batch, codes)
         identity_ND = self._bank_inputs(codes)
         if identity_ND is not None:

@@ -21,15 +21,15 @@ from torch import Tensor, nn
 
 from speech2video.data.speech2face.clip import EMOTIONS
 from speech2video.data.speech2face.dataset import MOTION
+from speech2video.data.speech2face.speech import encode_speech, part_sizes, speech_parts
 from speech2video.models.checkpointing import copy_tensors, load_networks
 from speech2video.models.pose2video.renderer import to_bytes, to_floats
 from speech2video.models.speech2face import encoders, generator
-from speech2video.options.speech2face import MEL, REFERENCE_IMAGE, TrainSpeech2FaceOptions
+from speech2video.options.speech2face import REFERENCE_IMAGE, TrainSpeech2FaceOptions
 from speech2video.util.audio import mel
 from speech2video.util.audio.features import is_phonetic
-from speech2video.util.audio.normalisation import speech_features
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
-from speech2video.util.errors import DataError, OptionError
+from speech2video.util.errors import DataError, OptionError, note
 from speech2video.util.smoothing import SmoothNoise
 
 # weights of the training speakers, and of where the appearance comes from
@@ -89,7 +89,7 @@ class Speech2FacePredictor:
     @property
     def follows_phones(self) -> bool:
         """Whether known phones can drive the lips; with other features they are ignored."""
-        return is_phonetic(self.features)
+        return any(map(is_phonetic, speech_parts(self.features)))
 
     @torch.inference_mode()
     def embed_speech(self, chunks: Iterable[np.ndarray]) -> SpeechEmbedding:
@@ -136,7 +136,7 @@ class Speech2FacePredictor:
         """Yield a frame (3, H, W) uint8 for each one of speech.
 
         Args:
-            chunks: as `speech_of` returns them, of n frames each.
+            chunks: speech (n, F) as `speech_of` returns it.
             embedding: identity and emotion.
             emotion: in place of the embedding's.
             seed: of the motion of head and lids.
@@ -175,26 +175,28 @@ class Speech2FacePredictor:
         return np.stack(list(self.stream(speech, embedding=embedding, **given)))
 
     def speech_of(self, audio_S: np.ndarray) -> np.ndarray:
-        """Return what content is encoded from: normalised mels (80, 4 T), or features (T, F)."""
-        if self.features == MEL:
-            return mel.normalise_utterance(mel.log_mels(audio_S))
-        return speech_features(audio_S, self.features)
+        """Return what content is encoded from (T, F)."""
+        return encode_speech(audio_S, self.features)
 
     @torch.inference_mode()
     def encode_content(self, chunks: Iterable[np.ndarray]) -> Iterator[Tensor]:
         """Yield content (1, 1, 256) frame by frame; the last speech is repeated beyond the end."""
         state: encoders.State | None = None
         early = self.content.look_ahead  # outputs that belong to no frame
-        if self.features == MEL:
-            frames, axis = mel.mel_frames(chunks), 1
-        else:
-            frames, axis = (row[None] for chunk in chunks for row in chunk), 0
-        for group in mel.batched(mel.repeat_last(frames, early), FRAMES_PER_STEP):
-            speech = torch.from_numpy(np.concatenate(group, axis))[None].to(self.device)
+        frames = mel.repeat_last(self._speech_frames(chunks), early)
+        for group in mel.batched(frames, FRAMES_PER_STEP):
+            speech = torch.from_numpy(np.stack(group))[None].to(self.device)
             content_NTC, state = self.content(speech, state)
             for t in range(early, len(group)):
                 yield content_NTC[:, t : t + 1]
             early = max(0, early - len(group))
+
+    def _speech_frames(self, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        size = sum(part_sizes(self.features))
+        for speech_TF in chunks:
+            if speech_TF.ndim != 2 or speech_TF.shape[1] != size:
+                raise DataError(f"speech {speech_TF.shape}; (n, {size}) is needed")
+            yield from speech_TF
 
     def _appearance(
         self, embedding: SpeechEmbedding, image_3HW: np.ndarray | None
@@ -257,6 +259,7 @@ def load_pretrained(networks: nn.ModuleDict, folder: Path) -> None:
         left_out += APPEARANCE_WEIGHTS
     if pretrained.features != Speech2FacePredictor(networks).features:
         left_out += CONTENT_WEIGHTS
+        note(f"{folder}: its lips follow {pretrained.features}; here content is learned anew")
     own, other = (
         {name: tensor for name, tensor in one.state_dict().items() if not name.startswith(left_out)}
         for one in (networks, pretrained.networks)

@@ -242,7 +242,7 @@ def balanced_places(speakers: Sequence[str], count: int | None) -> list[int]:
         return list(range(len(speakers)))
     taken: Counter[str] = Counter()
     turns = []
-    for place in np.random.default_rng(0).permutation(len(speakers)).tolist():
+    for place in map(int, np.random.default_rng(0).permutation(len(speakers))):
         turns.append((taken[speakers[place]], place))
         taken[speakers[place]] += 1
     return sorted(place for _, place in sorted(turns, key=lambda turn: turn[0])[:count])

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,12 +30,13 @@ from speech2video.data.speech2face.dataset import (
     lip_shapes,
     median_turn,
     part_boxes,
-    perturb_vocal_tract,
     relative_motion,
 )
 from speech2video.data.speech2face.index import FOLDER, FaceIndex, StoredRecordings
+from speech2video.data.speech2face.speech import perturb_vocal_tract
 from speech2video.util.audio import mel
 from speech2video.util.audio.augmentation import AudioAugmentation
+from speech2video.util.audio.features import feature_set
 from speech2video.util.audio.mel import HOPS_PER_FRAME
 from speech2video.util.audio.normalisation import speech_features
 from speech2video.util.errors import DataError
@@ -305,9 +307,42 @@ def test_content_is_encoded_from_features_of_each_version() -> None:
         close = np.allclose(item["speech"], plain[clip % 2][rows], atol=0.01, rtol=0.01)
         assert close == (clip < 2)
     assert seen == set(range(4))
-    mean_F, std_F = dataset.feature_statistics()
+    mean_F, std_F = dataset.speech_statistics()
     np.testing.assert_allclose(mean_F, np.concatenate(plain).mean(0), atol=0.01)
     assert mean_F.shape == std_F.shape == plain[0][0].shape and (std_F > 0).all()
+
+
+def test_mels_beside_features_are_left_out_at_times() -> None:
+    dataset = FaceDataset(recordings()[:2], frames=T, features="mfcc+mel")
+    size = feature_set("mfcc").size
+    dropped = []
+    for seed in range(40):
+        item = dataset[SampleIndex(0, seed)]
+        assert item["speech"].shape == (T, size + 320)
+        plain = dataset.speech_features(int(item["clip"]), "mfcc")
+        rows = plain[int(item["begin"]) :][:T].astype(np.float32)
+        np.testing.assert_array_equal(item["speech"][:, :size], rows)
+        dropped.append(not item["speech"][:, size:].any())
+    assert 4 < sum(dropped) < 20
+    alone = FaceDataset(recordings()[:2], frames=T, features="mel")
+    assert all(alone[SampleIndex(0, seed)]["speech"].any() for seed in range(20))
+
+
+def test_items_have_other_speech_with_lips() -> None:
+    class Clips:
+        def sample(self, rng: np.random.Generator, frames: int) -> tuple[np.ndarray, np.ndarray]:
+            speech_TF = np.full((frames, 320), rng.random(), np.float32)
+            return speech_TF, np.ones((frames, 4), np.float32)
+
+    clips: Any = Clips()
+    dataset = FaceDataset(recordings()[:2], frames=T, lip_clips=clips)
+    one, again, other = (dataset[SampleIndex(0, seed)] for seed in (1, 1, 2))
+    assert one["other_speech"].shape == (60, 320) and one["other_lips"].shape == (60, 4)
+    assert torch.equal(one["other_speech"], again["other_speech"])
+    assert not torch.equal(one["other_speech"], other["other_speech"])
+    plain = FaceDataset(recordings()[:2], frames=T)[SampleIndex(0, 1)]
+    assert set(one) - set(plain) == {"other_speech", "other_lips"}
+    assert all(torch.equal(one[name], plain[name]) for name in plain)
 
 
 def test_unseen_lips_are_marked() -> None:

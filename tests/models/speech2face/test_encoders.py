@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from speech2video.data.speech2face.speech import part_sizes
 from speech2video.models.speech2face.encoders import (
     UNSEEN_LOGIT,
     ContentEncoder,
@@ -33,23 +34,30 @@ def test_untrained_emotions_are_never_predicted() -> None:
     assert (logits[:, 3:] == UNSEEN_LOGIT).all() and (logits[:, :3] > UNSEEN_LOGIT / 2).all()
 
 
+def speech(features: str) -> torch.Tensor:
+    torch.manual_seed(2)
+    return torch.randn(2, 25, sum(part_sizes(features)))
+
+
+@pytest.mark.parametrize("features", ["mel", "mfcc", "mfcc+mel"])
 @pytest.mark.parametrize("pieces", [[1] * 25, [3, 1, 20, 1], [24, 1]])
-def test_content_streams_as_a_whole(pieces: list[int]) -> None:
-    encoder, mel = ContentEncoder(), mels()
-    whole, _ = encoder(mel)
+def test_content_streams_as_a_whole(pieces: list[int], features: str) -> None:
+    encoder, speech_NTF = ContentEncoder(features=features), speech(features)
+    whole, _ = encoder(speech_NTF)
     assert whole.shape == (2, 25, 256)
     state, parts = None, []
-    for part in mel.split([4 * n for n in pieces], 2):
+    for part in speech_NTF.split(pieces, 1):
         content, state = encoder(part, state)
         parts.append(content)
     torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=1e-4)
 
 
-def test_content_depends_on_look_ahead_frames_only() -> None:
-    encoder, mel = ContentEncoder(look_ahead=5), mels()
-    changed = mel.clone()
-    changed[..., 4 * 16 :] += 1  # from frame 16 on
-    before, after = encoder(mel)[0], encoder(changed)[0]
+@pytest.mark.parametrize("features", ["mel", "mfcc+mel"])
+def test_content_depends_on_look_ahead_frames_only(features: str) -> None:
+    encoder, before_NTF = ContentEncoder(features=features, look_ahead=5), speech(features)
+    changed = before_NTF.clone()
+    changed[:, 16:] += 1
+    before, after = encoder(before_NTF)[0], encoder(changed)[0]
     late = encoder.look_ahead
     same = (before == after).all(2).all(0)
     assert same[:16].all() and not same[16:].any()

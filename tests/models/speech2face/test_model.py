@@ -44,8 +44,8 @@ GONE_WITH = {  # losses that need the codes of an encoder which is distilled
 
 
 def names(stage: str) -> set[str]:
-    """Return the losses of a stage."""
-    return {name for name, loss in LOSSES.items() if stage in loss.stages}
+    """Return the losses of a stage without other speech."""
+    return {name for name, loss in LOSSES.items() if stage in loss.stages} - {"other_lips"}
 
 
 def weights(*pairs: str, ablate: tuple[str, ...] = ()) -> dict[str, float]:
@@ -126,6 +126,26 @@ def test_smaller_real_frames_keep_their_regions(batch: dict) -> None:
     assert torch.equal(half.real[0], torch.nn.functional.avg_pool2d(whole.real[0], 2))
     assert torch.equal(half.mouth_boxes, whole.mouth_boxes / 2)
     assert torch.equal(half.present, whole.present)
+
+
+def test_other_speech_teaches_the_content_encoder_alone(batch: dict) -> None:
+    count, frames = len(batch["speech"]), ITEM_FRAMES + 9
+    torch.manual_seed(3)
+    other = {
+        "other_speech": torch.randn(count, frames, batch["speech"].shape[2]),
+        "other_lips": torch.randn(count, frames, 4),
+    }
+    torch.manual_seed(0)
+    plain = step(model(STUDENTS, weights=weights(ablate=("gan",))), batch)
+    torch.manual_seed(0)
+    both = step(model(STUDENTS, weights=weights(ablate=("gan",))), batch | other)
+    assert set(both) - set(plain) == {"other_lips"}
+    for name in set(plain) - {"loss"}:  # the same but for the sum, and for dropout's numbers
+        assert both[name] == pytest.approx(plain[name], rel=1e-4, abs=1e-5), name
+    alone = model(STUDENTS, weights={"other_lips": 1.0})
+    keys = changed(alone, batch | other)
+    assert {key.split(".")[0] for key in keys} == {"content", "heads"}
+    assert all("lips" in key for key in keys if key.startswith("heads"))
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from speech2video.data.speech2face.clip import EMOTIONS
+from speech2video.data.speech2face.speech import mel_frames
 from speech2video.models.speech2face.predictor import (
     FRAMES_PER_STEP,
     Speech2FacePredictor,
@@ -33,7 +34,8 @@ def log_mel() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def mel(log_mel: np.ndarray) -> np.ndarray:
-    return normalise_utterance(log_mel)
+    """Speech (T, 320) that is encoded."""
+    return mel_frames(normalise_utterance(log_mel))
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +47,20 @@ def cut(mel_BL: np.ndarray, *frames: int) -> list[np.ndarray]:
     return np.split(mel_BL, 4 * np.cumsum(frames), 1)
 
 
+def pieces(speech_TF: np.ndarray, *frames: int) -> list[np.ndarray]:
+    return np.split(speech_TF, np.cumsum(frames))
+
+
 def test_chunking_changes_no_bit(
     face: Speech2FacePredictor, mel: np.ndarray, log_mel: np.ndarray, embedding: SpeechEmbedding
 ) -> None:
     whole = np.stack(list(face.stream([mel], embedding=embedding, seed=1)))
     assert whole.shape == (FRAMES, 3, SIZE, SIZE) and whole.dtype == np.uint8
-    for pieces in ((1,) * (FRAMES - 1), (7, 0, 20)):
-        parts = np.stack(list(face.stream(iter(cut(mel, *pieces)), embedding=embedding, seed=1)))
+    for sizes in ((1,) * (FRAMES - 1), (7, 0, 20)):
+        chunks = iter(pieces(mel, *sizes))
+        parts = np.stack(list(face.stream(chunks, embedding=embedding, seed=1)))
         assert np.array_equal(parts, whole)
-        again = face.embed_speech(iter(cut(log_mel, *pieces)))
+        again = face.embed_speech(iter(cut(log_mel, *sizes)))
         assert torch.equal(again.identity_D, embedding.identity_D)
     wave = recording(frames=FRAMES).audio_S
     assert np.array_equal(face.generate_frames(wave, seed=1), whole)
@@ -61,7 +68,7 @@ def test_chunking_changes_no_bit(
 
 def test_streamed_content_equals_the_whole(face: Speech2FacePredictor, mel: np.ndarray) -> None:
     content = torch.cat(list(face.encode_content([mel])), 1)
-    beyond = np.concatenate((mel, *[mel[:, -4:]] * LOOK_AHEAD), 1)
+    beyond = np.concatenate((mel, *[mel[-1:]] * LOOK_AHEAD))
     with torch.no_grad():
         whole, _ = face.networks["content"](torch.from_numpy(beyond)[None])
     torch.testing.assert_close(content, whole[:, LOOK_AHEAD:], atol=1e-5, rtol=1e-4)
@@ -74,7 +81,7 @@ def test_frames_come_while_audio_comes(
 
     def chunks():
         nonlocal pushed
-        for part in cut(mel, *(1,) * (FRAMES - 1)):
+        for part in pieces(mel, *(1,) * (FRAMES - 1)):
             pushed += 1
             yield part
 
@@ -139,7 +146,8 @@ def test_speech_of_any_length(face: Speech2FacePredictor, log_mel: np.ndarray, f
     embedding = face.embed_speech([part])
     torch.testing.assert_close(embedding.identity_D.norm(), torch.tensor(1.0))
     torch.testing.assert_close(embedding.emotion_8.sum(), torch.tensor(1.0))
-    assert len(list(face.stream([normalise_utterance(part)], embedding=embedding))) == frames
+    speech = [mel_frames(normalise_utterance(part))]
+    assert len(list(face.stream(speech, embedding=embedding))) == frames
 
 
 def test_more_windows_are_more_confident_of_an_emotion(
@@ -158,8 +166,10 @@ def test_bad_input_is_named(
 ) -> None:
     with pytest.raises(DataError, match="the audio is empty"):
         face.embed_speech([])
-    with pytest.raises(DataError, match=r"log-mels \(80, 3\)"):
+    with pytest.raises(DataError, match=rf"speech \({FRAMES}, 3\); \(n, 320\) is needed"):
         list(face.stream([mel[:, :3]], embedding=embedding))
+    with pytest.raises(DataError, match=r"log-mels \(80, 3\)"):
+        face.embed_speech([np.zeros((80, 3), np.float32)])
     with pytest.raises(DataError, match="takes no reference image"):
         list(
             face.stream(
