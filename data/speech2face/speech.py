@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from speech2video.data.audio2pose.dataset import MotionClip, load_motion_clips
-from speech2video.data.speech2face.clip import lip_shapes
+from speech2video.data.pose2video.frames import MemoryCache
+from speech2video.data.speech2face.clip import LIPS, lip_shapes
 from speech2video.options.speech2face import MEL
 from speech2video.util.audio import mel
 from speech2video.util.audio.augmentation import AudioAugmentation
@@ -181,19 +182,26 @@ class LipClips:
         features: name of the speech.
         num_augmentations: versions of each clip, all but the first with other voices and acoustics.
         seed: of these.
+        kept_bytes: limit of the speech that stays in memory once it is encoded.
 
     Raises:
         DataError: no clips there, or broken ones.
     """
 
     def __init__(
-        self, dataset: Path, features: str, *, num_augmentations: int = 1, seed: int = 0
+        self,
+        dataset: Path,
+        features: str,
+        *,
+        num_augmentations: int = 1,
+        seed: int = 0,
+        kept_bytes: int = 1 << 30,
     ) -> None:
         self._body = Body.load()
         self.clips = load_motion_clips(dataset, self._body)
         self.features, self.seed = features, seed
         self.versions = num_augmentations * len(self.clips)
-        self._known: dict[tuple[int, bool], tuple[np.ndarray, np.ndarray]] = {}
+        self._kept = MemoryCache(kept_bytes)
 
     def sample(self, rng: np.random.Generator, frames: int) -> tuple[np.ndarray, np.ndarray]:
         """Return speech (T, F) and lips (T, 4), in deviations of the clip's, at a random place.
@@ -201,7 +209,10 @@ class LipClips:
         At times with the known phones: how lips make them is learned from these.
         """
         number, known = int(rng.integers(self.versions)), rng.random() < KNOWN_PHONES
-        speech_TF, lips_TL = self._version(number, known)
+        clip = self.clips[number % len(self.clips)]
+        size = len(clip) * (4 * sum(part_sizes(self.features)) + 4 * len(LIPS))
+        *both, lips_TL = self._kept.get(number, size, lambda: self._version(number))
+        speech_TF = both[known]
         begin = int(rng.integers(max(len(speech_TF) - frames, 0) + 1))
         rows = np.arange(begin, begin + frames).clip(max=len(speech_TF) - 1)
         speech_TF = speech_TF[rows].astype(np.float32)
@@ -212,21 +223,19 @@ class LipClips:
             parts[MEL] = mel_frames(augment_mels(mel_BL, rng, droppable=len(parts) > 1))
         return np.concatenate(list(parts.values()), 1), lips_TL[rows]
 
-    def _version(self, number: int, known: bool) -> tuple[np.ndarray, np.ndarray]:
-        if (number, known) not in self._known:
-            version, index = divmod(number, len(self.clips))
-            clip = self.clips[index]
-            audio_S = clip.audio_S
-            if version:
-                rng = np.random.default_rng((self.seed, index, version))
-                audio_S = AudioAugmentation().augment(audio_S, rng)
-            both = recognised_and_known(audio_S, self.features, phones=clip.phones)
-            lips_TL = lips_of_motion(clip, self._body)
-            count = min(len(both[0]), len(lips_TL))
-            for name, speech_TF in zip((False, True), both, strict=True):
-                kept_TF = speech_TF[:count].astype(np.float16)
-                self._known[number, name] = kept_TF, lips_TL[:count]
-        return self._known[number, known]
+    def _version(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return speech with recognised and with known phones (T, F) float16, and lips (T, 4)."""
+        version, index = divmod(number, len(self.clips))
+        clip = self.clips[index]
+        audio_S = clip.audio_S
+        if version:
+            rng = np.random.default_rng((self.seed, index, version))
+            audio_S = AudioAugmentation().augment(audio_S, rng)
+        both = recognised_and_known(audio_S, self.features, phones=clip.phones)
+        lips_TL = lips_of_motion(clip, self._body)
+        count = min(len(both[0]), len(lips_TL))
+        plain_TF, known_TF = (speech_TF[:count].astype(np.float16) for speech_TF in both)
+        return plain_TF, known_TF, lips_TL[:count]
 
 
 def lips_of_motion(clip: MotionClip, body: Body) -> np.ndarray:
