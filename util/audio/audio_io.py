@@ -89,6 +89,9 @@ def _load_plain_wav(path: Path) -> np.ndarray | None:
 
     There is nothing to choose in it, and reading it through a decoder takes many times as long.
     """
+    found = wav_format(path)
+    if found is None or (found.tag, found.channels, found.valid_bits) != (1, 1, 16):
+        return None
     try:
         with wave.open(str(path), "rb") as file:
             count = file.getnframes()

@@ -96,7 +96,7 @@ def test_a_plain_wav_equals_what_a_decoder_reads(tmp_path, samples):
     assert np.array_equal(load_audio(tmp_path / "a.wav"), decoded_S)
 
 
-@pytest.mark.parametrize("size", [0, 7, 2**31, 2**32 - 1])
+@pytest.mark.parametrize("size", [0, 2**31, 2**32 - 1])
 def test_a_wav_whose_header_has_a_wrong_length_reads_as_by_a_decoder(tmp_path, size):
     write_audio(tmp_path / "a.wav", tone(1.0, 16_000)[0])
     content = bytearray((tmp_path / "a.wav").read_bytes())
