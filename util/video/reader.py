@@ -170,6 +170,8 @@ class WavFormat:
 def wav_format(path: Path) -> WavFormat | None:
     """Return the format of a wav file's samples; None of any other file."""
     try:
+        if not os.path.isfile(path):  # opening a FIFO would wait for its writer
+            return None
         with open(path, "rb") as file:
             if (head := file.read(12))[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
                 return None
