@@ -36,7 +36,7 @@ from tests.shared import ROOT
 KINDS = ("sound", "words", "npz", "json", "openpose", "video", "motion")
 SNIPPET = "snippet"  # of Python, one for each case, by which the harness is tested
 PATIENCE = 20.0  # seconds of the processor, most for one case
-LOADED = 3  # times as many seconds of the clock: other processes may have the processor
+LOADED = 6  # times as many seconds of the clock: other processes may have the processor
 MEMORY = 3 << 30  # bytes, most for one case above what the program itself takes
 ADDRESSES = 6 << 30  # bytes of address space for a case: a bound for the machine's sake
 MESSAGE = 500  # characters, most of a line for the user

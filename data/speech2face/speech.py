@@ -103,20 +103,16 @@ class SpeechStream:
 class _MelFrames:
     def __init__(self, mean_B1: np.ndarray, deviation_B1: np.ndarray) -> None:
         self._stream, self._statistics = mel.LogMelStream(), (mean_B1, deviation_B1)
-        self._rest_BL = np.zeros((mel.N_MELS, 0), np.float32)
 
     def push(self, audio_S: np.ndarray) -> np.ndarray:
-        return self._frames(self._stream.push(audio_S))
+        return self._normalise(self._stream.push(audio_S))
 
     def finish(self) -> np.ndarray:
-        return self._frames(self._stream.finish())
+        return self._normalise(self._stream.finish())
 
-    def _frames(self, mel_BL: np.ndarray) -> np.ndarray:
+    def _normalise(self, mel_BL: np.ndarray) -> np.ndarray:
         mean_B1, deviation_B1 = self._statistics
-        mel_BL = np.concatenate((self._rest_BL, mel_BL), 1)
-        whole = mel_BL.shape[1] // mel.HOPS_PER_FRAME * mel.HOPS_PER_FRAME
-        self._rest_BL = mel_BL[:, whole:]
-        return mel_frames(((mel_BL[:, :whole] - mean_B1) / deviation_B1).astype(np.float32))
+        return mel_frames(((mel_BL - mean_B1) / deviation_B1).astype(np.float32))
 
 
 class _Features:

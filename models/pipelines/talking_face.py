@@ -78,7 +78,7 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
         if options.has_words and options.text is None and not self.speech2face.follows_phones:
             note(f"{self.name}: its lips follow the audio alone, not words")
         options.check_outputs({speech.stem: path})
-        total, *stats = measure_mels(stream_columns(read_audio(path, whole=True)))
+        total, *stats = measure_mels(stream_mels(read_audio(path, whole=True)))
         if not total:
             raise DataError(f"{path}: the audio is empty")
         embedding = self.speech2face.embed_speech(stream_mels(read_audio(path, whole=True)))
@@ -120,10 +120,7 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
 
 
 def measure_mels(mels: Iterable[np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:
-    """Return the frames of log-mels (80, n) in chunks, and mean and deviation (80, 1) of the bands.
-
-    The last frame may be half filled.
-    """
+    """Return the frames of log-mels (80, 4 n) in chunks, and mean and deviation (80, 1) of bands."""
     sum_B1, squares_B1, count = np.zeros((mel.N_MELS, 1)), np.zeros((mel.N_MELS, 1)), 0
     for mel_BL in mels:
         sum_B1 += mel_BL.sum(1, dtype=np.float64, keepdims=True)
@@ -135,17 +132,7 @@ def measure_mels(mels: Iterable[np.ndarray]) -> tuple[int, np.ndarray, np.ndarra
 
 
 def stream_mels(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield log-mels (80, 4 n), whole frames each, of audio chunks (S,)."""
-    rest_BL = np.zeros((mel.N_MELS, 0), np.float32)
-    for mel_BL in stream_columns(chunks):
-        mel_BL = np.concatenate((rest_BL, mel_BL), 1)
-        whole = mel_BL.shape[1] // mel.HOPS_PER_FRAME * mel.HOPS_PER_FRAME
-        yield mel_BL[:, :whole]
-        rest_BL = mel_BL[:, whole:]
-
-
-def stream_columns(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield log-mels (80, n) of audio chunks (S,); together whole frames."""
+    """Yield log-mels (80, 4 n) of audio chunks (S,)."""
     stream = mel.LogMelStream()
     yield from map(stream.push, chunks)
     yield stream.finish()

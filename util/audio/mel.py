@@ -146,14 +146,21 @@ class LogMelStream:
 
     def __init__(self) -> None:
         self._windows = WindowStream()
+        self._rest_BL = np.zeros((N_MELS, 0), np.float32)  # of a frame that is not complete
 
     def push(self, audio_S: np.ndarray) -> np.ndarray:
-        """Take the next samples (S,) and return the columns (80, n) that are complete by now."""
-        return _mel_columns(self._windows.push(audio_S))
+        """Take the next samples (S,) and return the log-mels (80, 4 n) of the frames they end."""
+        return self._whole_frames(self._windows.push(audio_S))
 
     def finish(self) -> np.ndarray:
-        """Return the columns (80, n) that silence up to a whole frame completes; start anew."""
-        return _mel_columns(self._windows.finish())
+        """Return the log-mels (80, 4 n) of what silence makes whole frames; start anew."""
+        return self._whole_frames(self._windows.finish())
+
+    def _whole_frames(self, windows: Iterable[np.ndarray]) -> np.ndarray:
+        mel_BL = np.concatenate((self._rest_BL, _mel_columns(windows)), 1)
+        whole = mel_BL.shape[1] // HOPS_PER_FRAME * HOPS_PER_FRAME
+        self._rest_BL = mel_BL[:, whole:]
+        return mel_BL[:, :whole]
 
 
 def normalise_utterance(mels_BN: np.ndarray) -> np.ndarray:

@@ -40,6 +40,7 @@ def test_the_chunks_size_does_not_matter(audio_S: np.ndarray) -> None:
         part_S = audio_S[: begins.stop]
         stream = LogMelStream()
         pieces = [stream.push(part_S[begin : begin + size]) for begin in begins]
+        assert not any(piece.shape[1] % HOPS_PER_FRAME for piece in pieces)
         pieces_BN = np.concatenate([*pieces, stream.finish()], 1)
         np.testing.assert_allclose(pieces_BN, log_mels(part_S), rtol=1e-4, atol=1e-4)
 
