@@ -120,7 +120,7 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
 
 
 def measure_mels(mels: Iterable[np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:
-    """Return the frames of log-mels (80, 4 n) in chunks, and mean and deviation (80, 1) of bands."""
+    """Return the frames of log-mels (80, 4 n) in chunks, and the bands' mean and deviation."""
     sum_B1, squares_B1, count = np.zeros((mel.N_MELS, 1)), np.zeros((mel.N_MELS, 1)), 0
     for mel_BL in mels:
         sum_B1 += mel_BL.sum(1, dtype=np.float64, keepdims=True)
