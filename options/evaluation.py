@@ -178,6 +178,12 @@ class EvaluateFaceOptions(_Images, _Intervals, RunEvaluationOptions):
     without_disentangling: str | None = grouped.files(
         None, "run trained without the disentangling terms"
     )
+    audio: tuple[Path, ...] = grouped.files(
+        (), "instead of held-out clips: other voices, whose lips are compared with the viseme rules"
+    )
+    phones: tuple[Path, ...] = grouped.files(
+        (), "phones said in --audio, a file for each, TextGrid or csv"
+    )
     classifiers: Path | None = grouped.files(
         None,
         "folder of the identity and emotion classifiers, trained there on real clips of the "
@@ -211,6 +217,15 @@ class EvaluateFaceOptions(_Images, _Intervals, RunEvaluationOptions):
     )
     video_clips: int = grouped.data(12, "clips written as video next to their recording", min=0)
     study_clips: int = grouped.data(20, "clips of the user study's page; 0: no page", min=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.phones) != len(self.audio):
+            raise OptionError(
+                f"--phones: {len(self.phones)} files for {len(self.audio)} of --audio"
+            )
+        if self.audio and not self.landmarks:
+            raise OptionError("--no-landmarks: lips of --audio are found by landmarks")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Evaluation of speech2face on held-out clips against baselines and controls.
 
 Identity and emotion are classified by networks trained on real clips only, not by the teachers;
-lips are detected by MediaPipe. The row `real` gives the accuracy of both on recordings.
+lips are detected by MediaPipe. The row `real` gives the accuracy of both on recordings. Of --audio
+there is no video, and lips are compared with those that the viseme rules make of --phones.
 
   model                 speech only
   speech_and_reference  baseline with a reference image of the speaker
@@ -18,24 +19,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from dominate import tags
 from tqdm import tqdm
 
-from evaluation import face_systems
+from evaluation import face_metrics, face_systems
 from evaluation.face_disentanglement import emotion_metrics, probe_metrics, voice_metrics
-from evaluation.face_metrics import FRECHET, FaceClassifiers, FaceMetrics
+from evaluation.face_metrics import FRECHET, FaceClassifiers, FaceMetrics, face_lip_opening
 from evaluation.face_systems import SPEECH_AND_REFERENCE, Run, Systems, balanced_subset
-from evaluation.tables import MODEL, REAL, Metrics, file_name
+from evaluation.lip_sync import ruled_mouth, rules_metrics, write_plot
+from evaluation.tables import MODEL, REAL, Metrics, file_name, file_names, mean_row
 from speech2video.data.speech2face.clip import FaceRecording
 from speech2video.models.evaluators.image_metrics import ImageNetworks
 from speech2video.options.evaluation import EvaluateFaceOptions
-from speech2video.util.audio.audio_io import write_audio
+from speech2video.util.audio.audio_io import load_audio, write_audio
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import POSE_SIZE
 from speech2video.util.files import write_json
 from speech2video.util.html_report import table, video, write_page
-from speech2video.util.timing import FPS
+from speech2video.util.metrics.motion import EYE_CORNERS, lip_opening
+from speech2video.util.text.transcript import read_phones
+from speech2video.util.timing import FPS, frame_count
 from speech2video.util.video.writer import write_video
 
 COLUMNS = (REAL, MODEL, SPEECH_AND_REFERENCE)  # of the written videos
+RULES = "rules"  # the viseme rules' lips
 STUDY_PAIRS = ((REAL, MODEL), (MODEL, SPEECH_AND_REFERENCE))
 SIDES = ("left", "right")
 NETWORK_METRICS = ("lpips", "fid")
@@ -63,6 +71,8 @@ def evaluate(options: EvaluateFaceOptions) -> Metrics:
         UserError: MediaPipe or torchmetrics is not installed.
     """
     model, others = face_systems.load_runs(options)
+    if options.audio:
+        return _evaluate_voices(options, model)
     split = face_systems.load_split(options, model.size)
     evaluator = _FaceEvaluator(options, split.training, model, others)
     metrics: Metrics = {
@@ -98,6 +108,37 @@ def evaluate(options: EvaluateFaceOptions) -> Metrics:
         unavailable["fid"] += f"; see {FRECHET}, which is comparable within this report only"
     summary = {"summary": _summary(metrics)}
     return summary | metrics | evaluator.files() | {"unavailable": unavailable}
+
+
+def _evaluate_voices(options: EvaluateFaceOptions, model: Run) -> Metrics:
+    """Return the lips of --audio compared with the viseme rules; write plots and videos."""
+    body, detector = Body.load(), face_metrics.FaceDetector()
+    seeds = range(options.seed, options.seed + options.seeds)
+    names = file_names([path.stem for path in options.audio])
+    loaded = [
+        (load_audio(audio), read_phones(p))
+        for audio, p in zip(options.audio, options.phones, strict=True)
+    ]
+    rows: Metrics = {}
+    for name, audio, (audio_S, phones) in zip(names, options.audio, loaded, strict=True):
+        count = frame_count(len(audio_S))
+        ruled_TK3 = body.points(ruled_mouth(torch.zeros(count, POSE_SIZE), phones, body)).numpy()
+        eyes_TE3 = ruled_TK3[:, EYE_CORNERS]
+        metres = float(np.linalg.norm(eyes_TE3[:, 0] - eyes_TE3[:, 1], axis=1).mean())
+        ruled_T = lip_opening(ruled_TK3)
+        videos = [model.generate(audio_S, seed=seed) for seed in seeds]
+        openings = [metres * face_lip_opening(detector.points(video)) for video in videos]
+        rows[name] = mean_row([rules_metrics(o_T, ruled_T, phones) for o_T in openings])
+        write_video(options.output / f"{name}.mp4", videos[0], fps=FPS, audio=audio)
+        curves = {RULES: ruled_T, MODEL: openings[0]}
+        write_plot(options.output / f"{name}.svg", audio_S, curves)
+    about = {"run": options.name, "seeds": " ".join(map(str, seeds)), "landmarks": "MediaPipe"}
+    return {
+        "about": about,
+        "lips_with_rules": rows | {"mean": mean_row([*rows.values()])},
+        "lip_openings": {name: f"{name}.svg" for name in names},
+        "videos": {name: f"{name}.mp4" for name in names},
+    }
 
 
 class _FaceEvaluator:

@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation.face_metrics import FaceMetrics
 from evaluation.face_systems import Run, SpeechCodes, Systems, balanced_subset, contrasting_clip
-from evaluation.tables import Metrics
+from evaluation.tables import Metrics, mean_row
 from speech2video.data.speech2face.clip import EMOTIONS, FaceRecording
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.util.errors import DataError
@@ -131,12 +131,12 @@ class EmotionControl:
                     "identity_drop": own - identity["cosine_to_speaker"],
                 }
                 row.append(metrics | {k: v for k, v in identity.items() if k == "top_1"})
-        means: Metrics = {name: _means(row) for name, row in rows.items()}
+        means: Metrics = {name: mean_row(row) for name, row in rows.items()}
         predict = self._emotion.predict
         for name in rows:
             hits = [predict(r.frames_T3HW).label == name for r in real if r.emotion == name]
             means[name]["recognised_in_real"] = float(np.mean(hits)) if hits else float("nan")
-        means["all"] = _means([metrics for row in rows.values() for metrics in row])
+        means["all"] = mean_row([metrics for row in rows.values() for metrics in row])
         return means
 
     def transferred_emotions(self, pairs: Sequence[tuple[FaceRecording, FaceRecording]]) -> Metrics:
@@ -147,7 +147,7 @@ class EmotionControl:
         """
         transferred = [self._compare(a, b, emotion_audio_S=b.audio_S) for a, b in pairs]
         original = [self._compare(a, b) for a, b in pairs]
-        return {"transferred": _means(transferred), "original": _means(original)}
+        return {"transferred": mean_row(transferred), "original": mean_row(original)}
 
     def _compare(self, a: FaceRecording, b: FaceRecording, **options: Any) -> dict[str, float]:
         video = self._model.generate(a.audio_S, seed=self._seed, **options)
@@ -179,7 +179,3 @@ def _vectors_and_labels(
     known = [(vector, name) for vector, name in pairs if name]
     vectors = np.stack([vector for vector, _ in known]) if known else np.zeros((0, 1))
     return vectors, np.array([name for _, name in known])
-
-
-def _means(rows: Sequence[dict[str, float]]) -> Metrics:
-    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} if rows else {}

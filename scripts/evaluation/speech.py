@@ -22,7 +22,7 @@ import torch
 from evaluation import lip_sync, speech_trials
 from evaluation.lip_sync import mouth_metrics, sync_metrics
 from evaluation.speech_trials import GeneratedVideo, Trial, memory_map
-from evaluation.tables import REAL, Metrics, file_name
+from evaluation.tables import REAL, Metrics, file_name, mean_row
 from evaluation.video_baselines import real_frames
 from evaluation.video_metrics import (
     detect_points,
@@ -43,7 +43,6 @@ from speech2video.util.metrics.motion import (
     lip_opening,
     mean_derivative,
 )
-from speech2video.util.metrics.statistics import finite_mean
 from speech2video.util.timing import FPS
 from speech2video.util.video.reader import read_frames
 from speech2video.util.video.writer import write_video
@@ -162,7 +161,7 @@ class _SpeechEvaluator:
         curves = _by_system((one.curves for one in self.trials.values()), sync_metrics)
         return {
             **{f"lips_with_{reference}": systems for reference, systems in curves.items()},
-            **_by_system((one.tables for one in self.trials.values()), _means),
+            **_by_system((one.tables for one in self.trials.values()), mean_row),
             **self._rules(),
             "speeches": {name: _summary(one) for name, one in self.trials.items()},
             "lip_openings": self._plots,
@@ -175,7 +174,7 @@ class _SpeechEvaluator:
         for name, one in self.trials.items():
             for system, row in one.rules.items():
                 tables[f"{system}_lips_with_rules"][name] = row
-        return {name: rows | {"mean": _means([*rows.values()])} for name, rows in tables.items()}
+        return {name: rows | {"mean": mean_row([*rows.values()])} for name, rows in tables.items()}
 
 
 def measure(
@@ -296,8 +295,3 @@ def _by_system(
         name: {system: summarise(values) for system, values in systems.items()}
         for name, systems in lists.items()
     }
-
-
-def _means(rows: list[Metrics]) -> Metrics:
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: finite_mean(np.array([row.get(name, np.nan) for row in rows])) for name in names}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from evaluation.lip_sync import ruled_mouth
 from evaluation.motion import read_true_pose
-from evaluation.tables import file_name
+from evaluation.tables import file_name, file_names
 from speech2video.data.clip import Clip, list_clips
 from speech2video.data.motion_io import read_motion
 from speech2video.data.pose2video.clip import PoseVideo, load_pose_video
@@ -96,10 +96,7 @@ def load_trials(
         videos = _load_videos(options, dataset, trained, speaker)
         found += [_clip_trial(video, options, speaker.body, folder) for video in videos]
     found += [_audio_trial(index, options, folder) for index in range(len(options.audio))]
-    names = [file_name(trial.speech.stem) for trial in found]
-    double = next((name for name in names if names.count(name) > 1), None)
-    if double is not None:
-        raise DataError(f"{double}: the name of two speeches; videos are named after them")
+    file_names([trial.speech.stem for trial in found])
     return found
 
 

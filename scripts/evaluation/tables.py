@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from speech2video.util import html_report
+from speech2video.util.errors import DataError
 from speech2video.util.files import write_json
 from speech2video.util.metrics.statistics import bootstrap_interval, finite_mean
 
@@ -187,9 +188,24 @@ def mean_over_parts(values: Sequence[np.ndarray]) -> np.ndarray:
     return np.where(count_T > 0, total_T / np.maximum(count_T, 1), np.nan)
 
 
+def mean_row(rows: Sequence[Mapping[str, float]]) -> Metrics:
+    """Return the means of each metric's known values in rows, NaN where none is known."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: finite_mean(np.array([row.get(name, np.nan) for row in rows])) for name in names}
+
+
 def file_name(name: str) -> str:
     """Return a clip's name as a file name."""
     return re.sub(r"[^\w.-]+", "_", name).strip("_") or "_"
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """Return the names of speeches as file names; raises `DataError` where two are the same."""
+    found = [file_name(name) for name in names]
+    double = next((name for name in found if found.count(name) > 1), None)
+    if double is not None:
+        raise DataError(f"{double}: the name of two speeches; videos are named after them")
+    return found
 
 
 def _without_nan(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import evaluate
 import numpy as np
 import pytest
+import torch
 from evaluation import face, face_metrics, face_systems
 from evaluation.face_metrics import face_lip_opening, lip_curve, lip_metrics
 from evaluation.face_systems import (
@@ -21,14 +22,20 @@ from evaluation.face_systems import (
     load_split,
     mean_face,
 )
-from evaluation.lip_sync import MAX_LAG, loudness
+from evaluation.lip_sync import MAX_LAG, loudness, ruled_mouth
 from evaluation.tables import ClipTable
 
 from speech2video.data.speech2face.clip import FaceRecording, split_faces
 from speech2video.options.evaluation import EvaluateFaceOptions
 from speech2video.options.speech2face import TrainSpeech2FaceOptions
+from speech2video.util.audio.audio_io import write_audio
+from speech2video.util.body.body_model import Body
+from speech2video.util.body.pose_vector import POSE_SIZE
 from speech2video.util.errors import DataError
 from speech2video.util.metrics.image import IDENTICAL_DB
+from speech2video.util.metrics.motion import lip_opening
+from speech2video.util.text.transcript import Phone, write_phones
+from speech2video.util.timing import SAMPLE_RATE, frame_count
 from tests.face_clips import FRAMES, SIZE, write_face_clips
 from tests.shared import run_here
 from tests.toy_faces import (
@@ -37,6 +44,7 @@ from tests.toy_faces import (
     ConstantFace,
     OracleFace,
     ToyMesh,
+    draw,
     recordings,
 )
 
@@ -188,6 +196,35 @@ def test_the_study_does_not_contain_its_key(
     assert (tmp_path / name).is_file()
 
 
+def test_lips_of_other_voices_are_compared_with_the_rules(
+    body: Body, clips: list[FaceRecording], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phones = [Phone("a", 0.4, 0.8), Phone("m", 0.8, 1.0), Phone("a", 1.2, 1.5)]
+    ruled_TK3 = body.points(ruled_mouth(torch.zeros(51, POSE_SIZE), phones, body)).numpy()
+    opening_T = lip_opening(ruled_TK3)
+
+    class RuledFace(OracleFace):
+        def generate(self, audio_S: np.ndarray, *, seed: int = 0, **_: object) -> np.ndarray:
+            late = 2 * (len(audio_S) > 32_000)
+            opened_T = np.roll(opening_T / opening_T.max(), late)
+            return draw(0, 0, opened_T[: frame_count(len(audio_S))])
+
+    write_phones(tmp_path / "phones.csv", phones)
+    given = []
+    for name, seconds in (("timely", 2.0), ("late", 2.01)):
+        write_audio(tmp_path / f"{name}.wav", np.zeros(round(seconds * SAMPLE_RATE), np.float32))
+        given.append(tmp_path / f"{name}.wav")
+    more = ["--audio", *given, "--phones", tmp_path / "phones.csv", tmp_path / "phones.csv"]
+    folders = (tmp_path / "out", tmp_path)
+    metrics = run_evaluation(RuledFace(), clips, folders, monkeypatch, *more)
+    rows = metrics["lips_with_rules"]
+    assert rows["timely"]["correlation"] > 0.98 and rows["timely"]["lag_frames"] == 0
+    assert rows["late"]["lag_frames"] == 2 and rows["late"]["best_correlation"] > 0.98
+    assert rows["mean"]["lag_frames"] == 1
+    assert {path.name for path in (tmp_path / "out").glob("*.mp4")} == {"timely.mp4", "late.mp4"}
+    assert (tmp_path / "out" / metrics["lip_openings"]["late"]).is_file()
+
+
 def test_late_lips_have_a_positive_lag(clips: list[FaceRecording]) -> None:
     real_TK2 = ToyMesh().points(clips[0].frames_T3HW)
     for lag in (-3, 0, 4):
@@ -270,6 +307,26 @@ def test_means_seeds_and_intervals_of_a_table() -> None:
     row = table.intervals(100, 0)["identity top_1"]
     assert row["model"]["low"] <= 0.75 <= row["model"]["high"]
     assert row["improvement_over_reference_image"]["low"] > 0
+
+
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        (("--audio", "a.wav"), "0 files for 1 of --audio"),
+        (("--audio", "a.wav", "--phones", "a.csv", "--no-landmarks"), "--no-landmarks"),
+    ],
+)
+def test_options_that_do_not_fit(
+    arguments: tuple[str, ...],
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = ("--name", "toy", "--output", tmp_path, *arguments)
+    assert run_here(monkeypatch, evaluate.main, "face", *given) == 2
+    error = capsys.readouterr().err
+    assert line in error and len(error.splitlines()) == 1
 
 
 def test_a_missing_run_is_reported(
