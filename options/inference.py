@@ -346,6 +346,12 @@ class TalkingFaceOptions(InferenceOptions):
         "emotion of the face, by default that of the voice: neutral, calm, happy, sad, angry, "
         "fearful, disgusted, surprised",
     )
+    lip_scale: float | None = grouped.face(
+        None,
+        "scale of lip motion relative to silence; by default the checkpoint's own",
+        min=0,
+        max=4,
+    )
     reference_image: Path | None = grouped.face(
         None, "aligned image of the person, for the baseline"
     )

@@ -69,7 +69,7 @@ class TrainSpeech2FaceOptions(TrainingOptions):
     """Train speech to a talking face on clips of many people's faces and voices."""
 
     KIND: ClassVar[str] = "speech2face"
-    BEFORE: ClassVar[dict[str, Any]] = {"portrait_scale": 1, "features": MEL}
+    BEFORE: ClassVar[dict[str, Any]] = {"portrait_scale": 1, "features": MEL, "lip_scale": 1.0}
     TRAINING_ONLY: ClassVar[tuple[str, ...]] = ("teachers", "heads")
     MACHINE_FILES: ClassVar[tuple[str, ...]] = (
         "lip_dataset",
@@ -127,6 +127,10 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         "random numbers a frame, from which the motion of head and lids is generated",
         min=1,
         max=1000,
+    )
+
+    lip_scale: float = grouped.result(
+        1.0, "at inference, scale of lip motion relative to silence", min=0, max=4
     )
 
     identity_teacher: Path | None = grouped.teachers(

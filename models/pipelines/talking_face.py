@@ -61,6 +61,8 @@ class TalkingFace(speaker.Speaker[TalkingFaceOptions]):
             message = "its baseline needs" if needed else "it takes no"
             raise DataError(f"{options.name}: {message} --reference_image")
         image = None if path is None else read_reference_image(path, predictor.size)
+        if options.lip_scale is not None:
+            predictor.lip_scale = options.lip_scale
         provenance = f"{options.name}: {SPEECH2FACE} {weights_id(folder)}"
         return cls(options.name, provenance, predictor, image)
 

@@ -10,6 +10,7 @@ Frames are computed four at once, counted from the first: how the audio is chunk
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from speech2video.util.audio.features import is_phonetic
 from speech2video.util.checkpoint_folder import OPTIONS_FILE, resolve_checkpoint
 from speech2video.util.errors import DataError, OptionError, note
 from speech2video.util.smoothing import SmoothNoise
+from speech2video.util.timing import SAMPLE_RATE
 
 # weights of the training speakers, and of where the appearance comes from
 SPEAKER_WEIGHTS = ("generator.identity_bank.", "generator.eigenfaces.")
@@ -66,11 +68,18 @@ class Speech2FacePredictor:
         networks: identity, emotion, content, head_motion, generator; in evaluation mode.
         size: pixels a side of the frames.
         features: that lips follow, see `ContentEncoder`.
+        lip_scale: of lip motion relative to silence.
         uses_reference_image: whether it is the baseline, which needs an image of the person.
     """
 
-    def __init__(self, networks: nn.ModuleDict, *, device: torch.device | str = "cpu") -> None:
-        self.networks, self.device = networks, torch.device(device)
+    def __init__(
+        self,
+        networks: nn.ModuleDict,
+        *,
+        lip_scale: float = 1.0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.networks, self.device, self.lip_scale = networks, torch.device(device), lip_scale
         by_name: dict[str, Any] = dict(networks.items())
         self.identity: encoders.IdentityEncoder = by_name["identity"]
         self.emotion: encoders.EmotionEncoder = by_name["emotion"]
@@ -152,6 +161,8 @@ class Speech2FacePredictor:
         emotion_N8, motion = embedding.emotion_8[None], self._head_motion(seed)
         for group in mel.batched(self.encode_content(chunks), FRAMES_PER_STEP):
             content_NTC = torch.cat(group, 1)
+            if self.lip_scale != 1:
+                content_NTC = torch.lerp(self._silence, content_NTC, self.lip_scale)
             motion_NTM = torch.cat(list(islice(motion, len(group))), 1)
             frames = self.generator.generate(appearance, content_NTC, emotion_N8, motion_NTM)
             yield from to_bytes(frames[0])
@@ -190,6 +201,12 @@ class Speech2FacePredictor:
             for t in range(early, len(group)):
                 yield content_NTC[:, t : t + 1]
             early = max(0, early - len(group))
+
+    @cached_property
+    def _silence(self) -> Tensor:
+        """The content (1, 1, 256) of a second of silence."""
+        speech_TF = self.speech_of(np.zeros(SAMPLE_RATE, np.float32))
+        return torch.cat(list(self.encode_content([speech_TF])), 1).mean(1, keepdim=True)
 
     def _speech_frames(self, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         size = sum(part_sizes(self.features))
@@ -275,8 +292,10 @@ def load_speech2face(folder: Path, *, device: torch.device | str = "cpu") -> Spe
     """
     checkpoint = resolve_checkpoint(folder)
     try:
-        networks = build_networks(TrainSpeech2FaceOptions.load(checkpoint / OPTIONS_FILE))
+        options = TrainSpeech2FaceOptions.load(checkpoint / OPTIONS_FILE)
+        networks = build_networks(options)
     except OptionError as error:
         raise DataError(str(error)) from None
     load_networks(networks, checkpoint)
-    return Speech2FacePredictor(networks.to(device).eval().requires_grad_(False), device=device)
+    networks = networks.to(device).eval().requires_grad_(False)
+    return Speech2FacePredictor(networks, lip_scale=options.lip_scale, device=device)

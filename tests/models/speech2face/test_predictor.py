@@ -118,6 +118,20 @@ def test_the_seed_decides_the_head_motion(
     assert np.array_equal(one, same) and not np.array_equal(one, other)
 
 
+def test_lips_move_by_their_scale(
+    mel: np.ndarray, log_mel: np.ndarray, embedding: SpeechEmbedding
+) -> None:
+    def frames(scale: float, speech_TF: np.ndarray) -> np.ndarray:
+        torch.manual_seed(0)
+        face = Speech2FacePredictor(small_networks().eval(), lip_scale=scale)
+        return np.stack(list(face.stream([speech_TF], embedding=embedding))).astype(float)
+
+    rest = frames(0, mel)
+    np.testing.assert_array_equal(rest, frames(0, mel[::-1].copy()))  # nothing of the speech
+    moved = [np.abs(frames(scale, mel) - rest).mean() for scale in (0.5, 1, 2)]
+    assert 0 < moved[0] < moved[1] < moved[2]
+
+
 def test_an_emotion_can_be_chosen(
     face: Speech2FacePredictor, mel: np.ndarray, embedding: SpeechEmbedding
 ) -> None:
