@@ -11,7 +11,6 @@ from speech2video.util.audio.features import FEATURE_SETS, check_features
 from speech2video.util.errors import DataError, OptionError
 
 NONE, REFERENCE_IMAGE = "none", "reference_image"
-PHONES_AND_MELS = "phonetic+mel"  # of the demo faces' training
 MEL = "mel"  # log-mels normalised over the whole utterance; not one of `FEATURE_SETS`
 TEACHERS, STUDENTS, GENERATOR, ADVERSARIAL = "teachers", "students", "generator", "adversarial"
 STAGES = (TEACHERS, STUDENTS, GENERATOR, ADVERSARIAL)
@@ -115,9 +114,9 @@ class TrainSpeech2FaceOptions(TrainingOptions):
         choices=(NONE, REFERENCE_IMAGE),
     )
     features: str = grouped.architecture(
-        MEL,
+        f"phonetic+{MEL}",
         f"speech that lips follow: {MEL}, or as in audio2pose {', '.join(FEATURE_SETS)}, or a "
-        f"pretrained encoder; several are joined by +, as in {PHONES_AND_MELS}",
+        "pretrained encoder; several are joined by +",
     )
     look_ahead: int = grouped.architecture(
         5, "frames of audio after each frame to encode", min=0, max=15

@@ -23,7 +23,7 @@ from speech2video.data.speech2face.index import PARTS, ClipSummary, FaceIndex
 from speech2video.models.speech2face.model import Speech2FaceModel
 from speech2video.models.trainer import training_session
 from speech2video.options.evaluation import BenchmarkOptions
-from speech2video.options.speech2face import PHONES_AND_MELS, TrainSpeech2FaceOptions
+from speech2video.options.speech2face import TrainSpeech2FaceOptions
 
 SIZE, FRAMES = 128, 30
 CACHE = 0.06  # gigabytes, which a few clips fill
@@ -70,7 +70,6 @@ def _training_options(
         dataset=dataset,
         checkpoints=dataset.parent / "checkpoints",
         size=SIZE,
-        features=PHONES_AND_MELS,
         steps=options.steps,
         batch_size=options.batch_size,
         generator_batch_size=min(options.batch_size, 2),

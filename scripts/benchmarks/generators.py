@@ -31,7 +31,7 @@ from speech2video.models.speech2face.predictor import FRAMES_PER_STEP
 from speech2video.options.evaluation import BenchmarkOptions
 from speech2video.options.inference import TalkingFaceOptions
 from speech2video.options.pose2video import TrainPose2VideoOptions
-from speech2video.options.speech2face import PHONES_AND_MELS, TrainSpeech2FaceOptions
+from speech2video.options.speech2face import TrainSpeech2FaceOptions
 from speech2video.util.metrics.image import psnr
 from speech2video.util.text.speech_source import Speech
 from speech2video.util.timing import FPS
@@ -165,9 +165,7 @@ def cuda_graph(step: Callable[[], Any]) -> Iterator[Callable[[], None]]:
 
 
 def _face_metrics(size: int, options: BenchmarkOptions) -> dict[str, float]:
-    training = TrainSpeech2FaceOptions(
-        name="benchmark", dataset=Path("none"), size=size, features=PHONES_AND_MELS
-    )
+    training = TrainSpeech2FaceOptions(name="benchmark", dataset=Path("none"), size=size)
     networks = speech2face.build_networks(training).eval().requires_grad_(False)
     untrained = speech2face.Speech2FacePredictor(networks)
     face = TalkingFace("benchmark", "benchmark: untrained", untrained, None)

@@ -71,7 +71,8 @@ def test_a_loaded_face_speaks_and_streams(tmp_path: Path, monkeypatch: pytest.Mo
         np.stack(list(face.stream(np.split(audio_S, range(n, len(audio_S), n)), seed=1)))
         for n in (700, 20_000)
     )
-    assert np.array_equal(one, other)
+    # phonetic features differ by a float's last bit, as their network gets more steps at once
+    assert np.abs(one.astype(int) - other).max() <= 1
     # the statistics of the first two seconds are those of the whole file here
     assert np.abs(one.transpose(0, 3, 1, 2).astype(int) - np.stack(frames)).max() <= 2
     with pytest.raises(DataError, match="empty"):
