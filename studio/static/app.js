@@ -106,16 +106,18 @@ async function start() {
     },
   });
   const live = new Live({ limits, speakers });
-  const tryOut = (name) => {
+  const changed = async () => {
+    const now = await api.speakers();
+    for (const part of [speak, direct, live, train]) part.setSpeakers(now);
+    showCards(now, limits, tryOut);
+  };
+  const tryOut = async (name) => {
+    if (!speak.speakers.some((one) => one.name === name)) await changed(); // just trained
     speak.chooseSpeaker(name);
     go("speak");
     speak.speaker.focus();
   };
-  const train = new Train({ limits, speakers, tryOut, changed: async () => {
-    const now = await api.speakers();
-    for (const part of [speak, direct, live, train]) part.setSpeakers(now);
-    showCards(now, limits, tryOut);
-  } });
+  const train = new Train({ limits, speakers, tryOut, changed });
   Object.assign(listeners, { direct, live, train });
   showCards(speakers, limits, tryOut);
   jobs.addEventListener("change", showSamples);

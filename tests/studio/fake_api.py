@@ -124,6 +124,7 @@ class FakeApi:
         jobs: newest first.
         trainings: newest first; each comes a part further whenever they are asked for.
         speakers: those that are there.
+        seconds: that a list of them takes.
     """
 
     folder: Path
@@ -133,6 +134,7 @@ class FakeApi:
     jobs: list[dict[str, Any]] = field(default_factory=list)
     trainings: list[dict[str, Any]] = field(default_factory=list)
     speakers: list[dict[str, Any]] = field(default_factory=lambda: list(SPEAKERS))
+    seconds: float = 0.0
     limits: dict[str, Any] = field(
         default_factory=lambda: {
             "version": "0",
@@ -348,6 +350,7 @@ def make_app(fake: FakeApi) -> FastAPI:
 
     @app.get("/api/speakers")
     def speakers() -> list[dict[str, Any]]:
+        time.sleep(fake.seconds)
         return fake.speakers
 
     @app.post("/api/videos", status_code=202)

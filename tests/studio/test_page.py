@@ -542,6 +542,7 @@ def test_recordings_are_sent_and_the_new_speaker_can_be_used(page: Page, fake: F
     train.get_by_label("Name of the new speaker").fill("anna")
     train.locator("#train-lengths").get_by_text("Steps").click()
     train.get_by_label("Steps of each training").fill("300")
+    fake.seconds = 2.0  # the button may be pressed before the new speaker is listed
     train.get_by_role("button", name="Start training").click()
     values = asked_soon(page, fake, "/api/trainings")
     assert values["recordings"] == ["a.mp4", "a.txt"]
