@@ -9,7 +9,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -29,11 +28,15 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Progress = Callable[[float], None]
 
-_worker: dict[str, Any] = {}  # state of a worker process: its function, progress, stop event
+_worker: dict[str, Any] = {}  # of this worker: function, progress, stop event, running, ending
 
 
 class Stopped(Exception):
     """Raised in a worker by its progress callback once the pool is stopped."""
+
+
+class Terminated(SystemExit):
+    """Raised in a worker by SIGTERM, so that the task that runs cleans up."""
 
 
 def run_tasks(
@@ -192,14 +195,22 @@ def _init_worker(start_worker: Callable[[], Any], amounts: Any, stop: Any) -> No
     """
     for number in TERMINAL_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    _worker.update(running=False, ending=False)
     signal.signal(signal.SIGTERM, _exit)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker.update(function=start_worker(), amounts=amounts, stop=stop)
 
 
 def _exit(number: int, _: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # a second one would interrupt the clean-up
-    sys.exit(128 + number)
+    """End this process; a task that runs is unwound, and `_run_task` then ends the process.
+
+    Raised anywhere else, an exception would be lost in the pool, which would wait for another task.
+    """
+    if not _worker["running"]:
+        os._exit(128 + number)
+    if not _worker["ending"]:  # a second signal would interrupt the clean-up
+        _worker["ending"] = True
+        raise Terminated(128 + number)
 
 
 def _end_with_parent() -> None:
@@ -216,5 +227,12 @@ def _run_task(number: int, task: Any) -> Any:
             raise Stopped
         _worker["amounts"][number] = amount
 
-    progress(0.0)
-    return _worker["function"](task, progress)
+    try:
+        try:
+            _worker["running"] = True
+            progress(0.0)
+            return _worker["function"](task, progress)
+        finally:
+            _worker["running"] = False
+    except Terminated as end:
+        os._exit(end.code if isinstance(end.code, int) else 1)

@@ -25,11 +25,16 @@ def work(task: Path | str, progress: Progress) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     if task == "fail":
         raise ValueError("failed")
+    if isinstance(task, Path) and task.name == "kill":
+        while not task.with_name("slow").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGKILL)
     if isinstance(task, Path):
         try:
             task.touch()
             time.sleep(60)
         finally:
+            time.sleep(0.5 if task.name == "slow" else 0)
             task.unlink(missing_ok=True)
     return f"{task} done"
 
@@ -89,6 +94,15 @@ def test_a_killed_worker_is_an_error_or_a_result() -> None:
     assert run_tasks(start_worker, ["kill"], jobs=1, on_killed=lambda task: f"no {task}") == [
         "no kill"
     ]
+
+
+@pytest.mark.timeout(50)
+@pytest.mark.parametrize("last", ["kill", "fail"])
+def test_a_worker_that_cleans_up_longest_ends(tmp_path: Path, last: str) -> None:
+    tasks = ["a", tmp_path / "slow", tmp_path / "kill" if last == "kill" else "fail", "b"]
+    with pytest.raises(UserError if last == "kill" else ValueError):
+        run_tasks(start_worker, tasks, jobs=2)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupt_unwinds_the_workers(tmp_path: Path) -> None:
