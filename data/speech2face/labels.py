@@ -18,6 +18,7 @@ of its own.
 import csv
 import io
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ SYNONYMS = {  # of `EMOTIONS`; of "": an emotion that they do not cover
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FaceLabels:
     """Labels of a recording, "" where unknown; `emotion` is one of `EMOTIONS`."""
 
@@ -101,26 +102,31 @@ def read_labels(path: Path) -> dict[str, FaceLabels]:
     """
     check_file(path, what="a csv of labels")
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    table: dict[str, FaceLabels] = {}
     try:
-        header, rows = tuple(reader.fieldnames or ()), list(reader)
+        header = reader.fieldnames or ()
+        if missing := [name for name in COLUMNS[:2] if name not in header]:
+            needed = "file and speaker, and emotion and sentence if known, are needed"
+            raise DataError(f"{path}: no column {missing[0]!r}; {needed}")
+        for number, row in enumerate(reader, start=2):
+            name, labels = _labelled_file(row, f"{path}, line {number}")
+            if name in table:
+                raise DataError(f"{path}, line {number}: {name} once more")
+            table[name] = labels
     except csv.Error as error:
         raise DataError(f"{path}: not a csv ({error})") from None
-    if missing := [name for name in COLUMNS[:2] if name not in header]:
-        needed = "file and speaker, and emotion and sentence if known, are needed"
-        raise DataError(f"{path}: no column {missing[0]!r}; {needed}")
-    table: dict[str, FaceLabels] = {}
-    for number, row in enumerate(rows, start=2):
-        where = f"{path}, line {number}"
-        name, speaker, word, sentence = ((row.get(key) or "").strip() for key in COLUMNS)
-        if not name or not speaker:
-            raise DataError(f"{where}: no {'speaker' if name else 'file'}")
-        if name in table:
-            raise DataError(f"{where}: {name} once more")
-        emotion = parse_emotion(word)
-        if emotion is None:
-            raise DataError(f"{where}: emotion {word!r}; known are {', '.join(EMOTIONS)}")
-        table[name] = FaceLabels(speaker, emotion, sentence)
     return table
+
+
+def _labelled_file(row: Mapping[str, str | None], where: str) -> tuple[str, FaceLabels]:
+    name, speaker, word, sentence = ((row.get(key) or "").strip() for key in COLUMNS)
+    if not name or not speaker:
+        raise DataError(f"{where}: no {'speaker' if name else 'file'}")
+    emotion = parse_emotion(word)
+    if emotion is None:
+        raise DataError(f"{where}: emotion {word!r}; known are {', '.join(EMOTIONS)}")
+    # interned, as millions of rows have the same few
+    return name, FaceLabels(*map(sys.intern, (speaker, emotion, sentence)))
 
 
 def parse_emotion(word: str) -> str | None:
