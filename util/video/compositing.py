@@ -26,7 +26,9 @@ RIM = np.ones((5, 5), np.uint8)  # around a hole; filled with it where the perso
 HOLE = 0.015  # half the width of the widest hole that is filled, as a share of the height
 
 SURE = 0.85  # of the size of a part of the body: points are off by pixels
-_PARTS = (indices(("left_shoulder", "right_shoulder", "left_hip", "right_hip")), list(IBUG68))
+FOREHEAD = 0.45  # its height, as a share of that from chin to brows, at least
+_TORSO = indices(("left_shoulder", "right_shoulder", "left_hip", "right_hip"))
+_FACE, _CHIN, _BROWS = list(IBUG68), IBUG68[8], list(IBUG68[17:27])
 _FAR = 10_000  # pixels; points further outside are moved here
 
 Layers = tuple[
@@ -131,15 +133,17 @@ def clean_matte(alpha_HW: np.ndarray, body_HW: np.ndarray) -> np.ndarray:
 
 
 def inner_body(points_K2: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return where (H, W) a person is in any case: between shoulders and hips, and in the face.
+    """Return where (H, W) a person is in any case: between shoulders and hips, and in the face up
+    to the forehead.
 
     Args:
         points_K2: (144, 2) pixels; a part with NaN is left out.
         size: (width, height).
     """
     mask_HW = np.zeros(size[::-1], np.uint8)
-    for part in _PARTS:
-        corners = points_K2[part]
+    brows_K2 = points_K2[_BROWS]
+    forehead_K2 = brows_K2 + FOREHEAD * (brows_K2.mean(0) - points_K2[_CHIN])
+    for corners in (points_K2[_TORSO], np.concatenate((points_K2[_FACE], forehead_K2))):
         if np.isfinite(corners).all():
             middle = corners.mean(0)
             corners = (middle + SURE * (corners - middle)).clip(-_FAR, _FAR)

@@ -102,6 +102,22 @@ def test_the_inner_body_lies_inside_the_points_and_missing_ones_leave_it_out() -
     assert inner_body(points, SIZE).shape == (HEIGHT, WIDTH)
 
 
+def test_the_forehead_is_inside_and_a_head_that_turns_keeps_it() -> None:
+    middle = np.array([50.0, 32.0])
+    chin, brows = IBUG68[8], list(IBUG68[17:27])
+    for angle in (0.0, 0.7, -0.7):
+        cos, sin = np.cos(angle), np.sin(angle)
+        turn = np.array([[cos, sin], [-sin, cos]])
+        points = np.full((144, 2), np.nan)
+        points[list(IBUG68)] = middle  # of the face; what counts is its outline
+        points[chin] = middle + np.array([0, 20]) @ turn
+        points[brows] = middle + np.stack([np.linspace(-10, 10, 10), np.full(10, -5)], 1) @ turn
+        mask = inner_body(points, SIZE)
+        for height, inside in ((-11, True), (-20, False)):  # above the brows, above any forehead
+            x, y = (middle + np.array([0, height]) @ turn).round().astype(int)
+            assert mask[y, x] == inside, (angle, height)
+
+
 def test_colours_are_of_three_or_six_digits() -> None:
     assert parse_colour("#0aF") == parse_colour("#00aaff") == (0, 170, 255)
     assert parse_colour("sea.png") is None
