@@ -128,6 +128,7 @@ def _run_in_processes(
     others = set(multiprocessing.active_children())
     coming: deque[tuple[int, Task, Future[Result]]] = deque()
     numbered, done = enumerate(tasks), 0.0  # progress of the tasks that are yielded
+    watched = False
     with ProcessPoolExecutor(jobs, context, _init_worker, (start_worker, amounts, stop)) as pool:
         try:
             while True:
@@ -135,6 +136,10 @@ def _run_in_processes(
                     coming.append((number, task, _submit(pool, number % most, task)))
                 if not coming:
                     return
+                if not watched:
+                    # the executor watches the process that it started last from the next task on
+                    _submit(pool, None, None)
+                    watched = True
                 futures = [future for _, _, future in coming]
                 wait(futures if stop_on_error else futures[:1], POLL_SECONDS, FIRST_EXCEPTION)
                 for future in futures if stop_on_error else ():
@@ -154,7 +159,7 @@ def _run_in_processes(
             raise
 
 
-def _submit(pool: ProcessPoolExecutor, place: int, task: Any) -> "Future[Any]":
+def _submit(pool: ProcessPoolExecutor, place: int | None, task: Any) -> "Future[Any]":
     with _blocked_signals():  # which workers inherit, until they ignore them
         try:
             return pool.submit(_run_task, place, task)
@@ -221,7 +226,10 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _run_task(number: int, task: Any) -> Any:
+def _run_task(number: int | None, task: Any) -> Any:
+    if number is None:
+        return None
+
     def progress(amount: float) -> None:
         if _worker["stop"].is_set():
             raise Stopped

@@ -97,10 +97,10 @@ def test_a_killed_worker_is_an_error_or_a_result() -> None:
 
 
 @pytest.mark.timeout(50)
-@pytest.mark.parametrize("last", ["kill", "fail"])
-def test_a_worker_that_cleans_up_longest_ends(tmp_path: Path, last: str) -> None:
-    tasks = ["a", tmp_path / "slow", tmp_path / "kill" if last == "kill" else "fail", "b"]
-    with pytest.raises(UserError if last == "kill" else ValueError):
+@pytest.mark.parametrize("names", ["slow kill", "a slow kill b", "slow fail", "a slow fail b"])
+def test_a_worker_that_cleans_up_longest_ends(tmp_path: Path, names: str) -> None:
+    tasks = [tmp_path / name if name in ("slow", "kill") else name for name in names.split()]
+    with pytest.raises(UserError if "kill" in names else ValueError):
         run_tasks(start_worker, tasks, jobs=2)
     assert not list(tmp_path.iterdir())
 
