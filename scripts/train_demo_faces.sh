@@ -23,7 +23,7 @@ OMP_NUM_THREADS=1 "$python" scripts/make_demo_faces.py --output "$dataset" --sen
 OMP_NUM_THREADS=$((threads > processes ? threads / processes : 1)) \
     "$python" -m torch.distributed.run --nproc_per_node "$processes" \
     train_speech2face.py --dataset "$dataset" --lip_dataset "$speech" --name "$name" --seed 0 \
-    --batch_size 32 --num_augmentations 2 --steps 5800 --stage_steps 400 1000 2500 1900 \
+    --batch_size 32 --num_augmentations 2 --steps 5800 --stage_steps 400 1000 1300 3100 \
     --lip_scale 1.6 --save_every 200 --keep 2 --validate_every 2000 "${faces[@]}"
 "$python" scripts/export_checkpoint.py --name "$name" --kind speech2face --output "$results/checkpoint"
 "$python" scripts/evaluate.py face --name "$name" --dataset "$dataset" --clips 72 --frames 50 \
