@@ -20,7 +20,8 @@ def spectra(audio_S: np.ndarray) -> np.ndarray:
 
 def states(power_NF: np.ndarray, stream: senones.SenoneStream | None = None) -> np.ndarray:
     rows = (stream or senones.SenoneStream(MEAN_C)).push(power_NF)
-    return np.concatenate([senones.acoustic_model().states(log_TN) for log_TN in rows])
+    with senones.single_thread():
+        return np.concatenate([senones.acoustic_model().states(log_TN) for log_TN in rows])
 
 
 def test_states_are_probabilities():
