@@ -215,7 +215,7 @@ def _exit(number: int, _: FrameType | None) -> None:
         os._exit(128 + number)
     if not _worker["ending"]:  # a second signal would interrupt the clean-up
         _worker["ending"] = True
-        raise Terminated(128 + number)
+        raise Terminated
 
 
 def _end_with_parent() -> None:
@@ -242,5 +242,5 @@ def _run_task(number: int | None, task: Any) -> Any:
             return _worker["function"](task, progress)
         finally:
             _worker["running"] = False
-    except Terminated as end:
-        os._exit(end.code if isinstance(end.code, int) else 1)
+    except Terminated:
+        os._exit(128 + signal.SIGTERM)

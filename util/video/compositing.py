@@ -133,8 +133,7 @@ def clean_matte(alpha_HW: np.ndarray, body_HW: np.ndarray) -> np.ndarray:
 
 
 def inner_body(points_K2: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return where (H, W) a person is in any case: between shoulders and hips, and in the face up
-    to the forehead.
+    """Return where (H, W) a person is in any case: from shoulders to hips, in face and forehead.
 
     Args:
         points_K2: (144, 2) pixels; a part with NaN is left out.
